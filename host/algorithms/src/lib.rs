@@ -1,0 +1,1 @@
+//! Hash functions and proof-of-work algorithms by name.

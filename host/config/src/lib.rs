@@ -1,0 +1,1 @@
+//! The operator's TOML configuration: one table of options gives parser, validation, help and example.

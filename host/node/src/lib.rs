@@ -1,0 +1,1 @@
+//! Transports to coin nodes: JSON-RPC, long polling, ZMQ, failover, secrets.

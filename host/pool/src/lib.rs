@@ -1,0 +1,1 @@
+//! One pool put together from the crates below: the path of a share and the path of an income.

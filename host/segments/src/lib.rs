@@ -1,0 +1,1 @@
+//! Append-only, checksummed, blake3-chained segment files with group commit.

@@ -1,0 +1,1 @@
+//! Payments: build, sign, store, broadcast, reconcile; never twice, never lost.

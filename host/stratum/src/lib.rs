@@ -1,0 +1,1 @@
+//! The Stratum V1 server: sockets, sessions, extranonces, vardiff, limits and bans.

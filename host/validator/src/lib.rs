@@ -1,0 +1,1 @@
+//! The rayon proof-of-work validator: batches of shares over compiled recipes.

@@ -1,0 +1,1 @@
+//! The bundled chain adapter for Bitcoin and coins like it.

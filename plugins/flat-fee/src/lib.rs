@@ -1,0 +1,1 @@
+//! The bundled flat fee policy, in basis points.

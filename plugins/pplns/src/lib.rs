@@ -1,0 +1,1 @@
+//! The bundled pplns payout scheme.

@@ -1,0 +1,1 @@
+//! The bundled pps payout scheme.

@@ -1,0 +1,1 @@
+//! The bundled prop payout scheme.

@@ -1,0 +1,1 @@
+//! The bundled solo payout scheme.

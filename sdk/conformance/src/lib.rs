@@ -1,0 +1,1 @@
+//! The conformance kit: the host's own code, run over somebody's plugin.
