@@ -1,0 +1,174 @@
+//! Reads a file as a whole and finds every error in it.
+
+use crate::reader::{Errors, Section};
+use crate::{Config, ConfigError, ConfigErrors};
+use std::collections::HashSet;
+use std::path::Path;
+use toml::de::DeTable;
+
+/// The largest file that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// All errors of the file, in the order of its lines.
+pub fn load(path: &Path) -> Result<Config, ConfigErrors> {
+    let file = path.display().to_string();
+    let whole = |message: String| ConfigErrors {
+        file: file.clone(),
+        errors: vec![ConfigError { line: 0, column: 0, option: String::new(), message }],
+    };
+    let size = std::fs::metadata(path).map_err(|error| whole(format!("cannot be read: {error}")))?.len();
+    if size > LARGEST {
+        return Err(whole(format!("has {size} bytes; a configuration has at most {LARGEST}")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| whole(format!("cannot be read: {error}")))?;
+    parse(&file, &text)
+}
+
+/// Checks a configuration given as text.
+///
+/// # Errors
+/// All errors of the text, in the order of its lines.
+pub fn parse(file: &str, text: &str) -> Result<Config, ConfigErrors> {
+    let mut errors = Errors::new(text);
+    let (table, syntax) = DeTable::parse_recoverable(text);
+    let readable = syntax.is_empty();
+    for error in syntax {
+        errors.push(error.span().unwrap_or(0..0), error.message().to_owned());
+    }
+    let config = Config::read_table(table.get_ref(), 0..0, &mut errors);
+    let mut errors = errors.finish();
+    // What a broken line hides would be told as missing: rules between options wait until the text can be read.
+    if let Some(config) = config.as_ref().filter(|_| readable) {
+        together(config, &mut errors);
+        errors.sort_by_key(|error| (error.line, error.column));
+    }
+    match config {
+        Some(config) if errors.is_empty() => Ok(config),
+        _ => {
+            if errors.is_empty() {
+                let message = "cannot be read".to_owned();
+                errors.push(ConfigError { line: 0, column: 0, option: String::new(), message });
+            }
+            Err(ConfigErrors { file: file.to_owned(), errors })
+        }
+    }
+}
+
+/// Rules that bind several options.
+fn together(config: &Config, errors: &mut Vec<ConfigError>) {
+    let mut say = |span: crate::Span, option: String, message: String| {
+        errors.push(ConfigError { line: span.line, column: span.column, option, message });
+    };
+    if config.pool.is_empty() {
+        say(config.span, "pool".into(), "there is no pool: add a [[pool]]".into());
+    }
+    if let Some(http) = &config.http
+        && !http.listen.ip().is_loopback()
+        && http.hosts.is_empty()
+    {
+        say(http.span, "http.hosts".into(), "is needed when `listen` is not loopback".into());
+    }
+    for (index, alert) in config.alert.iter().enumerate() {
+        let option = format!("alert.{index}");
+        if alert.exec.is_some() == alert.webhook.is_some() {
+            say(alert.span, option.clone(), "has to have either `exec` or `webhook`".into());
+        }
+        one_of(&mut say, alert.span, format!("{option}.level"), &alert.level, &["warning", "critical"]);
+        if let Some(url) = &alert.webhook
+            && !url.starts_with("http://")
+        {
+            say(alert.span, format!("{option}.webhook"), "has to begin with http://".into());
+        }
+    }
+    let mut names = HashSet::new();
+    let mut listens = HashSet::new();
+    if let Some(http) = &config.http {
+        listens.insert(http.listen);
+    }
+    for (index, pool) in config.pool.iter().enumerate() {
+        let at = |name: &str| format!("pool.{index}.{name}");
+        if !names.insert(pool.name.clone()) {
+            say(pool.span, at("name"), format!("{} stands twice; pools need names of their own", pool.name));
+        }
+        if pool.node.is_empty() {
+            say(pool.span, at("node"), "there is no node: add a [[pool.node]]".into());
+        }
+        if pool.port.is_empty() {
+            say(pool.span, at("port"), "there is no port: add a [[pool.port]]".into());
+        }
+        for (number, port) in pool.port.iter().enumerate() {
+            if port.listen.port() != 0 && !listens.insert(port.listen) {
+                let message = format!("{} is taken by another part of this file", port.listen);
+                say(port.span, at(&format!("port.{number}.listen")), message);
+            }
+        }
+        for (number, node) in pool.node.iter().enumerate() {
+            if !node.url.starts_with("http://") {
+                let message = "has to begin with http://; put a tunnel before a node that is far away".into();
+                say(node.span, at(&format!("node.{number}.url")), message);
+            }
+            if node.cookie.is_some() && node.password.is_some() {
+                say(
+                    node.span,
+                    at(&format!("node.{number}")),
+                    "has both `cookie` and `password`: keep one".into(),
+                );
+            }
+        }
+        one_of(&mut say, pool.chain.span, at("chain.coinbase"), &pool.chain.coinbase, &["pool", "miner"]);
+        if pool.chain.coinbase == "pool" && pool.chain.payout_address.is_none() {
+            let message =
+                "is missing: blocks need an address of the pool to pay to, or coinbase = \"miner\"".into();
+            say(pool.chain.span, at("chain.payout_address"), message);
+        }
+        if let Some(wallet) = &pool.wallet {
+            one_of(
+                &mut say,
+                wallet.span,
+                at("wallet.driver"),
+                &wallet.driver,
+                &["core", "bcoin", "sendmany"],
+            );
+        } else if pool.chain.coinbase == "pool" && pool.settlement.schedule != "manual" {
+            let message = "is missing: without a wallet set settlement.schedule = \"manual\"".into();
+            say(pool.span, at("wallet"), message);
+        }
+        one_of(
+            &mut say,
+            pool.settlement.span,
+            at("settlement.network_fee"),
+            &pool.settlement.network_fee,
+            &["pool", "miners"],
+        );
+        if let Some(fee) = &pool.fee {
+            if fee.recipient.iter().map(|recipient| u64::from(recipient.weight)).sum::<u64>() == 0 {
+                say(fee.span, at("fee.recipient"), "needs at least one with a weight above 0".into());
+            }
+            let mut recipients = HashSet::new();
+            for recipient in &fee.recipient {
+                if !recipients.insert(&recipient.name) {
+                    say(recipient.span, at("fee.recipient"), format!("{:?} stands twice", recipient.name));
+                }
+            }
+        }
+        let stratum = &pool.stratum;
+        if stratum.minimum_difficulty > stratum.maximum_difficulty {
+            say(stratum.span, at("stratum.minimum_difficulty"), "is above maximum_difficulty".into());
+        }
+    }
+}
+
+fn one_of(
+    say: &mut impl FnMut(crate::Span, String, String),
+    span: crate::Span,
+    option: String,
+    value: &str,
+    choices: &[&str],
+) {
+    if !choices.contains(&value) {
+        say(span, option, format!("has to be one of {}, not {value:?}", choices.join(", ")));
+    }
+}

@@ -1,0 +1,283 @@
+//! The table of options. A line here is the parser, the default, the help, the reference and the example at once.
+
+use crate::reader::section;
+use crate::values::{Secret, Span};
+use millpond_types::{Amount, PoolName};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+type PluginSettings = BTreeMap<String, (toml::Value, Span)>;
+
+section! {
+    /// A Millpond configuration: one process, any number of pools.
+    Config {
+        /// The process as a whole.
+        host: Host;
+        /// The HTTP API, metrics and the dashboard. Leave out for none.
+        http: Option<Http>;
+        /// Hot backups on a schedule. Leave out for none.
+        backup: Option<Backup>;
+        /// Who is told when something needs a person. May stand several times.
+        alert: Vec<Alert>;
+        /// A pool. May stand several times.
+        pool: Vec<Pool>;
+    }
+}
+
+section! {
+    /// The process as a whole.
+    Host {
+        /// The folder of everything durable: journal, ledger, plugins, caches. Made when absent.
+        data: PathBuf = "\"millpond-data\"";
+        /// Memory of compiled plugins and their instances; a plugin that would not fit is refused.
+        plugin_memory_mib: u32 = "1024";
+        /// Threads that check proofs of work; 0 takes one per core.
+        validator_threads: u16 = "0";
+        /// Warn when the disk would be full within this time at the present rate.
+        disk_forecast: Duration = "\"14d\"";
+    }
+}
+
+section! {
+    /// The HTTP API, metrics and the dashboard.
+    Http {
+        /// Where to listen. Anything but loopback needs `hosts`.
+        listen: SocketAddr = "\"127.0.0.1:8080\"";
+        /// Names that the Host header may carry, beside loopback's. Others are refused, against DNS rebinding.
+        hosts: Vec<String> = "[]", eg "[\"pool.example.org\"]";
+        /// Requests a second of one address; bursts of twice as many pass.
+        requests_per_second: u32 = "20";
+    }
+}
+
+section! {
+    /// Hot backups on a schedule.
+    Backup {
+        /// The folder to write backups to.
+        to: PathBuf, eg "\"/var/backups/millpond\"";
+        /// How often.
+        every: Duration = "\"6h\"";
+        /// Backups to keep.
+        keep: u16 = "8";
+        /// A program run after each backup with its path as the only argument, to carry it off the machine.
+        then: Option<String>, eg "\"/usr/local/bin/carry-off\"";
+        /// Raise an alert when the newest backup is older than this.
+        stale_after: Duration = "\"24h\"";
+    }
+}
+
+section! {
+    /// Who is told when something needs a person.
+    Alert {
+        /// A program: it gets the alert as JSON on its standard input.
+        exec: Option<String>, eg "\"/usr/local/bin/tell-me\"";
+        /// An `http://` address that gets the alert as JSON by POST.
+        webhook: Option<String>, eg "\"http://127.0.0.1:9000/alerts\"";
+        /// The mildest level that is told: "warning" or "critical".
+        level: String = "\"warning\"";
+    }
+}
+
+section! {
+    /// A pool.
+    Pool {
+        /// Its name: folder, label and part of addresses.
+        name: PoolName, eg "\"btc\"";
+        /// What it mines.
+        chain: Chain;
+        /// The coin's nodes, best first. May stand several times.
+        node: Vec<Node>;
+        /// Ports that miners connect to. May stand several times.
+        port: Vec<Port>;
+        /// Limits and difficulty of all its ports.
+        stratum: Stratum = "{}";
+        /// Who gets what.
+        payout: Payout;
+        /// What the pool keeps. Leave out for nothing.
+        fee: Option<Fee>;
+        /// The wallet that pays. Leave out when all is paid in the coinbase.
+        wallet: Option<Wallet>;
+        /// When and how balances are paid.
+        settlement: Settlement = "{}";
+    }
+}
+
+section! {
+    /// What a pool mines.
+    Chain {
+        /// A bundled adapter's name, or the path of a component.
+        adapter: String = "\"bitcoin\"";
+        /// Node methods that the adapter may call, beside those it needs to make jobs. Wallet methods are never granted.
+        grant: Vec<String> = "[]";
+        /// Where blocks pay to: the pool's own address. Every job is checked against it before a miner sees it.
+        payout_address: Option<String>, eg "\"bc1q...\"";
+        /// "pool": the coinbase pays `payout_address`. "miner": it pays the finder (SOLO without custody), less the fee.
+        coinbase: String = "\"pool\"";
+        /// Publish jobs of a chain whose coinbase the host cannot read. Trusts the adapter with every block's reward.
+        trust_adapter_with_coinbase: bool = "false";
+        /// Confirmations at which the host lets an income be paid out.
+        confirmations: u32 = "101";
+        /// The adapter's own settings (`millpond plugin schema bitcoin`).
+        settings: PluginSettings = "{}", eg "{ network = \"regtest\" }";
+    }
+}
+
+section! {
+    /// One of a coin's nodes.
+    Node {
+        /// Its JSON-RPC address.
+        url: String, eg "\"http://127.0.0.1:8332\"";
+        /// The RPC user.
+        user: String = "\"\"";
+        /// The RPC password.
+        password: Option<Secret>, eg "\"env:NODE_PASSWORD\"";
+        /// The node's cookie file, instead of user and password.
+        cookie: Option<PathBuf>;
+        /// A ZMQ address that publishes `hashblock`.
+        zmq: Option<String>, eg "\"tcp://127.0.0.1:28332\"";
+        /// How long a call may take.
+        timeout: Duration = "\"10s\"";
+        /// Ask for a template this often when nothing wakes the adapter earlier.
+        poll: Duration = "\"5s\"";
+    }
+}
+
+section! {
+    /// A port that miners connect to.
+    Port {
+        /// Where to listen.
+        listen: SocketAddr, eg "\"0.0.0.0:3333\"";
+        /// The difficulty that a new connection starts with.
+        difficulty: f64 = "1024";
+        /// Stay at that difficulty.
+        fixed: bool = "false";
+        /// Speak this dialect of the adapter whatever the miner calls itself.
+        dialect: Option<String>;
+        /// Sources whose PROXY protocol header (v1 or v2) is believed, as addresses or prefixes.
+        proxy_from: Vec<String> = "[]", eg "[\"10.0.0.0/8\"]";
+        /// TLS on this port.
+        tls: Option<Tls>;
+    }
+}
+
+section! {
+    /// TLS of a port.
+    Tls {
+        /// The certificate chain, PEM.
+        certificate: PathBuf, eg "\"/etc/millpond/chain.pem\"";
+        /// The private key, PEM.
+        key: PathBuf, eg "\"/etc/millpond/key.pem\"";
+    }
+}
+
+section! {
+    /// Limits and difficulty of all ports of a pool.
+    Stratum {
+        /// Shares a minute that vardiff aims at, per connection.
+        shares_per_minute: f64 = "18";
+        /// The lowest difficulty given.
+        minimum_difficulty: f64 = "1e-9";
+        /// The highest difficulty given.
+        maximum_difficulty: f64 = "1e15";
+        /// Give only powers of two.
+        powers_of_two: bool = "false";
+        /// Connections in all.
+        connections: u32 = "20000";
+        /// Connections of one address (IPv6: of one /64).
+        connections_per_address: u32 = "1000";
+        /// Bytes of one line.
+        line_bytes: u32 = "16384";
+        /// Lines a second of one connection.
+        lines_per_second: u32 = "200";
+        /// A new connection has this long to subscribe and authorize.
+        handshake: Duration = "\"60s\"";
+        /// A connection with no accepted share for this long is closed.
+        idle: Duration = "\"30m\"";
+        /// How long a broken connection's session can be taken up again.
+        resume: Duration = "\"10m\"";
+        /// How long an address is banned at first; doubled each time again.
+        ban: Duration = "\"2m\"";
+    }
+}
+
+section! {
+    /// Who gets what.
+    Payout {
+        /// A bundled scheme's name (solo, prop, pps, pplns), or the path of a component.
+        scheme: String = "\"pplns\"";
+        /// The least balance that is paid. A miner may ask for more.
+        minimum: Amount = "100000";
+        /// What the operator stands in with, for schemes that credit before a block is found (PPS).
+        reserve: Option<Reserve>;
+        /// The scheme's own settings (`millpond plugin schema pplns`).
+        settings: PluginSettings = "{}";
+    }
+}
+
+section! {
+    /// What the operator stands in with.
+    Reserve {
+        /// The sum: crediting stops when it is spent.
+        amount: Amount, eg "1000000000";
+    }
+}
+
+section! {
+    /// What the pool keeps.
+    Fee {
+        /// A bundled fee policy's name, or the path of a component.
+        policy: String = "\"flat\"";
+        /// Who receives it. May stand several times; weights divide it.
+        recipient: Vec<FeeRecipient>;
+        /// The policy's own settings.
+        settings: PluginSettings = "{}", eg "{ basis_points = 100 }";
+    }
+}
+
+section! {
+    /// Who receives a fee.
+    FeeRecipient {
+        /// A name for the ledger.
+        name: String, eg "\"operator\"";
+        /// An address to pay it to; without one it stays in the pool's wallet.
+        address: Option<String>;
+        /// His part of the sum of all weights.
+        weight: u32 = "1";
+    }
+}
+
+section! {
+    /// The wallet that pays. Its endpoint and credentials are never shown to an adapter.
+    Wallet {
+        /// How it is spoken to: "core" (Bitcoin Core's wallet RPC), "bcoin", or "sendmany".
+        driver: String = "\"core\"";
+        /// Its address; the first node's when left out.
+        url: Option<String>;
+        /// The user.
+        user: String = "\"\"";
+        /// The password or API key.
+        password: Option<Secret>, eg "\"env:WALLET_PASSWORD\"";
+        /// The wallet's name, where a server has several.
+        name: Option<String>;
+    }
+}
+
+section! {
+    /// When and how balances are paid.
+    Settlement {
+        /// "interval 1h", "cron 0 6 * * *" (UTC), "blocks 144", or "manual".
+        schedule: String = "\"interval 1h\"";
+        /// The most that one run pays; 0 for no cap.
+        cap_per_run: Amount = "0";
+        /// The most that a day's runs pay; 0 for no cap.
+        cap_per_day: Amount = "0";
+        /// The most outputs of one transaction.
+        batch: u16 = "200";
+        /// Who bears the network fee: "pool" or "miners" (by their amounts).
+        network_fee: String = "\"pool\"";
+        /// The fee rate, in base units per 1000 bytes; 0 lets the wallet choose.
+        fee_rate: Amount = "0";
+    }
+}
