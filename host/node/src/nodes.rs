@@ -1,0 +1,313 @@
+//! Several nodes, each with the transports that the adapter named and the operator granted.
+
+use crate::events::{self, EventSink, Events};
+use crate::link::{self, Backoff, Link};
+use crate::zmtp::{self, Subscription};
+use crate::{CallError, Endpoint, JsonRpc, Limits, NodeError, NodeEvent};
+use bytes::Bytes;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
+
+/// How a transport speaks, as the chain contract lists it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransportKind {
+    /// JSON-RPC over HTTP.
+    JsonRpcHttp,
+    /// JSON-RPC over a websocket. Not in this build.
+    JsonRpcWs,
+    /// A bidirectional gRPC stream. Not in this build.
+    GrpcStream,
+    /// Single gRPC calls. Not in this build.
+    GrpcUnary,
+    /// A ZMQ subscription.
+    ZmqSub,
+    /// HTTP requests that the node makes. Not in this build.
+    Webhook,
+}
+
+/// A transport as the adapter's description names it and the operator granted it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transport {
+    /// Its name, by which a node's configuration gives it an address.
+    pub name: String,
+    /// How it speaks.
+    pub kind: TransportKind,
+    /// The methods, or the topics of a subscription. Nothing else is called or passed on.
+    pub methods: Vec<String>,
+}
+
+/// Where a node offers one transport.
+#[derive(Clone, Debug)]
+pub enum Address {
+    /// An HTTP endpoint.
+    Http(Endpoint),
+    /// A ZMQ publisher, `tcp://host:port`.
+    Zmq(String),
+}
+
+/// One node of the operator's.
+#[derive(Clone, Debug)]
+pub struct NodeSpec {
+    /// Its name in logs.
+    pub name: String,
+    /// Addresses by the transports' names. A subscription may be left out: then there are no pushes from this node.
+    pub addresses: Vec<(String, Address)>,
+}
+
+/// Limits and pauses.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Of each HTTP client.
+    pub limits: Limits,
+    /// The first pause before a node that is down is tried again; each further one is twice as long.
+    pub first_pause: Duration,
+    /// The longest such pause.
+    pub longest_pause: Duration,
+    /// Calls in flight per node. Bitcoin Core queues 64 and works on 16 at once by default.
+    pub calls: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            first_pause: Duration::from_millis(250),
+            longest_pause: Duration::from_secs(30),
+            calls: 16,
+        }
+    }
+}
+
+/// All nodes of a pool. Cheap to clone; the watchers end when the last clone goes.
+#[derive(Clone, Debug)]
+pub struct Nodes(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    transports: Vec<Transport>,
+    nodes: Vec<Node>,
+    tasks: Vec<AbortHandle>,
+}
+
+#[derive(Debug)]
+struct Node {
+    name: String,
+    /// By the transport's number; none for subscriptions.
+    clients: Vec<Option<JsonRpc>>,
+    link: Arc<Link>,
+    in_flight: Semaphore,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Nodes {
+    /// Starts to watch all nodes; must be called inside a tokio runtime. A node's number (its link) is its place in
+    /// `nodes`, a transport's number its place in `transports`. Each node is told as up, by an event, once it can be
+    /// reached.
+    ///
+    /// # Errors
+    /// When an address is missing, of the wrong kind or not understood, or a transport's kind is not in this build.
+    pub fn start(
+        transports: Vec<Transport>,
+        nodes: Vec<NodeSpec>,
+        options: Options,
+    ) -> Result<(Self, Events), NodeError> {
+        let count = nodes.len();
+        let (sink, events) = events::channel();
+        let mut plans = Vec::new();
+        for (number, spec) in nodes.into_iter().enumerate() {
+            let number = u16::try_from(number).map_err(|_| NodeError::TooMany(count))?;
+            plans.push(plan(number, spec, &transports, options)?);
+        }
+        // Nothing is started before everything was understood.
+        let mut built = Vec::new();
+        let mut tasks = Vec::new();
+        for plan in plans {
+            tasks.extend(plan.start(options, &sink, &mut built));
+        }
+        Ok((Self(Arc::new(Inner { transports, nodes: built, tasks })), events))
+    }
+
+    /// How many nodes there are; links are numbered from 0.
+    #[must_use]
+    pub fn len(&self) -> u16 {
+        u16::try_from(self.0.nodes.len()).unwrap_or(u16::MAX)
+    }
+
+    /// Whether there is no node.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.nodes.is_empty()
+    }
+
+    /// Whether a node can be reached, as far as is known.
+    #[must_use]
+    pub fn is_up(&self, link: u16) -> bool {
+        self.0.nodes.get(usize::from(link)).is_some_and(|node| node.link.is_up())
+    }
+
+    /// A node's name, for messages.
+    #[must_use]
+    pub fn name(&self, link: u16) -> Option<&str> {
+        self.0.nodes.get(usize::from(link)).map(|node| node.name.as_str())
+    }
+
+    /// Calls a granted method of one node. `params` is a JSON array or object, empty for none; the answer is the
+    /// text of the `result` member, a slice of the node's own response. A call that waits long has a connection of
+    /// its own.
+    ///
+    /// # Errors
+    /// As [`CallError`] says; [`CallError::Denied`] for what is not granted, and for more calls in flight than
+    /// [`Options::calls`].
+    pub async fn call(
+        &self,
+        link: u16,
+        transport: u16,
+        method: &str,
+        params: &[u8],
+        timeout: Duration,
+    ) -> Result<Bytes, CallError> {
+        let denied = |why: String| Err(CallError::Denied(why));
+        let Some(node) = self.0.nodes.get(usize::from(link)) else {
+            return denied(format!("there is no node {link}"));
+        };
+        let Some(granted) = self.0.transports.get(usize::from(transport)) else {
+            return denied(format!("there is no transport {transport}"));
+        };
+        let Some(client) = node.clients.get(usize::from(transport)).and_then(Option::as_ref) else {
+            return denied(format!("the transport {:?} takes no calls", granted.name));
+        };
+        if !granted.methods.iter().any(|name| name == method) {
+            return denied(format!(
+                "the method {method:?} is not granted on the transport {:?}",
+                granted.name
+            ));
+        }
+        let Ok(_place) = node.in_flight.try_acquire() else {
+            return denied(format!("too many calls to the node {:?} are in flight", node.name));
+        };
+        let outcome = client.call(method, params, timeout).await;
+        node.link.observe(&outcome);
+        outcome
+    }
+}
+
+struct Plan {
+    number: u16,
+    name: String,
+    clients: Vec<Option<JsonRpc>>,
+    subscriptions: Vec<(u16, Subscription)>,
+    /// What is tried to learn whether the node is up.
+    probe: Option<String>,
+}
+
+fn plan(number: u16, spec: NodeSpec, transports: &[Transport], options: Options) -> Result<Plan, NodeError> {
+    let mut plan =
+        Plan { number, name: spec.name, clients: Vec::new(), subscriptions: Vec::new(), probe: None };
+    for (place, transport) in transports.iter().enumerate() {
+        let address =
+            spec.addresses.iter().find(|(name, _)| *name == transport.name).map(|(_, address)| address);
+        let names = || (plan.name.clone(), transport.name.clone());
+        let wrong = |expected| {
+            let (node, transport) = names();
+            NodeError::WrongKind { node, transport, expected }
+        };
+        let client = match (transport.kind, address) {
+            (TransportKind::JsonRpcHttp, Some(Address::Http(endpoint))) => {
+                let client = JsonRpc::new(endpoint.clone(), options.limits)?;
+                plan.probe.get_or_insert_with(|| client.at().to_owned());
+                Some(client)
+            }
+            (TransportKind::JsonRpcHttp, Some(Address::Zmq(_))) => return Err(wrong("an HTTP address")),
+            (TransportKind::JsonRpcHttp, None) => {
+                let (node, transport) = names();
+                return Err(NodeError::Missing { node, transport });
+            }
+            (TransportKind::ZmqSub, Some(Address::Zmq(url))) => {
+                let authority = zmtp::authority(url)?;
+                let topics = transport.methods.clone();
+                let place = u16::try_from(place).map_err(|_| NodeError::TooMany(place))?;
+                plan.subscriptions
+                    .push((place, Subscription { authority, topics, max_part: options.limits.body }));
+                None
+            }
+            (TransportKind::ZmqSub, Some(Address::Http(_))) => return Err(wrong("tcp://host:port")),
+            (TransportKind::ZmqSub, None) => None,
+            (kind, _) => {
+                return Err(NodeError::Unsupported {
+                    transport: transport.name.clone(),
+                    kind: format!("{kind:?}"),
+                });
+            }
+        };
+        plan.clients.push(client);
+    }
+    if plan.probe.is_none() {
+        plan.probe = plan.subscriptions.first().map(|(_, subscription)| subscription.authority.clone());
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    fn start(self, options: Options, sink: &EventSink, built: &mut Vec<Node>) -> Vec<AbortHandle> {
+        let backoff = Backoff { first: options.first_pause, longest: options.longest_pause };
+        let link = Arc::new(Link::default());
+        let mut tasks = Vec::new();
+        if let Some(probe) = self.probe {
+            let watcher =
+                link::watch(link.clone(), self.number, probe, options.limits.connect, backoff, sink.clone());
+            tasks.push(tokio::spawn(watcher).abort_handle());
+        }
+        for (transport, subscription) in self.subscriptions {
+            let (sink, number) = (sink.clone(), self.number);
+            let connect = options.limits.connect;
+            tasks.push(
+                tokio::spawn(async move {
+                    follow(&subscription, connect, backoff, |topic, data| {
+                        sink.send(NodeEvent::Push { link: number, transport, topic, data });
+                    })
+                    .await;
+                })
+                .abort_handle(),
+            );
+        }
+        let in_flight = Semaphore::new(options.calls);
+        built.push(Node { name: self.name, clients: self.clients, link, in_flight });
+        tasks
+    }
+}
+
+/// Keeps a subscription alive for as long as the task lives.
+async fn follow(
+    subscription: &Subscription,
+    connect: Duration,
+    backoff: Backoff,
+    mut deliver: impl FnMut(String, Bytes),
+) {
+    let mut pause = backoff.first;
+    loop {
+        let mut messages = 0_u64;
+        let ended = subscription
+            .run(connect, |message| {
+                messages = messages.saturating_add(1);
+                if let Some((topic, data)) = message.topic_and_data() {
+                    deliver(topic, data);
+                }
+            })
+            .await;
+        tracing::warn!(publisher = %subscription.authority, error = %ended, "subscription ended");
+        if messages > 0 {
+            pause = backoff.first;
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(backoff.longest);
+    }
+}
