@@ -1,0 +1,97 @@
+//! The registry: which names exist, and what stands behind each.
+
+use crate::{Algorithm, Verifier, blake, eaglesong, heavyhash, keccak, scrypt, sha};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Algorithms and verifiers by name. Cheap to clone; what is added to a clone stays in it, so that one pool's plugin
+/// cannot replace another pool's algorithm.
+#[derive(Clone, Default)]
+pub struct Algorithms {
+    algorithms: BTreeMap<Box<str>, Arc<dyn Algorithm>>,
+    verifiers: BTreeMap<Box<str>, Arc<dyn Verifier>>,
+}
+
+impl Algorithms {
+    /// No algorithm at all.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// Every algorithm that this crate implements.
+    #[must_use]
+    pub fn native() -> Self {
+        let mut all = Self::empty();
+        for algorithm in sha::all()
+            .into_iter()
+            .chain(scrypt::all())
+            .chain(blake::all())
+            .chain(keccak::all())
+            .chain(heavyhash::all())
+            .chain(eaglesong::all())
+        {
+            all.algorithms.insert(algorithm.name().into(), algorithm);
+        }
+        all
+    }
+
+    /// Adds an algorithm that the host lacks. A name that is taken stays as it is, and the answer is false: a plugin
+    /// cannot put its own hash in the place of a native one.
+    pub fn add(&mut self, algorithm: Arc<dyn Algorithm>) -> bool {
+        let name: Box<str> = algorithm.name().into();
+        if self.algorithms.contains_key(&name) {
+            return false;
+        }
+        self.algorithms.insert(name, algorithm);
+        true
+    }
+
+    /// Adds a verifier; false when the name is taken.
+    pub fn add_verifier(&mut self, verifier: Arc<dyn Verifier>) -> bool {
+        let name: Box<str> = verifier.name().into();
+        if self.verifiers.contains_key(&name) {
+            return false;
+        }
+        self.verifiers.insert(name, verifier);
+        true
+    }
+
+    /// The algorithm of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<Arc<dyn Algorithm>> {
+        self.algorithms.get(name).cloned()
+    }
+
+    /// The verifier of that name.
+    #[must_use]
+    pub fn verifier(&self, name: &str) -> Option<Arc<dyn Verifier>> {
+        self.verifiers.get(name).cloned()
+    }
+
+    /// The names of all algorithms, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.algorithms.keys().map(AsRef::as_ref)
+    }
+
+    /// The names of all verifiers, sorted.
+    pub fn verifier_names(&self) -> impl Iterator<Item = &str> {
+        self.verifiers.keys().map(AsRef::as_ref)
+    }
+
+    /// Hashes once with an algorithm that needs no key: for rare uses outside the share path. `None` when there is no
+    /// such algorithm, when it needs a key, or when it fails.
+    #[must_use]
+    pub fn hash(&self, name: &str, input: &[u8]) -> Option<Vec<u8>> {
+        let algorithm = self.algorithms.get(name)?;
+        let mut out = vec![0; algorithm.output_len()];
+        algorithm.prepare(&[]).ok()?.hash(input, &mut out).ok()?;
+        Some(out)
+    }
+}
+
+impl std::fmt::Debug for Algorithms {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.algorithms.keys()).entries(self.verifiers.keys()).finish()
+    }
+}
