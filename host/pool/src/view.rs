@@ -1,0 +1,196 @@
+//! What a pool shows: plain data for the HTTP API, the terminal and the dashboard. Amounts are base units.
+
+use millpond_types::{Amount, Digest, UnixMillis};
+use serde::Serialize;
+
+/// Hashes a second.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Hashrate {
+    /// Over five minutes.
+    pub five_minutes: f64,
+    /// Over an hour.
+    pub hour: f64,
+    /// Over a day.
+    pub day: f64,
+}
+
+/// Shares since the process started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ShareCounts {
+    /// Credited.
+    pub accepted: u64,
+    /// On a job of an older tip, or an unknown one.
+    pub stale: u64,
+    /// Counted before.
+    pub duplicate: u64,
+    /// Above their target.
+    pub low_difficulty: u64,
+    /// Refused for another reason.
+    pub invalid: u64,
+}
+
+/// How urgent something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// Somebody should look.
+    Warning,
+    /// Money or service is at risk now.
+    Critical,
+}
+
+/// Something that the operator should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alarm {
+    /// When it was raised.
+    pub time: UnixMillis,
+    /// How urgent it is.
+    pub level: Level,
+    /// The pool's name; empty for the process.
+    pub pool: String,
+    /// What it is about, a stable word for machines: "adapter", "node", "journal", "wallet", "disk", "plugin".
+    pub about: String,
+    /// The sentence for people.
+    pub text: String,
+}
+
+/// A plugin in use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PluginView {
+    /// "adapter", "scheme", "fee".
+    pub role: String,
+    /// Its name or path as configured.
+    pub name: String,
+    /// The component.
+    pub digest: Digest,
+    /// "running", "quarantined", "last good version".
+    pub state: String,
+    /// The first error since it was loaded, kept until the operator clears it.
+    pub first_error: Option<String>,
+}
+
+/// A block that the pool found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BlockView {
+    /// Its id, hex as the chain shows it.
+    pub block: String,
+    /// Height or score.
+    pub coord: u64,
+    /// When it was found.
+    pub time: UnixMillis,
+    /// The finder's address.
+    pub finder: String,
+    /// The finder's worker.
+    pub worker: String,
+    /// What the nodes answered.
+    pub verdicts: Vec<String>,
+    /// "submitted", "pending", "accepted", "orphan", "final".
+    pub fate: String,
+    /// The income, 0 when none is known.
+    pub income: Amount,
+    /// Matured.
+    pub mature: bool,
+}
+
+/// A miner as he sees himself.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct MinerView {
+    /// His address.
+    pub address: String,
+    /// What can be paid now.
+    pub payable: Amount,
+    /// What waits for maturity.
+    pub immature: Amount,
+    /// What was paid.
+    pub paid: Amount,
+    /// The balance from which he is paid.
+    pub minimum_payout: Amount,
+    /// His rate.
+    pub hashrate: Hashrate,
+    /// His shares.
+    pub shares: ShareCounts,
+    /// His workers.
+    pub workers: Vec<WorkerView>,
+}
+
+/// A worker of a miner.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WorkerView {
+    /// Its name.
+    pub name: String,
+    /// Its rate.
+    pub hashrate: Hashrate,
+    /// Its shares.
+    pub shares: ShareCounts,
+    /// Its last accepted share.
+    pub last_share: UnixMillis,
+}
+
+/// A payment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PaymentView {
+    /// Its number.
+    pub id: u64,
+    /// Its state.
+    pub state: String,
+    /// Outputs.
+    pub outputs: u64,
+    /// Their sum.
+    pub amount: Amount,
+    /// The network fee.
+    pub fee: Amount,
+    /// The transaction, once there is one.
+    pub txid: Option<String>,
+    /// Last change.
+    pub time: UnixMillis,
+}
+
+/// A pool at a glance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct PoolView {
+    /// Its name.
+    pub name: String,
+    /// The network.
+    pub network: String,
+    /// Height or score of the current job; 0 while there is none.
+    pub coord: u64,
+    /// Why miners cannot be served now; empty when ready.
+    pub not_ready: Vec<String>,
+    /// Its rate.
+    pub hashrate: Hashrate,
+    /// Its shares.
+    pub shares: ShareCounts,
+    /// Open connections.
+    pub connections: u64,
+    /// Work of the round over the network's work, in percent; 100 is par.
+    pub effort_percent: f64,
+    /// Blocks found.
+    pub blocks: u64,
+    /// Money at a glance.
+    pub money: Money,
+    /// Its plugins.
+    pub plugins: Vec<PluginView>,
+    /// Facts that the adapter alone vouches for.
+    pub trusted_to_adapter: Vec<String>,
+    /// The shares a second that the journal took over the last minute.
+    pub disk_days_left: Option<f64>,
+}
+
+/// The ledger at a glance. Of matured income: `income = credited + fees + carried`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Money {
+    /// Matured income.
+    pub income: Amount,
+    /// Credited to miners, paid since or not.
+    pub credited: Amount,
+    /// The pool's fees.
+    pub fees: Amount,
+    /// Paid to miners.
+    pub paid: Amount,
+    /// Left over by rounding, for the next allocation.
+    pub carried: Amount,
+    /// Income that is not mature.
+    pub immature: Amount,
+    /// Whether the equation holds to the unit.
+    pub conserved: bool,
+}
