@@ -29,31 +29,6 @@ pub struct ShareCounts {
     pub invalid: u64,
 }
 
-/// How urgent something is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Level {
-    /// Somebody should look.
-    Warning,
-    /// Money or service is at risk now.
-    Critical,
-}
-
-/// Something that the operator should know.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Alarm {
-    /// When it was raised.
-    pub time: UnixMillis,
-    /// How urgent it is.
-    pub level: Level,
-    /// The pool's name; empty for the process.
-    pub pool: String,
-    /// What it is about, a stable word for machines: "adapter", "node", "journal", "wallet", "disk", "plugin".
-    pub about: String,
-    /// The sentence for people.
-    pub text: String,
-}
-
 /// A plugin in use.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PluginView {
