@@ -42,7 +42,9 @@ impl Hook {
     pub fn webhook(url: &str) -> Result<Self, String> {
         let limits = Limits { body: 64 * 1024, connect: Duration::from_secs(5) };
         let endpoint = Endpoint { url: url.to_owned(), auth: Auth::None };
-        HttpClient::new(endpoint, limits).map(|client| Self::Webhook(Box::new(client))).map_err(|why| why.to_string())
+        HttpClient::new(endpoint, limits)
+            .map(|client| Self::Webhook(Box::new(client)))
+            .map_err(|why| why.to_string())
     }
 
     /// Tells it, within a time.

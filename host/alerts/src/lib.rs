@@ -169,9 +169,6 @@ mod tests {
         let (script, out) = (folder.path().join("hook"), folder.path().join("out"));
         std::fs::write(&script, format!("#!/bin/sh\ncat > {0}.part && mv {0}.part {0}\n", out.display()))
             .unwrap();
-            &mut std::fs::metadata(&script).unwrap().permissions(),
-            0o755,
-        );
         let hook = Hook::exec("/bin/sh", &[script.to_str().unwrap()]);
         let alarms = Alarms::start(vec![(Level::Critical, hook)], 600_000);
         alarms.raise(Level::Warning, "btc", "node", "too mild to be told");
