@@ -1,1 +1,19 @@
-//! HTTP: the JSON API with OpenAPI, metrics, health, the dashboard page and the admin surface.
+//! HTTP: the JSON API with OpenAPI, metrics, health and the dashboard page.
+//!
+//! Everything here reads; what changes something goes through the admin socket. A page or a scrape can be slow,
+//! wrong or hostile without a share noticing: requests are limited by address, by size and by time, and the Host
+//! header is checked so that a foreign page in an operator's browser cannot reach a loopback listener.
+
+mod api;
+mod guard;
+mod metrics;
+mod openapi;
+mod page;
+mod server;
+mod source;
+
+pub use guard::GuardOptions;
+pub use metrics::render as render_metrics;
+pub use openapi::document as openapi;
+pub use server::{HttpError, HttpOptions, Server, serve};
+pub use source::Source;

@@ -1,0 +1,92 @@
+//! Metrics in Prometheus' text format, version 0.0.4.
+
+use millpond_alerts::{Alarm, Level};
+use millpond_pool::view::PoolView;
+use std::fmt::Write as _;
+
+type Reading = (&'static str, &'static str, &'static str, fn(&PoolView) -> Vec<(String, f64)>);
+
+fn one(value: f64) -> Vec<(String, f64)> {
+    vec![(String::new(), value)]
+}
+
+fn of(amount: millpond_types::Amount) -> Vec<(String, f64)> {
+    one(amount.0 as f64)
+}
+
+const READINGS: &[Reading] = &[
+    ("millpond_ready", "gauge", "1 when the pool serves miners", |p| {
+        one(f64::from(u8::from(p.not_ready.is_empty())))
+    }),
+    ("millpond_coord", "gauge", "Height or score of the current job", |p| one(p.coord as f64)),
+    ("millpond_connections", "gauge", "Open miner connections", |p| one(p.connections as f64)),
+    ("millpond_hashrate", "gauge", "Hashes a second, by window", |p| {
+        vec![
+            (",window=\"5m\"".into(), p.hashrate.five_minutes),
+            (",window=\"1h\"".into(), p.hashrate.hour),
+            (",window=\"1d\"".into(), p.hashrate.day),
+        ]
+    }),
+    ("millpond_shares_total", "counter", "Shares since the start, by result", |p| {
+        vec![
+            (",result=\"accepted\"".into(), p.shares.accepted as f64),
+            (",result=\"stale\"".into(), p.shares.stale as f64),
+            (",result=\"duplicate\"".into(), p.shares.duplicate as f64),
+            (",result=\"low_difficulty\"".into(), p.shares.low_difficulty as f64),
+            (",result=\"invalid\"".into(), p.shares.invalid as f64),
+        ]
+    }),
+    ("millpond_effort_percent", "gauge", "Work of the round over the network's, 100 is par", |p| {
+        one(p.effort_percent)
+    }),
+    ("millpond_blocks", "gauge", "Blocks found", |p| one(p.blocks as f64)),
+    ("millpond_income_base_units", "gauge", "Matured income", |p| of(p.money.income)),
+    ("millpond_credited_base_units", "gauge", "Credited to miners, paid or not", |p| of(p.money.credited)),
+    ("millpond_fees_base_units", "gauge", "The pool's fees", |p| of(p.money.fees)),
+    ("millpond_paid_base_units", "gauge", "Paid to miners", |p| of(p.money.paid)),
+    ("millpond_immature_base_units", "gauge", "Income that is not mature", |p| of(p.money.immature)),
+    ("millpond_conserved", "gauge", "1 while income = credited + fees + carried, to the unit", |p| {
+        one(f64::from(u8::from(p.money.conserved)))
+    }),
+    ("millpond_disk_days_left", "gauge", "Days until the disk is full at the present rate", |p| {
+        p.disk_days_left.map_or_else(Vec::new, one)
+    }),
+    ("millpond_plugin_info", "gauge", "Plugins in use; 1 when running", |p| {
+        p.plugins
+            .iter()
+            .map(|plugin| {
+                let labels = format!(
+                    ",role=\"{}\",plugin=\"{}\",digest=\"{}\"",
+                    escaped(&plugin.role),
+                    escaped(&plugin.name),
+                    plugin.digest.short()
+                );
+                (labels, f64::from(u8::from(plugin.state == "running")))
+            })
+            .collect()
+    }),
+];
+
+/// All pools' metrics as text.
+#[must_use]
+pub fn render(pools: &[PoolView], alarms: &[Alarm]) -> String {
+    let mut out = String::new();
+    for (name, kind, help, read) in READINGS {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for pool in pools {
+            for (labels, value) in read(pool) {
+                let _ = writeln!(out, "{name}{{pool=\"{}\"{labels}}} {value}", escaped(&pool.name));
+            }
+        }
+    }
+    let _ = writeln!(out, "# HELP millpond_alarms Alarms kept, by level\n# TYPE millpond_alarms gauge");
+    for (level, name) in [(Level::Warning, "warning"), (Level::Critical, "critical")] {
+        let count = alarms.iter().filter(|alarm| alarm.level == level).count();
+        let _ = writeln!(out, "millpond_alarms{{level=\"{name}\"}} {count}");
+    }
+    out
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

@@ -1,0 +1,80 @@
+//! The API's description. A test asks the running server for every path in it and compares the keys.
+
+use serde_json::{Value, json};
+
+/// The OpenAPI 3.1 document.
+#[must_use]
+pub fn document() -> Value {
+    let amount =
+        || json!({"type": "integer", "minimum": 0, "description": "base units of the chain (satoshi)"});
+    let time = || json!({"type": "integer", "description": "milliseconds since 1970-01-01T00:00:00Z"});
+    let number = |about: &str| json!({"type": "number", "description": about});
+    let count = |about: &str| json!({"type": "integer", "minimum": 0, "description": about});
+    let text = |about: &str| json!({"type": "string", "description": about});
+    let flag = |about: &str| json!({"type": "boolean", "description": about});
+    let texts = |about: &str| json!({"type": "array", "items": {"type": "string"}, "description": about});
+    let list =
+        |name: &str| json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{name}")}});
+    let link = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let object = |properties: Value| json!({"type": "object", "properties": properties});
+    let page = json!([{"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 1000, "default": 100}}]);
+    let get = |about: &str, schema: Value, parameters: &Value| {
+        json!({"get": {"summary": about, "parameters": parameters, "responses": {
+            "200": {"description": about, "content": {"application/json": {"schema": schema}}},
+            "404": {"description": "no such pool or miner", "content": {"application/json": {"schema":
+                {"type": "object", "properties": {"error": {"type": "string"}}}}}},
+            "429": {"description": "too many requests from this address"}}}})
+    };
+    let none = json!([]);
+    json!({
+        "openapi": "3.1.0",
+        "info": {"title": "Millpond", "version": env!("CARGO_PKG_VERSION"),
+            "description": "Read-only view of a pool runtime. What changes something goes through the admin socket."},
+        "paths": {
+            "/health": get("the process lives", link("Health"), &none),
+            "/ready": get("whether miners are served; 503 with reasons when not", link("Ready"), &none),
+            "/api/v1/alarms": get("alarms kept, newest last", list("Alarm"), &none),
+            "/api/v1/pools": get("all pools", list("Pool"), &none),
+            "/api/v1/pools/{pool}": get("one pool", link("Pool"), &none),
+            "/api/v1/pools/{pool}/blocks": get("blocks found, newest first", list("Block"), &page),
+            "/api/v1/pools/{pool}/payments": get("payments, newest first", list("Payment"), &page),
+            "/api/v1/pools/{pool}/miners": get("miners of the last day, by rate", list("Miner"), &page),
+            "/api/v1/pools/{pool}/miners/{address}": get("one miner", link("Miner"), &none),
+        },
+        "components": {"schemas": {
+            "Health": object(json!({"status": text("ok")})),
+            "Ready": object(json!({"ready": flag("all pools serve miners"), "reasons": texts("why not")})),
+            "Alarm": object(json!({"time": time(), "last": time(), "times": count("how often it was raised"),
+                "level": text("warning or critical"), "pool": text("empty for the process"),
+                "about": text("a stable word"), "text": text("a sentence")})),
+            "Hashrate": object(json!({"five_minutes": number("hashes a second"), "hour": number("hashes a second"),
+                "day": number("hashes a second")})),
+            "Shares": object(json!({"accepted": count("credited"), "stale": count("too late"),
+                "duplicate": count("counted before"), "low_difficulty": count("above their target"),
+                "invalid": count("refused for another reason")})),
+            "Money": object(json!({"income": amount(), "credited": amount(), "fees": amount(), "paid": amount(),
+                "carried": amount(), "immature": amount(), "conserved": flag("income = credited + fees + carried")})),
+            "Plugin": object(json!({"role": text("adapter, scheme or fee"), "name": text("as configured"),
+                "digest": text("blake3 of the component"), "state": text("running, quarantined, ..."),
+                "first_error": {"type": ["string", "null"], "description": "since it was loaded"}})),
+            "Pool": object(json!({"name": text("its name"), "network": text("the chain's network"),
+                "coord": count("height or score of the current job"), "not_ready": texts("why miners are not served"),
+                "hashrate": link("Hashrate"), "shares": link("Shares"), "connections": count("open"),
+                "effort_percent": number("100 is par"), "blocks": count("found"), "money": link("Money"),
+                "plugins": list("Plugin"), "trusted_to_adapter": texts("facts that the adapter alone vouches for"),
+                "disk_days_left": {"type": ["number", "null"], "description": "at the present rate"}})),
+            "Block": object(json!({"block": text("its id"), "coord": count("height or score"), "time": time(),
+                "finder": text("address"), "worker": text("name"), "verdicts": texts("of the nodes"),
+                "fate": text("submitted, pending, accepted, orphan or final"), "income": amount(),
+                "mature": flag("can be paid out")})),
+            "Payment": object(json!({"id": count("its number"), "state": text("where it stands"),
+                "outputs": count("payees"), "amount": amount(), "fee": amount(),
+                "txid": {"type": ["string", "null"]}, "time": time()})),
+            "Worker": object(json!({"name": text("its name"), "hashrate": link("Hashrate"), "shares": link("Shares"),
+                "last_share": time()})),
+            "Miner": object(json!({"address": text("his address"), "payable": amount(), "immature": amount(),
+                "paid": amount(), "minimum_payout": amount(), "hashrate": link("Hashrate"), "shares": link("Shares"),
+                "workers": list("Worker")})),
+        }},
+    })
+}

@@ -1,0 +1,114 @@
+//! The listener.
+
+use crate::guard::{Guard, GuardOptions};
+use crate::{Source, api};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// A request has this long to be answered.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How to serve.
+#[derive(Clone, Debug)]
+pub struct HttpOptions {
+    /// Where to listen; port 0 for any.
+    pub listen: SocketAddr,
+    /// Who may ask.
+    pub guard: GuardOptions,
+}
+
+/// The server could not start.
+#[derive(Debug)]
+pub struct HttpError {
+    /// Where it was to listen.
+    pub listen: SocketAddr,
+    /// The system's words.
+    pub source: std::io::Error,
+}
+
+impl std::fmt::Display for HttpError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot listen on {} for HTTP: {}; is another process there?", self.listen, self.source)
+    }
+}
+
+impl std::error::Error for HttpError {}
+
+/// A server that runs. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Lets running requests end, and stops.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let _ = tokio::time::timeout(PATIENCE, self.task).await;
+    }
+}
+
+/// Starts a server over a source.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn serve(options: HttpOptions, source: Arc<dyn Source>) -> Result<Server, HttpError> {
+    let listen = options.listen;
+    let listener = TcpListener::bind(listen).await.map_err(|source| HttpError { listen, source })?;
+    let address = listener.local_addr().map_err(|source| HttpError { listen, source })?;
+    let guard = Arc::new(Guard::new(options.guard));
+    let router = api::router(source)
+        .layer(DefaultBodyLimit::max(64 * 1024))
+        .layer(middleware::from_fn_with_state(guard, admit))
+        .into_make_service_with_connect_info::<SocketAddr>();
+    let (stop, mut stopped) = watch::channel(false);
+    let task = tokio::spawn(async move {
+        let ended = async move {
+            // An error means that the server was dropped: the same as being told to stop.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        if let Err(why) = axum::serve(listener, router).with_graceful_shutdown(ended).await {
+            tracing::error!(%why, "the HTTP server ended");
+        }
+    });
+    Ok(Server { address, stop, task })
+}
+
+async fn admit(
+    State(guard): State<Arc<Guard>>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match guard.admit(from.ip(), request.headers(), Instant::now()) {
+        Err(refused) => refused.into_response(),
+        Ok(()) => match tokio::time::timeout(PATIENCE, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the answer took too long\n").into_response(),
+        },
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'",
+        ),
+    ] {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,211 @@
+//! The HTTP server as browsers and scrapers meet it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use millpond_alerts::{Alarm, Alarms, Level};
+use millpond_http::{GuardOptions, HttpOptions, Server, Source, openapi, serve};
+use millpond_node::{Auth, Endpoint, HttpClient, Limits};
+use millpond_pool::view::{
+    BlockView, Hashrate, MinerView, Money, PaymentView, PluginView, PoolView, ShareCounts, WorkerView,
+};
+use millpond_types::{Amount, Digest, UnixMillis};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+struct Fixed {
+    not_ready: Vec<String>,
+}
+
+impl Source for Fixed {
+    fn pools(&self) -> Vec<PoolView> {
+        vec![PoolView {
+            name: "btc".into(),
+            network: "regtest".into(),
+            coord: 7,
+            not_ready: self.not_ready.clone(),
+            hashrate: Hashrate { five_minutes: 1.5e6, hour: 2.0, day: 3.0 },
+            shares: ShareCounts { accepted: 9, stale: 1, ..ShareCounts::default() },
+            connections: 2,
+            effort_percent: 50.0,
+            blocks: 1,
+            money: Money {
+                income: Amount(50),
+                credited: Amount(49),
+                fees: Amount(1),
+                conserved: true,
+                ..Money::default()
+            },
+            plugins: vec![PluginView {
+                role: "scheme".into(),
+                name: "pplns\"\n".into(),
+                digest: Digest::of(b"x"),
+                state: "running".into(),
+                first_error: None,
+            }],
+            trusted_to_adapter: vec!["fate of blocks".into()],
+            disk_days_left: Some(12.5),
+        }]
+    }
+    fn blocks(&self, pool: &str, limit: usize) -> Option<Vec<BlockView>> {
+        let block = BlockView {
+            block: "00ff".into(),
+            coord: 6,
+            time: UnixMillis(1),
+            finder: "bcrt1".into(),
+            worker: "<b>".into(),
+            verdicts: vec!["accepted".into()],
+            fate: "accepted".into(),
+            income: Amount(50),
+            mature: false,
+        };
+        (pool == "btc").then(|| vec![block; limit.min(3)])
+    }
+    fn payments(&self, pool: &str, _: usize) -> Option<Vec<PaymentView>> {
+        let payment = PaymentView {
+            id: 1,
+            state: "confirmed".into(),
+            outputs: 1,
+            amount: Amount(5),
+            fee: Amount(1),
+            txid: None,
+            time: UnixMillis(1),
+        };
+        (pool == "btc").then(|| vec![payment])
+    }
+    fn miners(&self, pool: &str, _: usize) -> Option<Vec<MinerView>> {
+        self.miner(pool, "bcrt1").map(|miner| vec![miner])
+    }
+    fn miner(&self, pool: &str, address: &str) -> Option<MinerView> {
+        let worker = WorkerView {
+            name: "rig".into(),
+            hashrate: Hashrate::default(),
+            shares: ShareCounts::default(),
+            last_share: UnixMillis(1),
+        };
+        (pool == "btc" && address == "bcrt1").then(|| MinerView {
+            address: address.into(),
+            payable: Amount(1),
+            immature: Amount(2),
+            paid: Amount(3),
+            minimum_payout: Amount(4),
+            hashrate: Hashrate::default(),
+            shares: ShareCounts::default(),
+            workers: vec![worker],
+        })
+    }
+    fn alarms(&self) -> Vec<Alarm> {
+        let alarms = Alarms::quiet();
+        alarms.raise(Level::Critical, "btc", "disk", "full");
+        alarms.list()
+    }
+}
+
+async fn start(not_ready: &[&str]) -> (Server, HttpClient) {
+    let guard = GuardOptions { hosts: Vec::new(), requests_per_second: 1_000 };
+    let options = HttpOptions { listen: "127.0.0.1:0".parse().unwrap(), guard };
+    let source = Fixed { not_ready: not_ready.iter().map(|&text| text.to_owned()).collect() };
+    let server = serve(options, Arc::new(source)).await.unwrap();
+    let endpoint = Endpoint { url: format!("http://{}", server.address), auth: Auth::None };
+    (server, HttpClient::new(endpoint, Limits::default()).unwrap())
+}
+
+async fn get(client: &HttpClient, path: &str) -> (u16, String) {
+    let reply = client.get(path, Duration::from_secs(10)).await.unwrap();
+    (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())
+}
+
+fn resolve<'a>(document: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema.get("$ref").and_then(Value::as_str) {
+        Some(link) => document.pointer(link.trim_start_matches('#')).expect(link),
+        None => schema,
+    }
+}
+
+fn agree(document: &Value, schema: &Value, value: &Value, at: &str) {
+    let schema = resolve(document, schema);
+    match value {
+        Value::Array(items) => {
+            assert_eq!(schema["type"], "array", "{at}");
+            items.iter().for_each(|item| agree(document, &schema["items"], item, at));
+        }
+        Value::Object(fields) => {
+            let told: BTreeSet<_> = schema["properties"].as_object().expect(at).keys().collect();
+            assert_eq!(told, fields.keys().collect(), "{at}: OpenAPI and the server disagree");
+            for (key, value) in fields {
+                agree(document, &schema["properties"][key], value, &format!("{at}.{key}"));
+            }
+        }
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn every_path_of_openapi_answers_with_the_keys_it_tells() {
+    let (server, client) = start(&[]).await;
+    let document = openapi();
+    let paths = document["paths"].as_object().unwrap();
+    for (path, about) in paths {
+        let real = path.replace("{pool}", "btc").replace("{address}", "bcrt1");
+        let (status, body) = get(&client, &real).await;
+        assert_eq!(status, 200, "{real}: {body}");
+        let schema = &about["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        agree(&document, schema, &serde_json::from_str(&body).unwrap(), path);
+    }
+    assert!(paths.len() >= 9);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_404_with_a_hint() {
+    let (server, client) = start(&[]).await;
+    for path in
+        ["/nothing", "/api/v1/pools/ltc", "/api/v1/pools/ltc/blocks", "/api/v1/pools/btc/miners/nobody"]
+    {
+        let (status, body) = get(&client, path).await;
+        assert_eq!(status, 404, "{path}");
+        assert!(serde_json::from_str::<Value>(&body).unwrap()["error"].is_string(), "{path}: {body}");
+    }
+    assert_eq!(get(&client, "/api/v1/pools/btc/blocks?limit=x").await.0, 400);
+    let (_, two) = get(&client, "/api/v1/pools/btc/blocks?limit=2").await;
+    assert_eq!(serde_json::from_str::<Value>(&two).unwrap().as_array().unwrap().len(), 2);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_pool_that_serves_nobody_is_not_ready() {
+    let (server, client) = start(&["no template for 30 s"]).await;
+    let (status, body) = get(&client, "/ready").await;
+    assert_eq!(status, 503);
+    assert!(body.contains("btc: no template for 30 s"), "{body}");
+    assert_eq!(get(&client, "/health").await.0, 200);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_are_in_prometheus_form() {
+    let (server, client) = start(&[]).await;
+    let (_, body) = get(&client, "/metrics").await;
+    assert!(body.contains("millpond_shares_total{pool=\"btc\",result=\"accepted\"} 9\n"), "{body}");
+    assert!(body.contains("millpond_alarms{level=\"critical\"} 1\n"), "{body}");
+    for line in body.lines().filter(|line| !line.starts_with('#')) {
+        let (name, value) = line.rsplit_once(' ').expect(line);
+        assert!(name.ends_with('}') && value.parse::<f64>().is_ok(), "{line}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn the_page_takes_nothing_from_elsewhere_and_no_stranger_s_host_reaches_it() {
+    let (server, client) = start(&[]).await;
+    let (_, page) = get(&client, "/").await;
+    assert!(page.contains("width=device-width") && !page.contains("http://") && !page.contains("https://"));
+    let mut socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    socket.write_all(b"GET / HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 421 "), "{answer}");
+    assert!(answer.to_ascii_lowercase().contains("content-security-policy: default-src 'none'"), "{answer}");
+    server.stop().await;
+}
