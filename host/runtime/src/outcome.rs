@@ -55,14 +55,10 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether this counts against the plugin. An overrun of wall-clock time under host overload does not, and the
-    /// caller says whether the host was overloaded.
+    /// Whether this counts against the plugin: every trap does, but for one by the host's own overload.
     #[must_use]
-    pub fn is_strike(&self, host_overloaded: bool) -> bool {
-        match self {
-            Self::Plugin { .. } | Self::Host { .. } => false,
-            Self::Trap { kind, .. } => !(host_overloaded && *kind == TrapKind::Epoch),
-        }
+    pub fn is_strike(&self) -> bool {
+        matches!(self, Self::Trap { kind, .. } if *kind != TrapKind::Overload)
     }
 
     /// Whether the instance is gone.
@@ -77,8 +73,10 @@ impl CallError {
 pub enum TrapKind {
     /// All fuel was used: an endless loop, or too small a limit.
     Fuel,
-    /// The wall-clock backstop.
+    /// The CPU time of a call: the backstop behind fuel.
     Epoch,
+    /// The wall-clock time of a call while the host gave it little CPU time: retried, and no strike.
+    Overload,
     /// Memory or tables beyond the limit.
     Memory,
     /// The stack overflowed: recursion too deep.
@@ -94,6 +92,7 @@ impl fmt::Display for TrapKind {
         f.write_str(match self {
             Self::Fuel => "out of fuel",
             Self::Epoch => "out of time",
+            Self::Overload => "out of wall-clock time on an overloaded host",
             Self::Memory => "out of memory",
             Self::Stack => "stack overflow",
             Self::Hostcall => "too many bytes handed to the host",
