@@ -1,0 +1,165 @@
+//! A value that comes when its group is durable. It can be awaited by a task of any runtime or by a thread.
+
+use crate::LogError;
+use parking_lot::{Condvar, Mutex};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+/// Resolves when what was appended is durable, or with the reason why it never will be. Dropping it does not take
+/// the append back.
+#[must_use = "an append is durable only when its commit resolved"]
+#[derive(Debug)]
+pub struct Commit<T> {
+    slot: Arc<Slot<T>>,
+}
+
+/// The other end of a [`Commit`]. Dropped unresolved, it resolves with [`LogError::Closed`].
+#[derive(Debug)]
+pub struct Resolver<T> {
+    slot: Option<Arc<Slot<T>>>,
+}
+
+#[derive(Debug)]
+struct Slot<T> {
+    state: Mutex<State<T>>,
+    resolved: Condvar,
+}
+
+#[derive(Debug)]
+struct State<T> {
+    outcome: Option<Result<T, LogError>>,
+    waker: Option<Waker>,
+}
+
+impl<T> Commit<T> {
+    /// A commit and what resolves it.
+    pub fn pair() -> (Resolver<T>, Self) {
+        let state = Mutex::new(State { outcome: None, waker: None });
+        let slot = Arc::new(Slot { state, resolved: Condvar::new() });
+        (Resolver { slot: Some(Arc::clone(&slot)) }, Self { slot })
+    }
+
+    /// A commit that is resolved already.
+    pub fn ready(outcome: Result<T, LogError>) -> Self {
+        let (resolver, commit) = Self::pair();
+        resolver.resolve(outcome);
+        commit
+    }
+
+    /// Blocks the thread until the outcome is there. Not for async tasks: await it there.
+    ///
+    /// # Errors
+    /// When the append was not made durable.
+    pub fn wait(self) -> Result<T, LogError> {
+        let mut state = self.slot.state.lock();
+        loop {
+            if let Some(outcome) = state.outcome.take() {
+                return outcome;
+            }
+            self.slot.resolved.wait(&mut state);
+        }
+    }
+
+    /// Blocks at most so long; gives the commit back when there is no outcome yet.
+    ///
+    /// # Errors
+    /// The commit itself, when the time is over.
+    pub fn wait_for(self, limit: Duration) -> Result<Result<T, LogError>, Self> {
+        let deadline = Instant::now() + limit;
+        let mut state = self.slot.state.lock();
+        loop {
+            if let Some(outcome) = state.outcome.take() {
+                return Ok(outcome);
+            }
+            if self.slot.resolved.wait_until(&mut state, deadline).timed_out() {
+                let last = state.outcome.take();
+                drop(state);
+                return last.ok_or(self);
+            }
+        }
+    }
+}
+
+impl<T> Future for Commit<T> {
+    type Output = Result<T, LogError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.slot.state.lock();
+        if let Some(outcome) = state.outcome.take() {
+            return Poll::Ready(outcome);
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl<T> Resolver<T> {
+    /// Gives the outcome to whoever waits.
+    pub fn resolve(mut self, outcome: Result<T, LogError>) {
+        if let Some(slot) = self.slot.take() {
+            slot.set(outcome);
+        }
+    }
+}
+
+impl<T> Slot<T> {
+    fn set(&self, outcome: Result<T, LogError>) {
+        let waker = {
+            let mut state = self.state.lock();
+            state.outcome = Some(outcome);
+            state.waker.take()
+        };
+        self.resolved.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Drop for Resolver<T> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            slot.set(Err(LogError::Closed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_that_is_dropped_does_not_leave_anybody_waiting() {
+        let (resolver, commit) = Commit::<()>::pair();
+        drop(resolver);
+        assert!(matches!(commit.wait(), Err(LogError::Closed)));
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_woken() {
+        let (resolver, commit) = Commit::pair();
+        let waiter = std::thread::spawn(move || commit.wait().unwrap());
+        resolver.resolve(Ok(7));
+        assert_eq!(waiter.join().unwrap(), 7);
+    }
+
+    #[test]
+    fn a_wait_that_is_too_short_gives_the_commit_back() {
+        let (resolver, commit) = Commit::pair();
+        let commit = commit.wait_for(Duration::from_millis(1)).unwrap_err();
+        resolver.resolve(Ok(7));
+        assert_eq!(commit.wait_for(Duration::from_secs(60)).unwrap().unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_awaits_is_woken() {
+        let (resolver, commit) = Commit::pair();
+        let waiter = tokio::spawn(commit);
+        tokio::task::yield_now().await;
+        resolver.resolve(Ok(7));
+        assert_eq!(waiter.await.unwrap().unwrap(), 7);
+    }
+}

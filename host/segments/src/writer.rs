@@ -1,0 +1,407 @@
+//! The one thread that writes: takes groups from the queue, appends, syncs, and only then lets commits resolve.
+
+use crate::format::{CHECKPOINT, Chain, Checkpoint, FOOTER, Footer, Header, VERSION, padded};
+use crate::log::{Options, Owner};
+use crate::open::Found;
+use crate::scan::GroupBuilder;
+use crate::{Commit, LogError, Resolver, SegmentInfo, View};
+use millpond_disk::{Disk, DiskFile};
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+type Waiting<O> = (<O as Owner>::Item, Resolver<<O as Owner>::Receipt>);
+
+/// What the writer and its callers share.
+pub(crate) struct Shared<O: Owner> {
+    pub disk: Arc<dyn Disk>,
+    pub dir: Arc<Path>,
+    pub options: Options,
+    queue: Mutex<Queue<O>>,
+    wake: Condvar,
+    durable: Mutex<Durable>,
+}
+
+/// What waits for the writer.
+struct Queue<O: Owner> {
+    items: VecDeque<Waiting<O>>,
+    urgent: VecDeque<Waiting<O>>,
+    requests: VecDeque<Request>,
+    bytes: usize,
+    /// When the oldest of `items` came.
+    since: Option<Instant>,
+    closed: bool,
+    poisoned: Option<Arc<str>>,
+}
+
+/// What is asked of the writer besides appending.
+pub(crate) enum Request {
+    DropBefore(u64, Resolver<u64>),
+    Roll(Resolver<u64>),
+}
+
+struct Durable {
+    sealed: Arc<Vec<SegmentInfo>>,
+    active: SegmentInfo,
+}
+
+/// One turn of the writer.
+enum Turn<O: Owner> {
+    Group(Vec<Waiting<O>>),
+    Request(Request),
+    Close,
+}
+
+impl<O: Owner> Queue<O> {
+    fn refusal(&self) -> Option<LogError> {
+        match &self.poisoned {
+            Some(why) => Some(LogError::Poisoned(Arc::clone(why))),
+            None => self.closed.then_some(LogError::Closed),
+        }
+    }
+}
+
+impl<O: Owner> Shared<O> {
+    pub(crate) fn append(&self, item: O::Item, urgent: bool) -> Commit<O::Receipt> {
+        let weight = O::weight(&item);
+        let mut queue = self.queue.lock();
+        let full = queue.items.len() >= self.options.queue_items
+            || queue.bytes.saturating_add(weight) > self.options.queue_bytes;
+        let busy = (full && !urgent).then(|| LogError::Busy { waiting: queue.items.len() });
+        if let Some(error) = queue.refusal().or(busy) {
+            drop(queue);
+            return Commit::ready(Err(error));
+        }
+        let (resolver, commit) = Commit::pair();
+        if urgent {
+            queue.urgent.push_back((item, resolver));
+        } else {
+            queue.bytes = queue.bytes.saturating_add(weight);
+            queue.since.get_or_insert_with(Instant::now);
+            queue.items.push_back((item, resolver));
+        }
+        drop(queue);
+        self.wake.notify_one();
+        commit
+    }
+
+    pub(crate) fn control(&self, request: Request) {
+        let mut queue = self.queue.lock();
+        match queue.refusal() {
+            None => queue.requests.push_back(request),
+            Some(error) => {
+                drop(queue);
+                request.resolver().resolve(Err(error));
+                return;
+            }
+        }
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn view(&self) -> View {
+        let durable = self.durable.lock();
+        let (disk, dir) = (Arc::clone(&self.disk), Arc::clone(&self.dir));
+        let (sealed, active) = (Arc::clone(&durable.sealed), Some(durable.active.clone()));
+        View { disk, dir, format: self.options.format, sealed, active }
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        let queue = self.queue.lock();
+        queue.items.len() + queue.urgent.len()
+    }
+
+    pub(crate) fn poisoned(&self) -> Option<Arc<str>> {
+        self.queue.lock().poisoned.clone()
+    }
+
+    pub(crate) fn close(&self) {
+        self.queue.lock().closed = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for the next thing to do.
+    fn next_turn(&self) -> Turn<O> {
+        let mut queue = self.queue.lock();
+        loop {
+            if let Some(waiting) = queue.urgent.pop_front() {
+                return Turn::Group(vec![waiting]);
+            }
+            if let Some(request) = queue.requests.pop_front() {
+                return Turn::Request(request);
+            }
+            if let Some(since) = queue.since {
+                let deadline = since + self.options.max_wait;
+                let ripe = queue.closed || queue.bytes >= self.options.group_bytes;
+                if ripe || Instant::now() >= deadline {
+                    return Turn::Group(self.take_group(&mut queue));
+                }
+                self.wake.wait_until(&mut queue, deadline);
+            } else if queue.closed {
+                return Turn::Close;
+            } else {
+                self.wake.wait(&mut queue);
+            }
+        }
+    }
+
+    fn take_group(&self, queue: &mut Queue<O>) -> Vec<Waiting<O>> {
+        let (mut group, mut bytes) = (Vec::new(), 0_usize);
+        while bytes < self.options.group_bytes
+            && let Some(waiting) = queue.items.pop_front()
+        {
+            bytes = bytes.saturating_add(O::weight(&waiting.0));
+            group.push(waiting);
+        }
+        queue.bytes = if queue.items.is_empty() { 0 } else { queue.bytes.saturating_sub(bytes) };
+        if queue.items.is_empty() {
+            queue.since = None;
+        }
+        group
+    }
+
+    /// Refuses everything from now on, and everything that waits.
+    fn poison(&self, error: &LogError) -> LogError {
+        let why: Arc<str> = error.to_string().into();
+        tracing::error!(dir = %self.dir.display(), error = %why, "the log stopped: nothing more is acknowledged");
+        let poisoned = LogError::Poisoned(Arc::clone(&why));
+        let (items, urgent, requests) = {
+            let mut queue = self.queue.lock();
+            queue.poisoned = Some(why);
+            (queue.bytes, queue.since) = (0, None);
+            let items = std::mem::take(&mut queue.items);
+            (items, std::mem::take(&mut queue.urgent), std::mem::take(&mut queue.requests))
+        };
+        for (_, resolver) in items.into_iter().chain(urgent) {
+            resolver.resolve(Err(poisoned.clone()));
+        }
+        for request in requests {
+            request.resolver().resolve(Err(poisoned.clone()));
+        }
+        poisoned
+    }
+}
+
+impl Request {
+    fn resolver(self) -> Resolver<u64> {
+        match self {
+            Self::DropBefore(_, resolver) | Self::Roll(resolver) => resolver,
+        }
+    }
+}
+
+/// Owns the file that is written to.
+pub(crate) struct Writer<O: Owner> {
+    shared: Arc<Shared<O>>,
+    owner: O,
+    file: Arc<dyn DiskFile>,
+    active: SegmentInfo,
+    checkpoint: Option<Checkpoint>,
+    /// Whether the last group has no group behind it that proves it was synced.
+    unconfirmed: bool,
+}
+
+impl<O: Owner> Writer<O> {
+    pub(crate) fn start(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        options: Options,
+        mut owner: O,
+        found: Found,
+    ) -> Result<(Self, Arc<Shared<O>>), LogError> {
+        let (file, active) = match found.active {
+            Some(active) => (disk.open(&dir.join(active.name()))?, active),
+            None => {
+                let last = found.sealed.last();
+                let (next, chain) = last.map_or((1, Chain::default()), |last| (last.next, last.chain));
+                let created = create(disk.as_ref(), dir, &options, &mut owner, next, chain)?;
+                owner.synced();
+                created
+            }
+        };
+        let durable = Mutex::new(Durable { sealed: Arc::new(found.sealed), active: active.clone() });
+        let queue = Mutex::new(Queue {
+            items: VecDeque::new(),
+            urgent: VecDeque::new(),
+            requests: VecDeque::new(),
+            bytes: 0,
+            since: None,
+            closed: false,
+            poisoned: None,
+        });
+        let dir = dir.into();
+        let shared = Arc::new(Shared { disk, dir, options, queue, wake: Condvar::new(), durable });
+        let checkpoint = found.checkpoint;
+        let writer =
+            Self { shared: Arc::clone(&shared), owner, file, active, checkpoint, unconfirmed: false };
+        Ok((writer, shared))
+    }
+
+    pub(crate) fn run(mut self) {
+        loop {
+            let outcome = match self.shared.next_turn() {
+                Turn::Group(waiting) => self.commit(waiting),
+                Turn::Request(Request::Roll(resolver)) => {
+                    let rolled = self.roll().map(|()| self.active.first);
+                    answer(resolver, rolled)
+                }
+                Turn::Request(Request::DropBefore(index, resolver)) => {
+                    let dropped = self.drop_before(index);
+                    answer(resolver, dropped)
+                }
+                Turn::Close => {
+                    // An empty group proves that the last one was synced: damage to it is then no torn tail.
+                    if self.unconfirmed && self.shared.poisoned().is_none() {
+                        let group = GroupBuilder::new(self.active.next);
+                        if let Err(error) = self.write(group) {
+                            self.shared.poison(&error);
+                        }
+                    }
+                    return;
+                }
+            };
+            if let Err(error) = outcome {
+                self.shared.poison(&error);
+            }
+        }
+    }
+
+    fn commit(&mut self, waiting: Vec<Waiting<O>>) -> Result<(), LogError> {
+        let (items, resolvers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let mut group = GroupBuilder::new(self.active.next);
+        let receipts = self.owner.encode(items, &mut group);
+        let written =
+            if group.is_empty() && group.too_large().is_none() { Ok(()) } else { self.write(group) };
+        if let Err(error) = written {
+            // Poison first: whoever hears of the failure must find the log closed already.
+            let poisoned = self.shared.poison(&error);
+            for resolver in resolvers {
+                resolver.resolve(Err(poisoned.clone()));
+            }
+            return Ok(());
+        }
+        self.owner.synced();
+        for (resolver, receipt) in resolvers.into_iter().zip(receipts) {
+            resolver.resolve(Ok(receipt));
+        }
+        if self.active.bytes >= self.shared.options.segment_bytes { self.roll() } else { Ok(()) }
+    }
+
+    /// Appends and syncs a group, and makes it visible to readers.
+    fn write(&mut self, group: GroupBuilder) -> Result<(), LogError> {
+        if let Some(bytes) = group.too_large() {
+            return Err(LogError::TooLarge { bytes, limit: crate::MAX_PAYLOAD });
+        }
+        let (bytes, chain) = group.close(self.active.chain, self.active.bytes);
+        self.file.append(&bytes)?;
+        self.file.sync()?;
+        self.active.bytes += bytes.len() as u64;
+        self.active.next = chain.next_index;
+        self.active.chain = chain.chain;
+        self.unconfirmed = true;
+        self.shared.durable.lock().active = self.active.clone();
+        Ok(())
+    }
+
+    fn roll(&mut self) -> Result<(), LogError> {
+        if self.active.next == self.active.first {
+            // The next segment would have this one's name.
+            return Ok(());
+        }
+        let summary = self.owner.summary();
+        let sealed = (self.shared.options.clock)();
+        let footer = Footer { sealed, checkpoint: self.checkpoint, summary };
+        let mut group = GroupBuilder::new(self.active.next);
+        group.push_own(FOOTER, &footer.encode());
+        self.write(group)?;
+        self.active.sealed = Some(sealed);
+        let refuse = |what| LogError::Owner { segment: self.active.name(), offset: self.active.bytes, what };
+        self.owner.sealed(&self.active, &footer.summary).map_err(refuse)?;
+        let shared = &self.shared;
+        let (file, active) = create(
+            shared.disk.as_ref(),
+            &shared.dir,
+            &shared.options,
+            &mut self.owner,
+            self.active.next,
+            self.active.chain,
+        )?;
+        self.owner.synced();
+        let before = std::mem::replace(&mut self.active, active);
+        self.file = file;
+        self.unconfirmed = false;
+        let mut durable = self.shared.durable.lock();
+        Arc::make_mut(&mut durable.sealed).push(before);
+        durable.active = self.active.clone();
+        Ok(())
+    }
+
+    fn drop_before(&mut self, index: u64) -> Result<u64, LogError> {
+        let sealed = Arc::clone(&self.shared.durable.lock().sealed);
+        let count = sealed.partition_point(|segment| segment.next <= index);
+        let kept = sealed.get(count).unwrap_or(&self.active);
+        let (first, chain) = (kept.first, kept.previous);
+        if count == 0 {
+            return Ok(first);
+        }
+        let checkpoint = Checkpoint { first, chain };
+        let mut group = GroupBuilder::new(self.active.next);
+        group.push_own(CHECKPOINT, &checkpoint.encode());
+        self.write(group)?;
+        self.checkpoint = Some(checkpoint);
+        // Readers no longer see the segments before their files go.
+        Arc::make_mut(&mut self.shared.durable.lock().sealed).drain(..count);
+        for segment in sealed.iter().take(count) {
+            self.shared.disk.remove(&self.path(segment))?;
+        }
+        self.shared.disk.sync_dir(&self.shared.dir)?;
+        Ok(first)
+    }
+
+    fn path(&self, segment: &SegmentInfo) -> PathBuf {
+        self.shared.dir.join(segment.name())
+    }
+}
+
+/// Answers a request; a failure is given back to poison the log.
+fn answer(resolver: Resolver<u64>, outcome: Result<u64, LogError>) -> Result<(), LogError> {
+    resolver.resolve(outcome.clone());
+    outcome.map(|_| ())
+}
+
+/// Creates a segment: header and first group in one write, file synced, folder synced.
+fn create<O: Owner>(
+    disk: &dyn Disk,
+    dir: &Path,
+    options: &Options,
+    owner: &mut O,
+    first: u64,
+    previous: Chain,
+) -> Result<(Arc<dyn DiskFile>, SegmentInfo), LogError> {
+    let created = (options.clock)();
+    let header = Header { version: VERSION, name: padded(options.format), first, created, previous };
+    let mut group = GroupBuilder::new(first);
+    owner.preamble(&mut group);
+    if let Some(bytes) = group.too_large() {
+        return Err(LogError::TooLarge { bytes, limit: crate::MAX_PAYLOAD });
+    }
+    let mut bytes = header.encode();
+    let (records, chain) = group.close(header.chain(), bytes.len() as u64);
+    bytes.extend_from_slice(&records);
+    let info = SegmentInfo {
+        first,
+        next: chain.next_index,
+        bytes: bytes.len() as u64,
+        created,
+        sealed: None,
+        previous,
+        chain: chain.chain,
+    };
+    let file = disk.create(&dir.join(info.name()))?;
+    file.append(&bytes)?;
+    file.sync()?;
+    disk.sync_dir(dir)?;
+    Ok((file, info))
+}
