@@ -1,2 +1,50 @@
-//! The millpond command.
-fn main() {}
+//! The `millpond` command. Each subcommand is a file of `commands/`; none has logic of its own.
+//!
+//! Exit codes: 0 done, 1 it did not work, 2 the command line or a file given is wrong.
+
+mod commands;
+mod terminal;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "millpond",
+    version,
+    about = "A pool runtime: chains, payout schemes and policies are sandboxed plugins"
+)]
+struct Arguments {
+    /// Log more: once for debug, twice for everything. MILLPOND_LOG takes a filter.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Log as JSON lines.
+    #[arg(long, global = true)]
+    log_json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a configuration file: all errors at once, with their lines.
+    Check(commands::check::Check),
+    /// Print an example configuration with every option, or the reference.
+    Config(commands::config::ConfigCommand),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    terminal::start_logging(arguments.verbose, arguments.log_json);
+    let outcome = match arguments.command {
+        Command::Check(command) => command.run(),
+        Command::Config(command) => command.run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("millpond: {}", failure.text);
+            failure.code()
+        }
+    }
+}
