@@ -1,9 +1,10 @@
 //! HTTP: the JSON API with OpenAPI, metrics, health and the dashboard page.
 //!
-//! Everything here reads; what changes something goes through the admin socket. A page or a scrape can be slow,
+//! Pages and the API only read; what changes something goes through [`AdminDoor`] or the local socket. A page or a scrape can be slow,
 //! wrong or hostile without a share noticing: requests are limited by address, by size and by time, and the Host
 //! header is checked so that a foreign page in an operator's browser cannot reach a loopback listener.
 
+mod admin;
 mod api;
 mod guard;
 mod metrics;
@@ -12,6 +13,7 @@ mod page;
 mod server;
 mod source;
 
+pub use admin::AdminDoor;
 pub use guard::GuardOptions;
 pub use metrics::render as render_metrics;
 pub use openapi::document as openapi;

@@ -29,7 +29,7 @@ pub fn document() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Millpond", "version": env!("CARGO_PKG_VERSION"),
-            "description": "Read-only view of a pool runtime. What changes something goes through the admin socket."},
+            "description": "A pool runtime. Everything reads, except POST /api/v1/admin, which needs a token."},
         "paths": {
             "/health": get("the process lives", link("Health"), &none),
             "/ready": get("whether miners are served; 503 with reasons when not", link("Ready"), &none),
@@ -40,8 +40,18 @@ pub fn document() -> Value {
             "/api/v1/pools/{pool}/payments": get("payments, newest first", list("Payment"), &page),
             "/api/v1/pools/{pool}/miners": get("miners of the last day, by rate", list("Miner"), &page),
             "/api/v1/pools/{pool}/miners/{address}": get("one miner", link("Miner"), &none),
+            "/api/v1/admin": {"post": {"summary": "a command; what changes money answers 202 with a code and is done \
+                when it comes again with it", "security": [{"token": []}],
+                "requestBody": {"required": true, "content": {"application/json": {"schema": {"type": "object",
+                    "required": ["ask"], "properties": {"code": {"type": "string"}, "ask": {"type": "object",
+                    "required": ["command"], "properties": {"command": {"type": "string", "enum": ["status",
+                    "plugin_swap", "alarms_clear", "backup", "payments_list", "payments_dry_run", "payments_run",
+                    "payments_resolve", "payments_release", "miner_minimum"]}}}}}}}},
+                "responses": {"200": {"description": "done"}, "202": {"description": "confirm"},
+                    "401": {"description": "no token"}, "403": {"description": "scope too narrow"},
+                    "409": {"description": "not done, with the reason"}}}},
         },
-        "components": {"schemas": {
+        "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}, "schemas": {
             "Health": object(json!({"status": text("ok")})),
             "Ready": object(json!({"ready": flag("all pools serve miners"), "reasons": texts("why not")})),
             "Alarm": object(json!({"time": time(), "last": time(), "times": count("how often it was raised"),

@@ -1,7 +1,7 @@
 //! The listener.
 
 use crate::guard::{Guard, GuardOptions};
-use crate::{Source, api};
+use crate::{AdminDoor, Source, admin, api};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -22,6 +22,8 @@ pub struct HttpOptions {
     pub listen: SocketAddr,
     /// Who may ask.
     pub guard: GuardOptions,
+    /// The door for admin tokens, if there is to be one.
+    pub admin: Option<AdminDoor>,
 }
 
 /// The server could not start.
@@ -67,7 +69,9 @@ pub async fn serve(options: HttpOptions, source: Arc<dyn Source>) -> Result<Serv
     let listener = TcpListener::bind(listen).await.map_err(|source| HttpError { listen, source })?;
     let address = listener.local_addr().map_err(|source| HttpError { listen, source })?;
     let guard = Arc::new(Guard::new(options.guard));
-    let router = api::router(source)
+    let admin = options.admin.map_or_else(axum::Router::new, admin::router);
+    let router = admin
+        .merge(api::router(source))
         .layer(DefaultBodyLimit::max(64 * 1024))
         .layer(middleware::from_fn_with_state(guard, admit))
         .into_make_service_with_connect_info::<SocketAddr>();
