@@ -2,6 +2,7 @@
 
 use crate::LogError;
 use parking_lot::{Condvar, Mutex};
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,10 +11,18 @@ use std::time::{Duration, Instant};
 
 /// Resolves when what was appended is durable, or with the reason why it never will be. Dropping it does not take
 /// the append back.
+///
+/// `R` is the receipt that the log's owner gives, `T` what the caller makes of it.
 #[must_use = "an append is durable only when its commit resolved"]
-#[derive(Debug)]
-pub struct Commit<T> {
-    slot: Arc<Slot<T>>,
+pub struct Commit<R, T = R> {
+    slot: Arc<Slot<R>>,
+    map: fn(R) -> T,
+}
+
+impl<R, T> fmt::Debug for Commit<R, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commit").finish_non_exhaustive()
+    }
 }
 
 /// The other end of a [`Commit`]. Dropped unresolved, it resolves with [`LogError::Closed`].
@@ -39,7 +48,12 @@ impl<T> Commit<T> {
     pub fn pair() -> (Resolver<T>, Self) {
         let state = Mutex::new(State { outcome: None, waker: None });
         let slot = Arc::new(Slot { state, resolved: Condvar::new() });
-        (Resolver { slot: Some(Arc::clone(&slot)) }, Self { slot })
+        (Resolver { slot: Some(Arc::clone(&slot)) }, Self { slot, map: |receipt| receipt })
+    }
+
+    /// The same commit, giving something made of the receipt.
+    pub fn map<U>(self, map: fn(T) -> U) -> Commit<T, U> {
+        Commit { slot: self.slot, map }
     }
 
     /// A commit that is resolved already.
@@ -48,7 +62,9 @@ impl<T> Commit<T> {
         resolver.resolve(outcome);
         commit
     }
+}
 
+impl<R, T> Commit<R, T> {
     /// Blocks the thread until the outcome is there. Not for async tasks: await it there.
     ///
     /// # Errors
@@ -57,7 +73,7 @@ impl<T> Commit<T> {
         let mut state = self.slot.state.lock();
         loop {
             if let Some(outcome) = state.outcome.take() {
-                return outcome;
+                return outcome.map(self.map);
             }
             self.slot.resolved.wait(&mut state);
         }
@@ -72,24 +88,24 @@ impl<T> Commit<T> {
         let mut state = self.slot.state.lock();
         loop {
             if let Some(outcome) = state.outcome.take() {
-                return Ok(outcome);
+                return Ok(outcome.map(self.map));
             }
             if self.slot.resolved.wait_until(&mut state, deadline).timed_out() {
                 let last = state.outcome.take();
                 drop(state);
-                return last.ok_or(self);
+                return last.map(|outcome| outcome.map(self.map)).ok_or(self);
             }
         }
     }
 }
 
-impl<T> Future for Commit<T> {
+impl<R, T> Future for Commit<R, T> {
     type Output = Result<T, LogError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.slot.state.lock();
         if let Some(outcome) = state.outcome.take() {
-            return Poll::Ready(outcome);
+            return Poll::Ready(outcome.map(self.map));
         }
         state.waker = Some(context.waker().clone());
         Poll::Pending

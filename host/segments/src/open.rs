@@ -211,12 +211,11 @@ fn tell_records<O: Owner>(owner: &mut O, newest: &Newest, format: &'static str) 
     let bytes = newest.bytes.get(..usize::try_from(newest.info.bytes).unwrap_or(0)).unwrap_or_default();
     let mut cursor = Cursor::new(&header_of(bytes, first, format)?);
     while let Some(group) = cursor.next(bytes).map_err(|broken| broken_at(first, &broken))? {
-        let mut index = group.first;
-        for frame in group.frames.iter().filter(|frame| frame.kind < RESERVED_KINDS) {
+        let records = group.frames.iter().filter(|frame| frame.kind < RESERVED_KINDS);
+        for (index, frame) in (group.first..).zip(records) {
             let (kind, payload, offset) = (frame.kind, frame.payload, frame.offset);
             let record = RecordRef { index, kind, payload, segment: first, offset };
             owner.recover(record).map_err(|what| record.refuse(what))?;
-            index += 1;
         }
     }
     Ok(())

@@ -161,7 +161,7 @@ impl View {
         mut visit: impl FnMut(RecordRef<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut loaded = self.load(segment)?;
-        while let Some(result) = loaded.next_group(|record| visit(record))? {
+        while let Some(result) = loaded.next_group(&mut visit)? {
             result?;
         }
         Ok(())
@@ -240,13 +240,12 @@ impl Loaded {
             }
             return Ok(None);
         };
-        let mut index = group.first;
-        for frame in group.frames.iter().filter(|frame| frame.kind < RESERVED_KINDS) {
+        let records = group.frames.iter().filter(|frame| frame.kind < RESERVED_KINDS);
+        for (index, frame) in (group.first..).zip(records) {
             let (kind, payload, offset) = (frame.kind, frame.payload, frame.offset);
             if let Err(error) = visit(RecordRef { index, kind, payload, segment: self.first, offset }) {
                 return Ok(Some(Err(error)));
             }
-            index += 1;
         }
         Ok(Some(Ok(())))
     }
