@@ -256,8 +256,8 @@ impl Dialect {
         then.iter().copied().filter(|push| self.may_push(*push, session)).collect()
     }
 
-    /// The pushes that the document wants right after a push (a job after a new target), in order, without those
-    /// whose needs are not met.
+    /// The pushes that the document wants right after a push, in order, without those whose needs are not met. That
+    /// a fresh job follows a new target needs no mention in a document: every server of this protocol does so.
     #[must_use]
     pub fn pushes_after_push(&self, push: Push, session: &dyn SessionView) -> Vec<Push> {
         let then = self.pushes.get(&push).map_or(&[][..], |rule| &rule.then);

@@ -35,17 +35,21 @@ const TRANSCRIPTS: [(&str, &str, usize); 3] = [
 /// The values of a recorded notify, as a recipe's registers have them.
 fn job_values(params: &Json) -> ValueMap {
     let register = |index: usize| bytes(params[index].as_str().unwrap());
+    // The header's orders: each word of the hash turned round, the bits little-endian.
+    let prev =
+        register(1).chunks(4).flat_map(|word| word.iter().rev().copied().collect::<Vec<_>>()).collect();
+    let bits: Vec<u8> = register(6).into_iter().rev().collect();
     let branch: Vec<u8> =
         params[4].as_array().unwrap().iter().flat_map(|item| bytes(item.as_str().unwrap())).collect();
     ValueMap::new()
         .with("job", Value::Text(params[0].as_str().unwrap().to_owned().into()))
-        .with("prev_words", Value::Bytes(register(1).into()))
-        .with("coinb1", Value::Bytes(register(2).into()))
-        .with("coinb2", Value::Bytes(register(3).into()))
+        .with("prev", Value::Bytes(std::borrow::Cow::Owned(prev)))
+        .with("head", Value::Bytes(register(2).into()))
+        .with("tail", Value::Bytes(register(3).into()))
         .with("branch", Value::Bytes(branch.into()))
         .with("version", Value::Bytes(register(5).into()))
-        .with("bits", Value::Bytes(register(6).into()))
-        .with("ntime", Value::Bytes(register(7).into()))
+        .with("bits", Value::Bytes(bits.into()))
+        .with("job_time", Value::Bytes(register(7).into()))
         .with("clean", Value::Flag(params[8].as_bool().unwrap()))
 }
 

@@ -29,6 +29,10 @@ impl<'s> Cursor<'s> {
         self.errors
     }
 
+    pub(super) fn has_errors(&self) -> bool {
+        !self.errors.is_empty()
+    }
+
     fn rest(&self) -> &'s str {
         self.text.get(self.at..).unwrap_or("")
     }

@@ -105,6 +105,8 @@ struct Draft {
     codes: BTreeMap<Failure, (i64, String)>,
     handlers: HashMap<String, Vec<Arc<Handler>>>,
     pushes: BTreeMap<Push, PushRule>,
+    /// Pushes that have a statement, readable or not.
+    named: Vec<Push>,
     /// Pushes named after `then`, and where.
     wanted: Vec<(Push, &'static str, usize)>,
     /// Needs for a negotiated field, and where.
@@ -221,6 +223,7 @@ fn statement(cursor: &mut Cursor<'_>, draft: &mut Draft, start: usize) -> Result
 
 fn push(cursor: &mut Cursor<'_>, draft: &mut Draft, start: usize) -> Result<(), Wrong> {
     let (push, _) = push_name(cursor)?;
+    draft.named.push(push);
     let mut needs = Vec::new();
     if cursor.take("needs") {
         while let Some(word) = cursor.peek_word().filter(|word| is_name(word)) {
@@ -265,9 +268,8 @@ fn need(word: &str, at: usize, draft: &mut Draft) -> Need {
 fn then(cursor: &mut Cursor<'_>, draft: &mut Draft) -> Result<Vec<Push>, Wrong> {
     let mut pushes = Vec::new();
     loop {
-        let at = cursor.at;
         let (push, name) = push_name(cursor)?;
-        draft.wanted.push((push, name, at));
+        draft.wanted.push((push, name, cursor.at - name.len()));
         pushes.push(push);
         let next = cursor.peek_word();
         if !next.is_some_and(|word| PUSHES.iter().any(|(name, _)| *name == word)) {
@@ -320,9 +322,13 @@ fn hex_bytes(text: &str) -> Option<Vec<u8>> {
 impl Draft {
     fn check(&self, cursor: &mut Cursor<'_>) {
         for (push, name, at) in &self.wanted {
-            if !self.pushes.contains_key(push) {
+            if !self.named.contains(push) {
                 cursor.report((*at, format!("`then {name}`, but the document has no `push {name}`")));
             }
+        }
+        // What is missing in the whole may only be so because a statement could not be read.
+        if cursor.has_errors() {
+            return;
         }
         let handlers = || self.handlers.values().flatten();
         for (field, at) in &self.needed {

@@ -12,7 +12,7 @@ pub fn family(path: &str) -> Arc<Dialect> {
     Dialect::compile(path, &text).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Session {
     pub subscribed: bool,
     pub authorized: bool,
