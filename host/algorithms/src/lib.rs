@@ -122,7 +122,7 @@ pub trait Context: Send + Sync {
     /// # Errors
     /// As [`Context::hash`]; also when `inputs` is no multiple of `width` or `out` does not fit.
     fn hash_batch(&self, width: usize, inputs: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
-        let count = if width == 0 { 1 } else { inputs.len() / width };
+        let count = inputs.len().checked_div(width).unwrap_or(1);
         let uneven = width != 0 && !inputs.len().is_multiple_of(width);
         if count == 0 && out.is_empty() && !uneven {
             return Ok(());
