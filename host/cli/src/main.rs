@@ -31,6 +31,12 @@ enum Command {
     Check(commands::check::Check),
     /// Print an example configuration with every option, or the reference.
     Config(commands::config::ConfigCommand),
+    /// Verify, export or read a pool's ledger.
+    Ledger(commands::ledger::LedgerCommand),
+    /// Check a recipe document, or run vectors through it.
+    Recipe(commands::recipe::RecipeCommand),
+    /// Check a dialect document.
+    Dialect(commands::recipe::DialectCommand),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +45,9 @@ fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Check(command) => command.run(),
         Command::Config(command) => command.run(),
+        Command::Ledger(command) => command.run(),
+        Command::Recipe(command) => command.run(),
+        Command::Dialect(command) => command.run(),
     };
     match outcome {
         Ok(code) => code,
