@@ -14,6 +14,7 @@ use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
 pub struct Guest {
     budget: Budget,
     host_calls: u64,
+    host_bytes: u64,
     cpu_start: Duration,
     wall_start: Instant,
     log: GuestLog,
@@ -22,12 +23,16 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Counts one call of a host function.
+    /// Counts one call of a host function that works on this many bytes.
     ///
     /// # Errors
     /// Beyond the limit: the guest traps.
-    pub fn host_call(&mut self) -> wasmtime::Result<()> {
+    pub fn host_call(&mut self, bytes: usize) -> wasmtime::Result<()> {
         self.host_calls = self.host_calls.saturating_add(1);
+        self.host_bytes = self.host_bytes.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+        if self.host_bytes > self.budget.host_bytes {
+            return Err(LimitMet::HostBytes(self.budget.host_bytes).into());
+        }
         if self.host_calls > self.budget.host_calls {
             return Err(LimitMet::HostCalls(self.budget.host_calls).into());
         }
@@ -50,6 +55,8 @@ enum LimitMet {
     Table { wanted: usize, limit: u64 },
     #[error("it called the host more than {0} times in one call")]
     HostCalls(u64),
+    #[error("it had the host hash more than {0} bytes in one call")]
+    HostBytes(u64),
     #[error("it used {used_ms} ms of CPU time, the limit for this call is {limit_ms} ms")]
     Cpu { used_ms: u128, limit_ms: u128 },
     #[error("{wall_ms} ms passed while it got {used_ms} ms of CPU time")]
@@ -89,6 +96,7 @@ pub fn store(plugin: &Plugin, budget: Budget, log: GuestLog) -> Store<Guest> {
     let guest = Guest {
         budget,
         host_calls: 0,
+        host_bytes: 0,
         cpu_start: thread_cpu_time(),
         wall_start: Instant::now(),
         log,
@@ -122,6 +130,7 @@ fn arm(store: &mut Store<Guest>, budget: Budget) {
     let guest = store.data_mut();
     guest.budget = budget;
     guest.host_calls = 0;
+    guest.host_bytes = 0;
     guest.cpu_start = thread_cpu_time();
     guest.wall_start = Instant::now();
     // Only an engine without fuel refuses, and ours all have it.
@@ -163,7 +172,7 @@ pub fn trapped(function: &str, error: &wasmtime::Error, budget: Budget) -> CallE
     if let Some(met) = error.downcast_ref::<LimitMet>() {
         let kind = match met {
             LimitMet::Memory { .. } | LimitMet::Table { .. } => TrapKind::Memory,
-            LimitMet::HostCalls(_) => TrapKind::Other,
+            LimitMet::HostCalls(_) | LimitMet::HostBytes(_) => TrapKind::Other,
             LimitMet::Cpu { .. } => TrapKind::Epoch,
             LimitMet::Wall { .. } => TrapKind::Overload,
         };

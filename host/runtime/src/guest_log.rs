@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Where a plugin's log lines go.
 pub trait LogSink: Send + Sync {
-    /// One line, fit for a terminal. Level 0 is an error, 1 a warning, 2 information, more is detail.
+    /// One line, fit for a terminal. Level 1 is an error, 2 a warning, 3 information, more is detail.
     fn line(&self, plugin: &str, level: u8, line: &str);
 }
 
@@ -19,9 +19,9 @@ pub struct TracingSink;
 impl LogSink for TracingSink {
     fn line(&self, plugin: &str, level: u8, line: &str) {
         match level {
-            0 => tracing::error!(plugin, "{line}"),
-            1 => tracing::warn!(plugin, "{line}"),
-            2 => tracing::info!(plugin, "{line}"),
+            0 | 1 => tracing::error!(plugin, "{line}"),
+            2 => tracing::warn!(plugin, "{line}"),
+            3 => tracing::info!(plugin, "{line}"),
             _ => tracing::debug!(plugin, "{line}"),
         }
     }
@@ -69,7 +69,7 @@ impl GuestLog {
         };
         if dropped > 0 {
             let note = format!("{dropped} log lines dropped: at most {} in a second", self.limits.log_lines);
-            self.sink.line(&self.plugin, 1, &note);
+            self.sink.line(&self.plugin, 2, &note);
         }
         self.sink.line(&self.plugin, level, &clean(line, self.limits.log_line));
     }

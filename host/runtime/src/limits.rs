@@ -125,6 +125,8 @@ pub struct Limits {
     pub handles: u64,
     /// Calls of host functions in one call.
     pub host_calls: u64,
+    /// Bytes that host functions hash for the guest in one call: fuel and CPU limits do not interrupt the host.
+    pub host_bytes: Scaled,
     /// Bytes of a log line; the rest is cut.
     pub log_line: u64,
     /// Log lines in a second; the rest is counted.
@@ -182,6 +184,7 @@ pub const ADAPTER: Limits = Limits {
     hostcall: Scaled::fixed(16 * MIB),
     handles: 500,
     host_calls: 10_000,
+    host_bytes: Scaled { base: 16 * MIB, per_byte: 4, per_row: 0, cap: 256 * MIB },
     log_line: 1024,
     log_lines: 64,
     content: Content {
@@ -214,6 +217,7 @@ pub const STRICT: Limits = Limits {
     hostcall: Scaled { base: MIB, per_byte: 0, per_row: 64, cap: SLOT },
     handles: 16,
     host_calls: 100,
+    host_bytes: Scaled::fixed(0),
     log_line: 1024,
     log_lines: 64,
     content: Content {
@@ -258,6 +262,8 @@ pub struct Budget {
     pub handles: u64,
     /// Calls of host functions.
     pub host_calls: u64,
+    /// Bytes that host functions hash for the guest.
+    pub host_bytes: u64,
 }
 
 impl Budget {
@@ -279,6 +285,7 @@ impl Budget {
             hostcall: limits.hostcall.at(size),
             handles: limits.handles,
             host_calls: limits.host_calls,
+            host_bytes: limits.host_bytes.at(size),
         }
     }
 }

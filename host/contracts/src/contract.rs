@@ -1,0 +1,385 @@
+//! Which contract a component is for, whether it keeps it, and loading it: the same code for the pool and for
+//! `millpond plugin check`.
+
+use crate::chain::{ChainAdapter, Optional};
+use crate::payout::{FeePolicy, PayoutScheme};
+use crate::since_0_1::chain::BoundAdapter;
+use crate::since_0_1::payout::{FeeComponent, SchemeComponent};
+use crate::since_0_1::vote::VoteComponent;
+use crate::vote::VotePolicy;
+use crate::{CallError, Settings};
+use millpond_runtime::{Class, Extern, Finding, LoadError, LogSink, Plugin, Report, Sandbox, clean, inspect};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// A contract between host and plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Contract {
+    /// `millpond:chain`, world `chain-adapter`.
+    ChainAdapter,
+    /// `millpond:payout`, world `payout-scheme`.
+    PayoutScheme,
+    /// `millpond:payout`, world `fee`.
+    FeePolicy,
+    /// `millpond:vote`, world `vote-policy`.
+    VotePolicy,
+}
+
+struct Interface {
+    name: &'static str,
+    functions: &'static [&'static str],
+    required: bool,
+}
+
+const fn required(name: &'static str, functions: &'static [&'static str]) -> Interface {
+    Interface { name, functions, required: true }
+}
+
+const fn optional(name: &'static str, functions: &'static [&'static str]) -> Interface {
+    Interface { name, functions, required: false }
+}
+
+const CHAIN: &[Interface] = &[
+    required("adapter", &["schema", "describe", "handle"]),
+    required("block", &["assemble", "read-reply"]),
+    required("payee", &["resolve"]),
+    required("settlement", &["plan-payment", "read-coins", "find"]),
+    optional("pow", &["prepare", "run"]),
+    optional("codec", &["decode", "encode"]),
+    optional("session-work", &["consts"]),
+    optional("merge-parent", &["prove"]),
+];
+const SCHEME: &[Interface] =
+    &[required("scheme", &["schema", "describe", "allocate"]), optional("accrual", &["accrue"])];
+const FEE: &[Interface] = &[required("fee-policy", &["schema", "describe", "fees"])];
+const VOTE: &[Interface] = &[required("policy", &["schema", "decide"])];
+
+impl Contract {
+    /// All contracts.
+    pub const ALL: [Self; 4] = [Self::ChainAdapter, Self::PayoutScheme, Self::FeePolicy, Self::VotePolicy];
+
+    /// The class its plugins are of.
+    #[must_use]
+    pub const fn class(self) -> Class {
+        match self {
+            Self::ChainAdapter => Class::Adapter,
+            Self::PayoutScheme | Self::FeePolicy | Self::VotePolicy => Class::Strict,
+        }
+    }
+
+    /// Its WIT package.
+    #[must_use]
+    pub const fn package(self) -> &'static str {
+        match self {
+            Self::ChainAdapter => "millpond:chain",
+            Self::PayoutScheme | Self::FeePolicy => "millpond:payout",
+            Self::VotePolicy => "millpond:vote",
+        }
+    }
+
+    /// The version of the package that this host knows, as audit records name it.
+    #[must_use]
+    pub const fn version(self) -> &'static str {
+        "0.1.0"
+    }
+
+    /// Its world.
+    #[must_use]
+    pub const fn world(self) -> &'static str {
+        match self {
+            Self::ChainAdapter => "chain-adapter",
+            Self::PayoutScheme => "payout-scheme",
+            Self::FeePolicy => "fee",
+            Self::VotePolicy => "vote-policy",
+        }
+    }
+
+    fn interfaces(self) -> &'static [Interface] {
+        match self {
+            Self::ChainAdapter => CHAIN,
+            Self::PayoutScheme => SCHEME,
+            Self::FeePolicy => FEE,
+            Self::VotePolicy => VOTE,
+        }
+    }
+
+    /// The interface that tells this contract from the others.
+    fn first(self) -> &'static str {
+        self.interfaces().first().map_or("", |interface| interface.name)
+    }
+
+    fn full(self, interface: &str) -> String {
+        format!("{}/{interface}@{}", self.package(), self.version())
+    }
+
+    /// Whether an export or import is this interface in a version that this host knows: same major and minor.
+    fn is(self, found: &Extern, interface: &str) -> bool {
+        found.parts().is_some_and(|(package, name, version)| {
+            package == self.package() && name == interface && (version.major, version.minor) == (0, 1)
+        })
+    }
+
+    /// The contract that a component's exports point to, of any version.
+    #[must_use]
+    pub fn of(report: &Report) -> Option<Self> {
+        Self::ALL.into_iter().find(|contract| {
+            let start = format!("{}/{}", contract.package(), contract.first());
+            let is = |export: &Extern| export.name.split('@').next() == Some(start.as_str());
+            report.exports.iter().any(is)
+        })
+    }
+
+    /// What keeps a component from this contract, by its imports and exports alone.
+    #[must_use]
+    pub fn findings(self, report: &Report) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for interface in self.interfaces() {
+            let exported = report.exports.iter().find(|export| self.is(export, interface.name));
+            let Some(exported) = exported else {
+                let path = format!("{}/{}", self.package(), interface.name);
+                let other = report.exports.iter().find(|export| export.name.split('@').next() == Some(&path));
+                match other {
+                    Some(other) => findings.push(Finding::WrongVersion {
+                        found: clean(&other.name, 200),
+                        known: self.full(interface.name),
+                    }),
+                    None if interface.required => {
+                        findings.push(Finding::MissingExport { name: self.full(interface.name) });
+                    }
+                    None => {}
+                }
+                continue;
+            };
+            for function in interface.functions {
+                if !exported.functions.iter().any(|found| found == function) {
+                    let name = format!("{}#{function}", self.full(interface.name));
+                    findings.push(Finding::MissingExport { name });
+                }
+            }
+        }
+        if self == Self::ChainAdapter {
+            // The strict class's imports are the inspection's matter: there are none.
+            for import in
+                report.imports.iter().filter(|import| !import.types_only && !self.is(import, "host"))
+            {
+                let name = clean(&import.name, 200);
+                findings.push(Finding::UnknownImport {
+                    name,
+                    allowed: format!("an adapter may import {}", self.full("host")),
+                });
+            }
+        }
+        findings
+    }
+}
+
+impl fmt::Display for Contract {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}@{}", self.package(), self.world(), self.version())
+    }
+}
+
+/// What a check of a component says.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// The contract it is for, when its exports tell.
+    pub contract: Option<Contract>,
+    /// What it is made of, with everything that does not fit in `findings`.
+    pub report: Report,
+}
+
+impl Checked {
+    /// Whether it would be loaded.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.report.findings.is_empty()
+    }
+}
+
+/// The static part of a check: nothing is compiled.
+#[must_use]
+pub fn check_static(wasm: &[u8]) -> Checked {
+    let mut report = inspect(wasm, Class::Adapter);
+    let contract = Contract::of(&report);
+    match contract {
+        Some(contract) => {
+            if contract.class() != Class::Adapter {
+                report = inspect(wasm, contract.class());
+            }
+            // Without exports (floats, invalid) the contract has nothing to say.
+            if !report.exports.is_empty() {
+                let more = contract.findings(&report);
+                report.findings.extend(more);
+            }
+        }
+        None if report.findings.is_empty() => {
+            let names = Contract::ALL.map(|contract| contract.full(contract.first()));
+            report.findings.push(Finding::MissingExport { name: format!("one of {}", names.join(", ")) });
+        }
+        None => {}
+    }
+    Checked { contract, report }
+}
+
+/// The whole check: static, compiled, and every import and export of the contract's own type.
+///
+/// # Errors
+/// When the component passes the static checks and yet does not compile within limits.
+pub fn check(
+    sandbox: &Sandbox,
+    name: &str,
+    wasm: &[u8],
+    sink: &Arc<dyn LogSink>,
+) -> Result<Checked, LoadError> {
+    let mut checked = check_static(wasm);
+    let (Some(contract), true) = (checked.contract, checked.fits()) else { return Ok(checked) };
+    let plugin = sandbox.load(name, wasm, contract.class())?;
+    let bound = match contract {
+        Contract::ChainAdapter => BoundAdapter::bind(&plugin, exported(&checked.report), sink).map(drop),
+        Contract::PayoutScheme => SchemeComponent::bind(&plugin, accrues(&checked.report), sink).map(drop),
+        Contract::FeePolicy => FeeComponent::bind(&plugin, sink).map(drop),
+        Contract::VotePolicy => VoteComponent::bind(&plugin, sink).map(drop),
+    };
+    if let Err(error) = bound {
+        checked.report.findings.push(wrong_type(&error));
+    }
+    Ok(checked)
+}
+
+fn wrong_type(error: &wasmtime::Error) -> Finding {
+    let text = clean(&format!("{error:#}"), 1024);
+    if error.is::<wasmtime::Trap>() {
+        return Finding::Invalid(format!("it traps when an instance is made: {text}"));
+    }
+    Finding::WrongType(text)
+}
+
+fn exported(report: &Report) -> Optional {
+    let has =
+        |interface: &str| report.exports.iter().any(|export| Contract::ChainAdapter.is(export, interface));
+    Optional {
+        pow: has("pow"),
+        codec: has("codec"),
+        session_work: has("session-work"),
+        merge_parent: has("merge-parent"),
+    }
+}
+
+fn accrues(report: &Report) -> bool {
+    report.exports.iter().any(|export| Contract::PayoutScheme.is(export, "accrual"))
+}
+
+/// Loads a component that must be of this contract, with everything [`check`] finds as the error.
+fn load(sandbox: &Sandbox, name: &str, wasm: &[u8], contract: Contract) -> Result<Plugin, LoadError> {
+    let report = inspect(wasm, contract.class());
+    let mut findings = report.findings.clone();
+    if findings.is_empty() {
+        findings = contract.findings(&report);
+    }
+    if !findings.is_empty() {
+        return Err(LoadError::Unfit(findings));
+    }
+    sandbox.load(name, wasm, contract.class())
+}
+
+fn unfit(error: &wasmtime::Error) -> LoadError {
+    LoadError::Unfit(vec![wrong_type(error)])
+}
+
+/// Loads a payout scheme.
+///
+/// # Errors
+/// When the component does not keep the contract.
+pub fn load_scheme(
+    sandbox: &Sandbox,
+    name: &str,
+    wasm: &[u8],
+    sink: &Arc<dyn LogSink>,
+) -> Result<Arc<dyn PayoutScheme>, LoadError> {
+    let plugin = load(sandbox, name, wasm, Contract::PayoutScheme)?;
+    let accrues = accrues(plugin.report());
+    Ok(Arc::new(SchemeComponent::bind(&plugin, accrues, sink).map_err(|error| unfit(&error))?))
+}
+
+/// Loads a fee policy.
+///
+/// # Errors
+/// When the component does not keep the contract.
+pub fn load_fee_policy(
+    sandbox: &Sandbox,
+    name: &str,
+    wasm: &[u8],
+    sink: &Arc<dyn LogSink>,
+) -> Result<Arc<dyn FeePolicy>, LoadError> {
+    let plugin = load(sandbox, name, wasm, Contract::FeePolicy)?;
+    Ok(Arc::new(FeeComponent::bind(&plugin, sink).map_err(|error| unfit(&error))?))
+}
+
+/// Loads a vote policy.
+///
+/// # Errors
+/// When the component does not keep the contract.
+pub fn load_vote_policy(
+    sandbox: &Sandbox,
+    name: &str,
+    wasm: &[u8],
+    sink: &Arc<dyn LogSink>,
+) -> Result<Arc<dyn VotePolicy>, LoadError> {
+    let plugin = load(sandbox, name, wasm, Contract::VotePolicy)?;
+    Ok(Arc::new(VoteComponent::bind(&plugin, sink).map_err(|error| unfit(&error))?))
+}
+
+/// A chain adapter that is not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum AdapterError {
+    /// The component does not keep the contract.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// It does not work with these settings.
+    #[error("the adapter refuses its settings: {0}")]
+    Settings(CallError),
+}
+
+/// Loads a chain adapter and has it describe itself under its settings.
+///
+/// # Errors
+/// When the component does not keep the contract, or does not describe itself.
+pub fn load_adapter(
+    sandbox: &Sandbox,
+    name: &str,
+    wasm: &[u8],
+    settings: &Settings,
+    sink: &Arc<dyn LogSink>,
+) -> Result<Arc<dyn ChainAdapter>, AdapterError> {
+    let plugin = load(sandbox, name, wasm, Contract::ChainAdapter)?;
+    let bound =
+        BoundAdapter::bind(&plugin, exported(plugin.report()), sink).map_err(|error| unfit(&error))?;
+    Ok(Arc::new(bound.with_settings(settings).map_err(AdapterError::Settings)?))
+}
+
+/// The JSON Schema of any plugin's configuration section.
+///
+/// # Errors
+/// When the component keeps no contract, or its `schema` fails.
+pub fn schema(
+    sandbox: &Sandbox,
+    name: &str,
+    wasm: &[u8],
+    sink: &Arc<dyn LogSink>,
+) -> Result<String, AdapterError> {
+    let checked = check_static(wasm);
+    let done = match checked.contract {
+        Some(Contract::ChainAdapter) => {
+            let plugin = load(sandbox, name, wasm, Contract::ChainAdapter)?;
+            let bound = BoundAdapter::bind(&plugin, exported(plugin.report()), sink);
+            bound.map_err(|error| unfit(&error))?.schema()
+        }
+        Some(Contract::PayoutScheme) => load_scheme(sandbox, name, wasm, sink)?.schema(),
+        Some(Contract::FeePolicy) => load_fee_policy(sandbox, name, wasm, sink)?.schema(),
+        Some(Contract::VotePolicy) => load_vote_policy(sandbox, name, wasm, sink)?.schema(),
+        None => return Err(LoadError::Unfit(checked.report.findings).into()),
+    };
+    done.map(|done| done.value).map_err(AdapterError::Settings)
+}
