@@ -160,6 +160,13 @@ fn each_rule_of_the_language_has_its_message() {
         ),
         ("envelope ok {\"id\": {id}}", "11:1: the envelope has no place for {result}"),
         ("envelope ok [{id}, {result}, {job}]", "11:30: only {id} and {result} can stand here, not {job}"),
+        (
+            "envelope ok {\"id\": \"{id}\", \"r\": {result}}",
+            "11:21: {id} is JSON already and stands outside of quotes",
+        ),
+        ("failure {\"t\": {text:hex}}", "11:15: only {code} and {text} can stand here, not {text:hex}"),
+        ("push target {\"id\": {id}}", "11:20: {id} has no value here"),
+        ("on x\n  reply \"{option}\"", "12:10: {option} has no value here"),
         ("diff1 00ff", "11:1: diff1 is a target of 64 hex digits, most significant first"),
         ("keepalive 0", "11:1: keepalive is 1 to 3600 seconds"),
         ("extranonce rest 9..4", "11:1: the miner's part is written `extranonce rest 4..8`, in bytes"),

@@ -1,7 +1,7 @@
 //! The `on` statement: which messages it takes, what they mean, what is answered and what follows.
 
 use super::cursor::{Cursor, Wrong, is_name};
-use super::{Draft, failure, hex_bytes, members, need, then};
+use super::{Draft, OF_ENVELOPES, OF_OTHERS, failure, hex_bytes, holes_outside, members, need, then};
 use crate::document::{Ask, Condition, Handler, JobRule, OptionRule, Reply, SubmitRule, Verb};
 use crate::fields::{FieldRule, Part, Wire};
 use crate::intent::Push;
@@ -162,7 +162,7 @@ impl Clauses {
             }
             "option" => self.option(cursor),
             "grants" | "denies" => {
-                let template = members(cursor.template(word, diff1)?, at)?;
+                let template = members(holes_outside(cursor.template(word, diff1)?, &OF_ENVELOPES)?, at)?;
                 let Some(option) = self.options.last_mut() else {
                     return Err((at, format!("`{word}` has to follow an `option`")));
                 };
@@ -190,7 +190,7 @@ impl Clauses {
             }
             "silent" => self.reply(Reply::Silent, at),
             "reply" => {
-                let template = cursor.template("the reply", diff1)?;
+                let template = holes_outside(cursor.template("the reply", diff1)?, &OF_OTHERS)?;
                 self.reply(Reply::Result(template), at)
             }
             "refuse" => {

@@ -236,9 +236,9 @@ fn push(cursor: &mut Cursor<'_>, draft: &mut Draft, start: usize) -> Result<(), 
         }
     }
     let diff1 = draft.diff1.map(Target::to_be_bytes);
-    let mut lines = vec![cursor.template("the push's line", diff1)?];
+    let mut lines = vec![holes_outside(cursor.template("the push's line", diff1)?, &OF_OTHERS)?];
     while cursor.peek_word().is_some_and(|word| word.starts_with('{')) {
-        lines.push(cursor.template("the push's line", diff1)?);
+        lines.push(holes_outside(cursor.template("the push's line", diff1)?, &OF_OTHERS)?);
     }
     let then = if cursor.take("then") { then(cursor, draft)? } else { Vec::new() };
     if then.contains(&push) {
@@ -295,15 +295,33 @@ fn failure(cursor: &mut Cursor<'_>) -> Result<Failure, Wrong> {
     })
 }
 
+/// Envelopes and failures are filled by the engine alone, so nothing in them may fail when a line is written: these
+/// names, as they are; what is JSON already stands outside of strings.
 fn holes_among(template: &Template, names: &[&str]) -> Result<(), Wrong> {
-    match template.holes().find(|hole| !names.contains(&hole.name.as_str())) {
-        None => Ok(()),
-        Some(hole) => {
-            let message = format!("only {{{}}} can stand here, not {{{}}}", names.join("} and {"), hole.name);
-            Err((hole.at, message))
+    for hole in template.holes() {
+        let names_only = || format!("only {{{}}} can stand here, not", names.join("} and {"));
+        if !names.contains(&hole.name.as_str()) || hole.written != hole.name {
+            return Err((hole.at, format!("{} {{{}}}", names_only(), hole.written)));
+        }
+        if hole.in_string && ["id", "result", "failure"].contains(&hole.name.as_str()) {
+            return Err((hole.at, format!("{{{}}} is JSON already and stands outside of quotes", hole.name)));
         }
     }
+    Ok(())
 }
+
+/// Replies and pushes cannot have what only envelopes and options have.
+fn holes_outside(template: Template, reserved: &[&str]) -> Result<Template, Wrong> {
+    if let Some(hole) = template.holes().find(|hole| reserved.contains(&hole.name.as_str())) {
+        return Err((hole.at, format!("{{{}}} has no value here", hole.name)));
+    }
+    Ok(template)
+}
+
+/// Names that have a value only in envelopes and failures.
+const OF_ENVELOPES: [&str; 4] = ["id", "result", "failure", "code"];
+/// The same, and what only `grants` and `denies` have.
+const OF_OTHERS: [&str; 5] = ["id", "result", "failure", "code", "option"];
 
 fn once<T>(slot: &mut Option<T>, value: T, start: usize, what: &str) -> Result<(), Wrong> {
     match slot.replace(value) {
