@@ -1,0 +1,256 @@
+//! Which jobs live.
+//!
+//! A job is published, is current until the next, is *stale* from the tip that leaves its parent behind, and is
+//! forgotten when it expires or when the table is full. Stale and forgotten ids are told apart from ids that were
+//! never issued: the first is a slow miner, the second a broken or lying one.
+
+use crate::Job;
+use millpond_types::{JobId, UnixMillis};
+use parking_lot::RwLock;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// The fewest jobs that a table keeps: miners work on more than one, and the slow on old ones.
+pub const MIN_CAPACITY: usize = 16;
+/// The jobs a table keeps unless told otherwise: ten minutes of one job every ten seconds.
+pub const DEFAULT_CAPACITY: usize = 64;
+
+/// What an id stands for.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// A job on the current parent.
+    Live(Arc<Job>),
+    /// A job whose parent is no longer the tip. It earns nothing, but a solution of it is still submitted.
+    Stale(Arc<Job>),
+    /// Issued once and forgotten since: answered as stale.
+    Expired,
+    /// Never issued.
+    Unknown,
+}
+
+/// Why a job was not published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PublishError {
+    /// Ids ascend; one that does not would let an old share count for a new job.
+    #[error("job {given} is not above {last}, the last that was published")]
+    Order {
+        /// The job's id.
+        given: JobId,
+        /// The last id published.
+        last: JobId,
+    },
+    /// A job that is over before it began.
+    #[error("job {0} expires before it is published")]
+    Expired(JobId),
+}
+
+/// What a session learns of a new job.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// The new job.
+    pub job: Arc<Job>,
+    /// Whether work on earlier jobs is worth nothing now.
+    pub clean: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    job: Arc<Job>,
+    /// Counts the tips; a change is what miners know as "clean".
+    tip: u64,
+}
+
+#[derive(Default)]
+struct Inner {
+    jobs: BTreeMap<JobId, (Arc<Job>, bool)>,
+    last: Option<JobId>,
+    tips: u64,
+    parent: Option<bytes::Bytes>,
+}
+
+/// The jobs of one pool. Cheap to read from many tasks; changed by the chain's task alone.
+pub struct JobTable {
+    inner: RwLock<Inner>,
+    current: watch::Sender<Option<Current>>,
+    capacity: usize,
+}
+
+impl Default for JobTable {
+    fn default() -> Self {
+        Self::new(DEFAULT_CAPACITY)
+    }
+}
+
+impl JobTable {
+    /// An empty table for so many jobs, at least [`MIN_CAPACITY`].
+    #[must_use]
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            inner: RwLock::default(),
+            current: watch::Sender::new(None),
+            capacity: capacity.max(MIN_CAPACITY),
+        }
+    }
+
+    /// Says which id was the last before this process started, so that it and those below count as forgotten and
+    /// not as unknown.
+    pub fn resume_after(&self, last: JobId) {
+        let mut inner = self.inner.write();
+        inner.last = inner.last.max(Some(last));
+    }
+
+    /// Publishes a job: it is current from now on. A parent that differs from the current one makes all earlier jobs
+    /// stale, as [`JobTable::tip`] does. Wakes every feed.
+    ///
+    /// # Errors
+    /// When the id does not ascend, or the job has expired already.
+    pub fn publish(&self, job: Job) -> Result<Arc<Job>, PublishError> {
+        if job.expires_at <= job.published_at {
+            return Err(PublishError::Expired(job.id));
+        }
+        let mut inner = self.inner.write();
+        if let Some(last) = inner.last.filter(|last| job.id <= *last) {
+            return Err(PublishError::Order { given: job.id, last });
+        }
+        let job = Arc::new(job);
+        inner.last = Some(job.id);
+        inner.turn(&job.parent);
+        inner.jobs.insert(job.id, (Arc::clone(&job), false));
+        while inner.jobs.len() > self.capacity {
+            inner.jobs.pop_first();
+        }
+        let tip = inner.tips;
+        // Under the lock, so that two publications reach the feeds in their order.
+        self.current.send_replace(Some(Current { job: Arc::clone(&job), tip }));
+        drop(inner);
+        Ok(job)
+    }
+
+    /// A new tip of the chain: jobs with another parent are stale from now on. The current job stays current, as
+    /// miners have nothing better until the next is published. True when something became stale.
+    pub fn tip(&self, parent: &[u8]) -> bool {
+        self.inner.write().turn(parent)
+    }
+
+    /// The job that new work is sent from.
+    #[must_use]
+    pub fn current(&self) -> Option<Arc<Job>> {
+        self.current.borrow().as_ref().map(|current| Arc::clone(&current.job))
+    }
+
+    /// What an id stands for at this time.
+    #[must_use]
+    pub fn lookup(&self, id: JobId, now: UnixMillis) -> Found {
+        let inner = self.inner.read();
+        match inner.jobs.get(&id) {
+            Some((job, _)) if job.expires_at <= now => Found::Expired,
+            Some((job, true)) => Found::Stale(Arc::clone(job)),
+            Some((job, false)) => Found::Live(Arc::clone(job)),
+            None if id.0 != 0 && inner.last.is_some_and(|last| id <= last) => Found::Expired,
+            None => Found::Unknown,
+        }
+    }
+
+    /// The newest job, live or stale, that a test on its registers names: for dialects whose shares name a job by a
+    /// hash and not by its id.
+    #[must_use]
+    pub fn find(&self, now: UnixMillis, mut names: impl FnMut(&Job) -> bool) -> Found {
+        let inner = self.inner.read();
+        let found = inner.jobs.values().rev().find(|(job, _)| job.expires_at > now && names(job));
+        match found {
+            Some((job, true)) => Found::Stale(Arc::clone(job)),
+            Some((job, false)) => Found::Live(Arc::clone(job)),
+            None => Found::Unknown,
+        }
+    }
+
+    /// Drops the jobs that have expired and returns them, oldest first. Called now and then by the pool. When the
+    /// current job is among them there is no current job.
+    pub fn expire(&self, now: UnixMillis) -> Vec<Arc<Job>> {
+        let mut inner = self.inner.write();
+        let gone: Vec<_> = inner
+            .jobs
+            .values()
+            .filter(|(job, _)| job.expires_at <= now)
+            .map(|(job, _)| Arc::clone(job))
+            .collect();
+        for job in &gone {
+            inner.jobs.remove(&job.id);
+        }
+        if self.current.borrow().as_ref().is_some_and(|current| current.job.expires_at <= now) {
+            self.current.send_replace(None);
+        }
+        gone
+    }
+
+    /// All jobs kept, oldest first, with whether each is stale.
+    #[must_use]
+    pub fn all(&self) -> Vec<(Arc<Job>, bool)> {
+        self.inner.read().jobs.values().cloned().collect()
+    }
+
+    /// The lowest coordinate of a job that is kept: ids of shares below it are no longer needed
+    /// ([`crate::Seen::drop_below`]).
+    #[must_use]
+    pub fn lowest_coord(&self) -> Option<u64> {
+        self.inner.read().jobs.values().map(|(job, _)| job.coord).min()
+    }
+
+    /// A feed of new jobs. The first notice is the current job, if there is one, as clean.
+    #[must_use]
+    pub fn subscribe(&self) -> JobFeed {
+        let mut current = self.current.subscribe();
+        current.mark_changed();
+        JobFeed { current, tip: None }
+    }
+}
+
+impl Inner {
+    /// Marks the jobs of other parents stale; a parent other than the last one counts as a tip.
+    fn turn(&mut self, parent: &[u8]) -> bool {
+        if self.parent.as_deref() == Some(parent) {
+            return false;
+        }
+        self.parent = Some(bytes::Bytes::copy_from_slice(parent));
+        self.tips = self.tips.saturating_add(1);
+        let mut changed = false;
+        for (job, stale) in self.jobs.values_mut() {
+            // A reorganisation back to a parent makes its jobs live again: their shares are worth something.
+            let now = job.parent != parent;
+            changed |= now && !*stale;
+            *stale = now;
+        }
+        changed
+    }
+}
+
+/// One session's view of new jobs. A slow reader skips jobs and misses no clean: what it reads next says so.
+pub struct JobFeed {
+    current: watch::Receiver<Option<Current>>,
+    tip: Option<u64>,
+}
+
+impl JobFeed {
+    /// Waits for the next job. `None` when the table is gone. Safe to drop while waiting.
+    pub async fn next(&mut self) -> Option<Notice> {
+        loop {
+            self.current.changed().await.ok()?;
+            if let Some(notice) = self.take() {
+                return Some(notice);
+            }
+        }
+    }
+
+    /// The job that is new since the last call, without waiting.
+    pub fn try_next(&mut self) -> Option<Notice> {
+        if self.current.has_changed().unwrap_or(false) { self.take() } else { None }
+    }
+
+    fn take(&mut self) -> Option<Notice> {
+        let current = self.current.borrow_and_update().clone()?;
+        let clean = self.tip != Some(current.tip);
+        self.tip = Some(current.tip);
+        Some(Notice { job: current.job, clean })
+    }
+}
