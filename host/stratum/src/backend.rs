@@ -1,0 +1,109 @@
+//! What the server asks of its pool. The server knows no money, no plugins and no storage: the pool implements this
+//! trait over its journal, and the tests implement it in memory.
+
+use millpond_jobs::Job;
+use millpond_types::{MinerId, SessionId, ShareSeq, UnixMillis, Work};
+use std::future::Future;
+use std::sync::Arc;
+
+/// Who is paid for a session's work, as the pool's adapter resolved a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payee {
+    /// The pool's number of the payee. Two logins that pay the same script have the same number.
+    pub miner: MinerId,
+    /// The payee as the chain pays it (a script, a lock), opaque here: it feeds the recipe's session stage.
+    pub payee: Vec<u8>,
+    /// The address as text, canonical.
+    pub address: String,
+    /// The worker's name within the payee; empty when the login has none.
+    pub worker: String,
+}
+
+/// Everything `assemble` needs of a share that meets the network's target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Solution {
+    /// The recipe's const, session and share fields, in the order of the document.
+    pub fields: Vec<Vec<u8>>,
+    /// The recipe's `out` registers, in the order of the document.
+    pub results: Vec<Vec<u8>>,
+}
+
+/// A share that passed every check of its own, or a solution that earns no credit.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// The job the share was found on.
+    pub job: Arc<Job>,
+    /// Who is paid.
+    pub payee: Arc<Payee>,
+    /// The worker named at submit, which may differ from the one at authorize.
+    pub worker: Arc<str>,
+    /// The connection's session.
+    pub session: SessionId,
+    /// The work of the target the share was judged by, in the network's units. Recorded, not credited, when
+    /// `credited` is false.
+    pub work: Work,
+    /// The hash that names the share (the recipe's `id`), 32 bytes as computed: the key of duplicate detection.
+    pub id: [u8; 32],
+    /// The hash that was compared, as a number: 32 big-endian bytes.
+    pub pow: [u8; 32],
+    /// When the share was read from the socket.
+    pub time: UnixMillis,
+    /// Set when the share meets the network's target.
+    pub solution: Option<Solution>,
+    /// False for a solution that earns nothing: stale, below its own target, or on a job whose credit is suspended.
+    pub credited: bool,
+}
+
+/// The share is not on disk, so it was not counted. The text goes to the miner with error 20.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct NotDurable(pub String);
+
+/// Why a share was refused, for statistics. The numbers on the wire are the dialect's affair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// The job was never issued, or is forgotten.
+    UnknownJob,
+    /// The job is older than the current tip.
+    Stale,
+    /// Counted already.
+    Duplicate,
+    /// The hash does not meet the session's target.
+    LowDifficulty,
+    /// A field of a wrong width, or outside its range, or no field at all.
+    Malformed,
+    /// No login, or one the pool does not know.
+    Unauthorized,
+    /// No subscription yet.
+    NotSubscribed,
+    /// The job's credit is suspended, since every node refused a block of it.
+    Suspended,
+    /// The pool could not make the share durable.
+    NotDurable,
+}
+
+/// A pool, seen from its sockets. One instance serves all listeners of a pool.
+pub trait Backend: Send + Sync + 'static {
+    /// Resolves a login as a miner sent it (an address, often with `.worker` behind it) to a payee. Called once per
+    /// authorize, and once per new worker name at submit; the server keeps the answer for the connection's life. It
+    /// may take as long as the handshake deadline; the implementation caches.
+    ///
+    /// # Errors
+    /// A sentence for the miner: what is wrong with the login.
+    fn resolve(&self, login: &str) -> impl Future<Output = Result<Arc<Payee>, String>> + Send;
+
+    /// Makes a share durable, and starts the submission of its solution in parallel. Called once for each share that
+    /// counts and for each solution, on a task of its own that outlives the connection. Resolves only when the record
+    /// is on disk; the miner reads `true` after that and never before. `None` is the answer to a solution that earns
+    /// no credit, which has no place in the sequence of shares.
+    ///
+    /// # Errors
+    /// When the record could not be made durable. The share is not counted and may be sent again.
+    fn accept(&self, share: Accepted) -> impl Future<Output = Result<Option<ShareSeq>, NotDurable>> + Send;
+
+    /// A share was refused; `worker` as named at submit. Statistics only: called on the connection's task, must not
+    /// block, and cannot change the answer.
+    fn refused(&self, payee: Option<&Arc<Payee>>, worker: &str, why: Refusal) {
+        let _ = (payee, worker, why);
+    }
+}

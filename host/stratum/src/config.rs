@@ -1,0 +1,196 @@
+//! Configuration of a pool's Stratum server: plain data, embedded in the pool's own configuration.
+
+use crate::bans::BanConfig;
+use crate::extranonce::ExtranonceConfig;
+use crate::limits::LimitsConfig;
+use crate::proxy::ProxyConfig;
+use crate::span::Span;
+use crate::tls::TlsConfig;
+use crate::vardiff::VardiffConfig;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// A pool's Stratum V1 server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct StratumConfig {
+    /// Where to listen. Empty: nowhere.
+    pub ports: Vec<PortConfig>,
+    /// Difficulty of all ports that say nothing else.
+    pub vardiff: VardiffConfig,
+    /// Connections, lines, deadlines.
+    pub limits: LimitsConfig,
+    /// Who is shut out, and for how long.
+    pub bans: BanConfig,
+    /// How the search space is divided among sessions.
+    pub extranonce: ExtranonceConfig,
+    /// Trusted proxies.
+    pub proxy: ProxyConfig,
+    /// A miner that has got nothing for this long gets its job again: miners disconnect after 90 s (cgminer), 120 s
+    /// (cpuminer) or 180 s (ESP-Miner) of silence.
+    pub keepalive: Span,
+    /// What a session may roll of each field that a dialect negotiates, as hex: the recipe's field to its mask. For
+    /// Bitcoin `mask = "1fffe000"` (BIP 320).
+    pub masks: BTreeMap<String, String>,
+    /// The least difficulty by user agent (its beginning), such as `"NiceHash/" = 500000`.
+    pub agent_minimum: BTreeMap<String, f64>,
+    /// At a graceful stop, shares on their way get this long to be recorded and answered.
+    pub drain: Span,
+}
+
+impl Default for StratumConfig {
+    fn default() -> Self {
+        Self {
+            ports: Vec::new(),
+            vardiff: VardiffConfig::default(),
+            limits: LimitsConfig::default(),
+            bans: BanConfig::default(),
+            extranonce: ExtranonceConfig::default(),
+            proxy: ProxyConfig::default(),
+            keepalive: Span::secs(45),
+            masks: BTreeMap::new(),
+            agent_minimum: BTreeMap::new(),
+            drain: Span::secs(5),
+        }
+    }
+}
+
+/// One listening port.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortConfig {
+    /// Address and port, such as `0.0.0.0:3333`.
+    pub listen: SocketAddr,
+    /// Difficulty that sessions start with here.
+    #[serde(default)]
+    pub start: Option<f64>,
+    /// No difficulty below, here.
+    #[serde(default)]
+    pub min: Option<f64>,
+    /// No difficulty above, here.
+    #[serde(default)]
+    pub max: Option<f64>,
+    /// A dialect by name, for machines that do not name themselves; otherwise the user agent chooses.
+    #[serde(default)]
+    pub dialect: Option<String>,
+    /// Speaks TLS with this certificate.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
+}
+
+impl PortConfig {
+    /// A plain port with nothing of its own.
+    #[must_use]
+    pub fn plain(listen: SocketAddr) -> Self {
+        Self { listen, start: None, min: None, max: None, dialect: None, tls: None }
+    }
+
+    /// The pool's vardiff with what this port says.
+    #[must_use]
+    pub fn vardiff(&self, pool: &VardiffConfig) -> VardiffConfig {
+        VardiffConfig {
+            start: self.start.unwrap_or(pool.start),
+            min: self.min.unwrap_or(pool.min),
+            max: self.max.unwrap_or(pool.max),
+            ..pool.clone()
+        }
+    }
+}
+
+impl StratumConfig {
+    /// All that is wrong with the values, one sentence each; empty when the server can start. What needs the recipe
+    /// or files (extranonce, certificates, dialects) is checked at start.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (index, port) in self.ports.iter().enumerate() {
+            let problem = port.vardiff(&self.vardiff).problem();
+            problems.extend(problem.map(|text| format!("stratum.ports[{index}] ({}): {text}", port.listen)));
+        }
+        problems.extend(self.vardiff.problem().map(|text| format!("stratum.{text}")));
+        let limits = &self.limits;
+        if !(1024..=65_536).contains(&limits.line) {
+            problems.push(format!("stratum.limits.line = {} must be 1024 to 65536 bytes", limits.line));
+        }
+        for (name, value) in [
+            ("queue", limits.queue),
+            ("connections", limits.connections),
+            ("shares_in_flight", limits.shares_in_flight),
+        ] {
+            if value == 0 {
+                problems.push(format!("stratum.limits.{name} must be at least 1"));
+            }
+        }
+        for (name, value) in [("lines_per_second", limits.lines_per_second), ("burst", limits.burst)] {
+            if !value.is_finite() || value < 1.0 {
+                problems.push(format!("stratum.limits.{name} = {value} must be at least 1"));
+            }
+        }
+        if !(0.0..=1.0).contains(&self.bans.invalid_ratio) {
+            problems.push(format!("stratum.bans.invalid_ratio = {} must be 0 to 1", self.bans.invalid_ratio));
+        }
+        if self.keepalive.0.is_zero() {
+            problems.push("stratum.keepalive must be above 0; 30 to 60 s suit all miners".to_owned());
+        }
+        for (field, mask) in &self.masks {
+            if hex::decode(mask).is_err() {
+                problems.push(format!("stratum.masks.{field} = {mask:?} is not hex"));
+            }
+        }
+        for (agent, minimum) in &self.agent_minimum {
+            if !minimum.is_finite() || *minimum <= 0.0 {
+                problems
+                    .push(format!("stratum.agent_minimum.{agent:?} = {minimum} must be a positive number"));
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_section_is_a_working_configuration() {
+        let config: StratumConfig = toml::from_str("").unwrap();
+        assert_eq!(config, StratumConfig::default());
+        assert_eq!(config.problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_section_reads_as_an_operator_writes_it() {
+        let text = r#"
+            keepalive = "30s"
+            masks = { mask = "1fffe000" }
+            agent_minimum = { "NiceHash/" = 500000 }
+            proxy.trusted = ["10.0.0.0/8"]
+            [[ports]]
+            listen = "0.0.0.0:3333"
+            start = 512.0
+            [[ports]]
+            listen = "0.0.0.0:3443"
+            tls = { certificate = "pool.crt", key = "pool.key" }
+            [bans]
+            duration = "10m"
+            [limits]
+            idle = 900
+        "#;
+        let config: StratumConfig = toml::from_str(text).unwrap();
+        assert_eq!(config.ports[0].vardiff(&config.vardiff).start, 512.0);
+        assert_eq!(config.keepalive, Span::secs(30));
+        assert_eq!(config.problems(), Vec::<String>::new());
+        let again: StratumConfig = toml::from_str(&toml::to_string(&config).unwrap()).unwrap();
+        assert_eq!(again, config);
+    }
+
+    #[test]
+    fn all_problems_are_named_at_once_and_a_misspelt_key_is_one() {
+        let text =
+            "keepalive = 0\n[limits]\nline = 10\n[vardiff]\nmin = 10.0\nmax = 1.0\n[masks]\nmask = \"xyz\"";
+        let config: StratumConfig = toml::from_str(text).unwrap();
+        assert_eq!(config.problems().len(), 4, "{:?}", config.problems());
+        assert!(toml::from_str::<StratumConfig>("keepalife = 3").is_err());
+    }
+}

@@ -1,0 +1,251 @@
+//! Numbers for people to look at. Nothing here decides anything.
+
+use crate::backend::Refusal;
+use crate::limits::Source;
+use millpond_types::{MinerId, SessionId, UnixMillis};
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+/// A session's hashrate is averaged over about this time.
+const HASHRATE_SECONDS: f64 = 600.0;
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counters of a server, since its start.
+        #[derive(Debug, Default)]
+        pub struct Counters {
+            $($(#[$doc])* pub(crate) $name: AtomicU64,)*
+        }
+
+        /// The counters at one moment.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+        pub struct CountersNow {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        impl Counters {
+            /// The numbers now.
+            #[must_use]
+            pub fn now(&self) -> CountersNow {
+                CountersNow { $($name: self.$name.load(Ordering::Relaxed),)* }
+            }
+        }
+
+        impl CountersNow {
+            /// Name and value of every counter, for metrics.
+            #[must_use]
+            pub fn pairs(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections let in.
+    connections,
+    /// Connections refused because a limit was reached.
+    refused_full,
+    /// Connections refused because their source is banned.
+    refused_banned,
+    /// Connections with a PROXY header where none may be, or a broken one.
+    refused_proxy,
+    /// TLS handshakes on ports without TLS.
+    tls_on_plain,
+    /// TLS handshakes that failed.
+    tls_failed,
+    /// Connections dropped because the handshake took too long.
+    handshake_timeouts,
+    /// Connections dropped because nothing came from them.
+    idle,
+    /// Connections dropped because they do not read.
+    slow_readers,
+    /// Connections dropped because of a line over the limit.
+    long_lines,
+    /// Connections dropped because of too many lines.
+    floods,
+    /// Lines that are no request.
+    garbage,
+    /// Bans.
+    bans,
+    /// Sessions resumed.
+    resumed,
+    /// Logins accepted.
+    logins,
+    /// Logins refused.
+    logins_refused,
+    /// Shares that count.
+    accepted,
+    /// Solutions handed to the pool, with and without credit.
+    solutions,
+    /// Shares on jobs that were never issued or are forgotten.
+    unknown_job,
+    /// Shares on jobs older than the tip.
+    stale,
+    /// Shares that counted before.
+    duplicate,
+    /// Shares below their target.
+    low_difficulty,
+    /// Shares with wrong fields.
+    malformed,
+    /// Shares without a login.
+    unauthorized,
+    /// Shares before the subscription.
+    not_subscribed,
+    /// Shares on jobs whose credit is suspended.
+    suspended,
+    /// Shares that could not be made durable.
+    not_durable,
+    /// Jobs written to miners.
+    jobs_sent,
+    /// Changes of difficulty by vardiff.
+    retargets,
+    /// Messages that a dialect could not write: an error of its document.
+    encode_errors,
+}
+
+impl Counters {
+    pub(crate) fn refused(&self, why: Refusal) {
+        let counter = match why {
+            Refusal::UnknownJob => &self.unknown_job,
+            Refusal::Stale => &self.stale,
+            Refusal::Duplicate => &self.duplicate,
+            Refusal::LowDifficulty => &self.low_difficulty,
+            Refusal::Malformed => &self.malformed,
+            Refusal::Unauthorized => &self.unauthorized,
+            Refusal::NotSubscribed => &self.not_subscribed,
+            Refusal::Suspended => &self.suspended,
+            Refusal::NotDurable => &self.not_durable,
+        };
+        add(counter);
+    }
+}
+
+/// One more.
+pub(crate) fn add(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// A session as people see it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionInfo {
+    /// The session.
+    pub session: SessionId,
+    /// Where it comes from.
+    pub source: Source,
+    /// The port it is on.
+    pub port: u16,
+    /// The dialect it speaks.
+    pub dialect: String,
+    /// The user agent.
+    pub agent: String,
+    /// Who is paid, after login.
+    pub miner: Option<MinerId>,
+    /// The address, after login.
+    pub address: String,
+    /// The worker, after login.
+    pub worker: String,
+    /// The difficulty.
+    pub difficulty: f64,
+    /// Hashes a second, estimated from credited work over about ten minutes.
+    pub hashrate: f64,
+    /// Shares that counted.
+    pub accepted: u64,
+    /// Shares that did not.
+    pub refused: u64,
+    /// When it connected.
+    pub since: UnixMillis,
+    /// When its last share counted.
+    pub last_share: Option<UnixMillis>,
+}
+
+/// An exponentially weighted rate of hashes.
+#[derive(Clone, Debug)]
+pub(crate) struct Hashrate {
+    rate: f64,
+    at: Instant,
+    begun: Instant,
+}
+
+impl Hashrate {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { rate: 0.0, at: now, begun: now }
+    }
+
+    pub(crate) fn add(&mut self, hashes: f64, now: Instant) {
+        self.decay(now);
+        self.rate += hashes / HASHRATE_SECONDS;
+    }
+
+    fn decay(&mut self, now: Instant) {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.rate *= (-passed / HASHRATE_SECONDS).exp();
+        self.at = now;
+    }
+
+    /// The estimate, corrected for a start from nothing.
+    pub(crate) fn now(&self, now: Instant) -> f64 {
+        let mut at = self.clone();
+        at.decay(now);
+        let age = now.saturating_duration_since(self.begun).as_secs_f64();
+        at.rate / (1.0 - (-age.max(1.0) / HASHRATE_SECONDS).exp())
+    }
+}
+
+/// What the registry keeps of a session.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) info: SessionInfo,
+    pub(crate) hashrate: Hashrate,
+}
+
+/// All sessions of a server.
+#[derive(Debug, Default)]
+pub(crate) struct Registry(Mutex<HashMap<u64, Arc<Mutex<Entry>>>>);
+
+impl Registry {
+    pub(crate) fn insert(&self, connection: u64, entry: Entry) -> Arc<Mutex<Entry>> {
+        let entry = Arc::new(Mutex::new(entry));
+        self.0.lock().insert(connection, Arc::clone(&entry));
+        entry
+    }
+
+    pub(crate) fn remove(&self, connection: u64) {
+        self.0.lock().remove(&connection);
+    }
+
+    pub(crate) fn list(&self, now: Instant) -> Vec<SessionInfo> {
+        let entries: Vec<_> = self.0.lock().values().cloned().collect();
+        let info = |entry: &Arc<Mutex<Entry>>| {
+            let entry = entry.lock();
+            SessionInfo { hashrate: entry.hashrate.now(now), ..entry.info.clone() }
+        };
+        let mut list: Vec<_> = entries.iter().map(info).collect();
+        list.sort_by_key(|info| info.since);
+        list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_steady_rate_is_seen_early_and_late() {
+        let begin = Instant::now();
+        let mut hashrate = Hashrate::new(begin);
+        for second in 1..=3600_u64 {
+            hashrate.add(1000.0, begin + Duration::from_secs(second));
+            if second >= 30 {
+                let seen = hashrate.now(begin + Duration::from_secs(second));
+                assert!((900.0..1100.0).contains(&seen), "{seen} after {second} s");
+            }
+        }
+        assert!(hashrate.now(begin + Duration::from_secs(7200)) < 10.0);
+    }
+}

@@ -1,0 +1,187 @@
+//! What a session's shares are judged by, and since which job.
+//!
+//! A miner may work on a job long after its session changed: got another difficulty, rolls under another mask, is paid
+//! to another payee. So each job is sent under an *epoch*, the session's values at that moment, and a share is run with
+//! the values of the epoch its job was sent in. The id on the wire carries both: job * 256 + epoch, a decimal number,
+//! which miners that want numbers, hex or text all take.
+//!
+//! A job that is sent again (a new difficulty, a long silence) would have most miners search the same space again. A
+//! recipe can prevent it with a session field named `reissue`: the host sets it to the number of times the job was sent
+//! to the session before, big-endian, and the recipe makes the work differ by it (Bitcoin: a later timestamp). Without
+//! that field the job is sent again under its old id, which miners take for the same work, and it keeps its old
+//! difficulty where that is the lower one.
+
+use crate::backend::Payee;
+use millpond_types::{JobId, Target};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Epochs kept; older ones fall back to the oldest that is kept.
+const KEPT: usize = 64;
+
+/// The values of a session at one time.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Values {
+    /// As sent to the miner.
+    pub(crate) difficulty: f64,
+    pub(crate) target: Target,
+    pub(crate) prefix: Arc<[u8]>,
+    pub(crate) negotiated: Arc<BTreeMap<String, Vec<u8>>>,
+    /// Only where the recipe's session stage depends on it.
+    pub(crate) payee: Option<Arc<Payee>>,
+    /// How often the job was sent to this session before.
+    pub(crate) reissue: u64,
+}
+
+impl Values {
+    /// Whether work under the two is the same work.
+    fn same_work(&self, other: &Self) -> bool {
+        self.prefix == other.prefix
+            && self.negotiated == other.negotiated
+            && self.payee == other.payee
+            && self.reissue == other.reissue
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Epoch {
+    pub(crate) number: u8,
+    pub(crate) values: Values,
+}
+
+/// A job's name on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct WireJob {
+    pub(crate) job: JobId,
+    pub(crate) epoch: u8,
+}
+
+impl WireJob {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let number: u64 = text.parse().ok()?;
+        // A leading zero or sign would be a second name of the same job.
+        if number.to_string() != text {
+            return None;
+        }
+        Some(Self { job: JobId(number >> 8), epoch: u8::try_from(number & 0xff).ok()? })
+    }
+
+    pub(crate) fn text(self) -> String {
+        ((self.job.0 << 8) | u64::from(self.epoch)).to_string()
+    }
+}
+
+/// The epochs of a session.
+#[derive(Debug, Default)]
+pub(crate) struct Epochs {
+    kept: VecDeque<Arc<Epoch>>,
+    /// The job sent last.
+    last: Option<JobId>,
+}
+
+impl Epochs {
+    /// The epoch to send a job under, given the session's values now (`values.reissue` is set here). `can_reissue`:
+    /// the recipe has the field.
+    pub(crate) fn issue(&mut self, job: JobId, mut values: Values, can_reissue: bool) -> Arc<Epoch> {
+        let again = self.last == Some(job);
+        if let Some(current) = self.kept.back() {
+            values.reissue = match (again, can_reissue) {
+                (true, true) => current.values.reissue.saturating_add(1),
+                _ => 0,
+            };
+            let keep =
+                current.values == values || (again && !can_reissue && current.values.same_work(&values));
+            if keep {
+                self.last = Some(job);
+                return Arc::clone(current);
+            }
+        } else {
+            values.reissue = 0;
+        }
+        let number = self.kept.back().map_or(0, |current| current.number.wrapping_add(1));
+        let epoch = Arc::new(Epoch { number, values });
+        if self.kept.len() >= KEPT {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Arc::clone(&epoch));
+        self.last = Some(job);
+        epoch
+    }
+
+    /// The epoch of a job that was sent under `number`; one that is forgotten, or from before the session was resumed,
+    /// is taken for the oldest that is known.
+    pub(crate) fn get(&self, number: u8) -> Option<&Arc<Epoch>> {
+        self.kept.iter().rev().find(|epoch| epoch.number == number).or_else(|| self.kept.front())
+    }
+
+    /// The epoch of the job sent last.
+    pub(crate) fn current(&self) -> Option<&Arc<Epoch>> {
+        self.kept.back()
+    }
+
+    /// The job sent last.
+    pub(crate) fn last_job(&self) -> Option<JobId> {
+        self.last
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(difficulty: f64) -> Values {
+        Values {
+            difficulty,
+            target: Target::MAX,
+            prefix: Arc::from([1, 2].as_slice()),
+            negotiated: Arc::default(),
+            payee: None,
+            reissue: 0,
+        }
+    }
+
+    #[test]
+    fn a_job_has_one_name_on_the_wire() {
+        let wire = WireJob { job: JobId(77), epoch: 3 };
+        assert_eq!(WireJob::parse(&wire.text()), Some(wire));
+        for bad in ["", "x", "+19715", "019715", " 19715", "-1", "99999999999999999999999"] {
+            assert_eq!(WireJob::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_new_difficulty_begins_with_the_next_job() {
+        let mut epochs = Epochs::default();
+        let first = epochs.issue(JobId(1), values(1.0), true);
+        let same = epochs.issue(JobId(2), values(1.0), true);
+        assert_eq!(first.number, same.number);
+        let harder = epochs.issue(JobId(3), values(2.0), true);
+        assert_ne!(first.number, harder.number);
+        assert_eq!(epochs.get(first.number).unwrap().values.difficulty, 1.0);
+    }
+
+    #[test]
+    fn a_job_sent_again_is_other_work_where_the_recipe_can_and_the_same_name_where_not() {
+        let mut epochs = Epochs::default();
+        let first = epochs.issue(JobId(1), values(1.0), true);
+        let again = epochs.issue(JobId(1), values(2.0), true);
+        assert_eq!((again.number, again.values.reissue), (1, 1));
+        assert_eq!(epochs.issue(JobId(2), values(2.0), true).values.reissue, 0);
+        let mut epochs = Epochs::default();
+        let before = epochs.issue(JobId(1), values(1.0), false);
+        let after = epochs.issue(JobId(1), values(2.0), false);
+        assert_eq!((before.number, after.values.difficulty), (after.number, 1.0));
+        assert_eq!(epochs.issue(JobId(2), values(2.0), false).values.difficulty, 2.0);
+        assert_eq!(first.values.reissue, 0);
+    }
+
+    #[test]
+    fn forgotten_epochs_fall_back_to_the_oldest() {
+        let mut epochs = Epochs::default();
+        for job in 0..1000 {
+            epochs.issue(JobId(job), values(job as f64 + 1.0), true);
+        }
+        assert_eq!(epochs.kept.len(), KEPT);
+        assert!(epochs.get(0).is_some() && epochs.current().is_some());
+    }
+}

@@ -1,0 +1,419 @@
+//! Extranonce prefixes: which part of a job's search space belongs to which session.
+//!
+//! A recipe has one extranonce field of constant length (`xn`). The tree hands out its first bytes: the bits of the
+//! front end's id, then a slot. No prefix is the beginning of another, so two sessions never search the same space,
+//! on one front end or on several. Stratum V1's extranonce1 and extranonce2 are a view of the field: the prefix and
+//! the rest.
+//!
+//! A lease outlives its connection by the resume window, so that a miner that reconnects with its session id goes on
+//! in the same space. Slots are handed out in rotation: a freed one is used again as late as possible.
+
+use crate::span::Span;
+use millpond_types::SessionId;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// The longest extranonce2 that every miner takes (WhatsMiner fails above 8 bytes).
+const SUFFIX_MAX: usize = 8;
+/// The longest extranonce1 that every miner takes (Apollo caps it at 16 bytes).
+const PREFIX_MAX: usize = 16;
+/// Hash marketplaces refuse a pool with less extranonce than this, prefix and rest together.
+const MARKETPLACE_MIN: usize = 7;
+/// Slots are counted in 64 bits.
+const SLOT_BITS_MAX: u32 = 63;
+
+/// How the extranonce is divided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExtranonceConfig {
+    /// Bytes of the prefix. Chosen from the recipe's field when absent.
+    pub prefix: Option<usize>,
+    /// Bits of the front end's id: 0 with one front end, at most 16.
+    pub front_end_bits: u32,
+    /// This front end's id, below 2^`front_end_bits`.
+    pub front_end: u64,
+    /// How long a lost connection's session can be resumed (ckpool: 10 minutes).
+    pub resume: Span,
+    /// Whether hash marketplaces shall be served: refuses a field below 7 bytes at start.
+    pub marketplaces: bool,
+}
+
+impl Default for ExtranonceConfig {
+    fn default() -> Self {
+        Self { prefix: None, front_end_bits: 0, front_end: 0, resume: Span::secs(600), marketplaces: false }
+    }
+}
+
+/// A division of the extranonce that cannot work.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ExtranonceError {
+    /// No room for a session and its miner.
+    #[error(
+        "the recipe's extranonce has {0} bytes; at least 2 are needed, one to tell sessions apart and one to roll"
+    )]
+    TooShort(usize),
+    /// The prefix leaves nothing, or is nothing.
+    #[error("extranonce.prefix = {prefix} does not divide a field of {total} bytes; use 1 to {most}")]
+    Prefix {
+        /// As configured.
+        prefix: usize,
+        /// The recipe's field.
+        total: usize,
+        /// The largest prefix that works.
+        most: usize,
+    },
+    /// The front end's id does not fit its bits, or the bits leave no slots.
+    #[error("extranonce.front_end = {id} does not fit front_end_bits = {bits} in a prefix of {prefix} bytes")]
+    FrontEnd {
+        /// As configured.
+        id: u64,
+        /// As configured.
+        bits: u32,
+        /// The prefix in use.
+        prefix: usize,
+    },
+    /// A marketplace needs more.
+    #[error(
+        "hash marketplaces need 7 bytes of extranonce and the recipe has {0}; set extranonce.marketplaces = false"
+    )]
+    Marketplace(usize),
+}
+
+/// How a field of the recipe is divided between pool and miner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Bytes of the whole field.
+    pub total: usize,
+    /// Bytes that the pool sets: extranonce1.
+    pub prefix: usize,
+    front_end_bits: u32,
+    front_end: u64,
+}
+
+impl Layout {
+    /// Divides a field of `total` bytes: a prefix of half the field, four bytes where they suffice, and a rest of 2 to
+    /// 8 bytes. ckpool divides 12 bytes into 4 and 8.
+    ///
+    /// # Errors
+    /// When the configuration does not fit the field.
+    pub fn new(total: usize, config: &ExtranonceConfig) -> Result<Self, ExtranonceError> {
+        if total < 2 {
+            return Err(ExtranonceError::TooShort(total));
+        }
+        if config.marketplaces && total < MARKETPLACE_MIN {
+            return Err(ExtranonceError::Marketplace(total));
+        }
+        let chosen = match total {
+            0..=3 => 1,
+            4..=8 => 2,
+            9..=12 => 4,
+            more => (more - SUFFIX_MAX).min(PREFIX_MAX),
+        };
+        let prefix = config.prefix.unwrap_or(chosen);
+        let most = (total - 1).min(PREFIX_MAX);
+        if prefix == 0 || prefix > most {
+            return Err(ExtranonceError::Prefix { prefix, total, most });
+        }
+        let (id, bits) = (config.front_end, config.front_end_bits);
+        let prefix_bits = u32::try_from(prefix * 8).unwrap_or(u32::MAX);
+        if bits > 16 || bits >= prefix_bits || id >> bits != 0 {
+            return Err(ExtranonceError::FrontEnd { id, bits, prefix });
+        }
+        Ok(Self { total, prefix, front_end_bits: bits, front_end: id })
+    }
+
+    /// Bytes that the miner sets: extranonce2.
+    #[must_use]
+    pub fn rest(&self) -> usize {
+        self.total - self.prefix
+    }
+
+    /// How many sessions the prefix tells apart on this front end.
+    #[must_use]
+    pub fn slots(&self) -> u64 {
+        1 << self.slot_bits()
+    }
+
+    fn slot_bits(&self) -> u32 {
+        let prefix_bits = u32::try_from(self.prefix * 8).unwrap_or(u32::MAX);
+        (prefix_bits - self.front_end_bits).min(SLOT_BITS_MAX)
+    }
+
+    /// The prefix of a slot: the front end's bits first, the slot's number last, zeros between.
+    fn prefix_of(&self, slot: u64) -> Vec<u8> {
+        let shift = self.prefix * 8 - self.front_end_bits as usize;
+        // A prefix has at most 16 bytes.
+        let front = if self.front_end_bits == 0 { 0 } else { u128::from(self.front_end) << shift };
+        let value = front | u128::from(slot);
+        value.to_be_bytes().into_iter().skip(16 - self.prefix).collect()
+    }
+
+    /// The slot of a prefix of this front end.
+    fn slot_of(&self, prefix: &[u8]) -> Option<u64> {
+        if prefix.len() != self.prefix {
+            return None;
+        }
+        let value = prefix.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte));
+        let slot = u64::try_from(value & (u128::from(self.slots()) - 1)).ok()?;
+        (self.prefix_of(slot) == prefix).then_some(slot)
+    }
+}
+
+/// What a session keeps over a lost connection.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Parked {
+    /// The difficulty it had.
+    pub difficulty: Option<f64>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Held,
+    Parked { session: SessionId, until: Instant, kept: Parked },
+}
+
+#[derive(Debug)]
+struct Slots {
+    next: u64,
+    taken: HashMap<u64, Slot>,
+    parked: HashMap<SessionId, u64>,
+}
+
+/// All prefixes of one front end and pool, shared by its listeners.
+#[derive(Debug)]
+pub struct PrefixTree {
+    layout: Layout,
+    resume: Duration,
+    slots: Mutex<Slots>,
+}
+
+/// All slots of this front end are in use.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("all {0} extranonce prefixes are in use; raise extranonce.prefix")]
+pub struct Exhausted(pub u64);
+
+impl PrefixTree {
+    /// A tree whose first lease is `first_slot` (taken modulo the number of slots). A pool starts at a random slot, so
+    /// that sessions after a restart do not get the prefixes of those before it.
+    #[must_use]
+    pub fn new(layout: Layout, resume: Duration, first_slot: u64) -> Arc<Self> {
+        let next = first_slot % layout.slots();
+        let slots = Mutex::new(Slots { next, taken: HashMap::new(), parked: HashMap::new() });
+        Arc::new(Self { layout, resume, slots })
+    }
+
+    /// How the field is divided.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// The slot whose prefix this is, if it is one of ours: for tests that replay a recorded session.
+    #[must_use]
+    pub fn slot_of(&self, prefix: &[u8]) -> Option<u64> {
+        self.layout.slot_of(prefix)
+    }
+
+    /// Prefixes in use, parked ones included.
+    #[cfg(test)]
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.slots.lock().taken.len()
+    }
+
+    /// Leases the next free slot to a session.
+    ///
+    /// # Errors
+    /// When every slot is held or parked.
+    pub fn lease(self: &Arc<Self>, session: SessionId, now: Instant) -> Result<Lease, Exhausted> {
+        let count = self.layout.slots();
+        let mut slots = self.slots.lock();
+        // Among n taken slots and one more, one is free or none is.
+        let tries = u64::try_from(slots.taken.len()).unwrap_or(u64::MAX).saturating_add(1).min(count);
+        for _ in 0..tries {
+            let slot = slots.next;
+            slots.next = (slot + 1) % count;
+            match slots.taken.get(&slot) {
+                Some(Slot::Held) => continue,
+                Some(Slot::Parked { until, .. }) if *until > now => continue,
+                Some(Slot::Parked { session, .. }) => {
+                    let expired = *session;
+                    slots.parked.remove(&expired);
+                }
+                None => {}
+            }
+            slots.taken.insert(slot, Slot::Held);
+            drop(slots);
+            return Ok(self.hold(slot, session, Parked::default()));
+        }
+        Err(Exhausted(count))
+    }
+
+    /// Takes up a parked session. `None` when it is unknown, past the window, or connected.
+    pub fn resume(self: &Arc<Self>, session: SessionId, now: Instant) -> Option<Lease> {
+        let mut slots = self.slots.lock();
+        let slot = slots.parked.get(&session).copied()?;
+        let Some(Slot::Parked { until, kept, .. }) = slots.taken.get(&slot) else { return None };
+        if *until <= now {
+            return None;
+        }
+        let kept = kept.clone();
+        slots.parked.remove(&session);
+        slots.taken.insert(slot, Slot::Held);
+        drop(slots);
+        Some(self.hold(slot, session, kept))
+    }
+
+    /// As [`PrefixTree::resume`], by the extranonce1 that some miners send in place of a session id. The session keeps
+    /// its old id.
+    pub fn resume_prefix(self: &Arc<Self>, prefix: &[u8], now: Instant) -> Option<Lease> {
+        let slot = self.layout.slot_of(prefix)?;
+        let session = match self.slots.lock().taken.get(&slot) {
+            Some(Slot::Parked { session, .. }) => *session,
+            _ => return None,
+        };
+        self.resume(session, now)
+    }
+
+    fn hold(self: &Arc<Self>, slot: u64, session: SessionId, kept: Parked) -> Lease {
+        Lease { tree: Arc::clone(self), slot, session, prefix: self.layout.prefix_of(slot), kept }
+    }
+
+    /// Forgets parked slots whose window is over. Leasing does it by itself as it comes by; this bounds memory.
+    pub fn sweep(&self, now: Instant) {
+        let mut slots = self.slots.lock();
+        let Slots { taken, parked, .. } = &mut *slots;
+        taken.retain(|_, slot| match slot {
+            Slot::Parked { session, until, .. } if *until <= now => {
+                parked.remove(session);
+                false
+            }
+            _ => true,
+        });
+    }
+}
+
+/// A prefix held by a session. Dropping it parks the slot for the resume window.
+#[derive(Debug)]
+pub struct Lease {
+    tree: Arc<PrefixTree>,
+    slot: u64,
+    session: SessionId,
+    prefix: Vec<u8>,
+    /// What the session had when it was parked, and what it leaves when it is parked again.
+    pub kept: Parked,
+}
+
+impl Lease {
+    /// The first bytes of the recipe's extranonce: extranonce1.
+    #[must_use]
+    pub fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
+    /// The session the lease is for; a resumed lease names the session of before.
+    #[must_use]
+    pub fn session(&self) -> SessionId {
+        self.session
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let mut slots = self.tree.slots.lock();
+        let Some(until) =
+            Instant::now().checked_add(self.tree.resume).filter(|_| !self.tree.resume.is_zero())
+        else {
+            slots.taken.remove(&self.slot);
+            return;
+        };
+        let parked = Slot::Parked { session: self.session, until, kept: self.kept.clone() };
+        slots.taken.insert(self.slot, parked);
+        slots.parked.insert(self.session, self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashSet;
+
+    fn tree(total: usize, config: &ExtranonceConfig) -> Arc<PrefixTree> {
+        PrefixTree::new(Layout::new(total, config).unwrap(), config.resume.0, 0)
+    }
+
+    #[test]
+    fn twelve_bytes_divide_as_ckpool_divides_them() {
+        let layout = Layout::new(12, &ExtranonceConfig::default()).unwrap();
+        assert_eq!((layout.prefix, layout.rest()), (4, 8));
+        let layout = Layout::new(8, &ExtranonceConfig::default()).unwrap();
+        assert_eq!((layout.prefix, layout.rest()), (2, 6));
+        let layout = Layout::new(16, &ExtranonceConfig::default()).unwrap();
+        assert_eq!((layout.prefix, layout.rest()), (8, 8));
+    }
+
+    #[test]
+    fn a_field_too_short_for_its_use_is_refused_with_what_to_do() {
+        let config = ExtranonceConfig { marketplaces: true, ..Default::default() };
+        assert_eq!(Layout::new(6, &config), Err(ExtranonceError::Marketplace(6)));
+        assert_eq!(Layout::new(1, &ExtranonceConfig::default()), Err(ExtranonceError::TooShort(1)));
+        let config = ExtranonceConfig { prefix: Some(12), ..Default::default() };
+        assert!(Layout::new(12, &config).unwrap_err().to_string().contains("use 1 to 11"));
+    }
+
+    #[test]
+    fn a_resumed_session_gets_its_prefix_back_and_nobody_else_does_meanwhile() {
+        let tree = tree(4, &ExtranonceConfig { prefix: Some(1), ..Default::default() });
+        let now = Instant::now();
+        let lease = tree.lease(SessionId(7), now).unwrap();
+        let prefix = lease.prefix().to_vec();
+        assert!(tree.resume(SessionId(7), now).is_none(), "a connected session was resumed");
+        drop(lease);
+        let others: Vec<_> = (0..255).map(|i| tree.lease(SessionId(100 + i), now).unwrap()).collect();
+        assert!(others.iter().all(|other| other.prefix() != prefix));
+        assert_eq!(tree.lease(SessionId(999), now).unwrap_err(), Exhausted(256));
+        assert_eq!(tree.resume(SessionId(7), now).unwrap().prefix(), prefix);
+        assert_eq!(tree.resume_prefix(&prefix, now).unwrap().session(), SessionId(7));
+    }
+
+    #[test]
+    fn after_the_window_the_prefix_is_free_and_the_session_gone() {
+        let tree = tree(4, &ExtranonceConfig { prefix: Some(1), ..Default::default() });
+        let now = Instant::now();
+        drop(tree.lease(SessionId(7), now).unwrap());
+        let later = now + Duration::from_secs(700);
+        assert!(tree.resume(SessionId(7), later).is_none());
+        let all: Vec<_> = (0..256).map(|i| tree.lease(SessionId(100 + i), later).unwrap()).collect();
+        assert_eq!(all.len(), 256);
+        drop(all);
+        tree.sweep(later + Duration::from_secs(700));
+        assert_eq!(tree.in_use(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_prefix_is_the_beginning_of_another(
+            bits in 0_u32..7, a in 0_u64..64, b in 0_u64..64, skip in 0_u64..1000, total in 4_usize..20,
+        ) {
+            let (a, b) = (a % (1 << bits), b % (1 << bits));
+            let config = |front_end| ExtranonceConfig { front_end_bits: bits, front_end, ..Default::default() };
+            let mut seen = HashSet::new();
+            let mut leases = Vec::new();
+            for id in [a, b].into_iter().collect::<HashSet<_>>() {
+                let layout = Layout::new(total, &config(id)).unwrap();
+                let tree = PrefixTree::new(layout, Duration::from_secs(1), skip);
+                for session in 0..40 {
+                    let lease = tree.lease(SessionId(session), Instant::now()).unwrap();
+                    prop_assert_eq!(lease.prefix().len(), layout.prefix);
+                    prop_assert!(tree.slot_of(lease.prefix()).is_some());
+                    prop_assert!(seen.insert(lease.prefix().to_vec()));
+                    leases.push(lease);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! Limits on what one source and all sources together may use: connections, handshakes in flight, lines a second.
+
+use crate::span::Span;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize, Serializer};
+use std::collections::HashMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Limits of a server.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Connections of all ports of the pool.
+    pub connections: usize,
+    /// Connections of one address (of one network, for IPv6).
+    pub connections_per_source: usize,
+    /// How many bits of an IPv6 address are one source. Providers give a household 56 or 64.
+    pub ipv6_prefix: u8,
+    /// Connections that have not subscribed or logged in yet.
+    pub handshakes: usize,
+    /// The same, of one source.
+    pub handshakes_per_source: usize,
+    /// PROXY header, TLS and the first login or subscription together must be done by then.
+    pub handshake: Span,
+    /// A connection that sends nothing for this long is dropped.
+    pub idle: Span,
+    /// Bytes of a line at most, 1 to 64 KiB.
+    pub line: usize,
+    /// Lines a second, steadily. Katpool allows 100.
+    pub lines_per_second: f64,
+    /// Lines at once. Katpool allows 200.
+    pub burst: f64,
+    /// Messages waiting to be written to one miner; one more and the connection is dropped.
+    pub queue: usize,
+    /// A single write may take this long.
+    pub write: Span,
+    /// Shares of one connection that wait for their record; the socket is not read meanwhile.
+    pub shares_in_flight: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections: 20_000,
+            connections_per_source: 256,
+            ipv6_prefix: 56,
+            handshakes: 2_000,
+            handshakes_per_source: 64,
+            handshake: Span::secs(30),
+            idle: Span::secs(1800),
+            line: 16 * 1024,
+            lines_per_second: 100.0,
+            burst: 200.0,
+            queue: 64,
+            write: Span::secs(30),
+            shares_in_flight: 64,
+        }
+    }
+}
+
+/// Where connections come from, as limits and bans see it: an IPv4 address, or an IPv6 network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Source {
+    address: IpAddr,
+    prefix: u8,
+}
+
+impl Source {
+    /// The source of an address; IPv4 written as IPv6 counts as IPv4.
+    #[must_use]
+    pub fn of(address: IpAddr, ipv6_prefix: u8) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(v4) => Self { address: IpAddr::V4(v4), prefix: 32 },
+            IpAddr::V6(v6) => {
+                let prefix = ipv6_prefix.clamp(1, 128);
+                let network = v6.to_bits() & (u128::MAX << (128 - u32::from(prefix)));
+                Self { address: IpAddr::V6(Ipv6Addr::from_bits(network)), prefix }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            IpAddr::V4(v4) => v4.fmt(f),
+            IpAddr::V6(v6) => write!(f, "{v6}/{}", self.prefix),
+        }
+    }
+}
+
+impl Serialize for Source {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A network in CIDR notation, for lists of trusted proxies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    address: IpAddr,
+    prefix: u8,
+}
+
+/// A text that is no network.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0:?} is no address or network: write 192.0.2.7, 10.0.0.0/8 or 2001:db8::/32")]
+pub struct NetworkError(String);
+
+impl std::str::FromStr for Network {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        let wrong = || NetworkError(text.to_owned());
+        let (address, prefix) = text.split_once('/').map_or((text, None), |(a, p)| (a, Some(p)));
+        let address: IpAddr = address.parse().map_err(|_| wrong())?;
+        let longest = if address.is_ipv4() { 32 } else { 128 };
+        let prefix = prefix.map_or(Ok(longest), |p| p.parse::<u8>().map_err(|_| wrong()))?;
+        if prefix > longest { Err(wrong()) } else { Ok(Self { address, prefix }) }
+    }
+}
+
+impl Network {
+    /// Whether an address lies in the network.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let same = |a: u128, b: u128, bits: u8, prefix: u8| {
+            let drop = u32::from(bits - prefix.min(bits));
+            a.checked_shr(drop).unwrap_or(0) == b.checked_shr(drop).unwrap_or(0)
+        };
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(a), IpAddr::V4(b)) => {
+                let wide = |v4: Ipv4Addr| u128::from(v4.to_bits());
+                same(wide(a), wide(b), 32, self.prefix)
+            }
+            (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits(), b.to_bits(), 128, self.prefix),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl Serialize for Network {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Why a connection was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Full {
+    /// All connections are in use.
+    #[error("the pool has no room for another connection")]
+    Connections,
+    /// The source has too many.
+    #[error("too many connections from this address")]
+    Source,
+    /// Too many are still shaking hands.
+    #[error("too many connections that have not logged in")]
+    Handshakes,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Use {
+    connections: usize,
+    handshakes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: Use,
+    by_source: HashMap<Source, Use>,
+}
+
+/// Counts the connections of a server, and lets in what the limits allow.
+#[derive(Debug)]
+pub struct Gate {
+    limits: LimitsConfig,
+    counts: Mutex<Counts>,
+}
+
+impl Gate {
+    /// Nobody is in yet.
+    #[must_use]
+    pub fn new(limits: LimitsConfig) -> Arc<Self> {
+        Arc::new(Self { limits, counts: Mutex::default() })
+    }
+
+    /// Lets a connection in. The seat counts as a handshake until [`Seat::settled`].
+    ///
+    /// # Errors
+    /// Which limit is reached.
+    pub fn enter(self: &Arc<Self>, source: Source) -> Result<Seat, Full> {
+        let mut counts = self.counts.lock();
+        let own = counts.by_source.get(&source).copied().unwrap_or_default();
+        if counts.all.connections >= self.limits.connections {
+            return Err(Full::Connections);
+        }
+        if own.connections >= self.limits.connections_per_source {
+            return Err(Full::Source);
+        }
+        if counts.all.handshakes >= self.limits.handshakes
+            || own.handshakes >= self.limits.handshakes_per_source
+        {
+            return Err(Full::Handshakes);
+        }
+        counts.all.connections += 1;
+        counts.all.handshakes += 1;
+        let own = counts.by_source.entry(source).or_default();
+        own.connections += 1;
+        own.handshakes += 1;
+        Ok(Seat { gate: Arc::clone(self), source, shaking: true })
+    }
+
+    /// Connections now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.counts.lock().all.connections
+    }
+}
+
+/// A connection's place. Dropping it gives the place back.
+#[derive(Debug)]
+pub struct Seat {
+    gate: Arc<Gate>,
+    source: Source,
+    shaking: bool,
+}
+
+impl Seat {
+    /// The handshake is over.
+    pub fn settled(&mut self) {
+        if std::mem::take(&mut self.shaking) {
+            let mut counts = self.gate.counts.lock();
+            counts.all.handshakes = counts.all.handshakes.saturating_sub(1);
+            if let Some(own) = counts.by_source.get_mut(&self.source) {
+                own.handshakes = own.handshakes.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Where the connection comes from.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        self.source
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.settled();
+        let mut counts = self.gate.counts.lock();
+        counts.all.connections = counts.all.connections.saturating_sub(1);
+        if let Some(own) = counts.by_source.get_mut(&self.source) {
+            own.connections = own.connections.saturating_sub(1);
+            if own.connections == 0 {
+                counts.by_source.remove(&self.source);
+            }
+        }
+    }
+}
+
+/// A bucket of tokens: a steady rate with bursts.
+#[derive(Clone, Debug)]
+pub struct Bucket {
+    rate: f64,
+    burst: f64,
+    tokens: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    /// A full bucket.
+    #[must_use]
+    pub fn new(rate: f64, burst: f64, now: Instant) -> Self {
+        Self { rate, burst, tokens: burst, at: now }
+    }
+
+    /// Takes a token; false when there is none.
+    pub fn take(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens = (self.tokens + passed * self.rate).min(self.burst);
+        self.at = now;
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn neighbours_in_an_ipv6_network_are_one_source() {
+        let of = |text: &str| Source::of(text.parse().unwrap(), 56);
+        assert_eq!(of("2001:db8:0:1::1"), of("2001:db8:0:ff::2"));
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8:0:100::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_eq!(of("2001:db8::1").to_string(), "2001:db8::/56");
+    }
+
+    #[test]
+    fn a_seat_is_given_back_and_a_settled_one_is_no_handshake() {
+        let limits =
+            LimitsConfig { connections_per_source: 3, handshakes_per_source: 1, ..Default::default() };
+        let gate = Gate::new(limits);
+        let source = Source::of("192.0.2.1".parse().unwrap(), 56);
+        let mut first = gate.enter(source).unwrap();
+        assert_eq!(gate.enter(source).unwrap_err(), Full::Handshakes);
+        first.settled();
+        let mut second = gate.enter(source).unwrap();
+        second.settled();
+        let third = gate.enter(source).unwrap();
+        assert_eq!(gate.enter(source).unwrap_err(), Full::Source);
+        assert!(gate.enter(Source::of("192.0.2.2".parse().unwrap(), 56)).is_ok());
+        drop((first, second, third));
+        assert_eq!(gate.connections(), 0);
+        assert!(gate.counts.lock().by_source.is_empty());
+    }
+
+    #[test]
+    fn networks_contain_what_they_say() {
+        let network = |text: &str| text.parse::<Network>().unwrap();
+        assert!(network("10.0.0.0/8").contains("10.255.1.2".parse().unwrap()));
+        assert!(!network("10.0.0.0/8").contains("11.0.0.1".parse().unwrap()));
+        assert!(network("127.0.0.1").contains("::ffff:127.0.0.1".parse().unwrap()));
+        assert!(network("::/0").contains("2001:db8::1".parse().unwrap()));
+        assert!(network("0.0.0.0/0").contains("8.8.8.8".parse().unwrap()));
+        for bad in ["", "10.0.0.0/33", "x", "::/129", "1.2.3.4/"] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_refills_at_its_rate() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(10.0, 3.0, now);
+        assert!((0..3).all(|_| bucket.take(now)) && !bucket.take(now));
+        assert!(bucket.take(now + Duration::from_millis(101)));
+        assert!(!bucket.take(now + Duration::from_millis(101)));
+    }
+}

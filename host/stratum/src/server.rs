@@ -1,0 +1,471 @@
+//! The server of one pool: listeners, what its connections share, and a stop that loses nothing.
+
+use crate::backend::{Backend, Payee};
+use crate::bans::{Ban, BanReason, Bans};
+use crate::config::{PortConfig, StratumConfig};
+use crate::connection::Connection;
+use crate::counters::{Counters, CountersNow, Registry, SessionInfo, add};
+use crate::extranonce::{ExtranonceError, Layout, PrefixTree};
+use crate::limits::{Gate, Source};
+use crate::proxy::{self, Prefixed};
+use crate::tls::{self, TlsError};
+use crate::vardiff::VardiffConfig;
+use bytes::{Bytes, BytesMut};
+use millpond_dialect::{Dialect, DialectSet, EncodeError, Rope};
+use millpond_jobs::{Job, JobTable, Seen};
+use millpond_types::{JobId, Target};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout, timeout_at};
+use tokio_rustls::TlsAcceptor;
+
+/// Ropes kept: the newest job in each dialect, and one or two before it.
+const ROPES: usize = 16;
+/// Difficulties of past sessions kept in each of two generations.
+const LAST_SEEN: usize = 32_768;
+
+/// What the chain adapter says that a server needs.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The dialects, the default first.
+    pub dialects: DialectSet,
+    /// The chain's target of difficulty 1; a dialect may have its own.
+    pub diff1: Target,
+    /// Bytes of the recipe's extranonce field, prefix and rest.
+    pub extranonce: usize,
+    /// What sessions may roll, by the recipe's session field. The configuration's `masks` go before these.
+    pub masks: BTreeMap<String, Vec<u8>>,
+}
+
+/// Why a server did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration's values.
+    #[error("{}", .0.join("\n"))]
+    Config(Vec<String>),
+    /// The extranonce cannot be divided as configured.
+    #[error("stratum.{0}")]
+    Extranonce(#[from] ExtranonceError),
+    /// A port's certificate.
+    #[error("stratum.ports ({0}): {1}")]
+    Tls(SocketAddr, #[source] TlsError),
+    /// A port names a dialect that the adapter does not have.
+    #[error("stratum.ports ({0}): the adapter has no dialect {1:?}; it has {2}")]
+    Dialect(SocketAddr, String, String),
+    /// A port cannot be opened.
+    #[error("stratum.ports: cannot listen on {0}: {1}; is another pool or process on it?")]
+    Bind(SocketAddr, #[source] std::io::Error),
+}
+
+/// What all connections share and the outside may look at.
+pub(crate) struct Core {
+    pub(crate) config: StratumConfig,
+    pub(crate) tree: Arc<PrefixTree>,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) bans: Bans,
+    pub(crate) counters: Counters,
+    pub(crate) registry: Registry,
+    pub(crate) last_seen: LastSeen,
+    pub(crate) stop: watch::Sender<bool>,
+    chain: RwLock<Arc<Chain>>,
+    ropes: Mutex<Vec<(JobId, usize, Rope)>>,
+    connections: AtomicU64,
+}
+
+impl Core {
+    pub(crate) fn next_connection(&self) -> u64 {
+        self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// What all connections of a pool share.
+pub(crate) struct Shared<B: Backend> {
+    pub(crate) core: Arc<Core>,
+    pub(crate) backend: Arc<B>,
+    pub(crate) jobs: Arc<JobTable>,
+    pub(crate) seen: Arc<Seen>,
+}
+
+impl<B: Backend> Shared<B> {
+    pub(crate) fn chain(&self) -> Arc<Chain> {
+        Arc::clone(&self.core.chain.read())
+    }
+
+    /// The target of a difficulty in a dialect's scale.
+    pub(crate) fn target_of(&self, dialect: &Dialect, difficulty: f64) -> Target {
+        Target::from_difficulty(difficulty, dialect.diff1(self.chain().diff1)).unwrap_or(Target::MAX)
+    }
+
+    /// A job as a dialect writes it, encoded once for all sessions.
+    pub(crate) fn rope(
+        &self,
+        dialect: &Arc<Dialect>,
+        job: &Arc<Job>,
+        encode: impl FnOnce() -> Result<Rope, EncodeError>,
+    ) -> Result<Rope, EncodeError> {
+        let key = Arc::as_ptr(dialect).addr();
+        let mut ropes = self.core.ropes.lock();
+        if let Some((_, _, rope)) = ropes.iter().find(|(id, of, _)| *id == job.id && *of == key) {
+            return Ok(rope.clone());
+        }
+        let rope = encode()?;
+        if ropes.len() >= ROPES {
+            ropes.remove(0);
+        }
+        ropes.push((job.id, key, rope.clone()));
+        Ok(rope)
+    }
+}
+
+/// A listening port.
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    pub(crate) vardiff: VardiffConfig,
+    dialect: Option<String>,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Listening {
+    /// The dialects spoken here: the adapter's, or the one that the port is fixed to.
+    pub(crate) fn dialects<B: Backend>(&self, shared: &Shared<B>) -> DialectSet {
+        let chain = shared.chain();
+        let fixed = self.dialect.as_ref().and_then(|name| chain.dialects.fixed(name));
+        fixed.unwrap_or_else(|| chain.dialects.clone())
+    }
+}
+
+/// The difficulty that a worker's last session ended with: a miner that comes back starts where it was. Two
+/// generations, so that memory is bounded and the recent stay.
+#[derive(Debug, Default)]
+pub(crate) struct LastSeen(Mutex<[HashMap<String, f64>; 2]>);
+
+impl LastSeen {
+    fn key(payee: &Payee, agent: &str) -> String {
+        format!("{}\n{}\n{agent}", payee.miner, payee.worker)
+    }
+
+    pub(crate) fn put(&self, payee: &Payee, agent: &str, difficulty: f64) {
+        let mut generations = self.0.lock();
+        let [young, old] = &mut *generations;
+        if young.len() >= LAST_SEEN {
+            *old = std::mem::take(young);
+        }
+        young.insert(Self::key(payee, agent), difficulty);
+    }
+
+    pub(crate) fn get(&self, payee: &Payee, agent: &str) -> Option<f64> {
+        let key = Self::key(payee, agent);
+        let generations = self.0.lock();
+        generations.iter().find_map(|generation| generation.get(&key)).copied()
+    }
+}
+
+/// A running server. Dropping it closes everything at once; [`Server::stop`] is the way to end.
+pub struct Server {
+    core: Arc<Core>,
+    addresses: Vec<SocketAddr>,
+    listeners: JoinSet<()>,
+}
+
+impl Server {
+    /// Opens every port of the configuration and serves miners. `seen` holds the ids of shares that count already,
+    /// reloaded from the journal for the live jobs.
+    ///
+    /// # Errors
+    /// When the configuration, a certificate, a dialect's name or a port is wrong; nothing listens then.
+    pub async fn start<B: Backend>(
+        config: StratumConfig,
+        chain: Chain,
+        jobs: Arc<JobTable>,
+        seen: Arc<Seen>,
+        backend: Arc<B>,
+    ) -> Result<Self, StartError> {
+        Self::start_at(config, chain, jobs, seen, backend, None).await
+    }
+
+    /// As [`Server::start`], with the first session's extranonce prefix given: for tests that replay recordings.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    #[doc(hidden)]
+    pub async fn start_at<B: Backend>(
+        config: StratumConfig,
+        chain: Chain,
+        jobs: Arc<JobTable>,
+        seen: Arc<Seen>,
+        backend: Arc<B>,
+        first_prefix: Option<&[u8]>,
+    ) -> Result<Self, StartError> {
+        let problems = config.problems();
+        if !problems.is_empty() {
+            return Err(StartError::Config(problems));
+        }
+        let chain = with_masks(chain, &config);
+        let layout = Layout::new(chain.extranonce, &config.extranonce)?;
+        let probe = PrefixTree::new(layout, Duration::ZERO, 0);
+        // A random start: sessions after a restart do not get the prefixes of those before it.
+        let first = first_prefix.and_then(|prefix| probe.slot_of(prefix)).unwrap_or_else(rand::random);
+        let mut bound = Vec::new();
+        for port in &config.ports {
+            bound.push(bind(port, &config, &chain).await?);
+        }
+        let core = Arc::new(Core {
+            tree: PrefixTree::new(layout, config.extranonce.resume.0, first),
+            gate: Gate::new(config.limits.clone()),
+            bans: Bans::new(config.bans.clone()),
+            counters: Counters::default(),
+            registry: Registry::default(),
+            last_seen: LastSeen::default(),
+            stop: watch::Sender::new(false),
+            chain: RwLock::new(Arc::new(chain)),
+            ropes: Mutex::default(),
+            connections: AtomicU64::new(1),
+            config,
+        });
+        let shared = Arc::new(Shared { core: Arc::clone(&core), backend, jobs, seen });
+        let mut listeners = JoinSet::new();
+        let mut addresses = Vec::new();
+        for (listener, listening) in bound {
+            addresses.push(listening.address);
+            listeners.spawn(listen(Arc::clone(&shared), Arc::new(listening), listener));
+        }
+        listeners.spawn(sweep(Arc::clone(&core)));
+        Ok(Self { core, addresses, listeners })
+    }
+
+    /// The addresses that are listened on, in the configuration's order; a port 0 is replaced by what was got.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// A handle to look at the server and to ban, to give to others.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { core: Arc::clone(&self.core) }
+    }
+
+    /// Stops: no new connections, no new lines; shares on their way are recorded and answered, within the
+    /// configuration's `drain`; then connections are closed.
+    pub async fn stop(mut self) {
+        self.core.stop.send_replace(true);
+        // Connection tasks are the children of their listener's task, which waits for them.
+        let patience = self.core.config.drain.0 * 2 + Duration::from_secs(1);
+        let all = async { while self.listeners.join_next().await.is_some() {} };
+        if timeout(patience, all).await.is_err() {
+            self.listeners.abort_all();
+        }
+    }
+}
+
+/// A view of a running server. Cheap to clone.
+#[derive(Clone)]
+pub struct ServerHandle {
+    core: Arc<Core>,
+}
+
+impl ServerHandle {
+    /// The counters now.
+    #[must_use]
+    pub fn counters(&self) -> CountersNow {
+        self.core.counters.now()
+    }
+
+    /// Connections now.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.core.gate.connections()
+    }
+
+    /// The sessions now, oldest first.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.core.registry.list(Instant::now())
+    }
+
+    /// The bans in force.
+    #[must_use]
+    pub fn bans(&self) -> Vec<Ban> {
+        self.core.bans.list(Instant::now())
+    }
+
+    /// Bans a source by the operator's decision. Connections that are open stay; [`ServerHandle::bans`] shows it.
+    pub fn ban(&self, source: Source) -> Option<Duration> {
+        self.core.bans.ban(source, BanReason::Operator, Instant::now())
+    }
+
+    /// Ends a ban. False when there was none.
+    pub fn lift_ban(&self, source: Source) -> bool {
+        self.core.bans.lift(source)
+    }
+
+    /// Other documents after an adapter was swapped: for connections from now on, and for user agents named from now
+    /// on. The extranonce's length stays what it was at the start. False when it would change: that needs a restart.
+    pub fn replace_chain(&self, chain: Chain) -> bool {
+        if chain.extranonce != self.core.tree.layout().total {
+            return false;
+        }
+        *self.core.chain.write() = Arc::new(with_masks(chain, &self.core.config));
+        true
+    }
+}
+
+fn with_masks(mut chain: Chain, config: &StratumConfig) -> Chain {
+    for (field, mask) in &config.masks {
+        if let Ok(mask) = hex::decode(mask) {
+            chain.masks.insert(field.clone(), mask);
+        }
+    }
+    chain
+}
+
+async fn bind(
+    port: &PortConfig,
+    config: &StratumConfig,
+    chain: &Chain,
+) -> Result<(TcpListener, Listening), StartError> {
+    let tls = port.tls.as_ref().map(crate::TlsConfig::acceptor).transpose();
+    let tls = tls.map_err(|error| StartError::Tls(port.listen, error))?;
+    if let Some(name) = port.dialect.as_ref().filter(|name| chain.dialects.fixed(name).is_none()) {
+        let known: Vec<_> = chain.dialects.all().map(|dialect| dialect.name()).collect();
+        return Err(StartError::Dialect(port.listen, name.clone(), known.join(", ")));
+    }
+    let bind = |error| StartError::Bind(port.listen, error);
+    let listener = TcpListener::bind(port.listen).await.map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    let vardiff = port.vardiff(&config.vardiff);
+    Ok((listener, Listening { address, vardiff, dialect: port.dialect.clone(), tls }))
+}
+
+/// Accepts the connections of a port until the server stops, and waits for them to end.
+async fn listen<B: Backend>(shared: Arc<Shared<B>>, listening: Arc<Listening>, listener: TcpListener) {
+    let mut stop = shared.core.stop.subscribe();
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = async { _ = stop.wait_for(|stopping| *stopping).await } => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task ended early");
+                }
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                connections.spawn(admit(Arc::clone(&shared), Arc::clone(&listening), stream, peer));
+            }
+            Err(error) => {
+                // Out of file descriptors, say: others must end first.
+                tracing::warn!(%error, address = %listening.address, "a connection could not be accepted");
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Lets a connection in: limits and bans of its source, PROXY header, TLS.
+async fn admit<B: Backend>(
+    shared: Arc<Shared<B>>,
+    listening: Arc<Listening>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let core = &shared.core;
+    let opened = Instant::now();
+    let deadline = opened + core.config.limits.handshake.0;
+    let _ = stream.set_nodelay(true);
+    let of = |address: SocketAddr| Source::of(address.ip(), core.config.limits.ipv6_prefix);
+    // A proxy's own connections are limited once they have said whose they are.
+    let (client, head) = if core.config.proxy.trusts(peer.ip()) {
+        match timeout_at(deadline.into(), proxy::accept(&mut stream, peer, &core.config.proxy)).await {
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a connection was refused");
+                return add(&core.counters.refused_proxy);
+            }
+            Err(_) => return add(&core.counters.handshake_timeouts),
+        }
+    } else {
+        (peer, Bytes::new())
+    };
+    let source = of(client);
+    if core.bans.banned(source, opened).is_some() {
+        return add(&core.counters.refused_banned);
+    }
+    let seat = match core.gate.enter(source) {
+        Ok(seat) => seat,
+        Err(full) => {
+            tracing::debug!(%source, %full, "a connection was refused");
+            return add(&core.counters.refused_full);
+        }
+    };
+    add(&core.counters.connections);
+    if let Some(acceptor) = &listening.tls {
+        match timeout_at(deadline.into(), acceptor.accept(Prefixed::new(head, stream))).await {
+            Ok(Ok(stream)) => {
+                Connection::serve(Arc::clone(&shared), listening, stream, client, seat, opened).await;
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%client, %error, "a TLS handshake failed");
+                add(&core.counters.tls_failed);
+            }
+            Err(_) => add(&core.counters.handshake_timeouts),
+        }
+        return;
+    }
+    let mut head = BytesMut::from(&*head);
+    while head.is_empty() {
+        let read = tokio::select! {
+            read = timeout_at(deadline.into(), stream.read_buf(&mut head)) => read,
+            () = stopping(core) => return,
+        };
+        match read {
+            Ok(Ok(0) | Err(_)) => return,
+            Ok(Ok(_)) => {}
+            Err(_) => return add(&core.counters.handshake_timeouts),
+        }
+    }
+    if tls::is_client_hello(&head) {
+        // Not a ban: bfgminer tries TLS first and comes back without.
+        add(&core.counters.tls_on_plain);
+        let _ = timeout_at(deadline.into(), stream.write_all(&tls::REFUSAL)).await;
+        let _ = timeout_at(deadline.into(), stream.shutdown()).await;
+        return;
+    }
+    if matches!(proxy::parse(&head), proxy::Parsed::Header(..) | proxy::Parsed::Invalid)
+        && !core.config.proxy.trusts(peer.ip())
+    {
+        tracing::debug!(%peer, "a PROXY header from an address that is not in proxy.trusted");
+        return add(&core.counters.refused_proxy);
+    }
+    let stream = Prefixed::new(head.freeze(), stream);
+    Connection::serve(Arc::clone(&shared), listening, stream, client, seat, opened).await;
+}
+
+async fn stopping(core: &Core) {
+    let _ = core.stop.subscribe().wait_for(|stopping| *stopping).await;
+}
+
+/// Forgets sessions that can no longer be resumed.
+async fn sweep(core: Arc<Core>) {
+    let pause = core.config.extranonce.resume.0.clamp(Duration::from_millis(100), Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            () = sleep(pause) => core.tree.sweep(Instant::now()),
+            () = stopping(&core) => return,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! One miner's session: what was negotiated, who is paid, which work it has. No socket and no clock of its own: the
+//! connection tells it what happened and writes what it decides.
+
+use crate::backend::Payee;
+use crate::epoch::{Epoch, Epochs, Values, WireJob};
+use crate::extranonce::Lease;
+use crate::vardiff::Vardiff;
+use millpond_dialect::{Dialect, Extranonce, JobRef, SessionView};
+use millpond_jobs::Job;
+use millpond_recipe::{Recipe, RunError, SessionStage, Width};
+use millpond_types::{SessionId, Target};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// Logins of one connection; a proxy may authorize several workers.
+const LOGINS: usize = 256;
+/// Session stages kept: a miner's shares are for its newest jobs.
+const STAGES: usize = 4;
+/// Jobs kept for miners that name a job by a register's value.
+const ISSUED: usize = 32;
+/// The longest worker name that is recorded, in bytes.
+const WORKER_BYTES: usize = 64;
+
+/// The session field of a recipe that takes the payee, as the adapter's `payee` interface resolved it.
+const PAYEE: &str = "payee";
+/// The session field of a recipe that takes the extranonce prefix.
+const PREFIX: &str = "prefix";
+/// The session field of a recipe that takes the number of earlier issues of the job to the session.
+const REISSUE: &str = "reissue";
+
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) id_text: String,
+    pub(crate) dialect: Arc<Dialect>,
+    pub(crate) agent: String,
+    pub(crate) subscribed: bool,
+    pub(crate) extranonce_updates: bool,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) prefix: Arc<[u8]>,
+    pub(crate) xn_size: usize,
+    pub(crate) negotiated: Arc<BTreeMap<String, Vec<u8>>>,
+    pub(crate) vardiff: Vardiff,
+    pub(crate) target: Target,
+    /// The difficulty that the miner knows of.
+    pub(crate) told: Option<f64>,
+    pub(crate) epochs: Epochs,
+    /// Whom a login credits; the newest last.
+    logins: Vec<(Box<str>, Arc<Payee>)>,
+    issued: VecDeque<WireJob>,
+    stages: VecDeque<(WireJob, Arc<SessionStage>)>,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, dialect: Arc<Dialect>, xn_size: usize, vardiff: Vardiff) -> Self {
+        Self {
+            id,
+            id_text: session_text(id),
+            dialect,
+            agent: String::new(),
+            subscribed: false,
+            extranonce_updates: false,
+            lease: None,
+            prefix: Arc::from([]),
+            xn_size,
+            negotiated: Arc::default(),
+            vardiff,
+            target: Target::MAX,
+            told: None,
+            epochs: Epochs::default(),
+            logins: Vec::new(),
+            issued: VecDeque::new(),
+            stages: VecDeque::new(),
+        }
+    }
+
+    /// Takes up a lease, new or resumed.
+    pub(crate) fn take_lease(&mut self, lease: Lease) {
+        self.id = lease.session();
+        self.id_text = session_text(self.id);
+        self.prefix = Arc::from(lease.prefix());
+        self.lease = Some(lease);
+    }
+
+    /// Whom the session's newest login pays.
+    pub(crate) fn payee(&self) -> Option<&Arc<Payee>> {
+        self.logins.last().map(|(_, payee)| payee)
+    }
+
+    /// A login was accepted. Repeating one makes it the newest.
+    pub(crate) fn log_in(&mut self, login: &str, payee: Arc<Payee>) {
+        self.logins.retain(|(known, _)| **known != *login);
+        if self.logins.len() >= LOGINS {
+            self.logins.remove(0);
+        }
+        self.logins.push((login.into(), payee));
+    }
+
+    /// Whom a share pays and under which worker's name, given the name at submit and the epoch of its job. Where the
+    /// work itself pays somebody (the payee is in the coinbase), it is him.
+    pub(crate) fn credit(&self, submitted: Option<&str>, epoch: &Epoch) -> Option<(Arc<Payee>, Arc<str>)> {
+        let newest = self.payee()?;
+        let Some(name) = submitted.filter(|name| !name.is_empty()) else {
+            let payee = epoch.values.payee.as_ref().unwrap_or(newest);
+            return Some((Arc::clone(payee), Arc::from(payee.worker.as_str())));
+        };
+        let known = self.logins.iter().rev().find(|(login, _)| **login == *name).map(|(_, payee)| payee);
+        let worker: Arc<str> = match known {
+            Some(payee) => Arc::from(payee.worker.as_str()),
+            None => Arc::from(worker_of(name)),
+        };
+        let payee = epoch.values.payee.as_ref().or(known).unwrap_or(newest);
+        Some((Arc::clone(payee), worker))
+    }
+
+    /// Grants a negotiated field: the miner's bits that the pool allows. Widths follow the pool's mask.
+    pub(crate) fn negotiate(&mut self, field: String, wanted: &[u8], allowed: Option<&Vec<u8>>) {
+        let Some(allowed) = allowed else { return };
+        let granted = allowed.iter().enumerate().map(|(i, mask)| mask & wanted.get(i).copied().unwrap_or(0));
+        let granted: Vec<u8> = granted.collect();
+        let mut negotiated = BTreeMap::clone(&self.negotiated);
+        negotiated.insert(field, granted);
+        self.negotiated = Arc::new(negotiated);
+    }
+
+    /// The epoch to send a job under.
+    pub(crate) fn issue(&mut self, job: &Job) -> Arc<Epoch> {
+        let recipe = job.stage.recipe();
+        let wants = |name: &str| recipe.session_fields().iter().any(|field| *field.name == *name);
+        let values = Values {
+            difficulty: self.vardiff.difficulty(),
+            target: self.target,
+            prefix: Arc::clone(&self.prefix),
+            negotiated: Arc::clone(&self.negotiated),
+            payee: wants(PAYEE).then(|| self.payee().cloned()).flatten(),
+            reissue: 0,
+        };
+        let epoch = self.epochs.issue(job.id, values, wants(REISSUE));
+        let wire = WireJob { job: job.id, epoch: epoch.number };
+        if self.issued.back() != Some(&wire) {
+            if self.issued.len() >= ISSUED {
+                self.issued.pop_front();
+            }
+            self.issued.push_back(wire);
+        }
+        epoch
+    }
+
+    /// Whether the work that the miner has is no longer what the session would be given: it needs a job again.
+    pub(crate) fn is_out_of_date(&self) -> bool {
+        self.epochs.current().is_some_and(|epoch| {
+            let values = &epoch.values;
+            values.prefix != self.prefix
+                || values.negotiated != self.negotiated
+                || values.payee.as_ref().is_some_and(|payee| self.payee() != Some(payee))
+                || self.told != Some(self.vardiff.difficulty())
+        })
+    }
+
+    /// The jobs that were sent last, newest first.
+    pub(crate) fn issued(&self) -> impl Iterator<Item = WireJob> + '_ {
+        self.issued.iter().rev().copied()
+    }
+
+    /// The session stage of a job under an epoch, computed once.
+    pub(crate) fn stage(&mut self, job: &Job, epoch: &Epoch) -> Result<Arc<SessionStage>, RunError> {
+        let wire = WireJob { job: job.id, epoch: epoch.number };
+        if let Some((_, stage)) = self.stages.iter().find(|(known, _)| *known == wire) {
+            return Ok(Arc::clone(stage));
+        }
+        let stage = Arc::new(job.stage.session(&session_values(job.stage.recipe(), &epoch.values))?);
+        if self.stages.len() >= STAGES {
+            self.stages.pop_front();
+        }
+        self.stages.push_back((wire, Arc::clone(&stage)));
+        Ok(stage)
+    }
+
+    fn epoch_of(&self, job: &JobRef) -> Option<&Arc<Epoch>> {
+        match job {
+            JobRef::Id(text) => self.epochs.get(WireJob::parse(text)?.epoch),
+            JobRef::Register { .. } => self.epochs.current(),
+        }
+    }
+}
+
+impl SessionView for Session {
+    fn subscribed(&self) -> bool {
+        self.subscribed
+    }
+
+    fn authorized(&self) -> bool {
+        !self.logins.is_empty()
+    }
+
+    fn extranonce_updates(&self) -> bool {
+        self.extranonce_updates
+    }
+
+    fn agent(&self) -> &str {
+        &self.agent
+    }
+
+    fn extranonce(&self, job: &JobRef) -> Extranonce<'_> {
+        let prefix = self.epoch_of(job).map_or(&self.prefix, |epoch| &epoch.values.prefix);
+        Extranonce { prefix, size: self.xn_size }
+    }
+
+    fn negotiated(&self, field: &str) -> Option<&[u8]> {
+        self.negotiated.get(field).map(Vec::as_slice)
+    }
+}
+
+/// A recipe's session values, in its order: what the host knows by name, what was negotiated, and otherwise the
+/// recipe's default, or zeros where it has none.
+fn session_values(recipe: &Recipe, values: &Values) -> Vec<Vec<u8>> {
+    let fields = recipe.session_fields().iter();
+    fields
+        .map(|field| {
+            let width = match field.width {
+                Width::Fixed(width) | Width::PaddedTo(width) => width as usize,
+                _ => 0,
+            };
+            let known = match &*field.name {
+                PAYEE => values.payee.as_ref().map(|payee| payee.payee.clone()),
+                PREFIX => Some(values.prefix.to_vec()),
+                REISSUE => Some(big_endian(values.reissue, width)),
+                name => values.negotiated.get(name).cloned(),
+            };
+            match known {
+                Some(bytes) => bytes,
+                None if field.default.is_some() => Vec::new(),
+                None => vec![0; width],
+            }
+        })
+        .collect()
+}
+
+fn big_endian(number: u64, width: usize) -> Vec<u8> {
+    let bytes = number.to_be_bytes();
+    let mut out = vec![0; width.saturating_sub(bytes.len())];
+    out.extend(bytes.iter().skip(bytes.len().saturating_sub(width)));
+    out
+}
+
+/// The worker's part of `address.worker`, or all of it; cut to what is recorded.
+fn worker_of(name: &str) -> &str {
+    let worker = name.split_once('.').map_or(name, |(_, worker)| worker);
+    let mut end = worker.len().min(WORKER_BYTES);
+    while !worker.is_char_boundary(end) {
+        end -= 1;
+    }
+    worker.get(..end).unwrap_or_default()
+}
+
+/// A session's id as miners see it: 16 hex digits.
+pub(crate) fn session_text(id: SessionId) -> String {
+    format!("{:016x}", id.0)
+}
+
+/// The session that a text names.
+pub(crate) fn session_of(text: &str) -> Option<SessionId> {
+    if text.len() != 16 {
+        return None;
+    }
+    u64::from_str_radix(text, 16).ok().map(SessionId)
+}
+
+/// The difficulty that a password asks for: `d=1024` or `diff=1024`, alone or among other options.
+pub(crate) fn password_difficulty(password: &str) -> Option<f64> {
+    password.split([',', ';', ' ', '&', '/']).find_map(|option| {
+        let (key, value) = option.trim().split_once('=')?;
+        if !key.eq_ignore_ascii_case("d") && !key.eq_ignore_ascii_case("diff") {
+            return None;
+        }
+        value.trim().parse::<f64>().ok().filter(|value| value.is_finite() && *value > 0.0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_may_carry_a_difficulty_among_other_options() {
+        for (password, difficulty) in [
+            ("d=1024", Some(1024.0)),
+            ("x,diff=0.5", Some(0.5)),
+            ("c=BTC D=8", Some(8.0)),
+            ("x", None),
+            ("d=", None),
+            ("d=-3", None),
+            ("d=inf", None),
+            ("id=5", None),
+        ] {
+            assert_eq!(password_difficulty(password), difficulty, "{password:?}");
+        }
+    }
+
+    #[test]
+    fn a_worker_is_what_follows_the_address() {
+        assert_eq!(worker_of("bc1q.rig1"), "rig1");
+        assert_eq!(worker_of("bc1q.rig.2"), "rig.2");
+        assert_eq!(worker_of("rig3"), "rig3");
+        let long = "ä".repeat(100);
+        assert_eq!(worker_of(&long).len(), 64);
+    }
+
+    #[test]
+    fn a_session_id_is_sixteen_hex_digits_both_ways() {
+        let id = SessionId(0xa843_016b);
+        assert_eq!(session_text(id), "00000000a843016b");
+        assert_eq!(session_of(&session_text(id)), Some(id));
+        assert_eq!(session_of("a843016b"), None);
+        assert_eq!(session_of("00000000a843016+"), None);
+    }
+
+    #[test]
+    fn a_count_fills_the_width_of_its_field() {
+        assert_eq!(big_endian(258, 4), [0, 0, 1, 2]);
+        assert_eq!(big_endian(258, 1), [2]);
+        assert_eq!(big_endian(258, 10), [0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+    }
+}

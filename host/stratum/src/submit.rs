@@ -1,0 +1,324 @@
+//! The path of a share, from what the miner said to what he is answered.
+//!
+//! Order of the checks: login, job known, fields, recipe (widths, ranges, masks), duplicate, stale, own target,
+//! suspended credit, durable. A hash that meets the network's target goes to the pool whatever else is wrong with it
+//! (stale, below its own target, on a suspended job), without credit. Duplicates are found by the computed hash, which
+//! is remembered when a share is accepted and forgotten when its record failed: hex case and job names do not matter,
+//! and a refused share poisons nothing.
+
+use crate::backend::{Accepted, Backend, Payee, Refusal, Solution};
+use crate::counters::add;
+use crate::epoch::{Epoch, WireJob};
+use crate::server::Shared;
+use crate::session::Session;
+use millpond_dialect::{Failure, JobRef, SessionView, Submit};
+use millpond_jobs::{Found, Job};
+use millpond_recipe::{Cost, Recipe, RunError, Scratch, SessionStage};
+use millpond_types::{SessionId, Target, UnixMillis};
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// What a share came to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It counts, and is durable.
+    Counted(Counted),
+    /// It does not.
+    Refused {
+        why: Refusal,
+        /// For the miner, in place of the dialect's own words.
+        text: Option<String>,
+        worker: Arc<str>,
+    },
+}
+
+#[derive(Debug)]
+pub(crate) struct Counted {
+    /// The difficulty it was judged by.
+    pub(crate) difficulty: f64,
+    pub(crate) target: Target,
+    pub(crate) time: UnixMillis,
+}
+
+impl Outcome {
+    pub(crate) fn refused(why: Refusal, text: Option<String>, worker: &str) -> Self {
+        Self::Refused { why, text, worker: Arc::from(worker) }
+    }
+}
+
+/// How a refusal is called on the wire.
+pub(crate) fn failure(why: Refusal) -> Failure {
+    match why {
+        Refusal::UnknownJob => Failure::UnknownJob,
+        Refusal::Stale => Failure::Stale,
+        Refusal::Duplicate => Failure::Duplicate,
+        Refusal::LowDifficulty => Failure::LowDifficulty,
+        Refusal::Unauthorized => Failure::Unauthorized,
+        Refusal::NotSubscribed => Failure::NotSubscribed,
+        Refusal::Malformed | Refusal::Suspended | Refusal::NotDurable => Failure::Other,
+    }
+}
+
+/// Whether a refusal speaks against the miner: counted towards bans. Stale shares and the pool's own troubles do not.
+pub(crate) fn is_misconduct(why: Refusal) -> bool {
+    match why {
+        Refusal::UnknownJob | Refusal::Duplicate | Refusal::LowDifficulty | Refusal::Malformed => true,
+        Refusal::Unauthorized | Refusal::NotSubscribed => true,
+        Refusal::Stale | Refusal::Suspended | Refusal::NotDurable => false,
+    }
+}
+
+/// A share that can be run: everything known but its hash.
+pub(crate) struct Candidate {
+    job: Arc<Job>,
+    stale: bool,
+    stage: Arc<SessionStage>,
+    values: Vec<Vec<u8>>,
+    payee: Arc<Payee>,
+    worker: Arc<str>,
+    session: SessionId,
+    difficulty: f64,
+    target: Target,
+    time: UnixMillis,
+}
+
+/// The hash of a candidate.
+pub(crate) struct Hashed {
+    pow: [u8; 32],
+    id: [u8; 32],
+    solution: Option<Solution>,
+}
+
+/// What is left to do with a share that was read.
+pub(crate) enum Step {
+    Done(Outcome),
+    /// Cheap to hash: was, and has to be made durable.
+    Record(Box<Accepted>, Verdict),
+    /// Dear to hash.
+    Hash(Box<Candidate>),
+}
+
+/// What the miner is told once a share is durable.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    Counts(Counted),
+    /// A solution without credit.
+    Refuse(Refusal, Option<String>),
+}
+
+const SUSPENDED: &str = "this job earns no credit: the nodes refused a block of it; a new job follows";
+
+/// Reads a share against the session. Cheap algorithms are run here, dear ones by [`settle`].
+pub(crate) fn read<B: Backend>(
+    shared: &Shared<B>,
+    session: &mut Session,
+    submit: &Submit,
+    time: UnixMillis,
+) -> Step {
+    let named = submit.worker.as_deref().unwrap_or_default();
+    let refuse = |why, text| Step::Done(Outcome::refused(why, text, named));
+    if !session.authorized() {
+        return refuse(Refusal::Unauthorized, None);
+    }
+    // A login leases too, for dialects without a hello: who has neither said hello nor got work has not subscribed.
+    if session.lease.is_none() || (!session.subscribed && session.epochs.current().is_none()) {
+        return refuse(Refusal::NotSubscribed, None);
+    }
+    let (job, stale, epoch) = match find_job(shared, session, &submit.job) {
+        Ok(found) => found,
+        Err(why) => return refuse(why, None),
+    };
+    let Some((payee, worker)) = session.credit(submit.worker.as_deref(), &epoch) else {
+        return refuse(Refusal::Unauthorized, None);
+    };
+    let values = match share_values(job.stage.recipe(), submit) {
+        Ok(values) => values,
+        Err(text) => return refuse(Refusal::Malformed, Some(text)),
+    };
+    let stage = match session.stage(&job, &epoch) {
+        Ok(stage) => stage,
+        Err(error) => return refuse(Refusal::Malformed, Some(error.to_string())),
+    };
+    // The lower of the difficulty that the job was sent with and the one of now: a miner may apply a new difficulty at
+    // once or with its next job. What it is judged by is what it is credited with.
+    let now = (session.vardiff.difficulty(), session.target);
+    let sent = (epoch.values.difficulty, epoch.values.target);
+    let (difficulty, target) = if sent.1 >= now.1 { sent } else { now };
+    let candidate =
+        Candidate { job, stale, stage, values, payee, worker, session: session.id, difficulty, target, time };
+    match candidate.job.stage.recipe().cost() {
+        Cost::Light => match hash_here(&candidate) {
+            Ok(hashed) => decide(shared, candidate, hashed),
+            Err(error) => Step::Done(broken(&candidate, &error)),
+        },
+        Cost::Heavy => Step::Hash(Box::new(candidate)),
+    }
+}
+
+/// Runs what [`read`] left: hashes, decides, and makes durable. On a task of its own, which outlives the connection.
+pub(crate) async fn settle<B: Backend>(shared: Arc<Shared<B>>, step: Step) -> Outcome {
+    let step = match step {
+        Step::Hash(candidate) => {
+            let hashing = tokio::task::spawn_blocking(move || {
+                let hashed = hash_here(&candidate);
+                (candidate, hashed)
+            });
+            match hashing.await {
+                Ok((candidate, Ok(hashed))) => decide(&shared, *candidate, hashed),
+                Ok((candidate, Err(error))) => Step::Done(broken(&candidate, &error)),
+                Err(_) => Step::Done(Outcome::refused(Refusal::NotDurable, None, "")),
+            }
+        }
+        step => step,
+    };
+    match step {
+        Step::Done(outcome) => outcome,
+        Step::Record(accepted, verdict) => record(&shared, *accepted, verdict).await,
+        Step::Hash(candidate) => Outcome::refused(Refusal::NotDurable, None, &candidate.worker),
+    }
+}
+
+fn broken(candidate: &Candidate, error: &RunError) -> Outcome {
+    if !error.is_the_miners() {
+        tracing::warn!(job = %candidate.job.id, %error, "a share could not be run through its recipe");
+    }
+    Outcome::refused(Refusal::Malformed, Some(error.to_string()), &candidate.worker)
+}
+
+fn hash_here(candidate: &Candidate) -> Result<Hashed, RunError> {
+    thread_local! {
+        static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+    }
+    SCRATCH.with_borrow_mut(|scratch| {
+        let judged = candidate.stage.judge(&candidate.values, scratch)?;
+        Ok(hashed_of(candidate, judged.pow, judged.id, || judged.results()))
+    })
+}
+
+fn hashed_of(
+    candidate: &Candidate,
+    pow: [u8; 32],
+    id: [u8; 32],
+    results: impl Fn() -> Vec<Vec<u8>>,
+) -> Hashed {
+    let solves = candidate.job.network_target.is_met_by(&pow);
+    let solution =
+        solves.then(|| Solution { fields: candidate.stage.fields(&candidate.values), results: results() });
+    Hashed { pow, id, solution }
+}
+
+fn decide<B: Backend>(shared: &Shared<B>, candidate: Candidate, hashed: Hashed) -> Step {
+    let refusal = if candidate.stale {
+        Some((Refusal::Stale, None))
+    } else if !candidate.target.is_met_by(&hashed.pow) {
+        Some((Refusal::LowDifficulty, None))
+    } else if candidate.job.is_suspended() {
+        Some((Refusal::Suspended, Some(SUSPENDED.to_owned())))
+    } else {
+        None
+    };
+    if let (Some((why, text)), None) = (&refusal, &hashed.solution) {
+        // A duplicate of a share that counted is told so, whatever its job has become.
+        let why =
+            if shared.seen.contains(candidate.job.coord, &hashed.id) { Refusal::Duplicate } else { *why };
+        return Step::Done(Outcome::refused(why, text.clone(), &candidate.worker));
+    }
+    if !shared.seen.insert(candidate.job.coord, hashed.id) {
+        return Step::Done(Outcome::refused(Refusal::Duplicate, None, &candidate.worker));
+    }
+    let Candidate { job, payee, worker, session, difficulty, target, time, .. } = candidate;
+    let verdict = match refusal {
+        None => Verdict::Counts(Counted { difficulty, target, time }),
+        Some((why, text)) => Verdict::Refuse(why, text),
+    };
+    let accepted = Accepted {
+        work: target.work(job.work_shift),
+        credited: matches!(verdict, Verdict::Counts(_)),
+        job,
+        payee,
+        worker,
+        session,
+        id: hashed.id,
+        pow: hashed.pow,
+        time,
+        solution: hashed.solution,
+    };
+    Step::Record(Box::new(accepted), verdict)
+}
+
+async fn record<B: Backend>(shared: &Shared<B>, accepted: Accepted, verdict: Verdict) -> Outcome {
+    let (job, id, worker) = (Arc::clone(&accepted.job), accepted.id, Arc::clone(&accepted.worker));
+    if accepted.solution.is_some() {
+        add(&shared.core.counters.solutions);
+    }
+    match (shared.backend.accept(accepted).await, verdict) {
+        (Ok(_), Verdict::Counts(counted)) => Outcome::Counted(counted),
+        (Ok(_), Verdict::Refuse(why, text)) => Outcome::Refused { why, text, worker },
+        (Err(error), Verdict::Counts(_)) => {
+            shared.seen.remove(job.coord, &id);
+            Outcome::Refused { why: Refusal::NotDurable, text: Some(error.0), worker }
+        }
+        (Err(_), Verdict::Refuse(why, text)) => {
+            shared.seen.remove(job.coord, &id);
+            Outcome::Refused { why, text, worker }
+        }
+    }
+}
+
+/// The job that a share names, whether it is stale, and what it was sent under.
+fn find_job<B: Backend>(
+    shared: &Shared<B>,
+    session: &mut Session,
+    named: &JobRef,
+) -> Result<(Arc<Job>, bool, Arc<Epoch>), Refusal> {
+    let now = UnixMillis::now();
+    match named {
+        JobRef::Id(text) => {
+            let wire = WireJob::parse(text).ok_or(Refusal::UnknownJob)?;
+            let epoch = session.epochs.get(wire.epoch).cloned().ok_or(Refusal::UnknownJob)?;
+            match shared.jobs.lookup(wire.job, now) {
+                Found::Live(job) => Ok((job, false, epoch)),
+                Found::Stale(job) => Ok((job, true, epoch)),
+                Found::Expired => Err(Refusal::Stale),
+                Found::Unknown => Err(Refusal::UnknownJob),
+            }
+        }
+        JobRef::Register { name, value } => {
+            // A job that this session was never sent is not this session's work, whoever else has it.
+            let issued: Vec<WireJob> = session.issued().collect();
+            for wire in issued {
+                let (job, stale) = match shared.jobs.lookup(wire.job, now) {
+                    Found::Live(job) => (job, false),
+                    Found::Stale(job) => (job, true),
+                    Found::Expired | Found::Unknown => continue,
+                };
+                let Some(epoch) = session.epochs.get(wire.epoch).cloned() else { continue };
+                let found = match job.stage.register(name) {
+                    Some(register) => register == value.as_slice(),
+                    None => {
+                        let stage = session.stage(&job, &epoch);
+                        stage.is_ok_and(|stage| stage.register(name) == Some(value.as_slice()))
+                    }
+                };
+                if found {
+                    return Ok((job, stale, epoch));
+                }
+            }
+            Err(Refusal::UnknownJob)
+        }
+    }
+}
+
+/// The share fields in the recipe's order. What the miner left out takes the recipe's default; what has none is
+/// refused here, in words.
+fn share_values(recipe: &Recipe, submit: &Submit) -> Result<Vec<Vec<u8>>, String> {
+    let fields = recipe.share_fields().iter();
+    fields
+        .map(|field| match submit.field(&field.name) {
+            Some(bytes) if field.width.admits(bytes.len()) => Ok(bytes.to_vec()),
+            Some(bytes) => Err(format!("{} takes {}, not {} bytes", field.name, field.width, bytes.len())),
+            None if field.default.is_some() => Ok(Vec::new()),
+            None => Err(format!("{} is missing", field.name)),
+        })
+        .collect()
+}

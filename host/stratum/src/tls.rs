@@ -1,0 +1,100 @@
+//! Stratum over TLS: certificates of a port, and miners that speak TLS where none is.
+
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio_rustls::TlsAcceptor;
+
+/// The fatal alert `handshake_failure` as a TLS record: what a TLS client on a plain port is told, so that it can tell
+/// a pool without TLS from a dead one (bfgminer tries TLS first and falls back).
+pub(crate) const REFUSAL: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 40];
+
+/// The certificate of a TLS port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// PEM file with the certificate chain, the server's own first.
+    pub certificate: PathBuf,
+    /// PEM file with its private key.
+    pub key: PathBuf,
+}
+
+/// A certificate that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A file could not be read.
+    #[error("{0}: {1}")]
+    Read(PathBuf, #[source] std::io::Error),
+    /// A file holds nothing of its kind.
+    #[error("{0}: no {1} in PEM form")]
+    Empty(PathBuf, &'static str),
+    /// Certificate and key do not fit each other, or TLS cannot use them.
+    #[error("{0}: {1}")]
+    Refused(PathBuf, #[source] rustls::Error),
+}
+
+impl TlsConfig {
+    /// Loads the files.
+    ///
+    /// # Errors
+    /// When a file cannot be read or used, with its name.
+    pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
+        let chain = certificates(&self.certificate)?;
+        let key = private_key(&self.key)?;
+        let refused = |error| TlsError::Refused(self.certificate.clone(), error);
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(refused)?
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .map_err(refused)?;
+        Ok(TlsAcceptor::from(Arc::new(config)))
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    fs::read(path).map_err(|error| TlsError::Read(path.to_owned(), error))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = read(path)?;
+    let chain: Result<Vec<_>, _> = rustls_pemfile::certs(&mut pem.as_slice()).collect();
+    let chain = chain.map_err(|error| TlsError::Read(path.to_owned(), error))?;
+    if chain.is_empty() { Err(TlsError::Empty(path.to_owned(), "certificate")) } else { Ok(chain) }
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    let pem = read(path)?;
+    let key = rustls_pemfile::private_key(&mut pem.as_slice());
+    let key = key.map_err(|error| TlsError::Read(path.to_owned(), error))?;
+    key.ok_or_else(|| TlsError::Empty(path.to_owned(), "private key"))
+}
+
+/// Whether a connection begins as a TLS handshake record does; no JSON and no PROXY header begins so.
+#[must_use]
+pub fn is_client_hello(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x16, 3, ..] | [0x16])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_hello_is_told_from_a_request() {
+        assert!(is_client_hello(&[0x16, 3, 1, 2, 0, 1]));
+        assert!(!is_client_hello(b"{\"id\":1}\n"));
+        assert!(!is_client_hello(b""));
+    }
+
+    #[test]
+    fn a_missing_certificate_is_named() {
+        let config = TlsConfig { certificate: "/no/such/cert.pem".into(), key: "/no/such/key.pem".into() };
+        let error = config.acceptor().err().unwrap().to_string();
+        assert!(error.starts_with("/no/such/cert.pem: "), "{error}");
+    }
+}

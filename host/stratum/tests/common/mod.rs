@@ -1,0 +1,237 @@
+//! A server with a pool in memory, and a miner that hashes by itself, with none of the host's code.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+pub mod miner;
+
+use millpond_algorithms::Algorithms;
+use millpond_dialect::{Dialect, DialectSet};
+use millpond_jobs::{Job, JobTable, Origin, Seen};
+use millpond_recipe::Recipe;
+use millpond_stratum::{
+    Accepted, Backend, Chain, NotDurable, Payee, PortConfig, Refusal, Server, ServerHandle, StratumConfig,
+    VardiffConfig,
+};
+use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, Target, UnixMillis, WorkShift};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// No test waits longer than this for anything.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One hash in 2^6 is a share.
+pub const EASY: f64 = 1.0 / ((1_u64 << 26) as f64);
+/// One hash in 2^14 is a block.
+pub const BLOCK: f64 = 1.0 / ((1_u64 << 18) as f64);
+
+pub const SOURCES: [&str; 2] =
+    [include_str!("../documents/bitcoin.recipe"), include_str!("../documents/solo.recipe")];
+pub const DIALECT: &str = include_str!("../documents/bitcoin.dialect");
+
+/// A pool that keeps everything in memory.
+#[derive(Default)]
+pub struct Pool {
+    pub accepted: Mutex<Vec<Accepted>>,
+    pub refused: Mutex<Vec<Refusal>>,
+    /// Fails every record while set.
+    pub broken: AtomicBool,
+    /// Holds every record back while set, until permits are given.
+    pub hold: AtomicBool,
+    pub permits: Semaphores,
+    seq: AtomicU64,
+}
+
+pub struct Semaphores(pub Semaphore);
+
+impl Default for Semaphores {
+    fn default() -> Self {
+        Self(Semaphore::new(0))
+    }
+}
+
+impl Backend for Pool {
+    async fn resolve(&self, login: &str) -> Result<Arc<Payee>, String> {
+        let (address, worker) = login.split_once('.').unwrap_or((login, ""));
+        if address.starts_with("bad") {
+            return Err(format!("{address} is no address of this chain"));
+        }
+        let miner = address.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        Ok(Arc::new(Payee {
+            miner: MinerId(miner),
+            payee: address.as_bytes().to_vec(),
+            address: address.to_owned(),
+            worker: worker.to_owned(),
+        }))
+    }
+
+    async fn accept(&self, share: Accepted) -> Result<Option<ShareSeq>, NotDurable> {
+        if self.hold.load(Ordering::SeqCst) {
+            self.permits.0.acquire().await.unwrap().forget();
+        }
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(NotDurable("the disk is full; nothing was counted".to_owned()));
+        }
+        let credited = share.credited;
+        self.accepted.lock().unwrap().push(share);
+        Ok(credited.then(|| ShareSeq(self.seq.fetch_add(1, Ordering::SeqCst) + 1)))
+    }
+
+    fn refused(&self, _payee: Option<&Arc<Payee>>, _worker: &str, why: Refusal) {
+        self.refused.lock().unwrap().push(why);
+    }
+}
+
+impl Pool {
+    pub fn credited(&self) -> usize {
+        self.accepted.lock().unwrap().iter().filter(|share| share.credited).count()
+    }
+
+    pub fn last(&self) -> Accepted {
+        self.accepted.lock().unwrap().last().cloned().expect("nothing was accepted")
+    }
+}
+
+/// A running server with its pool and jobs.
+pub struct Harness {
+    pub server: Server,
+    pub handle: ServerHandle,
+    pub pool: Arc<Pool>,
+    pub jobs: Arc<JobTable>,
+    pub seen: Arc<Seen>,
+    pub recipes: Vec<Arc<Recipe>>,
+}
+
+/// What a job is made of; the rest is the same for all.
+#[derive(Clone)]
+pub struct Template {
+    pub recipe: usize,
+    pub head: Vec<u8>,
+    pub tail: Vec<u8>,
+    pub branch: Vec<u8>,
+    pub version: u32,
+    pub prev: [u8; 32],
+    pub bits: u32,
+    pub time: u32,
+    pub coord: u64,
+    pub network: Target,
+}
+
+impl Default for Template {
+    fn default() -> Self {
+        Self {
+            recipe: 0,
+            head: vec![1; 60],
+            tail: vec![2; 60],
+            branch: vec![3; 64],
+            version: 0x2000_0000,
+            prev: [4; 32],
+            bits: 0x207f_ffff,
+            time: 1_700_000_000,
+            coord: 100,
+            network: target(BLOCK),
+        }
+    }
+}
+
+pub fn target(difficulty: f64) -> Target {
+    Target::from_difficulty(difficulty, Target::BITCOIN_DIFF1).unwrap()
+}
+
+pub fn recipes() -> Vec<Arc<Recipe>> {
+    let algorithms = Algorithms::native();
+    SOURCES.iter().map(|text| Recipe::compile("test", text, &algorithms).unwrap()).collect()
+}
+
+pub fn chain() -> Chain {
+    let dialect = Dialect::compile("bitcoin.dialect", DIALECT).unwrap_or_else(|errors| panic!("{errors}"));
+    Chain {
+        dialects: DialectSet::from_documents(&[dialect]).unwrap(),
+        diff1: Target::BITCOIN_DIFF1,
+        extranonce: 12,
+        masks: BTreeMap::from([("mask".to_owned(), vec![0x1f, 0xff, 0xe0, 0x00])]),
+    }
+}
+
+/// A configuration with one port, a fixed difficulty that a test's miner meets at once, and quick deadlines.
+pub fn config() -> StratumConfig {
+    StratumConfig {
+        ports: vec![PortConfig::plain("127.0.0.1:0".parse().unwrap())],
+        vardiff: VardiffConfig { start: EASY, min: 1e-12, enabled: false, ..VardiffConfig::default() },
+        ..StratumConfig::default()
+    }
+}
+
+pub async fn start() -> Harness {
+    start_with(config()).await
+}
+
+pub async fn start_with(config: StratumConfig) -> Harness {
+    start_full(config, chain(), None).await
+}
+
+pub async fn start_full(config: StratumConfig, chain: Chain, first: Option<&[u8]>) -> Harness {
+    let (jobs, seen, pool) =
+        (Arc::new(JobTable::default()), Arc::new(Seen::new()), Arc::new(Pool::default()));
+    let server =
+        Server::start_at(config, chain, Arc::clone(&jobs), Arc::clone(&seen), Arc::clone(&pool), first)
+            .await
+            .unwrap();
+    let handle = server.handle();
+    Harness { server, handle, pool, jobs, seen, recipes: recipes() }
+}
+
+impl Harness {
+    pub fn address(&self) -> SocketAddr {
+        self.server.addresses()[0]
+    }
+
+    /// Publishes a job and returns it.
+    pub fn publish(&self, template: &Template) -> Arc<Job> {
+        let next = self.jobs.all().last().map_or(1, |(job, _)| job.id.0 + 1);
+        let consts: Vec<Vec<u8>> = vec![
+            template.head.clone(),
+            template.tail.clone(),
+            template.branch.clone(),
+            template.version.to_be_bytes().to_vec(),
+            template.prev.to_vec(),
+            template.bits.to_le_bytes().to_vec(),
+            template.time.to_be_bytes().to_vec(),
+        ];
+        let now = UnixMillis::now();
+        let job = Job {
+            id: JobId(next),
+            recipe: template.recipe as u16,
+            stage: self.recipes[template.recipe].job(&consts).unwrap(),
+            network_target: template.network,
+            coord: template.coord,
+            parent: template.prev.to_vec().into(),
+            reward: Amount(5_000_000_000),
+            work_shift: WorkShift(0),
+            outputs_revision: 0,
+            aux_revision: 0,
+            origin: Origin { adapter: Digest::default(), generation: 1 },
+            private: bytes::Bytes::new(),
+            body: None,
+            published_at: now,
+            expires_at: UnixMillis(now.0 + 600_000),
+            suspended: AtomicBool::new(false),
+        };
+        self.jobs.publish(job).unwrap()
+    }
+
+    /// Waits until a condition on the server holds.
+    pub async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let waiting = async {
+            while !condition(self) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("in vain: {what}"));
+    }
+}
