@@ -18,6 +18,8 @@
 mod apportion;
 pub mod chain;
 pub mod fee;
+pub mod hex;
+pub mod json;
 pub mod payout;
 mod settings;
 pub mod vote;

@@ -1,0 +1,158 @@
+//! What becomes of our blocks. A block is accepted while the node's best chain has it at its height; it is an orphan
+//! only when another block stands there with enough confirmations, and even that is taken back if the chain returns.
+//! A node that does not answer, or does not know the block (-5), proves nothing.
+
+use crate::network::Network;
+use millpond_sdk::chain::{Action, Fate, Income, IncomeAt, Watched};
+
+/// A block of ours that is not final.
+#[derive(Debug, Clone)]
+pub struct Ours {
+    /// Its hash as RPC prints it.
+    pub block: Vec<u8>,
+    /// Its height.
+    pub height: u64,
+    /// Amount of each output of its coinbase, and whether it is the pool's own.
+    paid: Vec<(u64, bool)>,
+    /// Whether a question about it is under way.
+    pub asked: bool,
+    /// The fate last reported.
+    fate: Option<Fate>,
+}
+
+/// What a node said about a height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// Our block stands there.
+    Ours,
+    /// Another one does.
+    Other,
+}
+
+impl Ours {
+    /// From what the host keeps; `paid` as read from the job's private bytes.
+    pub fn new(watched: Watched, paid: Vec<(u64, bool)>) -> Self {
+        Self { block: watched.block, height: watched.coord, paid, asked: false, fate: None }
+    }
+
+    /// What to report now that the block at our height has so many confirmations, and whether it can be forgotten.
+    pub fn seen(
+        &mut self,
+        seen: Seen,
+        confirmations: i64,
+        network: &Network,
+        actions: &mut Vec<Action>,
+    ) -> bool {
+        let Ok(depth @ 1..) = u32::try_from(confirmations) else { return false };
+        let fate = match seen {
+            Seen::Ours if depth >= network.maturity => Fate::Final,
+            Seen::Ours => Fate::Accepted(depth),
+            Seen::Other if depth >= network.orphan_after => Fate::Orphan(format!(
+                "another block at height {} has {} confirmations",
+                self.height, network.orphan_after
+            )),
+            Seen::Other => Fate::Pending(0),
+        };
+        self.report(fate, actions);
+        depth >= network.maturity
+    }
+
+    /// The node's chain does not reach the block's height yet.
+    pub fn ahead(&mut self, actions: &mut Vec<Action>) {
+        self.report(Fate::Pending(0), actions);
+    }
+
+    fn report(&mut self, fate: Fate, actions: &mut Vec<Action>) {
+        if self.fate.as_ref() == Some(&fate) {
+            return;
+        }
+        let in_chain = |fate: &Fate| matches!(fate, Fate::Accepted(_) | Fate::Final);
+        actions.push(Action::Fate((self.block.clone(), fate.clone())));
+        let was = self.fate.as_ref().is_some_and(in_chain);
+        for (at, (amount, _)) in self.paid.iter().enumerate().filter(|(_, (_, own))| *own) {
+            let key = [self.block.as_slice(), &u32::try_from(at).unwrap_or(u32::MAX).to_le_bytes()].concat();
+            let income = |mature| {
+                Action::Income(Income {
+                    key: key.clone(),
+                    amount: *amount,
+                    at: IncomeAt::Block(self.block.clone()),
+                    mature,
+                })
+            };
+            match fate {
+                Fate::Final => actions.push(income(true)),
+                Fate::Accepted(_) if !was => actions.push(income(false)),
+                Fate::Orphan(_) => actions.push(Action::IncomeLost(key)),
+                _ => {}
+            }
+        }
+        self.fate = Some(fate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ours() -> (Ours, Network) {
+        let watched = Watched { block: vec![7; 32], coord: 50, since_ms: 0, saved: Vec::new() };
+        let network = Network::from_settings(&Vec::new()).unwrap();
+        (Ours::new(watched, vec![(10, false), (90, true)]), network)
+    }
+
+    fn key() -> Vec<u8> {
+        [[7; 32].as_slice(), &[1, 0, 0, 0]].concat()
+    }
+
+    fn income(mature: bool) -> Action {
+        Action::Income(Income { key: key(), amount: 90, at: IncomeAt::Block(vec![7; 32]), mature })
+    }
+
+    fn fate(fate: Fate) -> Action {
+        Action::Fate((vec![7; 32], fate))
+    }
+
+    #[test]
+    fn a_block_earns_once_when_accepted_and_matures_once() {
+        let (mut block, network) = ours();
+        let mut actions = Vec::new();
+        for depth in [1, 1, 2] {
+            assert!(!block.seen(Seen::Ours, depth, &network, &mut actions));
+        }
+        assert_eq!(actions, [fate(Fate::Accepted(1)), income(false), fate(Fate::Accepted(2))]);
+        actions.clear();
+        assert!(block.seen(Seen::Ours, 100, &network, &mut actions));
+        assert_eq!(actions, [fate(Fate::Final), income(true)]);
+    }
+
+    #[test]
+    fn only_another_block_with_enough_confirmations_makes_an_orphan_and_it_can_return() {
+        let (mut block, network) = ours();
+        let mut actions = Vec::new();
+        block.seen(Seen::Ours, 1, &network, &mut actions);
+        actions.clear();
+        for depth in 1..6 {
+            block.seen(Seen::Other, depth, &network, &mut actions);
+        }
+        assert_eq!(actions, [fate(Fate::Pending(0))]);
+        actions.clear();
+        assert!(!block.seen(Seen::Other, 6, &network, &mut actions));
+        assert!(
+            matches!(actions.as_slice(), [Action::Fate((_, Fate::Orphan(_))), Action::IncomeLost(lost)] if *lost == key())
+        );
+        actions.clear();
+        block.seen(Seen::Ours, 8, &network, &mut actions);
+        assert_eq!(actions, [fate(Fate::Accepted(8)), income(false)]);
+    }
+
+    #[test]
+    fn a_header_outside_the_best_chain_says_nothing() {
+        let (mut block, network) = ours();
+        let mut actions = Vec::new();
+        assert!(!block.seen(Seen::Ours, -1, &network, &mut actions));
+        assert!(!block.seen(Seen::Other, 0, &network, &mut actions));
+        assert_eq!(actions, []);
+        block.ahead(&mut actions);
+        assert_eq!(actions, [fate(Fate::Pending(0))]);
+    }
+}

@@ -1,0 +1,65 @@
+//! Which node's template the miners work on: the highest, then the block already worked on, then the best paid.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+/// A node that is up.
+#[derive(Debug, Default, Clone)]
+pub struct Node {
+    /// It is on our network and not syncing.
+    pub fit: bool,
+    /// Told the operator that it is not.
+    pub blamed: bool,
+    /// A plain template call is under way.
+    pub asked: bool,
+    /// A longpoll is under way.
+    pub longpolling: bool,
+    /// Its newest template.
+    pub tip: Option<Tip>,
+}
+
+/// A template in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tip {
+    /// Height of the block to be found.
+    pub height: u64,
+    /// The block it builds on.
+    pub parent: [u8; 32],
+    /// Subsidy and fees.
+    pub value: u64,
+}
+
+/// The nodes that are up, by link.
+pub type Nodes = BTreeMap<u16, Node>;
+
+/// The node whose template is to be worked on.
+pub fn best(nodes: &Nodes, working_on: Option<[u8; 32]>) -> Option<u16> {
+    nodes
+        .iter()
+        .filter_map(|(link, node)| node.tip.as_ref().filter(|_| node.fit).map(|tip| (*link, tip)))
+        // At equal height the block seen first stays: a rival must become longer.
+        .max_by_key(|(link, tip)| (tip.height, Some(tip.parent) == working_on, tip.value, Reverse(*link)))
+        .map(|(link, _)| link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(height: u64, parent: u8, value: u64) -> Node {
+        Node { fit: true, tip: Some(Tip { height, parent: [parent; 32], value }), ..Node::default() }
+    }
+
+    #[test]
+    fn height_counts_first_then_the_block_worked_on_then_fees() {
+        let mut nodes = Nodes::from([(0, node(5, 1, 10)), (1, node(5, 2, 99)), (2, node(5, 1, 11))]);
+        assert_eq!(best(&nodes, Some([1; 32])), Some(2));
+        assert_eq!(best(&nodes, None), Some(1));
+        nodes.insert(3, node(6, 3, 1));
+        assert_eq!(best(&nodes, Some([1; 32])), Some(3));
+        nodes.entry(3).and_modify(|node| node.fit = false);
+        nodes.insert(4, node(5, 1, 11));
+        assert_eq!(best(&nodes, Some([1; 32])), Some(2), "the first of equals");
+        assert_eq!(best(&Nodes::new(), None), None);
+    }
+}

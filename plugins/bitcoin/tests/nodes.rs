@@ -1,0 +1,258 @@
+//! The actor against nodes that come, go, disagree and lie.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use millpond_sdk::chain::{
+    Action, CallError, ErrorKind, Fate, Happening, Output, Push, Setting, Start, Watched,
+};
+use millpond_sdk::hex;
+use serde_json::{Value, json};
+use support::*;
+
+/// An empty template at this height on a parent of this byte.
+fn template(height: u64, parent: u8, value: u64) -> Value {
+    json!({
+        "version": 0x2000_0000, "rules": ["!segwit"], "previousblockhash": hex::encode(&[parent; 32]),
+        "transactions": [], "coinbaseaux": {"flags": "6162"}, "coinbasevalue": value, "longpollid": format!("{parent}"),
+        "curtime": 1_700_000_000, "bits": "207fffff", "height": height,
+    })
+}
+
+fn failed(kind: ErrorKind, code: i64) -> CallError {
+    CallError { kind, code, message: "it says no".into() }
+}
+
+fn tips(facts: &[Action]) -> Vec<u64> {
+    facts
+        .iter()
+        .filter_map(|fact| if let Action::Tip((_, coord)) = fact { Some(*coord) } else { None })
+        .collect()
+}
+
+#[test]
+fn a_new_tip_is_told_before_its_job_and_a_longpoll_is_kept_open() {
+    let mut host = Host::up(&[], to_pool(), 1);
+    host.answer("getblocktemplate", 0, &template(5, 1, 100));
+    assert_eq!(tips(&host.facts()), [5]);
+    assert_eq!(host.jobs.len(), 1);
+    let longpoll = host.take("getblocktemplate", 0);
+    assert!(String::from_utf8_lossy(&longpoll.body).contains(r#""longpollid":"1""#));
+    assert!(longpoll.timeout_ms > 60_000);
+
+    host.reply(&longpoll, Ok(template(6, 2, 100).to_string().into_bytes()));
+    assert_eq!(tips(&host.facts()), [6]);
+    assert_eq!((host.jobs.len(), host.jobs[1].coord), (2, 6));
+    assert!(String::from_utf8_lossy(&host.take("getblocktemplate", 0).body).contains(r#""longpollid":"2""#));
+}
+
+#[test]
+fn the_same_template_again_is_no_new_job_until_its_time_is_old() {
+    let mut host = Host::up(&[], to_pool(), 1);
+    host.answer("getblocktemplate", 0, &template(5, 1, 100));
+    host.calls.clear();
+    let mut again = |ms, value| {
+        host.pass(ms);
+        host.event(Happening::Timer(0));
+        host.answer("getblocktemplate", 0, &template(5, 1, value));
+        host.jobs.len()
+    };
+    assert_eq!(again(1_000, 100), 1);
+    assert_eq!(again(1_000, 200), 1, "more fees wait for the refresh");
+    assert_eq!(again(9_000, 200), 2);
+    assert_eq!(again(11_000, 200), 2);
+    assert_eq!(again(50_000, 200), 3);
+}
+
+#[test]
+fn a_push_wakes_and_a_failed_longpoll_is_replaced() {
+    let mut host = Host::up(&[], to_pool(), 1);
+    host.answer("getblocktemplate", 0, &template(5, 1, 100));
+    let longpoll = host.take("getblocktemplate", 0);
+    host.reply(&longpoll, Err(failed(ErrorKind::Timeout, 0)));
+    assert!(host.calls.is_empty());
+    host.event(Happening::Push(Push {
+        link: 0,
+        transport: 1,
+        topic: "hashblock".into(),
+        data: vec![1; 32],
+        body: 1,
+    }));
+    host.event(Happening::Push(Push {
+        link: 0,
+        transport: 1,
+        topic: "hashblock".into(),
+        data: vec![1; 32],
+        body: 2,
+    }));
+    assert_eq!(host.calls.len(), 1, "one question is enough");
+    host.answer("getblocktemplate", 0, &template(6, 2, 100));
+    assert_eq!(host.jobs.len(), 2);
+    assert!(String::from_utf8_lossy(&host.take("getblocktemplate", 0).body).contains("longpollid"));
+}
+
+#[test]
+fn the_better_node_leads_and_the_other_takes_over() {
+    let mut host = Host::up(&[], to_pool(), 2);
+    host.answer("getblocktemplate", 0, &template(5, 1, 100));
+    host.answer("getblocktemplate", 1, &template(5, 1, 90));
+    assert_eq!(host.jobs.len(), 1, "less fees on the same tip");
+    host.calls.retain(|call| !String::from_utf8_lossy(&call.body).contains("longpollid"));
+    host.event(Happening::Timer(1));
+    host.answer("getblocktemplate", 1, &template(6, 2, 90));
+    assert_eq!(host.jobs.len(), 2, "a higher tip");
+    host.event(Happening::Timer(0));
+    host.answer("getblocktemplate", 0, &template(6, 3, 500));
+    assert_eq!(host.jobs.len(), 2, "a rival at equal height does not move the miners");
+
+    host.event(Happening::Link((1, false)));
+    host.answer("getblocktemplate", 0, &template(6, 3, 500));
+    assert_eq!((host.jobs.len(), host.jobs[2].parent.clone()), (3, vec![3; 32]), "failover");
+}
+
+#[test]
+fn a_node_on_another_network_or_behind_is_named() {
+    let mut host = Host::new(&[("network", Setting::Text("regtest".into()))]);
+    let start = Start { saved: vec![], watching: vec![], revision: 1, outputs: to_pool(), aux: vec![] };
+    host.event(Happening::Start(start));
+    host.event(Happening::Link((0, true)));
+    host.answer("getblockchaininfo", 0, &json!({"chain": "main", "initialblockdownload": false}));
+    assert!(matches!(host.facts().as_slice(), [Action::Unfit((0, why))] if why.contains("\"main\"")));
+    assert!(host.calls.is_empty());
+    host.event(Happening::Timer(0));
+    host.answer("getblockchaininfo", 0, &json!({"chain": "regtest"}));
+    host.answer("getblocktemplate", 0, &template(5, 1, 100));
+    assert_eq!(host.jobs.len(), 1, "it was mended");
+
+    host.event(Happening::Link((1, true)));
+    host.answer("getblockchaininfo", 1, &json!({"chain": "regtest"}));
+    host.answer("getblocktemplate", 1, &template(9, 4, 100));
+    assert!(
+        host.facts()
+            .iter()
+            .any(|fact| matches!(fact, Action::Unfit((0, why)) if why.contains("4 blocks behind")))
+    );
+}
+
+#[test]
+fn what_cannot_be_read_or_is_not_known_gives_no_job() {
+    let mut host = Host::up(&[], to_pool(), 1);
+    let call = host.take("getblocktemplate", 0);
+    host.reply(&call, Ok(b"{\"height\": 1".to_vec()));
+    host.event(Happening::Timer(0));
+    let call = host.take("getblocktemplate", 0);
+    host.reply(&call, Err(failed(ErrorKind::Rpc, -10)));
+    assert!(host.jobs.is_empty() && host.timers.contains(&(0, 3_000)));
+    host.event(Happening::Timer(0));
+    let mut unknown = template(5, 1, 100);
+    unknown["rules"] = json!(["!segwit", "!newrule"]);
+    host.answer("getblocktemplate", 0, &unknown);
+    assert!(host.jobs.is_empty());
+    assert!(matches!(host.facts().as_slice(), [Action::Alarm((true, text))] if text.contains("newrule")));
+}
+
+#[test]
+fn a_pool_that_pays_nobody_says_so_and_recovers() {
+    let mut host = Host::up(&[], vec![], 1);
+    host.answer("getblocktemplate", 0, &template(5, 1, 100));
+    assert!(host.jobs.is_empty());
+    assert!(
+        matches!(host.facts().as_slice(), [Action::Alarm((false, text))] if text.contains("whom to pay"))
+    );
+    host.event(Happening::Outputs((2, vec![Output { payee: POOL.to_vec(), weight: 1 }])));
+    host.calls.retain(|call| !String::from_utf8_lossy(&call.body).contains("longpollid"));
+    host.answer("getblocktemplate", 0, &template(5, 1, 100));
+    assert_eq!((host.jobs.len(), host.jobs[0].outputs_rev), (1, 2));
+}
+
+/// A host with a job at height 5 whose block, named by 9s, is watched.
+fn with_a_block() -> Host {
+    let mut host = Host::up(&[("orphan_after", Setting::Int(2))], to_pool(), 1);
+    host.answer("getblocktemplate", 0, &template(5, 1, 100));
+    let saved = host.jobs[0].private.clone();
+    host.event(Happening::Watch(Watched { block: vec![9; 32], coord: 5, since_ms: 0, saved }));
+    host.facts();
+    host
+}
+
+fn see(host: &mut Host, there: u8, confirmations: i64) -> Vec<Action> {
+    host.event(Happening::Timer(1 << 16));
+    host.answer("getblockhash", 0, &json!(hex::encode(&[there; 32])));
+    host.answer(
+        "getblockheader",
+        0,
+        &json!({"hash": "x", "confirmations": confirmations, "difficulty": 1e-9}),
+    );
+    host.facts()
+}
+
+#[test]
+fn a_block_of_ours_is_followed_to_maturity() {
+    let mut host = with_a_block();
+    let facts = see(&mut host, 9, 1);
+    assert!(matches!(&facts[0], Action::Fate((block, Fate::Accepted(1))) if *block == vec![9; 32]));
+    let Action::Income(income) = &facts[1] else { panic!("{facts:?}") };
+    assert_eq!((income.amount, income.mature), (100, false));
+    assert_eq!(income.key, [[9; 32].as_slice(), &[0; 4]].concat());
+    assert_eq!(see(&mut host, 9, 99).len(), 1);
+    let facts = see(&mut host, 9, 100);
+    assert!(matches!(&facts[0], Action::Fate((_, Fate::Final))));
+    assert!(matches!(&facts[1], Action::Income(income) if income.mature));
+    host.event(Happening::Timer(1 << 16));
+    assert!(!host.calls.iter().any(|call| call.method == "getblockhash"), "nothing more to ask");
+}
+
+#[test]
+fn one_missing_answer_orphans_nothing() {
+    let mut host = with_a_block();
+    see(&mut host, 9, 1);
+    for code in [-5, -28] {
+        host.event(Happening::Timer(1 << 16));
+        let call = host.take("getblockhash", 0);
+        host.reply(&call, Err(failed(ErrorKind::Rpc, code)));
+    }
+    host.event(Happening::Timer(1 << 16));
+    host.answer("getblockhash", 0, &json!(hex::encode(&[9; 32])));
+    let call = host.take("getblockheader", 0);
+    host.reply(&call, Err(failed(ErrorKind::Rpc, -5)));
+    assert_eq!(host.facts(), []);
+}
+
+#[test]
+fn another_block_at_our_height_must_be_deep_and_can_be_undone() {
+    let mut host = with_a_block();
+    see(&mut host, 9, 1);
+    assert!(matches!(see(&mut host, 8, 1).as_slice(), [Action::Fate((_, Fate::Pending(0)))]));
+    assert!(matches!(
+        see(&mut host, 8, 2).as_slice(),
+        [Action::Fate((_, Fate::Orphan(_))), Action::IncomeLost(_)]
+    ));
+    assert!(matches!(
+        see(&mut host, 9, 3).as_slice(),
+        [Action::Fate((_, Fate::Accepted(3))), Action::Income(_)]
+    ));
+}
+
+#[test]
+fn an_instance_made_anew_follows_the_same_blocks_and_makes_the_same_job() {
+    let mut first = with_a_block();
+    let job = first.jobs[0].clone();
+    let watched = Watched { block: vec![9; 32], coord: 5, since_ms: 0, saved: job.private.clone() };
+    let mut second =
+        Host::new(&[("network", Setting::Text("regtest".into())), ("orphan_after", Setting::Int(2))]);
+    second.event(Happening::Start(Start {
+        saved: vec![],
+        watching: vec![watched],
+        revision: 1,
+        outputs: to_pool(),
+        aux: vec![],
+    }));
+    second.event(Happening::Link((0, true)));
+    second.answer("getblockchaininfo", 0, &json!({"chain": "regtest"}));
+    second.answer("getblocktemplate", 0, &template(5, 1, 100));
+    assert_eq!(second.jobs[0], job);
+    second.facts();
+    second.answer("getblockhash", 0, &json!(hex::encode(&[9; 32])));
+    second.answer("getblockheader", 0, &json!({"confirmations": 2}));
+    assert_eq!(second.facts(), see(&mut first, 9, 2));
+}
