@@ -1,0 +1,169 @@
+//! Where shares are judged: here and now, or on the validator's threads behind a bounded queue.
+
+use crate::verdict::{Candidate, Refused, Targets, Verdict, judge};
+use millpond_recipe::{Cost, Scratch, SessionStage, ShareError};
+use parking_lot::Mutex;
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// Heavy shares that may wait: at 0.3 ms a share and two threads, 0.6 s of work. A miner waits longer than that for
+/// no answer.
+pub const DEFAULT_QUEUE: usize = 4096;
+/// Shares that a thread takes from the queue at once.
+const BATCH: usize = 16;
+
+/// The bounds of a validator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Threads for heavy shares; 0 means as many as the machine has cores.
+    pub threads: usize,
+    /// Heavy shares that may wait before [`Refused::Busy`] is the answer.
+    pub queue: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { threads: 0, queue: DEFAULT_QUEUE }
+    }
+}
+
+type Answer = oneshot::Sender<Result<Verdict, Refused>>;
+
+struct Waiting {
+    shares: VecDeque<(Candidate, Answer)>,
+    /// Threads that are working through the queue.
+    workers: usize,
+}
+
+struct Shared {
+    waiting: Mutex<Waiting>,
+    queue: usize,
+    threads: usize,
+}
+
+/// Judges shares. One serves all pools of a process.
+pub struct Validator {
+    shared: Arc<Shared>,
+    threads: rayon::ThreadPool,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+}
+
+fn with_scratch<T>(run: impl FnOnce(&mut Scratch) -> T) -> T {
+    SCRATCH.with(|scratch| match scratch.try_borrow_mut() {
+        Ok(mut scratch) => run(&mut scratch),
+        // Judging inside judging does not happen; if an algorithm did it, it would get memory of its own.
+        Err(_) => run(&mut Scratch::default()),
+    })
+}
+
+impl Validator {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(limits: Limits) -> Result<Self, rayon::ThreadPoolBuildError> {
+        let threads = rayon::ThreadPoolBuilder::new()
+            .num_threads(limits.threads)
+            .thread_name(|i| format!("judge-{i}"))
+            .build()?;
+        let waiting = Mutex::new(Waiting { shares: VecDeque::new(), workers: 0 });
+        let shared =
+            Arc::new(Shared { waiting, queue: limits.queue.max(1), threads: threads.current_num_threads() });
+        Ok(Self { shared, threads })
+    }
+
+    /// Judges a share. A light recipe is judged before this returns for the first time; a heavy one waits for a
+    /// thread. Dropping the future gives the share up.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] at once when the queue is full; [`Refused::Share`] when the values do not run through the
+    /// recipe; [`Refused::Lost`] when the validator ends first.
+    pub async fn judge(
+        &self,
+        session: &Arc<SessionStage>,
+        values: &[impl AsRef<[u8]>],
+        targets: Targets,
+    ) -> Result<Verdict, Refused> {
+        if session.job().recipe().cost() == Cost::Light {
+            return guarded(|| with_scratch(|scratch| judge(session, values, &targets, scratch)));
+        }
+        let values = values.iter().map(|value| value.as_ref().to_vec()).collect();
+        let verdict = self.enqueue(Candidate { session: Arc::clone(session), values, targets })?;
+        verdict.await.unwrap_or(Err(Refused::Lost))
+    }
+
+    /// Judges many shares on the validator's threads and waits for all of them: for tools, replay and measuring. The
+    /// verdicts are in the order of the shares.
+    #[must_use]
+    pub fn judge_all(&self, shares: &[Candidate]) -> Vec<Result<Verdict, Refused>> {
+        self.threads.install(|| shares.par_iter().map(candidate).collect())
+    }
+
+    /// How many heavy shares wait, for metrics.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting.lock().shares.len()
+    }
+
+    fn enqueue(&self, share: Candidate) -> Result<oneshot::Receiver<Result<Verdict, Refused>>, Refused> {
+        let (answer, verdict) = oneshot::channel();
+        let mut waiting = self.shared.waiting.lock();
+        if waiting.shares.len() >= self.shared.queue {
+            // Sessions that hung up need no answer: their places are free.
+            waiting.shares.retain(|(_, answer)| !answer.is_closed());
+            if waiting.shares.len() >= self.shared.queue {
+                return Err(Refused::Busy);
+            }
+        }
+        waiting.shares.push_back((share, answer));
+        if waiting.workers < self.shared.threads {
+            waiting.workers += 1;
+            let shared = Arc::clone(&self.shared);
+            self.threads.spawn(move || shared.work());
+        }
+        Ok(verdict)
+    }
+}
+
+impl Shared {
+    /// Works until the queue is empty. A worker counts as working until it has seen that under the lock, so no share
+    /// is left behind.
+    fn work(&self) {
+        loop {
+            let batch: Vec<_> = {
+                let mut waiting = self.waiting.lock();
+                let count = waiting.shares.len().div_ceil(self.threads).min(BATCH);
+                if count == 0 {
+                    waiting.workers = waiting.workers.saturating_sub(1);
+                    return;
+                }
+                waiting.shares.drain(..count).collect()
+            };
+            for (share, answer) in batch {
+                if !answer.is_closed() {
+                    // The session may have hung up meanwhile.
+                    let _ = answer.send(candidate(&share));
+                }
+            }
+        }
+    }
+}
+
+fn candidate(share: &Candidate) -> Result<Verdict, Refused> {
+    guarded(|| with_scratch(|scratch| judge(&share.session, &share.values, &share.targets, scratch)))
+}
+
+/// An algorithm that panics loses its share and nothing else: left alone, rayon would end the process.
+fn guarded(run: impl FnOnce() -> Result<Verdict, ShareError>) -> Result<Verdict, Refused> {
+    match catch_unwind(AssertUnwindSafe(run)) {
+        Ok(judged) => judged.map_err(Refused::Share),
+        Err(_) => Err(Refused::Lost),
+    }
+}

@@ -1,0 +1,85 @@
+//! One share judged.
+
+use millpond_recipe::{Scratch, SessionStage, ShareError};
+use millpond_types::Target;
+use std::sync::Arc;
+
+/// What a share is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Targets {
+    /// The target the session works on: what credit rests on.
+    pub share: Target,
+    /// The network's, of the share's job: what makes a solution.
+    pub network: Target,
+}
+
+/// A share to judge, owned, so that it can wait.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The job as the share's session sees it.
+    pub session: Arc<SessionStage>,
+    /// The values of the recipe's share fields, in order.
+    pub values: Vec<Vec<u8>>,
+    /// What it is compared with.
+    pub targets: Targets,
+}
+
+/// What a share came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// The judged hash as a number: 32 big-endian bytes.
+    pub pow: [u8; 32],
+    /// What names the share: the key of duplicate detection, as computed.
+    pub id: [u8; 32],
+    /// Whether it meets the share target.
+    pub meets_share: bool,
+    /// Whether it meets the network's target, and is a solution even where it misses the share target.
+    pub meets_network: bool,
+    /// One bit for each further `judge … against` line of the recipe that is met (merged mining).
+    pub met: u64,
+    /// For a solution of any kind, the recipe's `out` registers for `assemble`; empty otherwise.
+    pub results: Vec<Vec<u8>>,
+}
+
+impl Verdict {
+    /// Whether something is to be submitted.
+    #[must_use]
+    pub fn is_solution(&self) -> bool {
+        self.meets_network || self.met != 0
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The queue of heavy shares is full. The share was not judged and may be sent again; the miner reads error 20
+    /// with this text.
+    #[error("the pool is busy; send the share again")]
+    Busy,
+    /// The share's values do not run through the recipe.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    /// The validator ended, or the algorithm panicked, before the share was judged.
+    #[error("the share could not be judged; send it again")]
+    Lost,
+}
+
+/// Judges one share on this thread.
+pub(crate) fn judge(
+    session: &SessionStage,
+    values: &[impl AsRef<[u8]>],
+    targets: &Targets,
+    scratch: &mut Scratch,
+) -> Result<Verdict, ShareError> {
+    let judged = session.judge(values, scratch)?;
+    let meets_network = targets.network.is_met_by(&judged.pow);
+    let solution = meets_network || judged.met != 0;
+    Ok(Verdict {
+        pow: judged.pow,
+        id: judged.id,
+        meets_share: targets.share.is_met_by(&judged.pow),
+        meets_network,
+        met: judged.met,
+        results: if solution { judged.results() } else { Vec::new() },
+    })
+}
