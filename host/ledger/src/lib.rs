@@ -1,1 +1,38 @@
-//! The double-entry, hash-chained ledger.
+//! The ledger: every unit of money the pool ever owed, in double entry, append-only and hash-chained.
+//!
+//! One [`Ledger`] per pool, over one [`millpond_segments::Log`]. An [`Entry`] is validated against the [`Book`]
+//! (it balances to zero, no liability goes below zero, a payment moves only along its states), written and synced,
+//! and only then counted. Everything else here is derived from the log by replaying it: balances, totals,
+//! statements, the sled index.
+//!
+//! The ledger knows no coin, no plugin and no wallet, and never reads a clock: times are handed in, so that a
+//! replay writes the same bytes.
+
+mod account;
+mod allocation;
+mod book;
+mod entry;
+mod error;
+mod export;
+mod income;
+mod index;
+mod ledger;
+mod payment;
+mod proof;
+mod reader;
+mod statement;
+mod totals;
+
+pub use account::{Account, Class, FeeName, FeeNameError, Owner, OwnerError};
+pub use allocation::{Allocation, Share};
+pub use book::{Book, IncomeState, IncomeStatus, PaymentState, PaymentStatus};
+pub use entry::{Entry, IncomeAllocated, IncomeKey, Posting, Record, Reversal};
+pub use error::LedgerError;
+pub use export::ExportFormat;
+pub use index::{BalanceIndex, IndexError};
+pub use ledger::{Appended, Ledger};
+pub use payment::{Built, InputId, PaymentId, PaymentRow, Progress, SettledRow, TxId};
+pub use proof::{Proof, ProofStep, SumNode, prove, root, verify_proof};
+pub use reader::{Head, Reader, Verified, Visit};
+pub use statement::{Statement, StatementLine, StatementWhat};
+pub use totals::Totals;

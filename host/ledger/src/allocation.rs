@@ -1,0 +1,129 @@
+//! Allocations: how one income or one batch of accrued shares is divided.
+
+use crate::{LedgerError, Owner};
+use millpond_types::{Amount, MinerId};
+use serde::{Deserialize, Serialize};
+
+/// One owner's part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share(pub Owner, pub Amount);
+
+/// Parts in strictly ascending order of owner (miners by number, then fee recipients by name, carry, reserve),
+/// each above zero. Only a list that satisfies this can be had.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Share>", into = "Vec<Share>")]
+pub struct Allocation(Vec<Share>);
+
+impl Allocation {
+    /// Checks order, amounts and the sum.
+    ///
+    /// # Errors
+    /// When owners are not strictly ascending, an amount is zero, or the sum does not fit 64 bits.
+    pub fn new(shares: Vec<Share>) -> Result<Self, LedgerError> {
+        let ascending = shares.iter().zip(shares.iter().skip(1)).all(|(a, b)| a.0 < b.0);
+        if !ascending {
+            return Err(LedgerError::Allocation("owners are not strictly ascending"));
+        }
+        if shares.iter().any(|share| share.1 == Amount::ZERO) {
+            return Err(LedgerError::Allocation("an owner's part is zero"));
+        }
+        if Amount::sum(shares.iter().map(|share| share.1)).is_none() {
+            return Err(LedgerError::Allocation("the parts do not fit 64 bits"));
+        }
+        Ok(Self(shares))
+    }
+
+    /// Sorts, merges parts of the same owner and drops zeros.
+    ///
+    /// # Errors
+    /// When a sum does not fit 64 bits.
+    pub fn merged(parts: impl IntoIterator<Item = (Owner, Amount)>) -> Result<Self, LedgerError> {
+        let mut by_owner = std::collections::BTreeMap::<Owner, Amount>::new();
+        for (owner, amount) in parts {
+            let sum = by_owner.entry(owner).or_default();
+            *sum = sum.checked_add(amount).ok_or(LedgerError::Allocation("the parts do not fit 64 bits"))?;
+        }
+        Self::new(
+            by_owner
+                .into_iter()
+                .filter(|(_, amount)| *amount > Amount::ZERO)
+                .map(|(o, a)| Share(o, a))
+                .collect(),
+        )
+    }
+
+    /// The parts, ascending.
+    #[must_use]
+    pub fn shares(&self) -> &[Share] {
+        &self.0
+    }
+
+    /// The sum of all parts.
+    #[must_use]
+    pub fn total(&self) -> Amount {
+        // `new` has seen that the sum fits.
+        Amount::sum(self.0.iter().map(|share| share.1)).unwrap_or(Amount(u64::MAX))
+    }
+
+    /// One owner's part; zero when he has none.
+    #[must_use]
+    pub fn of(&self, owner: &Owner) -> Amount {
+        let found = self.0.binary_search_by(|share| share.0.cmp(owner)).ok();
+        found.and_then(|at| self.0.get(at)).map_or(Amount::ZERO, |share| share.1)
+    }
+
+    /// The miners' parts.
+    pub fn miners(&self) -> impl Iterator<Item = (MinerId, Amount)> + '_ {
+        self.0.iter().filter_map(|share| match share.0 {
+            Owner::Miner(id) => Some((id, share.1)),
+            _ => None,
+        })
+    }
+}
+
+impl TryFrom<Vec<Share>> for Allocation {
+    type Error = LedgerError;
+
+    fn try_from(shares: Vec<Share>) -> Result<Self, Self::Error> {
+        Self::new(shares)
+    }
+}
+
+impl From<Allocation> for Vec<Share> {
+    fn from(allocation: Allocation) -> Self {
+        allocation.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn miner(id: u64, amount: u64) -> Share {
+        Share(Owner::Miner(MinerId(id)), Amount(amount))
+    }
+
+    #[test]
+    fn an_allocation_is_ascending_and_has_no_empty_part() {
+        assert!(Allocation::new(vec![miner(1, 5), miner(2, 5)]).is_ok());
+        assert!(Allocation::new(vec![miner(2, 5), miner(1, 5)]).is_err());
+        assert!(Allocation::new(vec![miner(1, 5), miner(1, 5)]).is_err());
+        assert!(Allocation::new(vec![miner(1, 0)]).is_err());
+        assert!(Allocation::new(vec![miner(1, u64::MAX), miner(2, 1)]).is_err());
+    }
+
+    #[test]
+    fn parts_of_one_owner_are_merged() {
+        let parts = [(2, 5), (1, 3), (2, 6), (9, 0)].map(|(id, a)| (Owner::Miner(MinerId(id)), Amount(a)));
+        let merged = Allocation::merged(parts).unwrap();
+        assert_eq!(merged.shares(), [miner(1, 3), miner(2, 11)]);
+        assert_eq!(merged.of(&Owner::Miner(MinerId(2))), Amount(11));
+        assert_eq!(merged.of(&Owner::Carry), Amount::ZERO);
+    }
+
+    #[test]
+    fn a_stored_allocation_out_of_order_does_not_load() {
+        assert!(serde_json::from_str::<Allocation>(r#"[["m2",1],["m1",1]]"#).is_err());
+        assert!(serde_json::from_str::<Allocation>(r#"[["m1",1],["m2",1]]"#).is_ok());
+    }
+}

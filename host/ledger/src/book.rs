@@ -1,0 +1,397 @@
+//! The book: balances, incomes and payments as they stand after the entries so far. Pure: no log, no clock.
+
+use crate::totals::Counters;
+use crate::{
+    Account, Allocation, Class, Entry, IncomeKey, LedgerError, Owner, PaymentId, PaymentRow, Posting, Record,
+    Reversal, Totals, TxId, income, payment::Built,
+};
+use millpond_types::{Amount, Digest, UnixMillis};
+use std::collections::BTreeMap;
+
+/// Where an income stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IncomeStatus {
+    /// Seen and divided; the chain may take it back.
+    Immature,
+    /// Final: its parts are payable (or paid by the chain directly).
+    Matured,
+    /// Taken back by the chain before maturity.
+    Reversed(Reversal),
+    /// Taken back after maturity: the operator's loss.
+    LostAfterMaturity,
+}
+
+impl IncomeStatus {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Immature => "immature",
+            Self::Matured => "matured",
+            Self::Reversed(_) => "reversed",
+            Self::LostAfterMaturity => "lost after maturity",
+        }
+    }
+}
+
+/// What the book knows of an income.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncomeState {
+    /// What the chain paid.
+    pub amount: Amount,
+    /// Units of the carry account divided with it.
+    pub carry_in: Amount,
+    /// Paid by the chain to its owners.
+    pub direct: bool,
+    /// Where it stands.
+    pub status: IncomeStatus,
+    /// Digest of the Merkle-sum root's node.
+    pub root: Digest,
+    /// The record that divided it.
+    pub seq: u64,
+    /// Its parts were made payable before it matured (reversed with `Keep`, then reinstated).
+    pub credited_early: bool,
+    /// Its parts; kept until it is final.
+    pub parts: Option<Allocation>,
+}
+
+/// Where a payment stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PaymentStatus {
+    /// The rows are reserved; no call was made.
+    Reserved,
+    /// The signed bytes are stored; they never went out.
+    Built,
+    /// A call that sends was announced; it may or may not have happened.
+    Submitting,
+    /// The node or wallet has the transaction.
+    Sent,
+    /// The call's outcome is not known.
+    Unknown(String),
+    /// Confirmed and booked.
+    Settled,
+    /// Nothing was sent; the rows are back in their balances.
+    Released(String),
+}
+
+impl PaymentStatus {
+    /// The state's name, as in listings.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Built => "built",
+            Self::Submitting => "submitting",
+            Self::Sent => "sent",
+            Self::Unknown(_) => "unknown",
+            Self::Settled => "settled",
+            Self::Released(_) => "released",
+        }
+    }
+
+    /// Whether money is still reserved for it.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !matches!(self, Self::Settled | Self::Released(_))
+    }
+}
+
+/// What the book knows of a payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PaymentState {
+    /// Its number.
+    pub id: PaymentId,
+    /// Its rows.
+    pub rows: Vec<PaymentRow>,
+    /// Where it stands.
+    pub status: PaymentStatus,
+    /// When it was reserved.
+    pub reserved_at: UnixMillis,
+    /// When its state changed last.
+    pub changed_at: UnixMillis,
+    /// The stored transaction, from `Built` until it is settled or released.
+    pub built: Option<Built>,
+    /// When a call that sends was first announced.
+    pub submitted_at: Option<UnixMillis>,
+    /// How often a call that sends was announced.
+    pub attempts: u32,
+    /// The marker of a wallet that can only send.
+    pub marker: Option<String>,
+    /// The transaction's name, as soon as it is known.
+    pub txid: Option<TxId>,
+    /// The network fee, when settled.
+    pub fee: Amount,
+    /// What was sent, when settled.
+    pub sent: Amount,
+}
+
+impl PaymentState {
+    /// The sum of its rows.
+    #[must_use]
+    pub fn reserved(&self) -> Amount {
+        Amount::sum(self.rows.iter().map(|row| row.amount)).unwrap_or(Amount(u64::MAX))
+    }
+}
+
+/// Balances, incomes and payments after a number of records.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Book {
+    pub(crate) balances: BTreeMap<Account, i128>,
+    pub(crate) incomes: BTreeMap<IncomeKey, IncomeState>,
+    pub(crate) payments: BTreeMap<PaymentId, PaymentState>,
+    pub(crate) accrued_to: u64,
+    pub(crate) counters: Counters,
+}
+
+/// What an entry does to a book, checked.
+pub(crate) struct Change {
+    pub(crate) postings: Vec<Posting>,
+    pub(crate) counters: Counters,
+    pub(crate) what: What,
+}
+
+/// The part of a change that is not balances.
+pub(crate) enum What {
+    Nothing,
+    Income(IncomeKey, IncomeState),
+    AccruedTo(u64),
+    Payment(Box<PaymentState>),
+}
+
+/// What a book says to an entry.
+#[allow(clippy::large_enum_variant, reason = "one at a time, and short-lived")]
+pub(crate) enum Judgement {
+    /// It is in the book already, with the same meaning.
+    Already,
+    /// It may be written, and does this.
+    Fits(Change),
+}
+
+impl Book {
+    /// An account's balance on its natural side: what the pool has, spent or owes.
+    #[must_use]
+    pub fn balance(&self, account: &Account) -> i128 {
+        self.balances.get(account).copied().unwrap_or(0)
+    }
+
+    /// What may be paid to an owner.
+    #[must_use]
+    pub fn payable(&self, owner: &Owner) -> Amount {
+        amount_of(self.balance(&Account::Payable(owner.clone())))
+    }
+
+    /// What an owner was credited of incomes that are not final.
+    #[must_use]
+    pub fn immature(&self, owner: &Owner) -> Amount {
+        amount_of(self.balance(&Account::Immature(owner.clone())))
+    }
+
+    /// All accounts that are not zero, in order.
+    pub fn balances(&self) -> impl Iterator<Item = (&Account, i128)> {
+        self.balances.iter().map(|(account, balance)| (account, *balance))
+    }
+
+    /// All owners with something payable.
+    pub fn payables(&self) -> impl Iterator<Item = (&Owner, Amount)> {
+        self.balances.iter().filter_map(|(account, balance)| match account {
+            Account::Payable(owner) => Some((owner, amount_of(*balance))),
+            _ => None,
+        })
+    }
+
+    /// One income.
+    #[must_use]
+    pub fn income(&self, key: &IncomeKey) -> Option<&IncomeState> {
+        self.incomes.get(key)
+    }
+
+    /// All incomes.
+    pub fn incomes(&self) -> impl Iterator<Item = (&IncomeKey, &IncomeState)> {
+        self.incomes.iter()
+    }
+
+    /// One payment.
+    #[must_use]
+    pub fn payment(&self, id: PaymentId) -> Option<&PaymentState> {
+        self.payments.get(&id)
+    }
+
+    /// All payments, oldest first.
+    pub fn payments(&self) -> impl DoubleEndedIterator<Item = &PaymentState> {
+        self.payments.values()
+    }
+
+    /// The number that the next payment has.
+    #[must_use]
+    pub fn next_payment(&self) -> PaymentId {
+        PaymentId(self.payments.last_key_value().map_or(0, |(id, _)| id.0).saturating_add(1))
+    }
+
+    /// The last share that was credited from the reserve.
+    #[must_use]
+    pub fn accrued_to(&self) -> u64 {
+        self.accrued_to
+    }
+
+    /// The pool's figures.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        Totals::of(self)
+    }
+
+    /// What an entry would do.
+    pub(crate) fn judge(&self, entry: &Entry, at: UnixMillis) -> Result<Judgement, LedgerError> {
+        let mut judgement = match entry {
+            Entry::IncomeAllocated(_)
+            | Entry::Matured { .. }
+            | Entry::Reversed { .. }
+            | Entry::Reinstated { .. }
+            | Entry::Accrued { .. } => income::judge(self, entry)?,
+            Entry::PaymentReserved { .. }
+            | Entry::PaymentProgress { .. }
+            | Entry::PaymentSettled { .. }
+            | Entry::PaymentReleased { .. } => crate::payment::judge(self, entry, at)?,
+            Entry::NetworkFee { amount, .. } => {
+                let mut counters = self.counters.clone();
+                counters.network_fees = add(counters.network_fees, amount.0)?;
+                let postings = vec![debit(Account::NetworkFees, amount.0), credit(Account::Wallet, amount.0)];
+                Judgement::Fits(Change { postings, counters, what: What::Nothing })
+            }
+            Entry::Adjustment { postings, by, reason } => self.adjust(postings, by, reason)?,
+            Entry::Noted { by, action, detail } => {
+                said("noted", &[by, action, detail])?;
+                let counters = self.counters.clone();
+                Judgement::Fits(Change { postings: Vec::new(), counters, what: What::Nothing })
+            }
+        };
+        if let Judgement::Fits(change) = &mut judgement {
+            change.postings.retain(|posting| posting.amount != 0);
+            self.check(&change.postings)?;
+        }
+        Ok(judgement)
+    }
+
+    fn adjust(&self, postings: &[Posting], by: &str, reason: &str) -> Result<Judgement, LedgerError> {
+        said("adjustment", &[by, reason])?;
+        let mut counters = self.counters.clone();
+        for posting in postings {
+            let sum = match &posting.account {
+                Account::Payable(Owner::Miner(_)) => &mut counters.adjusted_miners,
+                Account::Payable(Owner::Fee(_)) => &mut counters.adjusted_fees,
+                Account::Payable(Owner::Carry | Owner::Reserve) => &mut counters.adjusted_carried,
+                Account::Wallet | Account::NetworkFees | Account::OperatorLoss => continue,
+                // These follow incomes and payments; an adjustment would tear them apart.
+                Account::ImmatureIncome | Account::InFlight | Account::Immature(_) => {
+                    return Err(LedgerError::Allocation(
+                        "an adjustment may post to wallet, network-fees, operator-loss and payable accounts only",
+                    ));
+                }
+            };
+            *sum = sum.checked_sub(posting.amount).ok_or(LedgerError::Overflow("adjustments"))?;
+        }
+        Ok(Judgement::Fits(Change { postings: postings.to_vec(), counters, what: What::Nothing }))
+    }
+
+    /// The postings sum to zero, and no bounded account falls below zero.
+    fn check(&self, postings: &[Posting]) -> Result<(), LedgerError> {
+        let mut sum = 0_i128;
+        for posting in postings {
+            sum = sum.checked_add(posting.amount).ok_or(LedgerError::Overflow("the sum of postings"))?;
+        }
+        if sum != 0 {
+            return Err(LedgerError::Unbalanced(sum));
+        }
+        for (account, after) in self.after(postings)? {
+            if after < 0 && account.bounded() {
+                let balance = self.balance(account);
+                return Err(LedgerError::Overdrawn { account: account.clone(), balance, after });
+            }
+        }
+        Ok(())
+    }
+
+    fn after<'a>(&self, postings: &'a [Posting]) -> Result<BTreeMap<&'a Account, i128>, LedgerError> {
+        let mut after = BTreeMap::new();
+        for Posting { account, amount } in postings {
+            let natural = if account.class() == Class::Liability {
+                amount.checked_neg().ok_or(LedgerError::Overflow("a posting"))?
+            } else {
+                *amount
+            };
+            let balance = after.entry(account).or_insert_with(|| self.balance(account));
+            *balance = balance.checked_add(natural).ok_or(LedgerError::Overflow("a balance"))?;
+        }
+        Ok(after)
+    }
+
+    /// Counts the checked change of a record that is durable.
+    pub(crate) fn apply_record(&mut self, mut change: Change, record: &Record) -> Result<(), LedgerError> {
+        if let What::Income(_, state) = &mut change.what
+            && matches!(record.entry, Entry::IncomeAllocated(_))
+        {
+            state.seq = record.seq;
+        }
+        self.apply(change)
+    }
+
+    fn apply(&mut self, change: Change) -> Result<(), LedgerError> {
+        let after: Vec<_> =
+            self.after(&change.postings)?.into_iter().map(|(account, sum)| (account.clone(), sum)).collect();
+        for (account, sum) in after {
+            if sum == 0 {
+                self.balances.remove(&account);
+            } else {
+                self.balances.insert(account, sum);
+            }
+        }
+        self.counters = change.counters;
+        match change.what {
+            What::Nothing => {}
+            What::Income(key, state) => {
+                self.incomes.insert(key, state);
+            }
+            What::AccruedTo(last) => self.accrued_to = last,
+            What::Payment(state) => {
+                self.payments.insert(state.id, *state);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replays one record of the log.
+    pub(crate) fn replay(&mut self, record: &Record) -> Result<Vec<Posting>, LedgerError> {
+        match self.judge(&record.entry, record.at)? {
+            Judgement::Already => {
+                Err(LedgerError::Broken { seq: record.seq, why: "it repeats an earlier record".to_owned() })
+            }
+            Judgement::Fits(change) => {
+                let postings = change.postings.clone();
+                self.apply_record(change, record)?;
+                Ok(postings)
+            }
+        }
+    }
+}
+
+pub(crate) fn amount_of(balance: i128) -> Amount {
+    Amount(u64::try_from(balance.max(0)).unwrap_or(u64::MAX))
+}
+
+pub(crate) fn debit(account: Account, amount: u64) -> Posting {
+    Posting { account, amount: i128::from(amount) }
+}
+
+pub(crate) fn credit(account: Account, amount: u64) -> Posting {
+    Posting { account, amount: -i128::from(amount) }
+}
+
+pub(crate) fn add(sum: i128, amount: u64) -> Result<i128, LedgerError> {
+    sum.checked_add(i128::from(amount)).ok_or(LedgerError::Overflow("a total"))
+}
+
+pub(crate) fn subtract(sum: i128, amount: u64) -> Result<i128, LedgerError> {
+    sum.checked_sub(i128::from(amount)).ok_or(LedgerError::Overflow("a total"))
+}
+
+pub(crate) fn said(kind: &'static str, texts: &[&str]) -> Result<(), LedgerError> {
+    let fits = texts.iter().all(|text| (1..=1000).contains(&text.trim().len()) && text.len() <= 1000);
+    if fits { Ok(()) } else { Err(LedgerError::Reason(kind)) }
+}

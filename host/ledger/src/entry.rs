@@ -1,0 +1,294 @@
+//! Entries: everything that may happen to money, and the record that chains them.
+
+use crate::{
+    Account, Allocation, LedgerError, Owner, PaymentId, PaymentRow, Progress, SettledRow, SumNode, TxId,
+    proof,
+};
+use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What makes an income unique: block hash, outpoint or uncle, as the chain adapter gives it; 1 to 256 bytes,
+/// written in hex.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct IncomeKey(Vec<u8>);
+
+impl IncomeKey {
+    /// From bytes; `None` when there are none or more than 256.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Option<Self> {
+        (1..=256).contains(&bytes.len()).then_some(Self(bytes))
+    }
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for IncomeKey {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let bytes = hex::decode(text).map_err(|_| "an income key is hex")?;
+        Self::new(bytes).ok_or("an income key has 1 to 256 bytes")
+    }
+}
+
+impl From<IncomeKey> for String {
+    fn from(key: IncomeKey) -> Self {
+        hex::encode(key.0)
+    }
+}
+
+impl fmt::Display for IncomeKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(&self.0))
+    }
+}
+
+/// What becomes of the allocation of an income that the chain took back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reversal {
+    /// The credits are forgotten.
+    Drop,
+    /// The credits are forgotten and the scheme's cells are restored; in the books the same as `Drop`.
+    Restore,
+    /// The miners keep their credits, which become payable; the operator bears the loss.
+    Keep,
+}
+
+/// An income and how it is divided: one entry per income.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IncomeAllocated {
+    /// What makes it unique.
+    pub key: IncomeKey,
+    /// What the chain paid.
+    pub amount: Amount,
+    /// Units of the carry account that are divided along with it.
+    pub carry_in: Amount,
+    /// The chain paid the owners itself (SOLO in the coinbase): at maturity nothing becomes payable, it is paid.
+    pub direct: bool,
+    /// The parts; they sum to `amount + carry_in`.
+    pub parts: Allocation,
+    /// The Merkle-sum root over `parts`.
+    pub root: SumNode,
+    /// The payout scheme's change of state that belongs to this allocation; opaque here, atomic with it.
+    #[serde(with = "hex_bytes", default, skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<u8>,
+}
+
+impl IncomeAllocated {
+    /// Puts an income's entry together and computes its root.
+    ///
+    /// # Errors
+    /// When the parts do not sum to `amount + carry_in`.
+    pub fn new(
+        key: IncomeKey,
+        amount: Amount,
+        carry_in: Amount,
+        parts: Allocation,
+        state: Vec<u8>,
+    ) -> Result<Self, LedgerError> {
+        let root = proof::root(&key, &parts)?;
+        let income = Self { key, amount, carry_in, direct: false, parts, root, state };
+        income.check()?;
+        Ok(income)
+    }
+
+    /// The same income, paid by the chain to its owners directly.
+    #[must_use]
+    pub fn paid_directly(mut self) -> Self {
+        self.direct = true;
+        self
+    }
+
+    /// What is divided.
+    ///
+    /// # Errors
+    /// When it does not fit 64 bits.
+    pub fn gross(&self) -> Result<Amount, LedgerError> {
+        self.amount
+            .checked_add(self.carry_in)
+            .ok_or(LedgerError::Overflow("an income with its carried-in units"))
+    }
+
+    pub(crate) fn check(&self) -> Result<(), LedgerError> {
+        let gross = self.gross()?;
+        if self.parts.total() != gross {
+            return Err(LedgerError::NotConserved {
+                key: self.key.clone(),
+                parts: self.parts.total().0,
+                gross: gross.0,
+            });
+        }
+        if proof::root(&self.key, &self.parts)? != self.root {
+            return Err(LedgerError::Allocation("the Merkle-sum root is not that of the parts"));
+        }
+        let pooled =
+            self.parts.of(&Owner::Carry) > Amount::ZERO || self.parts.of(&Owner::Reserve) > Amount::ZERO;
+        if self.direct && (pooled || self.carry_in > Amount::ZERO) {
+            return Err(LedgerError::Allocation("an income paid directly has no carry and no reserve"));
+        }
+        Ok(())
+    }
+}
+
+/// One posting: a debit is positive, a credit negative; an entry's postings sum to zero.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posting {
+    /// The account.
+    pub account: Account,
+    /// Debit (positive) or credit (negative), in ledger units.
+    pub amount: i128,
+}
+
+/// Everything that may happen to money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entry {
+    /// An income was seen and divided. Idempotent on its key.
+    IncomeAllocated(IncomeAllocated),
+    /// Our own wallet or node code saw the income at final depth: immature becomes payable.
+    Matured {
+        /// The income.
+        key: IncomeKey,
+    },
+    /// The chain took the income back. After maturity always the operator's loss.
+    Reversed {
+        /// The income.
+        key: IncomeKey,
+        /// What becomes of its allocation.
+        how: Reversal,
+        /// The positive proof: which block stands in its place, with how many confirmations.
+        proof: String,
+    },
+    /// An income that was reversed with `Keep` is on the chain after all: the operator's loss is undone.
+    Reinstated {
+        /// The income.
+        key: IncomeKey,
+    },
+    /// Shares credited from the reserve (PPS), payable at once. Idempotent on the range of shares.
+    Accrued {
+        /// First share of the batch.
+        first: ShareSeq,
+        /// Last share of the batch.
+        last: ShareSeq,
+        /// Credits to miners and fee recipients.
+        parts: Allocation,
+        /// As in [`IncomeAllocated`].
+        #[serde(with = "hex_bytes", default, skip_serializing_if = "Vec::is_empty")]
+        state: Vec<u8>,
+    },
+    /// A payment's intent: the rows are taken from their balances before any call to a wallet.
+    PaymentReserved {
+        /// Its number: the last one plus 1.
+        payment: PaymentId,
+        /// Its rows.
+        rows: Vec<PaymentRow>,
+    },
+    /// A step of a payment; moves no money in the books.
+    PaymentProgress {
+        /// The payment.
+        payment: PaymentId,
+        /// The step.
+        step: Progress,
+    },
+    /// The transaction is confirmed: the reserved money has left the wallet.
+    PaymentSettled {
+        /// The payment.
+        payment: PaymentId,
+        /// Its transaction.
+        txid: TxId,
+        /// Its network fee.
+        fee: Amount,
+        /// What became of each row, in the rows' order.
+        rows: Vec<SettledRow>,
+    },
+    /// Nothing was sent, and nothing can be any more: the rows return to their balances.
+    PaymentReleased {
+        /// The payment.
+        payment: PaymentId,
+        /// The positive reason.
+        why: String,
+    },
+    /// A network fee outside a payment (consolidation, a replaced transaction of the operator).
+    NetworkFee {
+        /// The transaction.
+        txid: TxId,
+        /// The fee; borne by the pool.
+        amount: Amount,
+    },
+    /// A correction or a deposit by the operator.
+    Adjustment {
+        /// Its postings; they sum to zero.
+        postings: Vec<Posting>,
+        /// Who.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// An action of the operator that moves no money (swap of a scheme, a changed minimum), kept in the chain.
+    Noted {
+        /// Who.
+        by: String,
+        /// What, in one word or two.
+        action: String,
+        /// The details.
+        detail: String,
+    },
+}
+
+impl Entry {
+    /// The kind's name, as in exports.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::IncomeAllocated(_) => "income-allocated",
+            Self::Matured { .. } => "matured",
+            Self::Reversed { .. } => "reversed",
+            Self::Reinstated { .. } => "reinstated",
+            Self::Accrued { .. } => "accrued",
+            Self::PaymentReserved { .. } => "payment-reserved",
+            Self::PaymentProgress { .. } => "payment-progress",
+            Self::PaymentSettled { .. } => "payment-settled",
+            Self::PaymentReleased { .. } => "payment-released",
+            Self::NetworkFee { .. } => "network-fee",
+            Self::Adjustment { .. } => "adjustment",
+            Self::Noted { .. } => "noted",
+        }
+    }
+}
+
+/// One line of the ledger: an entry with its number, time and the digest of the line before it. Stored as JSON, whose
+/// bytes are what the next record's `prev` is the BLAKE3 of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Record {
+    /// Form of the record: 1.
+    pub v: u8,
+    /// Its number, from 1 without gaps.
+    pub seq: u64,
+    /// When, as the caller says.
+    pub at: UnixMillis,
+    /// BLAKE3 of the bytes of the record before; zeros for the first.
+    pub prev: Digest,
+    /// What happened.
+    pub entry: Entry,
+}
+
+/// Bytes as a hex string in JSON.
+pub(crate) mod hex_bytes {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}

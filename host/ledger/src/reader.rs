@@ -1,0 +1,141 @@
+//! Reading the ledger's log, also beside a running pool: nothing here locks or writes.
+
+use crate::{Book, ExportFormat, LedgerError, Owner, Record, Statement, Totals, export, statement};
+use millpond_disk::Disk;
+use millpond_segments::View;
+use millpond_types::Digest;
+use serde::{Deserialize, Serialize};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+pub(crate) const FORMAT: &str = "millpond-ledger";
+/// The kind of a ledger record in the log.
+pub(crate) const RECORD: u16 = 1;
+
+/// The newest record: what a backup or another machine compares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Number of records so far.
+    pub seq: u64,
+    /// BLAKE3 of the newest record's bytes; zeros before the first.
+    pub digest: Digest,
+}
+
+/// What [`Reader::verify`] walked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The newest record.
+    pub head: Head,
+    /// Commit groups whose checksums and chain hold.
+    pub groups: u64,
+    /// The figures after all records.
+    pub totals: Totals,
+}
+
+/// Looks at one record and its stored bytes.
+pub type Visit<'a> = dyn FnMut(&Record, &[u8]) -> Result<(), LedgerError> + 'a;
+
+/// The ledger's records as they were durable at one moment.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    view: View,
+}
+
+impl Reader {
+    /// Reads a ledger that nobody has open, or that a running pool has.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, LedgerError> {
+        View::open(disk, dir, FORMAT).map(Self::of).map_err(LedgerError::Log)
+    }
+
+    pub(crate) fn of(view: View) -> Self {
+        Self { view }
+    }
+
+    /// Gives every record and its stored bytes, in order, checking that each follows from the one before.
+    ///
+    /// # Errors
+    /// The visitor's own, or when a record does not check.
+    pub fn for_each_record(&self, visit: &mut Visit<'_>) -> Result<Head, LedgerError> {
+        let mut head = Head::default();
+        let segments: Vec<_> = self.view.segments().cloned().collect();
+        for segment in &segments {
+            self.view.read(segment, |stored| {
+                let record = check(&head, stored.kind, stored.index, stored.payload)?;
+                visit(&record, stored.payload)?;
+                head = Head { seq: record.seq, digest: Digest::of(stored.payload) };
+                Ok::<_, LedgerError>(())
+            })?;
+        }
+        Ok(head)
+    }
+
+    /// The book after all records.
+    ///
+    /// # Errors
+    /// When a record does not check, or could not have been written.
+    pub fn replay(&self) -> Result<(Book, Head), LedgerError> {
+        let mut book = Book::default();
+        let head = self.for_each_record(&mut |record, _| {
+            book.replay(record).map(drop).map_err(|error| broken(record.seq, error))
+        })?;
+        Ok((book, head))
+    }
+
+    /// Checks everything: checksums and chain of the log, chain of the records, every entry's rules and Merkle-sum
+    /// root, and that no unit was lost.
+    ///
+    /// # Errors
+    /// At the first thing that does not check.
+    pub fn verify(&self) -> Result<Verified, LedgerError> {
+        let log = self.view.verify()?;
+        let (book, head) = self.replay()?;
+        let totals = book.totals();
+        if totals.conserved {
+            Ok(Verified { head, groups: log.groups, totals })
+        } else {
+            Err(broken(head.seq, "the totals do not agree with the balances"))
+        }
+    }
+
+    /// One owner's statement with proofs.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn statement(&self, owner: &Owner) -> Result<Statement, LedgerError> {
+        let (book, _) = self.replay()?;
+        statement::statement(self, &book, owner)
+    }
+
+    /// Writes all records; returns how many.
+    ///
+    /// # Errors
+    /// When the log cannot be read or the writer fails.
+    pub fn export(&self, format: ExportFormat, out: &mut dyn Write) -> Result<u64, LedgerError> {
+        export::export(self, format, out)
+    }
+}
+
+pub(crate) fn broken(seq: u64, why: impl ToString) -> LedgerError {
+    LedgerError::Broken { seq, why: why.to_string() }
+}
+
+fn check(head: &Head, kind: u16, index: u64, bytes: &[u8]) -> Result<Record, LedgerError> {
+    if kind != RECORD {
+        return Err(broken(index, format!("it is of kind {kind}, which this version does not know")));
+    }
+    let record: Record = serde_json::from_slice(bytes).map_err(|error| broken(index, error))?;
+    if record.v != 1 {
+        return Err(broken(index, format!("it has form {}, this version reads form 1", record.v)));
+    }
+    if record.seq != index || Some(record.seq) != head.seq.checked_add(1) {
+        return Err(broken(index, format!("it says it is number {}", record.seq)));
+    }
+    if record.prev != head.digest {
+        return Err(broken(index, "it does not follow from the record before it"));
+    }
+    Ok(record)
+}

@@ -1,0 +1,253 @@
+//! What survives, what is rebuilt, and what does not pass verification.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::*;
+use millpond_disk::{Disk, Fault, Keep, Operation, SimDisk};
+use millpond_ledger::{
+    BalanceIndex, Entry, ExportFormat, Ledger, LedgerError, Owner, Reader, Record, Reversal, StatementWhat,
+    verify_proof,
+};
+use millpond_types::{Amount, Digest};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A history with every kind of entry.
+fn history() -> Vec<Entry> {
+    let both = [(miner(1), 1000), (miner(2), 500)];
+    vec![
+        deposit(Owner::Reserve, 300),
+        allocated(1, &[(miner(1), 1500), (miner(2), 700), (operator(), 20), (Owner::Carry, 3)]),
+        allocated(2, &[(miner(2), 900)]),
+        matured(1),
+        accrued(1, 50, &[(miner(3), 120)]),
+        reversed(2, Reversal::Keep),
+        Entry::Reinstated { key: key(2) },
+        reserved(1, &both),
+        built(1, 10, &[(990, 4), (490, 2)]),
+        submitting(1),
+        settled(1, 10, &[(990, 4), (490, 2)]),
+        reserved(2, &[(miner(3), 100)]),
+        released(2),
+        Entry::IncomeAllocated(income(3, 3, &[(miner(1), 403)])),
+        Entry::NetworkFee { txid: millpond_ledger::TxId("sweep".to_owned()), amount: Amount(7) },
+        Entry::Noted { by: "op".to_owned(), action: "swap".to_owned(), detail: "prop to pplns".to_owned() },
+    ]
+}
+
+fn write(disk: &SimDisk) -> Ledger {
+    let ledger = open(disk);
+    for entry in history() {
+        now(&ledger, entry);
+    }
+    ledger
+}
+
+#[test]
+fn a_restart_finds_the_same_books_and_the_same_head() {
+    let disk = SimDisk::new();
+    let ledger = write(&disk);
+    let (book, head, totals) = (ledger.book().clone(), ledger.head(), ledger.totals());
+    assert!(totals.conserved);
+    drop(ledger);
+    let again = open(&disk);
+    assert_eq!((again.book().clone(), again.head()), (book, head));
+    let verified = again.reader().verify().unwrap();
+    assert_eq!((verified.head, verified.totals), (head, totals));
+}
+
+#[test]
+fn the_same_entries_at_the_same_times_are_the_same_bytes() {
+    let (one, two) = (write(&SimDisk::new()), write(&SimDisk::new()));
+    assert_eq!(one.head(), two.head());
+}
+
+#[test]
+fn the_index_folder_can_be_deleted_and_comes_back_equal() {
+    let disk = SimDisk::new();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("balances");
+    let equal = |ledger: &Ledger, index: &BalanceIndex| {
+        let book = ledger.book();
+        for (account, balance) in book.balances() {
+            assert_eq!(index.balance(account).unwrap(), balance, "{account}");
+        }
+        assert_eq!(index.head().unwrap(), Some(ledger.head()));
+    };
+    let ledger = open(&disk);
+    ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap();
+    for entry in history() {
+        now(&ledger, entry);
+    }
+    assert!(ledger.index_error().is_none());
+    drop(ledger);
+
+    let ledger = open(&disk);
+    let index = BalanceIndex::open(&path).unwrap();
+    equal(&ledger, &index);
+    assert_eq!(ledger.attach_index(index).unwrap(), 0, "nothing differed");
+    drop(ledger);
+
+    std::fs::remove_dir_all(&path).unwrap();
+    let ledger = open(&disk);
+    assert!(ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap() > 0);
+    drop(ledger);
+    equal(&open(&disk), &BalanceIndex::open(&path).unwrap());
+}
+
+#[test]
+fn an_index_that_lies_is_put_right_by_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (honest, other) = (write(&SimDisk::new()), open(&SimDisk::new()));
+    now(&other, deposit(miner(1), 1_000_000));
+    now(&other, deposit(miner(77), 5));
+    other.attach_index(BalanceIndex::open(folder.path()).unwrap()).unwrap();
+    drop(other);
+    assert!(honest.attach_index(BalanceIndex::open(folder.path()).unwrap()).unwrap() > 0);
+    drop(honest);
+    let index = BalanceIndex::open(folder.path()).unwrap();
+    assert_eq!(index.balance(&millpond_ledger::Account::Payable(miner(77))).unwrap(), 0);
+}
+
+#[test]
+fn a_power_cut_at_any_operation_loses_nothing_acknowledged_and_counts_nothing_twice() {
+    let entries = history();
+    let total = {
+        let disk = SimDisk::new();
+        drop(write(&disk));
+        disk.operations()
+    };
+    for cut in 1..=total {
+        for keep in [Keep::Nothing, Keep::Everything, Keep::RandomSubset] {
+            let disk = SimDisk::new();
+            disk.cut_at(cut, cut * 31, keep);
+            let mut acknowledged = 0;
+            if let Ok(ledger) = try_open(&disk) {
+                for entry in &entries {
+                    match ledger.append(AT, entry.clone()) {
+                        Ok(_) => acknowledged += 1,
+                        Err(_) => break,
+                    }
+                }
+            }
+            disk.power_on();
+            let ledger = open(&disk);
+            let found = usize::try_from(ledger.head().seq).unwrap();
+            assert!(
+                found == acknowledged || found == acknowledged + 1,
+                "cut at {cut}, {keep:?}: {acknowledged} acknowledged, {found} found"
+            );
+            assert!(ledger.totals().conserved);
+            // Whoever did not see the answer says it again: idempotent or counted now, never twice.
+            for entry in entries.iter().skip(found) {
+                now(&ledger, entry.clone());
+            }
+            assert_eq!(ledger.totals(), write(&SimDisk::new()).totals());
+        }
+    }
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_accepted_until_a_restart() {
+    let disk = SimDisk::new();
+    let ledger = open(&disk);
+    now(&ledger, allocated(1, &[(miner(1), 1000)]));
+    disk.fail(Operation::Sync, 0, Fault::Io, false);
+    assert!(matches!(ledger.append(AT, matured(1)), Err(LedgerError::Log(_))));
+    assert_eq!(ledger.payable(&miner(1)), Amount::ZERO);
+    assert!(matches!(ledger.append(AT, matured(1)), Err(LedgerError::Stopped)));
+    assert!(ledger.stopped().is_some());
+    drop(ledger);
+    let ledger = open(&disk);
+    assert!(ledger.append(AT, matured(1)).is_ok());
+    assert_eq!(ledger.payable(&miner(1)), Amount(1000));
+}
+
+#[test]
+fn a_full_disk_refuses_and_a_restart_goes_on_where_it_was() {
+    let disk = SimDisk::new();
+    let ledger = open(&disk);
+    now(&ledger, allocated(1, &[(miner(1), 1000)]));
+    disk.set_capacity(Some(1));
+    assert!(ledger.append(AT, matured(1)).is_err());
+    drop(ledger);
+    disk.set_capacity(None);
+    let ledger = open(&disk);
+    ledger.append(AT, matured(1)).unwrap();
+    assert_eq!((ledger.payable(&miner(1)), ledger.totals().conserved), (Amount(1000), true));
+}
+
+#[test]
+fn one_flipped_bit_anywhere_in_the_log_is_found() {
+    let disk = SimDisk::new();
+    drop(write(&disk));
+    let dir = Path::new(DIR);
+    let name = disk.list(dir).unwrap().into_iter().find(|name| name.ends_with(".seg")).unwrap();
+    let path = dir.join(name);
+    // The last group is written at closing and holds no record: 10 bytes of frame, 48 of chain.
+    let length = disk.open_read(&path).unwrap().len().unwrap() - 58;
+    for offset in (0..length).step_by(97) {
+        disk.flip_bit(&path, offset, 3).unwrap();
+        let found = Reader::open(Arc::new(disk.clone()), dir).and_then(|reader| reader.verify());
+        let whole = found.as_ref().is_ok_and(|verified| verified.head.seq == history().len() as u64);
+        assert!(!whole, "a flipped bit at {offset} of {length} went unnoticed");
+        disk.flip_bit(&path, offset, 3).unwrap();
+    }
+    assert!(Reader::open(Arc::new(disk.clone()), dir).unwrap().verify().is_ok());
+}
+
+#[test]
+fn a_statement_holds_proofs_that_a_miner_can_check_alone() {
+    let ledger = write(&SimDisk::new());
+    let statement = ledger.reader().statement(&miner(1)).unwrap();
+    let mut proved = Vec::new();
+    let mut paid = Amount::ZERO;
+    for line in &statement.lines {
+        match &line.what {
+            StatementWhat::Credited { key, part, root, proof } => {
+                assert!(verify_proof(key, &miner(1), *part, proof, root));
+                proved.push((part.0, root.sum.0));
+            }
+            StatementWhat::Paid { sent, .. } => paid = *sent,
+            _ => {}
+        }
+    }
+    assert_eq!((proved, paid), (vec![(1500, 2223), (403, 403)], Amount(990)));
+    assert_eq!((statement.payable, statement.immature), (Amount(506), Amount(403)));
+}
+
+#[test]
+fn the_export_is_a_chain_of_its_own_and_its_postings_balance() {
+    let ledger = write(&SimDisk::new());
+    let mut lines = Vec::new();
+    ledger.reader().export(ExportFormat::JsonLines, &mut lines).unwrap();
+    let mut prev = Digest::default();
+    for line in String::from_utf8(lines).unwrap().lines() {
+        let record: Record = serde_json::from_str(line).unwrap();
+        assert_eq!(record.prev, prev);
+        prev = Digest::of(line.as_bytes());
+    }
+    assert_eq!(prev, ledger.head().digest);
+
+    let mut csv = Vec::new();
+    ledger.reader().export(ExportFormat::Csv, &mut csv).unwrap();
+    let (mut debits, mut credits) = (0_u64, 0_u64);
+    for line in String::from_utf8(csv).unwrap().lines().skip(1) {
+        let columns: Vec<_> = line.split(',').collect();
+        assert_eq!(columns.len(), 6, "{line}");
+        debits += columns[4].parse::<u64>().unwrap_or(0);
+        credits += columns[5].parse::<u64>().unwrap_or(0);
+    }
+    assert!(debits > 0);
+    assert_eq!(debits, credits);
+}
+
+#[test]
+fn the_ledger_is_read_beside_a_running_pool() {
+    let disk = SimDisk::new();
+    let ledger = write(&disk);
+    let beside = Reader::open(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
+    assert_eq!(beside.verify().unwrap().head, ledger.head());
+    assert!(try_open(&disk).is_err(), "two writers");
+}
