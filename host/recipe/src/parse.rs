@@ -457,7 +457,7 @@ impl Parser<'_> {
                     return self.fail("this `)` closes nothing");
                 }
                 if stop && depth > 1 {
-                    return Err((top.at, "this `(` is not closed before the `|`".into()));
+                    return Err((top.at, "this `(` is never closed".into()));
                 }
                 match (top.operation.take(), top.values) {
                     (Some((name, place)), values) => out.push((Node::Call(name, values), place)),
