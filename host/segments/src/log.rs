@@ -1,6 +1,6 @@
 //! A log that is written to.
 
-use crate::writer::{Request, Shared, Writer};
+use crate::writer::{Place, Request, Shared, Writer};
 use crate::{Commit, Forecast, GroupBuilder, LogError, RecordRef, SegmentInfo, View};
 use millpond_disk::{Disk, DiskLock};
 use millpond_types::UnixMillis;
@@ -56,7 +56,8 @@ pub trait Owner: Send + 'static {
 pub struct Options {
     /// Names what the log holds, up to 16 ASCII characters; a log with another name does not open.
     pub format: &'static str,
-    /// A segment is sealed when it has this many bytes. Default 32 MiB.
+    /// A segment is sealed when this many bytes were written to it after its first group, and at least as many as
+    /// that has. Default 32 MiB.
     pub segment_bytes: u64,
     /// How long the first item of a group may wait for company. Default 1 ms; 0 commits at once, and what comes
     /// while a sync runs is the next group.
@@ -151,13 +152,18 @@ impl<O: Owner> GroupLog<O> {
 
     /// Appends an item; the commit resolves when it is durable. Never blocks.
     pub fn append(&self, item: O::Item) -> Commit<O::Receipt> {
-        self.shared.append(item, false)
+        self.shared.append(item, Place::Queue)
+    }
+
+    /// Appends an item in its turn that a full queue does not refuse: for what is rare and must not be lost.
+    pub fn append_unbounded(&self, item: O::Item) -> Commit<O::Receipt> {
+        self.shared.append(item, Place::Unbounded)
     }
 
     /// Appends an item that must not wait for others: it is the next group, alone, before all that is queued, and a
     /// full queue does not refuse it.
     pub fn append_urgent(&self, item: O::Item) -> Commit<O::Receipt> {
-        self.shared.append(item, true)
+        self.shared.append(item, Place::First)
     }
 
     /// Drops the sealed segments whose records are all before `index`, after recording durably where verification

@@ -36,6 +36,17 @@ struct Queue<O: Owner> {
     poisoned: Option<Arc<str>>,
 }
 
+/// Where an append goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Into the queue, if there is room.
+    Queue,
+    /// Into the queue, room or not.
+    Unbounded,
+    /// Before the queue, alone.
+    First,
+}
+
 /// What is asked of the writer besides appending.
 pub(crate) enum Request {
     DropBefore(u64, Resolver<u64>),
@@ -64,18 +75,18 @@ impl<O: Owner> Queue<O> {
 }
 
 impl<O: Owner> Shared<O> {
-    pub(crate) fn append(&self, item: O::Item, urgent: bool) -> Commit<O::Receipt> {
+    pub(crate) fn append(&self, item: O::Item, place: Place) -> Commit<O::Receipt> {
         let weight = O::weight(&item);
         let mut queue = self.queue.lock();
         let full = queue.items.len() >= self.options.queue_items
             || queue.bytes.saturating_add(weight) > self.options.queue_bytes;
-        let busy = (full && !urgent).then(|| LogError::Busy { waiting: queue.items.len() });
+        let busy = (full && place == Place::Queue).then(|| LogError::Busy { waiting: queue.items.len() });
         if let Some(error) = queue.refusal().or(busy) {
             drop(queue);
             return Commit::ready(Err(error));
         }
         let (resolver, commit) = Commit::pair();
-        if urgent {
+        if place == Place::First {
             queue.urgent.push_back((item, resolver));
         } else {
             queue.bytes = queue.bytes.saturating_add(weight);
@@ -199,6 +210,8 @@ pub(crate) struct Writer<O: Owner> {
     file: Arc<dyn DiskFile>,
     active: SegmentInfo,
     checkpoint: Option<Checkpoint>,
+    /// Bytes of the header and the first group; 0 when the segment was found at open.
+    opened_with: u64,
     /// Whether the last group has no group behind it that proves it was synced.
     unconfirmed: bool,
 }
@@ -211,14 +224,15 @@ impl<O: Owner> Writer<O> {
         mut owner: O,
         found: Found,
     ) -> Result<(Self, Arc<Shared<O>>), LogError> {
-        let (file, active) = match found.active {
-            Some(active) => (disk.open(&dir.join(active.name()))?, active),
+        let (file, active, opened_with) = match found.active {
+            Some(active) => (disk.open(&dir.join(active.name()))?, active, 0),
             None => {
                 let last = found.sealed.last();
                 let (next, chain) = last.map_or((1, Chain::default()), |last| (last.next, last.chain));
-                let created = create(disk.as_ref(), dir, &options, &mut owner, next, chain)?;
+                let (file, active) = create(disk.as_ref(), dir, &options, &mut owner, next, chain)?;
                 owner.synced();
-                created
+                let opened_with = active.bytes;
+                (file, active, opened_with)
             }
         };
         let durable = Mutex::new(Durable { sealed: Arc::new(found.sealed), active: active.clone() });
@@ -234,8 +248,15 @@ impl<O: Owner> Writer<O> {
         let dir = dir.into();
         let shared = Arc::new(Shared { disk, dir, options, queue, wake: Condvar::new(), durable });
         let checkpoint = found.checkpoint;
-        let writer =
-            Self { shared: Arc::clone(&shared), owner, file, active, checkpoint, unconfirmed: false };
+        let writer = Self {
+            shared: Arc::clone(&shared),
+            owner,
+            file,
+            active,
+            checkpoint,
+            opened_with,
+            unconfirmed: false,
+        };
         Ok((writer, shared))
     }
 
@@ -286,7 +307,9 @@ impl<O: Owner> Writer<O> {
         for (resolver, receipt) in resolvers.into_iter().zip(receipts) {
             resolver.resolve(Ok(receipt));
         }
-        if self.active.bytes >= self.shared.options.segment_bytes { self.roll() } else { Ok(()) }
+        let written = self.active.bytes.saturating_sub(self.opened_with);
+        // What is carried over must not make up most of a log.
+        if written >= self.shared.options.segment_bytes.max(self.opened_with) { self.roll() } else { Ok(()) }
     }
 
     /// Appends and syncs a group, and makes it visible to readers.
@@ -330,6 +353,7 @@ impl<O: Owner> Writer<O> {
         )?;
         self.owner.synced();
         let before = std::mem::replace(&mut self.active, active);
+        self.opened_with = self.active.bytes;
         self.file = file;
         self.unconfirmed = false;
         let mut durable = self.shared.durable.lock();

@@ -51,9 +51,10 @@ fn records_come_back_in_order_over_segments_and_restarts() {
     assert_eq!(contents(&log.view()), expected);
     let from: Vec<_> = log.view().iter(77).map(|record| record.unwrap().index).collect();
     assert_eq!(from, (77..90).collect::<Vec<_>>());
-    let verified = log.view().verify().unwrap();
+    let view = log.view();
+    let verified = view.verify().unwrap();
     assert_eq!((verified.records, verified.next), (89, 90));
-    assert_eq!(verified.chain, log.view().chain());
+    assert_eq!(verified.chain, view.chain());
 }
 
 #[test]

@@ -1,0 +1,159 @@
+//! Packs what is queued into records, on the log's writer thread.
+
+use crate::records::Solution;
+use crate::state::State;
+use crate::summary::{self, SegmentShares, Tally};
+use crate::{Record, Share, ShareBlock};
+use millpond_segments::{GroupBuilder, Owner, RecordRef, SegmentInfo};
+use millpond_types::ShareSeq;
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// What is durable, for everybody to see.
+#[derive(Debug, Default)]
+pub(crate) struct Published {
+    pub state: Mutex<State>,
+    /// Totals of the sealed segments, by first index, ascending.
+    pub totals: Mutex<Arc<Vec<(u64, SegmentShares)>>>,
+}
+
+/// What is queued.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Share(Share),
+    /// A solution and its share, when that earns credit: always alone in a group.
+    Solution(Box<Solution>, Option<Share>),
+    /// A record with its bytes, and the receipt if it is not to be the record's position.
+    Record(Box<Record>, Vec<u8>, Option<u64>),
+    /// Nothing: resolves with this receipt when everything queued before is durable.
+    Barrier(u64),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Packer {
+    published: Arc<Published>,
+    next_share: u64,
+    /// Encoded, not yet durable.
+    pending: Vec<(u64, Record)>,
+    tally: Tally,
+}
+
+impl Packer {
+    pub(crate) fn new(published: Arc<Published>) -> Self {
+        Self { published, next_share: 1, pending: Vec::new(), tally: Tally::default() }
+    }
+
+    fn push(&mut self, group: &mut GroupBuilder, record: Record, bytes: &[u8]) -> u64 {
+        let position = group.push(record.kind(), bytes);
+        self.pending.push((position, record));
+        position
+    }
+
+    fn push_shares(&mut self, group: &mut GroupBuilder, shares: Vec<Share>) {
+        if shares.is_empty() {
+            return;
+        }
+        let first = ShareSeq(self.next_share);
+        self.next_share += shares.len() as u64;
+        let record = Record::Shares(ShareBlock { first, shares });
+        let bytes = record.encode();
+        self.push(group, record, &bytes);
+    }
+}
+
+impl Owner for Packer {
+    type Item = Item;
+    type Receipt = u64;
+
+    fn weight(item: &Item) -> usize {
+        match item {
+            Item::Share(_) => 40,
+            Item::Solution(solution, _) => solution_size(solution),
+            Item::Record(_, bytes, _) => bytes.len() + 10,
+            Item::Barrier(_) => 0,
+        }
+    }
+
+    /// Records come first, in order, then the group's shares as one block: what a share refers to stands before it.
+    fn encode(&mut self, items: Vec<Item>, group: &mut GroupBuilder) -> Vec<u64> {
+        let mut shares = Vec::new();
+        let mut receipts = Vec::with_capacity(items.len());
+        for item in items {
+            receipts.push(match item {
+                Item::Share(share) => {
+                    shares.push(share);
+                    self.next_share + shares.len() as u64 - 1
+                }
+                Item::Solution(mut solution, share) => {
+                    self.push_shares(group, std::mem::take(&mut shares));
+                    let newest = ShareSeq(self.next_share - 1);
+                    solution.share = share.map(|_| ShareSeq(self.next_share));
+                    solution.end = solution.share.unwrap_or(newest);
+                    self.push_shares(group, share.into_iter().collect());
+                    let receipt = solution.share.map_or(0, |seq| seq.0);
+                    let record = Record::Solution(*solution);
+                    let bytes = record.encode();
+                    self.push(group, record, &bytes);
+                    receipt
+                }
+                Item::Record(record, bytes, receipt) => {
+                    let position = self.push(group, *record, &bytes);
+                    receipt.unwrap_or(position)
+                }
+                Item::Barrier(receipt) => receipt,
+            });
+        }
+        self.push_shares(group, shares);
+        receipts
+    }
+
+    fn synced(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let mut state = self.published.state.lock();
+        for (position, record) in self.pending.drain(..) {
+            if let Record::Shares(block) = &record {
+                self.tally.add(block);
+            }
+            state.apply(position, &record);
+        }
+    }
+
+    fn summary(&mut self) -> Vec<u8> {
+        self.tally.encode()
+    }
+
+    fn sealed(&mut self, segment: &SegmentInfo, footer: &[u8]) -> Result<(), String> {
+        let total = summary::decode_total(footer).map_err(|error| error.to_string())?;
+        Arc::make_mut(&mut *self.published.totals.lock()).push((segment.first, total));
+        self.tally = Tally::default();
+        Ok(())
+    }
+
+    fn preamble(&mut self, group: &mut GroupBuilder) {
+        let state = self.published.state.lock().clone();
+        let record = Record::CarriedOver(Box::new(state));
+        group.push(record.kind(), &record.encode());
+    }
+
+    fn recover(&mut self, record: RecordRef<'_>) -> Result<(), String> {
+        let decoded = Record::decode(record.kind, record.payload).map_err(|error| error.to_string())?;
+        let mut state = self.published.state.lock();
+        if let Record::Shares(block) = &decoded {
+            if block.first.0 != state.next_share {
+                return Err(format!("shares begin at {} where {} was due", block.first, state.next_share));
+            }
+            self.tally.add(block);
+        }
+        state.apply(record.index, &decoded);
+        self.next_share = state.next_share;
+        Ok(())
+    }
+}
+
+/// About how many bytes a solution takes.
+pub(crate) fn solution_size(solution: &Solution) -> usize {
+    let lists = solution.fields.iter().chain(&solution.results).chain(&solution.private);
+    200 + solution.block.len() + lists.map(|bytes| bytes.len() + 4).sum::<usize>()
+}

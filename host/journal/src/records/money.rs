@@ -1,0 +1,125 @@
+//! What the pool earns, and who decided how it is shared.
+
+use crate::codec::{cases, fields};
+use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, UnixMillis};
+
+fields! {
+    /// Something that the pool earned. The same key again, with `mature` set, says that it can be spent.
+    struct Income {
+        /// Unique: block hash, outpoint, uncle.
+        key: Vec<u8>,
+        /// How much, in ledger units.
+        amount: Amount,
+        /// Whose window it pays.
+        at: IncomeAt,
+        /// Whether the chain lets it be spent.
+        mature: bool,
+        /// The job of the block, when it is ours.
+        job: Option<JobId>,
+        /// Who found the block, when it is ours.
+        finder: Option<MinerId>,
+        /// Where its windows end, fixed here so that a replay computes the same windows.
+        end: WindowEnd,
+        /// When this was seen.
+        time: UnixMillis,
+    }
+
+    /// The near end of an income's windows. With this and the shares every window can be computed again.
+    #[derive(Copy, Default)]
+    struct WindowEnd {
+        /// The last share that belongs to it; 0 when there were no shares yet.
+        seq: ShareSeq,
+        /// The time that `millis` counts back from.
+        time: UnixMillis,
+        /// The coordinate that `coord` counts back from.
+        coord: u64,
+        /// The network's work there, for `work`.
+        network_work: u128,
+        /// Where the round before ended: a round is all shares after this one.
+        round_after: ShareSeq,
+    }
+
+    /// An income that was seen will never be paid. Only on positive proof.
+    struct IncomeLost {
+        /// Its key.
+        key: Vec<u8>,
+        /// The proof, in words.
+        reason: String,
+        /// When this was seen.
+        time: UnixMillis,
+    }
+
+    /// A plugin decided about money: all that is needed to decide it again and compare.
+    struct Decision {
+        /// What was decided about: an income's key, or the range of a batch.
+        subject: Vec<u8>,
+        /// The contract, for example `millpond:payout@0.1.0`.
+        contract: String,
+        /// The function, for example `scheme.allocate`.
+        function: String,
+        /// Digest of the component.
+        component: Digest,
+        /// Digest of its settings.
+        config: Digest,
+        /// Digest of the input.
+        input: Digest,
+        /// The input itself.
+        stored_input: Vec<u8>,
+        /// Fuel it was given.
+        fuel_limit: u64,
+        /// Fuel it used. To look at, never to compare: it changes between engine versions.
+        fuel_used: u64,
+        /// The engine and its version.
+        engine: String,
+        /// Digest of the output.
+        output: Digest,
+        /// When.
+        time: UnixMillis,
+    }
+
+    /// From a boundary on, incomes are shared by these plugins.
+    struct Policy {
+        /// Incomes whose window ends after this share are shared by this policy.
+        from: ShareSeq,
+        /// The payout scheme.
+        scheme: PluginInForce,
+        /// The fee policies, in the order in which they are applied.
+        fees: Vec<PluginInForce>,
+        /// On whose word: configuration, or an operator's swap.
+        reason: String,
+        /// When.
+        time: UnixMillis,
+    }
+
+    /// A plugin with its settings.
+    struct PluginInForce {
+        /// Its name.
+        name: String,
+        /// Digest of its component, by which it is kept for ever.
+        component: Digest,
+        /// Digest of its settings.
+        config: Digest,
+        /// The settings themselves, sorted by key.
+        settings: Vec<(String, Setting)>,
+    }
+}
+
+cases! {
+    /// Whose window an income pays.
+    enum IncomeAt {
+        /// That of our block with this hash.
+        0 => Block(Vec<u8>),
+        /// That which ends at this coordinate.
+        1 => Coord(u64),
+    }
+
+    /// A plugin's setting.
+    enum Setting {
+        /// A text.
+        0 => Text(String),
+        /// A number.
+        1 => Int(i64),
+        /// Yes or no.
+        2 => Flag(bool),
+    }
+}

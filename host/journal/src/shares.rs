@@ -1,0 +1,287 @@
+//! Accepted shares, stored in columns: one block per commit group.
+//!
+//! A block stands alone: what a share's job said of the chain is in the block, once per distinct job, so that work
+//! can be summed years later from this block and nothing else.
+
+use crate::WorkerId;
+use crate::codec::{Field, Input};
+use millpond_types::{Amount, JobId, MinerId, ShareSeq, UnixMillis, Work};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A share that was judged and accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Who is credited.
+    pub miner: MinerId,
+    /// With which worker.
+    pub worker: WorkerId,
+    /// On which job.
+    pub job: JobId,
+    /// The job's height or other chain coordinate.
+    pub coord: u64,
+    /// Work of the job's network target, in the network's work units.
+    pub network_work: u128,
+    /// What a block was expected to pay.
+    pub reward: Amount,
+    /// Work of the target the share was judged by.
+    pub work: Work,
+    /// When it was accepted.
+    pub time: UnixMillis,
+    /// The recipe's `id` hash, by which duplicates are known.
+    pub id: [u8; 32],
+}
+
+impl Share {
+    /// Its work as a fraction of the network's at submission, 2^64 = 1, rounded down. A network without work counts
+    /// as 1.
+    #[must_use]
+    pub fn units(&self) -> u128 {
+        (u128::from(self.work.0) << 64) / self.network_work.max(1)
+    }
+
+    fn context(&self) -> Context {
+        (self.job, self.coord, self.network_work, self.reward)
+    }
+}
+
+/// What the shares of one job have in common.
+type Context = (JobId, u64, u128, Amount);
+
+/// Shares with consecutive numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShareBlock {
+    /// The number of the first one.
+    pub first: ShareSeq,
+    /// The shares, in order.
+    pub shares: Vec<Share>,
+}
+
+impl ShareBlock {
+    /// The shares with their numbers.
+    pub fn numbered(&self) -> impl DoubleEndedIterator<Item = (ShareSeq, &Share)> {
+        let first = self.first.0;
+        self.shares
+            .iter()
+            .enumerate()
+            .map(move |(index, share)| (ShareSeq(first.saturating_add(index as u64)), share))
+    }
+}
+
+/// Distinct values in the order of first use, and each row's place among them.
+struct Column<T> {
+    distinct: Vec<T>,
+    rows: Vec<u64>,
+}
+
+impl<T: Field + Ord + Copy> Column<T> {
+    fn of(values: impl Iterator<Item = T>) -> Self {
+        let mut places = BTreeMap::new();
+        let mut column = Self { distinct: Vec::new(), rows: Vec::new() };
+        for value in values {
+            let place = *places.entry(value).or_insert_with(|| {
+                column.distinct.push(value);
+                column.distinct.len() as u64 - 1
+            });
+            column.rows.push(place);
+        }
+        column
+    }
+
+    /// The places are left out when there is only one value.
+    fn put(&self, out: &mut Vec<u8>) {
+        self.distinct.put(out);
+        if self.distinct.len() > 1 {
+            self.rows.iter().for_each(|row| row.put(out));
+        }
+    }
+
+    fn take(from: &mut Input<'_>, rows: usize) -> Option<Vec<T>> {
+        let distinct: Vec<T> = Field::take(from)?;
+        if distinct.iter().collect::<BTreeSet<_>>().len() != distinct.len() {
+            return None;
+        }
+        let mut used = 0;
+        let mut values = Vec::with_capacity(rows);
+        for _ in 0..rows {
+            let place = if distinct.len() > 1 { usize::try_from(u64::take(from)?).ok()? } else { 0 };
+            // In the order of first use, so that a block has one form.
+            if place > used {
+                return None;
+            }
+            used = used.max(place + 1);
+            values.push(*distinct.get(place)?);
+        }
+        (used == distinct.len()).then_some(values)
+    }
+}
+
+impl Field for Work {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(from: &mut Input<'_>) -> Option<Self> {
+        u64::take(from).map(Self)
+    }
+}
+
+impl<A: Field, B: Field, C: Field, D: Field> Field for (A, B, C, D) {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+        self.1.put(out);
+        self.2.put(out);
+        self.3.put(out);
+    }
+
+    fn take(from: &mut Input<'_>) -> Option<Self> {
+        Some((A::take(from)?, B::take(from)?, C::take(from)?, D::take(from)?))
+    }
+}
+
+impl Field for ShareBlock {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.reserve(64 + self.shares.len() * 44);
+        self.first.put(out);
+        (self.shares.len() as u64).put(out);
+        Column::of(self.shares.iter().map(Share::context)).put(out);
+        Column::of(self.shares.iter().map(|share| share.work)).put(out);
+        let mut before = 0;
+        for share in &self.shares {
+            // Differences wrap, so that any two times have one.
+            (share.time.0.wrapping_sub(before) as i64).put(out);
+            before = share.time.0;
+        }
+        self.shares.iter().for_each(|share| share.miner.put(out));
+        self.shares.iter().for_each(|share| share.worker.put(out));
+        self.shares.iter().for_each(|share| out.extend_from_slice(&share.id));
+    }
+
+    fn take(from: &mut Input<'_>) -> Option<Self> {
+        let first = ShareSeq::take(from)?;
+        let rows = from.count()?;
+        // Numbers must not run over.
+        first.0.checked_add(rows as u64)?;
+        // Each row takes at least its id.
+        if from.0.len() / 32 < rows {
+            return None;
+        }
+        let contexts: Vec<Context> = Column::take(from, rows)?;
+        let works: Vec<Work> = Column::take(from, rows)?;
+        let mut before = 0_u64;
+        let mut times = Vec::with_capacity(rows);
+        for _ in 0..rows {
+            before = before.wrapping_add(i64::take(from)? as u64);
+            times.push(UnixMillis(before));
+        }
+        let mut shares = Vec::with_capacity(rows);
+        for ((context, work), time) in contexts.into_iter().zip(works).zip(times) {
+            let (job, coord, network_work, reward) = context;
+            let miner = MinerId::take(from)?;
+            let (worker, id) = (WorkerId(0), [0; 32]);
+            shares.push(Share { miner, worker, job, coord, network_work, reward, work, time, id });
+        }
+        for share in &mut shares {
+            share.worker = WorkerId::take(from)?;
+        }
+        for share in &mut shares {
+            share.id = from.array()?;
+        }
+        Some(Self { first, shares })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Record;
+    use proptest::prelude::*;
+
+    pub(crate) fn share(number: u64, miners: u64) -> Share {
+        let id = *blake_like(number);
+        Share {
+            miner: MinerId(1 + number * 7919 % miners),
+            worker: WorkerId(1 + number * 7919 % (2 * miners)),
+            job: JobId(1000 + number / 500),
+            coord: 900_000,
+            network_work: 600_000_000_000_000_000,
+            reward: Amount(312_500_000),
+            work: Work(1 << (30 + number % 8)),
+            time: UnixMillis(1_760_000_000_000 + number),
+            id,
+        }
+    }
+
+    fn blake_like(number: u64) -> Box<[u8; 32]> {
+        Box::new(millpond_types::Digest::of(&number.to_le_bytes()).0)
+    }
+
+    fn bytes_per_share(rows: u64, miners: u64) -> f64 {
+        let block =
+            ShareBlock { first: ShareSeq(10_000_000), shares: (0..rows).map(|n| share(n, miners)).collect() };
+        Record::Shares(block).encode().len() as f64 / rows as f64
+    }
+
+    /// The figure of the design page: about 40 bytes a share, with the whole 32-byte hash in it.
+    #[test]
+    fn a_share_takes_about_40_bytes() {
+        for (rows, miners, most) in
+            [(1000, 1000, 40.0), (100, 1000, 41.0), (10, 100, 48.0), (10_000, 50_000, 42.0)]
+        {
+            let each = bytes_per_share(rows, miners);
+            println!("{rows} shares of {miners} miners in a group: {each:.2} bytes each");
+            assert!((36.0..most).contains(&each), "{each} bytes with {rows} shares in a group");
+        }
+    }
+
+    fn any_share() -> impl Strategy<Value = Share> {
+        let small = (0_u64..4, 0_u64..4, 0_u64..3, any::<u64>(), any::<u128>(), 0_u64..3);
+        (small, any::<u64>(), any::<u64>(), any::<[u8; 32]>()).prop_map(
+            |((miner, worker, job, coord, network_work, reward), work, time, id)| Share {
+                miner: MinerId(miner),
+                worker: WorkerId(worker),
+                job: JobId(job),
+                coord: coord % 3,
+                network_work: network_work % 5,
+                reward: Amount(reward),
+                work: Work(work % 3),
+                time: UnixMillis(time),
+                id,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_block_survives_its_bytes(first in 1_u64..1 << 40, shares in prop::collection::vec(any_share(), 0..40)) {
+            let record = Record::Shares(ShareBlock { first: ShareSeq(first), shares });
+            let bytes = record.encode();
+            prop_assert_eq!(Record::decode(record.kind(), &bytes), Ok(record));
+        }
+
+        #[test]
+        fn damaged_bytes_are_refused_or_mean_what_they_say(
+            shares in prop::collection::vec(any_share(), 1..6),
+            at: prop::sample::Index,
+            bit in 0_u8..8,
+            cut: prop::sample::Index,
+        ) {
+            let record = Record::Shares(ShareBlock { first: ShareSeq(1), shares });
+            let mut bytes = record.encode();
+            prop_assert!(Record::decode(record.kind(), &bytes[..cut.index(bytes.len())]).is_err());
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            if let Ok(other) = Record::decode(record.kind(), &bytes) {
+                prop_assert_eq!(other.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn decoding_is_total(kind in 0_u16..20, bytes: Vec<u8>) {
+            let _ = Record::decode(kind, &bytes);
+            let versioned: Vec<u8> = std::iter::once(1).chain(bytes).collect();
+            if let Ok(record) = Record::decode(kind, &versioned) {
+                prop_assert_eq!(record.encode(), versioned);
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Reading the journal: what was durable when the view was taken.
+
+use crate::records::{Record, Retention, SHARES, WindowEnd};
+use crate::summary::{self, SegmentShares};
+use crate::window::{self, Window};
+use crate::{FORMAT, JournalError, Share, State};
+use millpond_disk::Disk;
+use millpond_segments::{Iter, LogError, RecordRef, SegmentInfo, Verified, View};
+use millpond_types::{JobId, MinerId, ShareSeq};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A journal as it was durable at one moment. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct JournalView {
+    pub(crate) log: View,
+    pub(crate) totals: Arc<Vec<(u64, SegmentShares)>>,
+    pub(crate) newest: ShareSeq,
+    pub(crate) dropped: Retention,
+}
+
+/// A record with its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its place in the log: from 1, without gaps.
+    pub position: u64,
+    /// What it says.
+    pub record: Record,
+}
+
+/// Records in order; ends after an error.
+#[derive(Debug)]
+pub struct Records(Iter);
+
+impl Iterator for Records {
+    type Item = Result<Entry, JournalError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.0.next()?;
+        Some(next.and_then(|record| decode(record.as_ref())).map_err(JournalError::from))
+    }
+}
+
+fn decode(record: RecordRef<'_>) -> Result<Entry, LogError> {
+    let decoded = Record::decode(record.kind, record.payload).map_err(|error| record.refuse(error))?;
+    Ok(Entry { position: record.index, record: decoded })
+}
+
+impl JournalView {
+    /// Opens a journal for reading, beside a running pool or without one: nothing is locked or written. Also gives
+    /// what the newest segment knows of the past.
+    ///
+    /// # Errors
+    /// When the disk fails or anything but a torn tail does not check.
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<(Self, State), JournalError> {
+        let log = View::open(disk, dir, FORMAT)?;
+        let mut totals = Vec::new();
+        for segment in log.segments().filter(|segment| segment.sealed.is_some()) {
+            let total = summary::decode_total(&log.summary(segment)?).map_err(|error| LogError::Owner {
+                segment: segment.name(),
+                offset: segment.bytes,
+                what: error.to_string(),
+            })?;
+            totals.push((segment.first, total));
+        }
+        let mut state = State::default();
+        if let Some(newest) = log.segments().next_back() {
+            log.read(newest, |record| -> Result<(), LogError> {
+                let entry = decode(record)?;
+                state.apply(entry.position, &entry.record);
+                Ok(())
+            })?;
+        }
+        let (newest, dropped) = (state.newest(), state.dropped);
+        Ok((Self { log, totals: Arc::new(totals), newest, dropped }, state))
+    }
+
+    /// The segments below.
+    #[must_use]
+    pub fn log(&self) -> &View {
+        &self.log
+    }
+
+    /// The newest durable share; 0 when there is none.
+    #[must_use]
+    pub fn newest(&self) -> ShareSeq {
+        self.newest
+    }
+
+    /// What old shares were dropped.
+    #[must_use]
+    pub fn dropped(&self) -> Retention {
+        self.dropped
+    }
+
+    /// Walks the chain over everything that is kept, and decodes every record.
+    ///
+    /// # Errors
+    /// At the first place that does not check.
+    pub fn verify(&self) -> Result<Verified, JournalError> {
+        let verified = self.log.verify()?;
+        // Where dropping was cut short the first shares that are left are older than it says.
+        let mut due = (self.dropped.last.0 == 0).then_some(1);
+        for entry in self.records(0) {
+            let entry = entry?;
+            if let Record::Shares(block) = &entry.record {
+                if let Some(due) = due.filter(|due| *due != block.first.0) {
+                    let what = format!("shares begin at {} where {due} was due", block.first);
+                    return Err(self.refuse_at(entry.position, what).into());
+                }
+                due = block.first.0.checked_add(block.shares.len() as u64);
+            }
+        }
+        Ok(verified)
+    }
+
+    fn refuse_at(&self, position: u64, what: String) -> LogError {
+        let segment = self.log.segments().rev().find(|segment| segment.first <= position);
+        LogError::Owner { segment: segment.map(SegmentInfo::name).unwrap_or_default(), offset: 0, what }
+    }
+
+    /// Records from a position on, as they were written: shares as blocks, and what was carried over at the front
+    /// of each segment ([`Record::CarriedOver`], which says nothing new).
+    #[must_use]
+    pub fn records(&self, from: u64) -> Records {
+        Records(self.log.iter(from))
+    }
+
+    /// One record.
+    ///
+    /// # Errors
+    /// When the segment does not check.
+    pub fn record(&self, position: u64) -> Result<Option<Record>, JournalError> {
+        let found = self.records(position).next().transpose()?;
+        Ok(found.filter(|entry| entry.position == position).map(|entry| entry.record))
+    }
+
+    /// Gives the shares from a number on, in order, without reading the segments before it.
+    ///
+    /// # Errors
+    /// The visitor's own, or when a segment does not check.
+    pub fn shares<E: From<JournalError> + From<LogError>>(
+        &self,
+        from: ShareSeq,
+        mut visit: impl FnMut(ShareSeq, &Share) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for segment in self.log.segments() {
+            if self.total(segment).is_some_and(|total| total.count == 0 || total.last < from) {
+                continue;
+            }
+            self.visit_segment(segment, |seq, share| if seq >= from { visit(seq, share) } else { Ok(()) })?;
+        }
+        Ok(())
+    }
+
+    /// Job and hash of every share whose coordinate is at least `coord`: what the duplicate filter must know after a
+    /// restart. Segments with older shares alone are not read.
+    ///
+    /// # Errors
+    /// When a segment does not check.
+    pub fn share_ids_since(&self, coord: u64) -> Result<Vec<(JobId, [u8; 32])>, JournalError> {
+        let mut ids = Vec::new();
+        for segment in self.log.segments() {
+            if self.total(segment).is_some_and(|total| total.count == 0 || total.coord_max < coord) {
+                continue;
+            }
+            self.visit_segment(segment, |_, share| -> Result<(), JournalError> {
+                if share.coord >= coord {
+                    ids.push((share.job, share.id));
+                }
+                Ok(())
+            })?;
+        }
+        Ok(ids)
+    }
+
+    /// The newest share whose coordinate is at most `coord`, with the share; `None` when there is none.
+    ///
+    /// # Errors
+    /// When a segment does not check.
+    pub fn newest_at(&self, coord: u64) -> Result<Option<(ShareSeq, Share)>, JournalError> {
+        for segment in self.log.segments().rev() {
+            if self.total(segment).is_some_and(|total| total.count == 0 || total.coord_min > coord) {
+                continue;
+            }
+            let mut newest = None;
+            self.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
+                if share.coord <= coord {
+                    newest = Some((seq, *share));
+                }
+                Ok(())
+            })?;
+            if newest.is_some() {
+                return Ok(newest);
+            }
+        }
+        Ok(None)
+    }
+
+    /// One share.
+    ///
+    /// # Errors
+    /// When its segment does not check.
+    pub fn share(&self, wanted: ShareSeq) -> Result<Option<Share>, JournalError> {
+        for segment in self.log.segments().rev() {
+            let elsewhere =
+                |total: SegmentShares| total.count == 0 || wanted < total.first || total.last < wanted;
+            if self.total(segment).is_some_and(elsewhere) {
+                continue;
+            }
+            let mut found = None;
+            self.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
+                if seq == wanted {
+                    found = Some(*share);
+                }
+                Ok(())
+            })?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What the miners' shares in a window weigh: ascending by miner, without miners of weight 0. Reads footers, and
+    /// shares only at the window's edges.
+    ///
+    /// # Errors
+    /// When the end is not durable yet, shares in the window were dropped, a sum does not fit, or a segment does not
+    /// check.
+    pub fn window(
+        &self,
+        window: &Window,
+        end: &WindowEnd,
+        finder: Option<MinerId>,
+    ) -> Result<Vec<(MinerId, u128)>, JournalError> {
+        window::compute(self, window, end, finder)
+    }
+
+    /// The totals of a sealed segment's shares.
+    pub(crate) fn total(&self, segment: &SegmentInfo) -> Option<SegmentShares> {
+        segment.sealed?;
+        let place = self.totals.binary_search_by_key(&segment.first, |(first, _)| *first).ok()?;
+        self.totals.get(place).map(|(_, total)| *total)
+    }
+
+    pub(crate) fn visit_segment<E: From<LogError>>(
+        &self,
+        segment: &SegmentInfo,
+        mut visit: impl FnMut(ShareSeq, &Share) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.log.read(segment, |record| {
+            if record.kind != SHARES {
+                return Ok(());
+            }
+            let Entry { record: Record::Shares(block), .. } = decode(record)? else { return Ok(()) };
+            block.numbered().try_for_each(|(seq, share)| visit(seq, share))
+        })
+    }
+}

@@ -1,0 +1,309 @@
+//! Windows: which shares an income pays, and what they weigh per miner. Pure functions of the shares and of the
+//! window's near end, which is recorded with the income.
+
+use crate::records::WindowEnd;
+use crate::summary::{self, MinerShares, SegmentShares};
+use crate::view::JournalView;
+use crate::{JournalError, Share};
+use millpond_segments::SegmentInfo;
+use millpond_types::{MinerId, ShareSeq};
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+/// How far back a window reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Span {
+    /// Shares after the end of the round before.
+    Round,
+    /// No shares: the block's miner with weight 1, nobody when the pool did not find the block.
+    Finder,
+    /// The newest shares, so many.
+    Shares(u64),
+    /// The newest shares that sum up to so many thousandths of the network's work at the near end: in work of the
+    /// near end, or, measured in units, to so many thousandths of 2^64.
+    Work(u64),
+    /// Shares whose time is less than so many milliseconds before the near end's.
+    Millis(u64),
+    /// Shares whose coordinate is less than so many steps before the near end's: 1 is that coordinate alone.
+    Coord(u64),
+    /// No shares: the scheme's own cells decide.
+    State,
+}
+
+/// What a share weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Its work.
+    Work,
+    /// Its work as a fraction of the network's at submission, 2^64 = 1, rounded down per share.
+    Units,
+}
+
+/// What happens to the share on the far edge of a [`Span::Work`], which alone can be on an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Edge {
+    /// It counts in full.
+    Whole,
+    /// It counts as far as it fits.
+    Split,
+    /// It does not count.
+    Cut,
+}
+
+/// A window as a payout scheme declares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// How far back.
+    pub span: Span,
+    /// Measured in what.
+    pub measure: Measure,
+    /// With what edge.
+    pub edge: Edge,
+}
+
+impl Measure {
+    fn share(self, share: &Share) -> u128 {
+        match self {
+            Self::Work => u128::from(share.work.0),
+            Self::Units => share.units(),
+        }
+    }
+
+    fn segment(self, total: &SegmentShares) -> u128 {
+        match self {
+            Self::Work => total.work,
+            Self::Units => total.units,
+        }
+    }
+
+    fn miner(self, row: &MinerShares) -> u128 {
+        match self {
+            Self::Work => row.work,
+            Self::Units => row.units,
+        }
+    }
+}
+
+/// Which shares count, in one of three forms.
+#[derive(Clone, Copy, Debug)]
+enum Reach {
+    /// From this number on.
+    From(u64),
+    /// Newest first, up to this sum.
+    Sum(u128),
+    /// Whose time is later than this; `None` means all.
+    After(Field, Option<u64>),
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    Time,
+    Coord,
+}
+
+impl Field {
+    fn of(self, share: &Share) -> u64 {
+        match self {
+            Self::Time => share.time.0,
+            Self::Coord => share.coord,
+        }
+    }
+
+    fn range(self, total: &SegmentShares) -> (u64, u64) {
+        match self {
+            Self::Time => (total.time_min.0, total.time_max.0),
+            Self::Coord => (total.coord_min, total.coord_max),
+        }
+    }
+}
+
+/// Sums per miner, and of all.
+#[derive(Debug, Default)]
+struct Sums {
+    miners: BTreeMap<MinerId, u128>,
+    total: u128,
+}
+
+impl Sums {
+    fn add(&mut self, miner: MinerId, value: u128) -> Result<(), JournalError> {
+        if value == u128::MAX {
+            return Err(JournalError::Overflow);
+        }
+        let sum = self.miners.entry(miner).or_default();
+        *sum = sum.checked_add(value).ok_or(JournalError::Overflow)?;
+        self.total = self.total.checked_add(value).ok_or(JournalError::Overflow)?;
+        Ok(())
+    }
+}
+
+/// What the miners' shares in a window weigh, ascending by miner. Miners whose shares weigh nothing are left out.
+pub(crate) fn compute(
+    journal: &JournalView,
+    window: &Window,
+    end: &WindowEnd,
+    finder: Option<MinerId>,
+) -> Result<Vec<(MinerId, u128)>, JournalError> {
+    if end.seq > journal.newest {
+        return Err(JournalError::Ahead { end: end.seq, newest: journal.newest });
+    }
+    let reach = match window.span {
+        Span::Finder => return Ok(finder.map(|miner| (miner, 1)).into_iter().collect()),
+        Span::State => return Ok(Vec::new()),
+        Span::Round => Reach::From(end.round_after.0.saturating_add(1)),
+        Span::Shares(count) => Reach::From(end.seq.0.saturating_sub(count).saturating_add(1)),
+        Span::Work(thousandths) => {
+            let one = match window.measure {
+                Measure::Work => end.network_work,
+                Measure::Units => 1 << 64,
+            };
+            // (one / 1000) * n + (one % 1000) * n / 1000, so that the product fits wherever the quotient does.
+            let n = u128::from(thousandths);
+            let whole = (one / 1000).checked_mul(n).ok_or(JournalError::Overflow)?;
+            let sum = whole.checked_add(one % 1000 * n / 1000).ok_or(JournalError::Overflow)?;
+            Reach::Sum(sum)
+        }
+        Span::Millis(millis) => Reach::After(Field::Time, end.time.0.checked_sub(millis)),
+        Span::Coord(steps) => Reach::After(Field::Coord, end.coord.checked_sub(steps)),
+    };
+    let mut sums = Sums::default();
+    let reached = walk(journal, window, end.seq, reach, &mut sums)?;
+    let dropped = &journal.dropped;
+    let needs_dropped = dropped.last.0 > 0
+        && match reach {
+            Reach::From(first) => first <= dropped.last.0 && end.seq.0 >= first,
+            Reach::Sum(_) => reached.is_continue(),
+            Reach::After(Field::Time, after) => after.is_none_or(|after| dropped.time.0 > after),
+            Reach::After(Field::Coord, after) => after.is_none_or(|after| dropped.coord > after),
+        };
+    if needs_dropped {
+        return Err(JournalError::Dropped { last: dropped.last });
+    }
+    sums.miners.retain(|_, sum| *sum > 0);
+    Ok(sums.miners.into_iter().collect())
+}
+
+/// Newest segment first. `Break` when the window is full.
+fn walk(
+    journal: &JournalView,
+    window: &Window,
+    end: ShareSeq,
+    reach: Reach,
+    sums: &mut Sums,
+) -> Result<ControlFlow<()>, JournalError> {
+    if matches!(reach, Reach::Sum(0)) {
+        return Ok(ControlFlow::Break(()));
+    }
+    for segment in journal.log.segments().rev() {
+        let part = match journal.total(segment) {
+            // The segment that is written to has no footer yet.
+            None => Part::Some,
+            Some(total) => part(window.measure, &total, end, reach, sums.total),
+        };
+        match part {
+            Part::None => {}
+            Part::All => add_footer(journal, segment, window.measure, sums)?,
+            Part::Older => return Ok(ControlFlow::Break(())),
+            Part::Some => {
+                if add_shares(journal, segment, window, end, reach, sums)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+    }
+    Ok(ControlFlow::Continue(()))
+}
+
+/// How much of a sealed segment is in the window.
+enum Part {
+    None,
+    All,
+    Some,
+    /// Nothing, nor of any older segment.
+    Older,
+}
+
+fn part(measure: Measure, total: &SegmentShares, end: ShareSeq, reach: Reach, so_far: u128) -> Part {
+    if total.count == 0 || total.first > end {
+        return Part::None;
+    }
+    let before_end = total.last <= end;
+    match reach {
+        Reach::From(first) if total.last.0 < first => Part::Older,
+        Reach::From(first) if total.first.0 >= first && before_end => Part::All,
+        Reach::Sum(limit) => {
+            // Below the limit with the whole segment: its last share, the oldest, is not the edge.
+            let sum = so_far.checked_add(measure.segment(total));
+            if before_end && sum.is_some_and(|sum| sum < limit) { Part::All } else { Part::Some }
+        }
+        Reach::After(field, after) => {
+            let (low, high) = field.range(total);
+            match after {
+                Some(after) if high <= after => Part::None,
+                Some(after) if low <= after => Part::Some,
+                _ if before_end => Part::All,
+                _ => Part::Some,
+            }
+        }
+        Reach::From(_) => Part::Some,
+    }
+}
+
+fn add_footer(
+    journal: &JournalView,
+    segment: &SegmentInfo,
+    measure: Measure,
+    sums: &mut Sums,
+) -> Result<(), JournalError> {
+    let footer = journal.log.summary(segment)?;
+    let refuse = |error: crate::DecodeError| millpond_segments::LogError::Owner {
+        segment: segment.name(),
+        offset: segment.bytes,
+        what: error.to_string(),
+    };
+    let (_, rows) = summary::decode(&footer).map_err(refuse)?;
+    rows.iter().try_for_each(|row| sums.add(row.miner, measure.miner(row)))
+}
+
+fn add_shares(
+    journal: &JournalView,
+    segment: &SegmentInfo,
+    window: &Window,
+    end: ShareSeq,
+    reach: Reach,
+    sums: &mut Sums,
+) -> Result<ControlFlow<()>, JournalError> {
+    let Reach::Sum(limit) = reach else {
+        journal.visit_segment(segment, |seq, share| {
+            let counts = seq <= end
+                && match reach {
+                    Reach::From(first) => seq.0 >= first,
+                    Reach::After(field, after) => after.is_none_or(|after| field.of(share) > after),
+                    Reach::Sum(_) => false,
+                };
+            if counts { sums.add(share.miner, window.measure.share(share)) } else { Ok(()) }
+        })?;
+        return Ok(ControlFlow::Continue(()));
+    };
+    let mut shares = Vec::new();
+    journal.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
+        if seq <= end {
+            shares.push((share.miner, window.measure.share(share)));
+        }
+        Ok(())
+    })?;
+    for (miner, value) in shares.into_iter().rev() {
+        let room = limit.saturating_sub(sums.total);
+        if value < room {
+            sums.add(miner, value)?;
+            continue;
+        }
+        match window.edge {
+            Edge::Whole => sums.add(miner, value)?,
+            Edge::Split => sums.add(miner, room)?,
+            Edge::Cut if value == room => sums.add(miner, value)?,
+            Edge::Cut => {}
+        }
+        return Ok(ControlFlow::Break(()));
+    }
+    Ok(ControlFlow::Continue(()))
+}

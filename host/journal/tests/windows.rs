@@ -1,0 +1,233 @@
+//! Windows computed from footers and edges are what a scan of every share gives.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::*;
+use millpond_disk::SimDisk;
+use millpond_journal::*;
+use millpond_types::{Amount, JobId, MinerId, ShareSeq, UnixMillis, Work};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The definition, written down a second time: every share, newest first, without segments.
+fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Vec<(MinerId, u128)> {
+    let mut sums: BTreeMap<MinerId, u128> = BTreeMap::new();
+    let weigh = |share: &Share| match window.measure {
+        Measure::Work => u128::from(share.work.0),
+        Measure::Units => (u128::from(share.work.0) << 64) / share.network_work,
+    };
+    let mut room = match (window.span, window.measure) {
+        (Span::Work(n), Measure::Work) => end.network_work * u128::from(n) / 1000,
+        (Span::Work(n), Measure::Units) => (u128::from(n) << 64) / 1000,
+        _ => u128::MAX,
+    };
+    for seq in (1..=end.seq.0).rev() {
+        let share = &shares[seq as usize - 1];
+        let inside = match window.span {
+            Span::Round => seq > end.round_after.0,
+            Span::Shares(n) => end.seq.0 - seq < n,
+            Span::Millis(n) => share.time.0 + n > end.time.0,
+            Span::Coord(n) => share.coord + n > end.coord,
+            Span::Work(_) => room > 0,
+            Span::Finder | Span::State => false,
+        };
+        if !inside {
+            continue;
+        }
+        let value = weigh(share);
+        let counted = match window.edge {
+            _ if value <= room => value,
+            Edge::Whole => value,
+            Edge::Split => room,
+            Edge::Cut => 0,
+        };
+        *sums.entry(share.miner).or_default() += counted;
+        room = room.saturating_sub(value);
+    }
+    sums.into_iter().filter(|(_, sum)| *sum > 0).collect()
+}
+
+fn any_span() -> impl Strategy<Value = Span> {
+    prop_oneof![
+        Just(Span::Round),
+        (0_u64..700).prop_map(Span::Shares),
+        (0_u64..6000).prop_map(Span::Work),
+        (0_u64..9000).prop_map(Span::Millis),
+        (0_u64..14).prop_map(Span::Coord),
+    ]
+}
+
+fn any_window() -> impl Strategy<Value = Window> {
+    let measure = prop_oneof![Just(Measure::Work), Just(Measure::Units)];
+    let edge = prop_oneof![Just(Edge::Whole), Just(Edge::Split), Just(Edge::Cut)];
+    (any_span(), measure, edge).prop_map(|(span, measure, edge)| Window { span, measure, edge })
+}
+
+/// Shares whose clock and coordinates go back now and then.
+fn any_shares() -> impl Strategy<Value = Vec<Share>> {
+    let one = (0_u64..5, 0_u64..40, 1_u128..900, -3_i64..20, -1_i64..3);
+    prop::collection::vec(one, 1..600).prop_map(|rows| {
+        let (mut time, mut coord) = (1_000_000_i64, 500_i64);
+        let rows = rows.into_iter().enumerate();
+        rows.map(|(index, (miner, work, network_work, later, further))| {
+            time += later;
+            coord += i64::from(index % 40 == 0) * further;
+            Share {
+                miner: MinerId(miner),
+                worker: WorkerId(miner),
+                job: JobId(index as u64 / 20),
+                coord: coord as u64,
+                network_work,
+                reward: Amount(50),
+                work: Work(work),
+                time: UnixMillis(time as u64),
+                id: [index as u8; 32],
+            }
+        })
+        .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+    #[test]
+    fn footers_and_edges_give_what_a_scan_of_all_shares_gives(
+        shares in any_shares(),
+        windows in prop::collection::vec((any_window(), any::<prop::sample::Index>(), 0_u64..600, 0_u64..50), 1..12),
+        restart: bool,
+    ) {
+        let disk = SimDisk::new();
+        let (mut journal, _) = open(&disk);
+        for group in shares.chunks(9) {
+            let commits: Vec<_> = group.iter().map(|share| journal.share(*share)).collect();
+            for commit in commits {
+                commit.wait().unwrap();
+            }
+        }
+        if restart {
+            drop(journal);
+            journal = open(&disk).0;
+        }
+        let view = journal.view();
+        for (window, end, round_after, jitter) in windows {
+            let seq = end.index(shares.len()) as u64 + 1;
+            let last = &shares[seq as usize - 1];
+            let end = WindowEnd {
+                seq: ShareSeq(seq),
+                time: UnixMillis(last.time.0 + jitter),
+                coord: last.coord,
+                network_work: last.network_work,
+                round_after: ShareSeq(round_after.min(seq)),
+            };
+            let expected = naive(&shares, &window, &end);
+            prop_assert_eq!(view.window(&window, &end, None).unwrap(), expected, "{:?} {:?}", window, end);
+        }
+    }
+}
+
+#[test]
+fn the_edge_share_is_kept_divided_or_dropped() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk);
+    for (miner, work) in [(1, 60), (2, 50), (3, 40)] {
+        let share = Share { miner: MinerId(miner), work: Work(work), network_work: 100, ..share(1) };
+        journal.share(share).wait().unwrap();
+    }
+    let end = WindowEnd { seq: ShareSeq(3), network_work: 100, ..WindowEnd::default() };
+    let pay = |edge, thousandths| {
+        let window = Window { span: Span::Work(thousandths), measure: Measure::Work, edge };
+        let rows = journal.view().window(&window, &end, None).unwrap();
+        rows.into_iter().map(|(miner, work)| (miner.0, work)).collect::<Vec<_>>()
+    };
+    // One network difficulty of 100 back from the newest: 40, 50, and 10 of the last 60.
+    assert_eq!(pay(Edge::Whole, 1000), [(1, 60), (2, 50), (3, 40)]);
+    assert_eq!(pay(Edge::Split, 1000), [(1, 10), (2, 50), (3, 40)]);
+    assert_eq!(pay(Edge::Cut, 1000), [(2, 50), (3, 40)]);
+    // A window that ends on a share's edge has no edge share, and one that is not full has all there is.
+    for edge in [Edge::Whole, Edge::Split, Edge::Cut] {
+        assert_eq!(pay(edge, 900), [(2, 50), (3, 40)]);
+        assert_eq!(pay(edge, 9000), [(1, 60), (2, 50), (3, 40)]);
+        assert_eq!(pay(edge, 0), []);
+    }
+}
+
+#[test]
+fn units_are_fixed_at_submission_and_do_not_change_with_the_network() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk);
+    for network_work in [100, 200, 400] {
+        let miner = MinerId(network_work as u64);
+        journal.share(Share { miner, work: Work(50), network_work, ..share(1) }).wait().unwrap();
+    }
+    let end = WindowEnd { seq: ShareSeq(3), network_work: 1, ..WindowEnd::default() };
+    let window = Window { span: Span::Shares(3), measure: Measure::Units, edge: Edge::Whole };
+    let rows = journal.view().window(&window, &end, None).unwrap();
+    assert_eq!(rows, [(MinerId(100), 1 << 63), (MinerId(200), 1 << 62), (MinerId(400), 1 << 61)]);
+}
+
+#[test]
+fn finder_and_state_windows_read_no_shares() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk);
+    let window = |span| Window { span, measure: Measure::Work, edge: Edge::Whole };
+    let end = WindowEnd::default();
+    let view = journal.view();
+    assert_eq!(view.window(&window(Span::Finder), &end, Some(MinerId(4))).unwrap(), [(MinerId(4), 1)]);
+    assert_eq!(view.window(&window(Span::Finder), &end, None).unwrap(), []);
+    assert_eq!(view.window(&window(Span::State), &end, Some(MinerId(4))).unwrap(), []);
+    // Incomes before the first share have empty windows, not errors.
+    for span in [Span::Round, Span::Shares(5), Span::Work(5000), Span::Millis(5), Span::Coord(5)] {
+        assert_eq!(view.window(&window(span), &end, None).unwrap(), []);
+    }
+    let ahead = WindowEnd { seq: ShareSeq(1), ..end };
+    let error = view.window(&window(Span::Round), &ahead, None).unwrap_err();
+    assert!(matches!(error, JournalError::Ahead { .. }));
+}
+
+#[test]
+fn a_sum_that_does_not_fit_is_an_error_and_not_a_smaller_sum() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk);
+    for _ in 0..2 {
+        journal.share(Share { work: Work(u64::MAX), network_work: 0, ..share(1) }).wait().unwrap();
+    }
+    let end = WindowEnd { seq: ShareSeq(2), ..WindowEnd::default() };
+    let window = Window { span: Span::Round, measure: Measure::Units, edge: Edge::Whole };
+    assert!(matches!(journal.view().window(&window, &end, None), Err(JournalError::Overflow)));
+    journal.roll().wait().unwrap();
+    assert!(matches!(journal.view().window(&window, &end, None), Err(JournalError::Overflow)));
+}
+
+#[test]
+fn a_window_over_many_segments_reads_footers_and_only_its_edges_whole() {
+    let disk = Arc::new(CountingDisk::new(SimDisk::new()));
+    let (journal, _) = Journal::open(disk.clone(), Path::new(DIR), options()).unwrap();
+    fill(&journal, 1, 3000);
+    let view = journal.view();
+    let segments: Vec<_> = view.log().segments().cloned().collect();
+    assert!(segments.len() > 20);
+    let last = share(3000);
+    let end = WindowEnd {
+        seq: ShareSeq(3000),
+        time: last.time,
+        coord: last.coord,
+        network_work: last.network_work,
+        round_after: ShareSeq(333),
+    };
+    for span in [Span::Round, Span::Shares(2500), Span::Work(15_000), Span::Millis(25_000), Span::Coord(40)] {
+        disk.read.lock().clear();
+        let window = Window { span, measure: Measure::Work, edge: Edge::Split };
+        let rows = view.window(&window, &end, None).unwrap();
+        assert_eq!(rows.len(), 7, "{span:?}");
+        let read = disk.read.lock().clone();
+        let whole = segments.iter().filter(|segment| {
+            read.get(&Path::new(DIR).join(segment.name())).is_some_and(|bytes| *bytes >= segment.bytes)
+        });
+        let whole = whole.count();
+        assert!((1..=2).contains(&whole), "{span:?} read {whole} segments whole");
+        assert!(read.len() > 10, "{span:?} reached back over {} segments only", read.len());
+    }
+}
