@@ -5,8 +5,7 @@ use crate::reject::Reject;
 use bitcoin::absolute;
 use bitcoin::block::Header;
 use bitcoin::hashes::Hash;
-use bitcoin::{Block, CompactTarget, Target, Transaction, WitnessMerkleNode};
-use std::collections::HashSet;
+use bitcoin::{Block, CompactTarget, Target, Transaction, TxMerkleNode, WitnessMerkleNode};
 
 /// Seconds that a block's time may be ahead of ours.
 const MAX_AHEAD: u32 = 2 * 60 * 60;
@@ -41,9 +40,7 @@ pub(crate) fn check_block(block: &Block, work: bool) -> Result<(), Reject> {
     if !block.check_merkle_root() {
         return Err(Reject::invalid("bad-txnmrklroot"));
     }
-    // A block whose last transactions are doubled has the same root (CVE-2012-2459).
-    let mut seen = HashSet::new();
-    if !block.txdata.iter().all(|tx| seen.insert(tx.compute_txid())) {
+    if is_mutated(block) {
         return Err(Reject::invalid("bad-txns-duplicate"));
     }
     let stripped: usize = block.txdata.iter().map(Transaction::base_size).sum::<usize>() + 80;
@@ -57,6 +54,28 @@ pub(crate) fn check_block(block: &Block, work: bool) -> Result<(), Reject> {
         return Err(Reject::invalid("bad-cb-multiple"));
     }
     block.txdata.iter().try_for_each(|tx| check_transaction(tx).map_err(Reject::invalid))
+}
+
+/// Whether two neighbours in some row of the merkle tree are equal: such a block has the same root as one without the
+/// second (CVE-2012-2459).
+fn is_mutated(block: &Block) -> bool {
+    let mut row: Vec<TxMerkleNode> =
+        block.txdata.iter().map(|tx| TxMerkleNode::from_raw_hash(tx.compute_txid().to_raw_hash())).collect();
+    while row.len() > 1 {
+        if row.chunks_exact(2).any(|pair| pair.first() == pair.last()) {
+            return true;
+        }
+        row = row
+            .chunks(2)
+            .filter_map(|pair| bitcoin::merkle_tree::calculate_root(padded(pair).into_iter()))
+            .collect();
+    }
+    false
+}
+
+/// A pair of a row; the last of an odd row stands twice.
+fn padded(pair: &[TxMerkleNode]) -> Vec<TxMerkleNode> {
+    pair.iter().chain(pair.last()).take(2).copied().collect()
 }
 
 /// Core's ContextualCheckBlockHeader.

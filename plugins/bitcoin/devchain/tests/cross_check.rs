@@ -134,6 +134,11 @@ async fn bcoin_and_the_development_chain_judge_alike() {
             let last = block.txdata.last().unwrap().clone();
             block.txdata.push(last);
         }),
+        ("a transaction twice at the end of an odd row", |block| {
+            block.txdata.pop();
+            let last = block.txdata.last().unwrap().clone();
+            block.txdata.push(last);
+        }),
         ("an input that does not exist", |block| block.txdata[1].input[0].previous_output.vout += 7),
         ("a time of long ago", |block| block.header.time = 1_296_688_602),
         ("a time three hours ahead", |block| block.header.time += 3 * 60 * 60),
