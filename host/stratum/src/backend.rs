@@ -19,9 +19,13 @@ pub struct Payee {
     pub worker: String,
 }
 
-/// Everything `assemble` needs of a share that meets the network's target.
+/// Everything `assemble` needs of a share that solves something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Solution {
+    /// Whether it meets the network's target: a block.
+    pub network: bool,
+    /// One bit for each further `judge … against` line of the recipe that is met (merged mining), the first lowest.
+    pub met: u64,
     /// The recipe's const, session and share fields, in the order of the document.
     pub fields: Vec<Vec<u8>>,
     /// The recipe's `out` registers, in the order of the document.
@@ -48,7 +52,7 @@ pub struct Accepted {
     pub pow: [u8; 32],
     /// When the share was read from the socket.
     pub time: UnixMillis,
-    /// Set when the share meets the network's target.
+    /// Set when the share solves something: meets the network's target, or a merged chain's.
     pub solution: Option<Solution>,
     /// False for a solution that earns nothing: stale, below its own target, or on a job whose credit is suspended.
     pub credited: bool,
@@ -80,6 +84,8 @@ pub enum Refusal {
     Suspended,
     /// The pool could not make the share durable.
     NotDurable,
+    /// The pool had no time to judge the share.
+    Busy,
 }
 
 /// A pool, seen from its sockets. One instance serves all listeners of a pool.

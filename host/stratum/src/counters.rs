@@ -2,7 +2,7 @@
 
 use crate::backend::Refusal;
 use crate::limits::Source;
-use millpond_types::{MinerId, SessionId, UnixMillis};
+use millpond_types::{MinerId, SessionId, Target, UnixMillis};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -100,6 +100,8 @@ counters! {
     suspended,
     /// Shares that could not be made durable.
     not_durable,
+    /// Shares that the pool had no time to judge.
+    busy,
     /// Jobs written to miners.
     jobs_sent,
     /// Changes of difficulty by vardiff.
@@ -120,6 +122,7 @@ impl Counters {
             Refusal::NotSubscribed => &self.not_subscribed,
             Refusal::Suspended => &self.suspended,
             Refusal::NotDurable => &self.not_durable,
+            Refusal::Busy => &self.busy,
         };
         add(counter);
     }
@@ -176,7 +179,13 @@ impl Hashrate {
         Self { rate: 0.0, at: now, begun: now }
     }
 
-    pub(crate) fn add(&mut self, hashes: f64, now: Instant) {
+    /// A share counted that was judged by `target`.
+    pub(crate) fn share(&mut self, target: Target, now: Instant) {
+        let value = target.to_be_bytes().iter().fold(0.0, |sum: f64, byte| sum * 256.0 + f64::from(*byte));
+        self.add(2_f64.powi(256) / (value + 1.0), now);
+    }
+
+    fn add(&mut self, hashes: f64, now: Instant) {
         self.decay(now);
         self.rate += hashes / HASHRATE_SECONDS;
     }

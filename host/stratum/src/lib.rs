@@ -4,7 +4,7 @@
 //! the job table. The server knows no money, no plugins and no storage; it asks its pool through [`Backend`].
 //!
 //! ```text
-//! let server = Server::start(config, chain, jobs, seen, backend).await?;   // one per pool; opens every port
+//! let server = Server::start(config, chain, parts).await?;   // one per pool; opens every port
 //! server.addresses();
 //! let handle = server.handle();      // counters, sessions, bans; clone it freely
 //! server.stop().await;               // answers what is on its way, then closes
@@ -22,6 +22,7 @@ mod connection;
 mod counters;
 mod epoch;
 mod extranonce;
+mod hear;
 mod holes;
 mod limits;
 mod line;
@@ -31,6 +32,7 @@ mod server;
 mod session;
 mod span;
 mod submit;
+mod tell;
 mod tls;
 mod vardiff;
 
@@ -41,7 +43,7 @@ pub use counters::{CountersNow, SessionInfo};
 pub use extranonce::{ExtranonceConfig, ExtranonceError, Layout};
 pub use limits::{LimitsConfig, Network, Source};
 pub use proxy::ProxyConfig;
-pub use server::{Chain, Server, ServerHandle, StartError};
+pub use server::{Chain, Parts, Server, ServerHandle, StartError};
 pub use span::{Span, SpanError};
 pub use tls::{TlsConfig, TlsError};
 pub use vardiff::VardiffConfig;

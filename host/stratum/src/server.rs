@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use millpond_dialect::{Dialect, DialectSet, EncodeError, Rope};
 use millpond_jobs::{Job, JobTable, Seen};
 use millpond_types::{JobId, Target};
+use millpond_validator::Validator;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
@@ -86,12 +87,25 @@ impl Core {
     }
 }
 
+/// What a pool gives its server.
+pub struct Parts<B: Backend> {
+    /// The pool, as far as its sockets need it.
+    pub backend: Arc<B>,
+    /// The pool's jobs.
+    pub jobs: Arc<JobTable>,
+    /// The ids of shares that count already: reloaded from the journal for the live jobs before the start.
+    pub seen: Arc<Seen>,
+    /// Judges shares; one serves all pools of a process.
+    pub validator: Arc<Validator>,
+}
+
 /// What all connections of a pool share.
 pub(crate) struct Shared<B: Backend> {
     pub(crate) core: Arc<Core>,
     pub(crate) backend: Arc<B>,
     pub(crate) jobs: Arc<JobTable>,
     pub(crate) seen: Arc<Seen>,
+    pub(crate) validator: Arc<Validator>,
 }
 
 impl<B: Backend> Shared<B> {
@@ -176,19 +190,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens every port of the configuration and serves miners. `seen` holds the ids of shares that count already,
-    /// reloaded from the journal for the live jobs.
+    /// Opens every port of the configuration and serves miners.
     ///
     /// # Errors
     /// When the configuration, a certificate, a dialect's name or a port is wrong; nothing listens then.
     pub async fn start<B: Backend>(
         config: StratumConfig,
         chain: Chain,
-        jobs: Arc<JobTable>,
-        seen: Arc<Seen>,
-        backend: Arc<B>,
+        parts: Parts<B>,
     ) -> Result<Self, StartError> {
-        Self::start_at(config, chain, jobs, seen, backend, None).await
+        Self::start_at(config, chain, parts, None).await
     }
 
     /// As [`Server::start`], with the first session's extranonce prefix given: for tests that replay recordings.
@@ -199,9 +210,7 @@ impl Server {
     pub async fn start_at<B: Backend>(
         config: StratumConfig,
         chain: Chain,
-        jobs: Arc<JobTable>,
-        seen: Arc<Seen>,
-        backend: Arc<B>,
+        parts: Parts<B>,
         first_prefix: Option<&[u8]>,
     ) -> Result<Self, StartError> {
         let problems = config.problems();
@@ -230,7 +239,8 @@ impl Server {
             connections: AtomicU64::new(1),
             config,
         });
-        let shared = Arc::new(Shared { core: Arc::clone(&core), backend, jobs, seen });
+        let Parts { backend, jobs, seen, validator } = parts;
+        let shared = Arc::new(Shared { core: Arc::clone(&core), backend, jobs, seen, validator });
         let mut listeners = JoinSet::new();
         let mut addresses = Vec::new();
         for (listener, listening) in bound {

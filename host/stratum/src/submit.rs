@@ -13,9 +13,9 @@ use crate::server::Shared;
 use crate::session::Session;
 use millpond_dialect::{Failure, JobRef, SessionView, Submit};
 use millpond_jobs::{Found, Job};
-use millpond_recipe::{Cost, Recipe, RunError, Scratch, SessionStage};
+use millpond_recipe::{Cost, Recipe, SessionStage};
 use millpond_types::{SessionId, Target, UnixMillis};
-use std::cell::RefCell;
+use millpond_validator::{Refused, Targets, Verdict};
 use std::sync::Arc;
 
 /// What a share came to.
@@ -55,7 +55,7 @@ pub(crate) fn failure(why: Refusal) -> Failure {
         Refusal::LowDifficulty => Failure::LowDifficulty,
         Refusal::Unauthorized => Failure::Unauthorized,
         Refusal::NotSubscribed => Failure::NotSubscribed,
-        Refusal::Malformed | Refusal::Suspended | Refusal::NotDurable => Failure::Other,
+        Refusal::Malformed | Refusal::Suspended | Refusal::NotDurable | Refusal::Busy => Failure::Other,
     }
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn is_misconduct(why: Refusal) -> bool {
     match why {
         Refusal::UnknownJob | Refusal::Duplicate | Refusal::LowDifficulty | Refusal::Malformed => true,
         Refusal::Unauthorized | Refusal::NotSubscribed => true,
-        Refusal::Stale | Refusal::Suspended | Refusal::NotDurable => false,
+        Refusal::Stale | Refusal::Suspended | Refusal::NotDurable | Refusal::Busy => false,
     }
 }
 
@@ -82,25 +82,18 @@ pub(crate) struct Candidate {
     time: UnixMillis,
 }
 
-/// The hash of a candidate.
-pub(crate) struct Hashed {
-    pow: [u8; 32],
-    id: [u8; 32],
-    solution: Option<Solution>,
-}
-
 /// What is left to do with a share that was read.
 pub(crate) enum Step {
     Done(Outcome),
-    /// Cheap to hash: was, and has to be made durable.
-    Record(Box<Accepted>, Verdict),
-    /// Dear to hash.
-    Hash(Box<Candidate>),
+    /// To be hashed: at once where that is cheap.
+    Judge(Box<Candidate>),
+    /// To be made durable.
+    Record(Box<Accepted>, Answer),
 }
 
 /// What the miner is told once a share is durable.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Answer {
     Counts(Counted),
     /// A solution without credit.
     Refuse(Refusal, Option<String>),
@@ -108,7 +101,7 @@ pub(crate) enum Verdict {
 
 const SUSPENDED: &str = "this job earns no credit: the nodes refused a block of it; a new job follows";
 
-/// Reads a share against the session. Cheap algorithms are run here, dear ones by [`settle`].
+/// Reads a share against the session, up to its hash.
 pub(crate) fn read<B: Backend>(
     shared: &Shared<B>,
     session: &mut Session,
@@ -144,121 +137,117 @@ pub(crate) fn read<B: Backend>(
     let now = (session.vardiff.difficulty(), session.target);
     let sent = (epoch.values.difficulty, epoch.values.target);
     let (difficulty, target) = if sent.1 >= now.1 { sent } else { now };
-    let candidate =
-        Candidate { job, stale, stage, values, payee, worker, session: session.id, difficulty, target, time };
-    match candidate.job.stage.recipe().cost() {
-        Cost::Light => match hash_here(&candidate) {
-            Ok(hashed) => decide(shared, candidate, hashed),
-            Err(error) => Step::Done(broken(&candidate, &error)),
-        },
-        Cost::Heavy => Step::Hash(Box::new(candidate)),
+    Step::Judge(Box::new(Candidate {
+        job,
+        stale,
+        stage,
+        values,
+        payee,
+        worker,
+        session: session.id,
+        difficulty,
+        target,
+        time,
+    }))
+}
+
+impl Step {
+    /// Whether hashing the share takes no longer than handing it over would.
+    pub(crate) fn is_cheap(&self) -> bool {
+        matches!(self, Self::Judge(candidate) if candidate.job.stage.recipe().cost() == Cost::Light)
     }
 }
 
-/// Runs what [`read`] left: hashes, decides, and makes durable. On a task of its own, which outlives the connection.
+/// Hashes a share and decides what becomes of it.
+pub(crate) async fn judge<B: Backend>(shared: &Shared<B>, candidate: Candidate) -> Step {
+    let targets = Targets { share: candidate.target, network: candidate.job.network_target };
+    match shared.validator.judge(&candidate.stage, &candidate.values, targets).await {
+        Ok(verdict) => decide(shared, candidate, verdict),
+        Err(Refused::Share(error)) => {
+            if !error.is_the_miners() {
+                tracing::warn!(job = %candidate.job.id, %error, "a share could not be run through its recipe");
+            }
+            Step::Done(Outcome::refused(Refusal::Malformed, Some(error.to_string()), &candidate.worker))
+        }
+        Err(error @ (Refused::Busy | Refused::Lost)) => {
+            Step::Done(Outcome::refused(Refusal::Busy, Some(error.to_string()), &candidate.worker))
+        }
+    }
+}
+
+/// Finishes a share: hashes it if that was not done yet, and makes it durable. On a task of its own, which outlives
+/// the connection.
 pub(crate) async fn settle<B: Backend>(shared: Arc<Shared<B>>, step: Step) -> Outcome {
     let step = match step {
-        Step::Hash(candidate) => {
-            let hashing = tokio::task::spawn_blocking(move || {
-                let hashed = hash_here(&candidate);
-                (candidate, hashed)
-            });
-            match hashing.await {
-                Ok((candidate, Ok(hashed))) => decide(&shared, *candidate, hashed),
-                Ok((candidate, Err(error))) => Step::Done(broken(&candidate, &error)),
-                Err(_) => Step::Done(Outcome::refused(Refusal::NotDurable, None, "")),
-            }
-        }
+        Step::Judge(candidate) => judge(&shared, *candidate).await,
         step => step,
     };
     match step {
         Step::Done(outcome) => outcome,
-        Step::Record(accepted, verdict) => record(&shared, *accepted, verdict).await,
-        Step::Hash(candidate) => Outcome::refused(Refusal::NotDurable, None, &candidate.worker),
+        Step::Record(accepted, answer) => record(&shared, *accepted, answer).await,
+        // Judging leaves nothing to judge.
+        Step::Judge(candidate) => Outcome::refused(Refusal::Busy, None, &candidate.worker),
     }
 }
 
-fn broken(candidate: &Candidate, error: &RunError) -> Outcome {
-    if !error.is_the_miners() {
-        tracing::warn!(job = %candidate.job.id, %error, "a share could not be run through its recipe");
-    }
-    Outcome::refused(Refusal::Malformed, Some(error.to_string()), &candidate.worker)
-}
-
-fn hash_here(candidate: &Candidate) -> Result<Hashed, RunError> {
-    thread_local! {
-        static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
-    }
-    SCRATCH.with_borrow_mut(|scratch| {
-        let judged = candidate.stage.judge(&candidate.values, scratch)?;
-        Ok(hashed_of(candidate, judged.pow, judged.id, || judged.results()))
-    })
-}
-
-fn hashed_of(
-    candidate: &Candidate,
-    pow: [u8; 32],
-    id: [u8; 32],
-    results: impl Fn() -> Vec<Vec<u8>>,
-) -> Hashed {
-    let solves = candidate.job.network_target.is_met_by(&pow);
-    let solution =
-        solves.then(|| Solution { fields: candidate.stage.fields(&candidate.values), results: results() });
-    Hashed { pow, id, solution }
-}
-
-fn decide<B: Backend>(shared: &Shared<B>, candidate: Candidate, hashed: Hashed) -> Step {
+fn decide<B: Backend>(shared: &Shared<B>, candidate: Candidate, verdict: Verdict) -> Step {
     let refusal = if candidate.stale {
         Some((Refusal::Stale, None))
-    } else if !candidate.target.is_met_by(&hashed.pow) {
+    } else if !verdict.meets_share {
         Some((Refusal::LowDifficulty, None))
     } else if candidate.job.is_suspended() {
         Some((Refusal::Suspended, Some(SUSPENDED.to_owned())))
     } else {
         None
     };
-    if let (Some((why, text)), None) = (&refusal, &hashed.solution) {
+    if let (Some((why, text)), false) = (&refusal, verdict.is_solution()) {
         // A duplicate of a share that counted is told so, whatever its job has become.
         let why =
-            if shared.seen.contains(candidate.job.coord, &hashed.id) { Refusal::Duplicate } else { *why };
+            if shared.seen.contains(candidate.job.coord, &verdict.id) { Refusal::Duplicate } else { *why };
         return Step::Done(Outcome::refused(why, text.clone(), &candidate.worker));
     }
-    if !shared.seen.insert(candidate.job.coord, hashed.id) {
+    if !shared.seen.insert(candidate.job.coord, verdict.id) {
         return Step::Done(Outcome::refused(Refusal::Duplicate, None, &candidate.worker));
     }
+    let solution = verdict.is_solution().then(|| Solution {
+        network: verdict.meets_network,
+        met: verdict.met,
+        fields: candidate.stage.fields(&candidate.values),
+        results: verdict.results,
+    });
     let Candidate { job, payee, worker, session, difficulty, target, time, .. } = candidate;
-    let verdict = match refusal {
-        None => Verdict::Counts(Counted { difficulty, target, time }),
-        Some((why, text)) => Verdict::Refuse(why, text),
+    let answer = match refusal {
+        None => Answer::Counts(Counted { difficulty, target, time }),
+        Some((why, text)) => Answer::Refuse(why, text),
     };
     let accepted = Accepted {
         work: target.work(job.work_shift),
-        credited: matches!(verdict, Verdict::Counts(_)),
+        credited: matches!(answer, Answer::Counts(_)),
         job,
         payee,
         worker,
         session,
-        id: hashed.id,
-        pow: hashed.pow,
+        id: verdict.id,
+        pow: verdict.pow,
         time,
-        solution: hashed.solution,
+        solution,
     };
-    Step::Record(Box::new(accepted), verdict)
+    Step::Record(Box::new(accepted), answer)
 }
 
-async fn record<B: Backend>(shared: &Shared<B>, accepted: Accepted, verdict: Verdict) -> Outcome {
+async fn record<B: Backend>(shared: &Shared<B>, accepted: Accepted, answer: Answer) -> Outcome {
     let (job, id, worker) = (Arc::clone(&accepted.job), accepted.id, Arc::clone(&accepted.worker));
     if accepted.solution.is_some() {
         add(&shared.core.counters.solutions);
     }
-    match (shared.backend.accept(accepted).await, verdict) {
-        (Ok(_), Verdict::Counts(counted)) => Outcome::Counted(counted),
-        (Ok(_), Verdict::Refuse(why, text)) => Outcome::Refused { why, text, worker },
-        (Err(error), Verdict::Counts(_)) => {
+    match (shared.backend.accept(accepted).await, answer) {
+        (Ok(_), Answer::Counts(counted)) => Outcome::Counted(counted),
+        (Ok(_), Answer::Refuse(why, text)) => Outcome::Refused { why, text, worker },
+        (Err(error), Answer::Counts(_)) => {
             shared.seen.remove(job.coord, &id);
             Outcome::Refused { why: Refusal::NotDurable, text: Some(error.0), worker }
         }
-        (Err(_), Verdict::Refuse(why, text)) => {
+        (Err(_), Answer::Refuse(why, text)) => {
             shared.seen.remove(job.coord, &id);
             Outcome::Refused { why, text, worker }
         }

@@ -300,22 +300,18 @@ async fn vardiff_raises_a_start_that_is_too_easy_with_a_fresh_job() {
 
 #[tokio::test]
 async fn a_wrong_configuration_starts_nothing_and_says_all_that_is_wrong() {
-    use millpond_stratum::{Server, StartError};
+    use millpond_stratum::StartError;
     let mut bad = config();
     bad.limits.line = 10;
     bad.vardiff.min = -1.0;
-    let start = |config| {
-        let pool = std::sync::Arc::new(common::Pool::default());
-        Server::start(config, common::chain(), Default::default(), Default::default(), pool)
-    };
-    let Err(StartError::Config(problems)) = start(bad).await else { panic!("it started") };
+    let Err(StartError::Config(problems)) = common::try_start(bad).await else { panic!("it started") };
     assert!(problems.len() >= 2, "{problems:?}");
     let mut bad = config();
     bad.ports[0].dialect = Some("klingon".to_owned());
-    let error = start(bad).await.err().unwrap().to_string();
+    let error = common::try_start(bad).await.err().unwrap().to_string();
     assert!(error.contains("klingon") && error.contains("bitcoin-v1"), "{error}");
-    let first = start(config()).await.unwrap();
+    let first = common::try_start(config()).await.unwrap();
     let mut taken = config();
     taken.ports[0].listen = first.addresses()[0];
-    assert!(matches!(start(taken).await, Err(StartError::Bind(..))));
+    assert!(matches!(common::try_start(taken).await, Err(StartError::Bind(..))));
 }

@@ -169,6 +169,11 @@ impl Client {
         while self.line().await.is_some() {}
     }
 
+    /// As [`Client::closed`], where what comes may be no text.
+    pub async fn closed_bytes(&mut self, rest: &mut Vec<u8>) -> std::io::Result<usize> {
+        timeout(PATIENCE, tokio::io::AsyncReadExt::read_to_end(&mut self.reader, rest)).await.expect("no end")
+    }
+
     /// Sends a request and returns its answer; pushes that come before are kept.
     pub async fn call(&mut self, method: &str, params: Value) -> Value {
         let id = json!(self.next);

@@ -9,15 +9,15 @@ use millpond_dialect::{Dialect, DialectSet};
 use millpond_jobs::{Job, JobTable, Origin, Seen};
 use millpond_recipe::Recipe;
 use millpond_stratum::{
-    Accepted, Backend, Chain, NotDurable, Payee, PortConfig, Refusal, Server, ServerHandle, StratumConfig,
-    VardiffConfig,
+    Accepted, Backend, Chain, NotDurable, Parts, Payee, PortConfig, Refusal, Server, ServerHandle,
+    StartError, StratumConfig, VardiffConfig,
 };
 use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, Target, UnixMillis, WorkShift};
+use millpond_validator::{Limits, Validator};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -178,12 +178,25 @@ pub async fn start_with(config: StratumConfig) -> Harness {
 pub async fn start_full(config: StratumConfig, chain: Chain, first: Option<&[u8]>) -> Harness {
     let (jobs, seen, pool) =
         (Arc::new(JobTable::default()), Arc::new(Seen::new()), Arc::new(Pool::default()));
-    let server =
-        Server::start_at(config, chain, Arc::clone(&jobs), Arc::clone(&seen), Arc::clone(&pool), first)
-            .await
-            .unwrap();
+    let server = Server::start_at(config, chain, parts(&jobs, &seen, &pool), first).await.unwrap();
     let handle = server.handle();
     Harness { server, handle, pool, jobs, seen, recipes: recipes() }
+}
+
+pub fn parts(jobs: &Arc<JobTable>, seen: &Arc<Seen>, pool: &Arc<Pool>) -> Parts<Pool> {
+    static VALIDATOR: OnceLock<Arc<Validator>> = OnceLock::new();
+    let validator = VALIDATOR.get_or_init(|| Arc::new(Validator::new(Limits::default()).unwrap()));
+    Parts {
+        backend: Arc::clone(pool),
+        jobs: Arc::clone(jobs),
+        seen: Arc::clone(seen),
+        validator: Arc::clone(validator),
+    }
+}
+
+/// Tries to start a server that nobody will use.
+pub async fn try_start(config: StratumConfig) -> Result<Server, StartError> {
+    Server::start(config, chain(), parts(&Arc::default(), &Arc::default(), &Arc::default())).await
 }
 
 impl Harness {

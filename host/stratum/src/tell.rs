@@ -1,0 +1,169 @@
+//! What a miner is told: replies, difficulties, jobs.
+
+use crate::backend::Backend;
+use crate::connection::{Connection, End};
+use crate::counters::add;
+use crate::holes::{JobHoles, JobInHand, SessionHoles};
+use crate::outbox::OutboxError;
+use bytes::Bytes;
+use millpond_dialect::{Call, Dialect, EncodeError, Failure, HOST_VALUES, Piece, Push};
+use millpond_jobs::{Found, Job};
+use millpond_types::UnixMillis;
+use std::sync::Arc;
+use std::time::Instant;
+
+impl<B: Backend> Connection<B> {
+    /// Vardiff decided: the miner gets its new difficulty and a job that it applies to.
+    pub(crate) fn retargeted(&mut self) -> Result<(), End> {
+        add(&self.shared.core.counters.retargets);
+        self.retarget();
+        self.send_job()
+    }
+
+    /// The difficulty changed: the target follows.
+    pub(crate) fn retarget(&mut self) {
+        let difficulty = self.session.vardiff.difficulty();
+        self.session.target = self.shared.target_of(&self.session.dialect, difficulty);
+        self.entry.lock().info.difficulty = difficulty;
+    }
+
+    /// Answers a request, and sends what the dialect wants after it.
+    pub(crate) fn reply(&mut self, call: &Call) -> Result<(), End> {
+        let mut out = Vec::new();
+        let written = if call.wants_job() {
+            self.with_job(|dialect, holes, out| dialect.encode_reply(call, holes, out), &mut out)
+        } else {
+            self.session.dialect.encode_reply(call, &self.holes(), &mut out)
+        };
+        self.write(written, out)?;
+        for push in self.session.dialect.pushes_after(call, &self.session) {
+            self.push(push)?;
+        }
+        // Anything that changed by the request and has not been said yet.
+        if self.session.is_out_of_date() { self.send_job() } else { Ok(()) }
+    }
+
+    pub(crate) fn refuse(&mut self, call: &Call, failure: Failure, text: Option<&str>) -> Result<(), End> {
+        let mut out = Vec::new();
+        self.session.dialect.encode_error(call, failure, text, &mut out);
+        self.write(Ok(()), out)
+    }
+
+    /// Sends a push if the dialect has it, and what the dialect wants after it. Whether something was sent.
+    pub(crate) fn push(&mut self, push: Push) -> Result<bool, End> {
+        if push == Push::Job {
+            self.send_job()?;
+            return Ok(true);
+        }
+        let mut out = Vec::new();
+        let dialect = Arc::clone(&self.session.dialect);
+        match dialect.encode_push(push, &self.holes(), &mut out) {
+            Ok(()) => {}
+            Err(_) if push == Push::Reconnect => return Ok(false),
+            Err(error) => self.write(Err(error), Vec::new())?,
+        }
+        let sent = !out.is_empty();
+        self.write(Ok(()), out)?;
+        if push == Push::Target {
+            self.session.told = Some(self.session.vardiff.difficulty());
+        }
+        for next in dialect.pushes_after_push(push, &self.session) {
+            // A job after a target is what sending a job does anyway.
+            if next == Push::Job || push != Push::Target {
+                self.push(next)?;
+            }
+        }
+        Ok(sent)
+    }
+
+    /// Sends the current job, and before it the difficulty where the miner does not know it yet.
+    pub(crate) fn send_job(&mut self) -> Result<(), End> {
+        let dialect = Arc::clone(&self.session.dialect);
+        let Some(job) = self.shared.jobs.current() else { return Ok(()) };
+        if self.session.lease.is_none() || !dialect.may_push(Push::Job, &self.session) {
+            return Ok(());
+        }
+        let difficulty = self.session.vardiff.difficulty();
+        let mut out = Vec::new();
+        if self.session.told != Some(difficulty) {
+            let written = dialect.encode_push(Push::Target, &self.holes(), &mut out);
+            self.write(written, std::mem::take(&mut out))?;
+            self.session.told = Some(difficulty);
+        }
+        let clean = self.is_clean(&job);
+        let epoch = self.session.issue(&job);
+        let written = match self.shared.rope(&dialect, &job, || dialect.encode_job(&JobHoles(&job))) {
+            Ok(rope) => {
+                let own = |piece: Piece<'_>| match piece {
+                    Piece::Shared(_) => false,
+                    Piece::Hole(hole) => HOST_VALUES.iter().all(|(name, _)| *name != hole.name()),
+                };
+                let stage = if rope.pieces().any(own) { self.session.stage(&job, &epoch).ok() } else { None };
+                let hand = JobInHand { job: &job, epoch: &epoch, clean, stage: stage.as_deref() };
+                let holes = SessionHoles { job: Some(hand), ..self.holes() };
+                rope.write(&holes, &mut out)
+            }
+            Err(error) => Err(error),
+        };
+        if self.worked.is_none() {
+            self.session.vardiff.restart(Instant::now());
+        }
+        self.worked = Some(Instant::now());
+        add(&self.shared.core.counters.jobs_sent);
+        self.write(written, out)
+    }
+
+    /// Whether the miner shall drop what it has: it has nothing, or work on another parent.
+    pub(crate) fn is_clean(&self, job: &Job) -> bool {
+        let Some(last) = self.session.epochs.last_job() else { return true };
+        match self.shared.jobs.lookup(last, UnixMillis::now()) {
+            Found::Live(last) | Found::Stale(last) => last.parent != job.parent,
+            Found::Expired | Found::Unknown => true,
+        }
+    }
+
+    /// Encodes with the current job's values at hand.
+    pub(crate) fn with_job(
+        &mut self,
+        encode: impl FnOnce(&Dialect, &SessionHoles<'_>, &mut Vec<u8>) -> Result<(), EncodeError>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        let dialect = Arc::clone(&self.session.dialect);
+        let Some(job) = self.shared.jobs.current() else { return encode(&dialect, &self.holes(), out) };
+        let clean = self.is_clean(&job);
+        let epoch = self.session.issue(&job);
+        let stage = self.session.stage(&job, &epoch).ok();
+        let hand = JobInHand { job: &job, epoch: &epoch, clean, stage: stage.as_deref() };
+        let holes = SessionHoles { job: Some(hand), ..self.holes() };
+        encode(&dialect, &holes, out)?;
+        self.session.told = Some(self.session.vardiff.difficulty());
+        self.worked = Some(Instant::now());
+        Ok(())
+    }
+
+    pub(crate) fn holes(&self) -> SessionHoles<'_> {
+        SessionHoles {
+            session: &self.session.id_text,
+            prefix: &self.session.prefix,
+            size: self.session.xn_size,
+            difficulty: self.session.vardiff.difficulty(),
+            target: self.session.target.to_be_bytes(),
+            negotiated: Some(&self.session.negotiated),
+            ..SessionHoles::default()
+        }
+    }
+
+    pub(crate) fn write(&self, encoded: Result<(), EncodeError>, out: Vec<u8>) -> Result<(), End> {
+        if let Err(error) = encoded {
+            add(&self.shared.core.counters.encode_errors);
+            tracing::warn!(dialect = self.session.dialect.name(), %error, "a message could not be written");
+        }
+        self.outbox.send(Bytes::from(out)).map_err(|error| match error {
+            OutboxError::Full => {
+                add(&self.shared.core.counters.slow_readers);
+                End::Slow
+            }
+            OutboxError::Closed => End::HungUp,
+        })
+    }
+}
