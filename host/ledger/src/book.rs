@@ -356,8 +356,11 @@ impl Book {
         Ok(())
     }
 
-    /// Replays one record of the log.
-    pub(crate) fn replay(&mut self, record: &Record) -> Result<Vec<Posting>, LedgerError> {
+    /// Takes in one record of the log, in order, and gives its postings. For readers that rebuild a book of their own.
+    ///
+    /// # Errors
+    /// When the record breaks a rule of the book it meets.
+    pub fn replay(&mut self, record: &Record) -> Result<Vec<Posting>, LedgerError> {
         match self.judge(&record.entry, record.at)? {
             Judgement::Already => {
                 Err(LedgerError::Broken { seq: record.seq, why: "it repeats an earlier record".to_owned() })

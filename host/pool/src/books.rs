@@ -1,0 +1,354 @@
+//! The pool's money, in order: incomes are divided, matured or reversed, shares are credited from a reserve, and a
+//! new policy takes over at a block's boundary.
+//!
+//! Every step starts from a record that is durable in the journal and ends in one ledger entry that is idempotent on
+//! its key, so a crash at any point is answered by doing the step again ([`Books::catch_up`]). One thread at a time
+//! works here; nothing here waits for a miner, a node or a notification.
+
+use crate::decide::{self, DecideError, income_key};
+use crate::policy::{Bound, Loader, PolicyError, Wanted, reserve_of};
+use millpond_alerts::{Alarms, Level};
+use millpond_journal::{Income, Journal, JournalError, Policy};
+use millpond_ledger::{Account, Entry, IncomeStatus, Ledger, LedgerError, Owner, Posting, Reversal};
+use millpond_payout::{PayoutError, SchemeState, SwapError, check_upgrade};
+use millpond_segments::LogError;
+use millpond_types::{Amount, ShareSeq, UnixMillis};
+use parking_lot::Mutex;
+use std::sync::Arc;
+
+/// Who posts the reserve.
+const CONFIGURATION: &str = "configuration";
+/// Why.
+const DECLARED: &str = "declared reserve";
+
+/// Money could not be booked.
+#[derive(Debug, thiserror::Error)]
+pub enum BooksError {
+    /// The decision did not come about.
+    #[error(transparent)]
+    Decide(#[from] DecideError),
+    /// The policy in force cannot be loaded.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A scheme's state.
+    #[error(transparent)]
+    Payout(#[from] PayoutError),
+    /// A swap of the policy.
+    #[error(transparent)]
+    Swap(#[from] SwapError),
+    /// There is no policy for an income: the journal's first records are missing.
+    #[error("no policy is recorded for share {0}")]
+    NoPolicy(ShareSeq),
+}
+
+impl From<LogError> for BooksError {
+    fn from(why: LogError) -> Self {
+        Self::Journal(why.into())
+    }
+}
+
+struct Inner {
+    state: SchemeState,
+    /// Takes over after the next block.
+    pending: Option<(Policy, Bound)>,
+    /// The first error of the policy in force since it was loaded.
+    first_error: Option<String>,
+    reserve_spent: bool,
+}
+
+/// The money of one pool.
+pub struct Books {
+    pool: String,
+    journal: Arc<Journal>,
+    ledger: Arc<Ledger>,
+    loader: Arc<Loader>,
+    alarms: Alarms,
+    inner: Mutex<Inner>,
+}
+
+impl std::fmt::Debug for Books {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Books").field("pool", &self.pool).finish_non_exhaustive()
+    }
+}
+
+impl Books {
+    /// Opens the books: follows the scheme's state through the ledger, puts the wanted policy in force (at once for a
+    /// new pool, after the next block for an old one), posts what was added to the reserve.
+    ///
+    /// # Errors
+    /// When a component does not load, or journal or ledger fail.
+    pub fn open(
+        pool: &str,
+        journal: Arc<Journal>,
+        ledger: Arc<Ledger>,
+        loader: Arc<Loader>,
+        alarms: Alarms,
+        wanted: &Wanted,
+        now: UnixMillis,
+    ) -> Result<Self, BooksError> {
+        loader.store().keep(&wanted.scheme).map_err(PolicyError::from)?;
+        if let Some((component, _, _)) = &wanted.fee {
+            loader.store().keep(component).map_err(PolicyError::from)?;
+        }
+        if journal.newest_policy().is_none() {
+            let policy = policy(wanted, ShareSeq(0), "configuration, at the pool's start", now);
+            // Loaded before it is recorded: what does not load never comes into force.
+            loader.bind(&policy)?;
+            journal.record(policy).wait()?;
+        }
+        let in_force = journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
+        let bound = loader.bind(&in_force)?;
+        let mut state = SchemeState::new(bound.scheme.terms());
+        let mut deposited = Amount::ZERO;
+        ledger.reader().for_each_record(&mut |record, _| {
+            decide::follow(&mut state, &record.entry).map_err(|why| broken(record.seq, &why))?;
+            if let Entry::Adjustment { postings, by, reason } = &record.entry
+                && by == CONFIGURATION
+                && reason == DECLARED
+            {
+                let paid_in: i128 =
+                    postings.iter().filter(|p| p.account == Account::Wallet).map(|p| p.amount).sum();
+                deposited = Amount(deposited.0.saturating_add(u64::try_from(paid_in).unwrap_or(0)));
+            }
+            Ok(())
+        })?;
+        let inner = Inner { state, pending: None, first_error: None, reserve_spent: false };
+        let books = Self { pool: pool.to_owned(), journal, ledger, loader, alarms, inner: Mutex::new(inner) };
+        books.deposit(wanted.reserve, deposited, now)?;
+        if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
+            books.schedule(wanted, "configuration", now)?;
+        }
+        Ok(books)
+    }
+
+    /// Posts what the operator declared above what he declared before. Declaring less takes nothing back: what is
+    /// left in the reserve is paid out by an adjustment of his own.
+    fn deposit(&self, declared: Amount, before: Amount, now: UnixMillis) -> Result<(), BooksError> {
+        let Some(more) = declared.checked_sub(before).filter(|more| *more > Amount::ZERO) else {
+            return Ok(());
+        };
+        let amount = i128::from(more.0);
+        let postings = vec![
+            Posting { account: Account::Wallet, amount },
+            Posting { account: Account::Payable(Owner::Reserve), amount: -amount },
+        ];
+        let entry = Entry::Adjustment { postings, by: CONFIGURATION.to_owned(), reason: DECLARED.to_owned() };
+        self.ledger.append(now, entry)?;
+        Ok(())
+    }
+
+    /// Has a new policy take over after the next block. The income of that block, and of every one before it, is
+    /// divided by the policy in force now.
+    ///
+    /// # Errors
+    /// When it does not load, or would forget what the scheme in force owes; the one in force goes on.
+    pub fn schedule(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<(), BooksError> {
+        self.loader.store().keep(&wanted.scheme).map_err(PolicyError::from)?;
+        if let Some((component, _, _)) = &wanted.fee {
+            self.loader.store().keep(component).map_err(PolicyError::from)?;
+        }
+        let policy = policy(wanted, ShareSeq(0), reason, now);
+        let bound = self.loader.bind(&policy)?;
+        let old = self.in_force()?;
+        let mut inner = self.inner.lock();
+        check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
+        inner.pending = Some((policy, bound));
+        Ok(())
+    }
+
+    /// A block of ours is durable in the journal, its window ends at this share: a waiting policy takes over behind it.
+    ///
+    /// # Errors
+    /// When the waiting policy can no longer take over (it stays waiting), or the journal fails.
+    pub fn block_found(&self, end: ShareSeq, now: UnixMillis) -> Result<bool, BooksError> {
+        let old = self.in_force()?;
+        let mut inner = self.inner.lock();
+        let Some((mut policy, bound)) = inner.pending.clone() else { return Ok(false) };
+        check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
+        (policy.from, policy.time) = (end, now);
+        self.journal.record(policy).wait()?;
+        inner.pending = None;
+        inner.first_error = None;
+        Ok(true)
+    }
+
+    /// The policy in force for what is found next.
+    ///
+    /// # Errors
+    /// When it cannot be loaded.
+    pub fn in_force(&self) -> Result<Bound, BooksError> {
+        let policy = self.journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
+        Ok(self.loader.bind(&policy)?)
+    }
+
+    /// Whether a policy waits for the next block.
+    #[must_use]
+    pub fn pending(&self) -> Option<Policy> {
+        self.inner.lock().pending.as_ref().map(|(policy, _)| policy.clone())
+    }
+
+    /// The first error of the policy in force, and whether the reserve is spent.
+    #[must_use]
+    pub fn troubles(&self) -> (Option<String>, bool) {
+        let inner = self.inner.lock();
+        (inner.first_error.clone(), inner.reserve_spent)
+    }
+
+    /// Divides an income that is recorded in the journal. Nothing happens when it was divided before.
+    ///
+    /// # Errors
+    /// When it could not be divided: it waits, undivided, and is tried again by [`Books::catch_up`].
+    pub fn divide(&self, income: &Income) -> Result<(), BooksError> {
+        let key = income_key(&income.key)?;
+        let mut inner = self.inner.lock();
+        if self.ledger.book().income(&key).is_some() {
+            return Ok(());
+        }
+        let policy = self.journal.policy_at(income.end.seq).ok_or(BooksError::NoPolicy(income.end.seq))?;
+        let bound = self.loader.bind(&policy)?;
+        // What is owed per share before the block is credited before the block's income is booked.
+        self.credit(&mut inner, income.time)?;
+        let view = self.journal.view();
+        let decided = {
+            let book = self.ledger.book();
+            decide::divide(&bound, income, &view, &book, &inner.state)
+        };
+        let decision = match decided {
+            Ok(decision) => decision,
+            Err(why) => {
+                inner.first_error.get_or_insert_with(|| why.to_string());
+                let text = format!("an income of {} waits undivided: {why}", income.amount);
+                self.alarms.raise(Level::Critical, &self.pool, "plugin", text);
+                return Err(why.into());
+            }
+        };
+        for audit in &decision.audit {
+            self.journal.record(decide::recorded(audit, &income.key, income.time)).wait()?;
+        }
+        let entry = Entry::IncomeAllocated(decision.entry);
+        self.ledger.append(income.time, entry.clone())?;
+        decide::follow(&mut inner.state, &entry)?;
+        Ok(())
+    }
+
+    /// An income can be spent: its parts become payable.
+    ///
+    /// # Errors
+    /// When it was never divided, or the ledger fails.
+    pub fn mature(&self, income: &Income) -> Result<(), BooksError> {
+        let key = income_key(&income.key)?;
+        let mut inner = self.inner.lock();
+        let entry = Entry::Matured { key };
+        self.ledger.append(income.time, entry.clone())?;
+        Ok(decide::follow(&mut inner.state, &entry)?)
+    }
+
+    /// An income is gone, on positive proof.
+    ///
+    /// # Errors
+    /// When the ledger fails.
+    pub fn lost(&self, key: &[u8], proof: &str, time: UnixMillis) -> Result<(), BooksError> {
+        let key = income_key(key)?;
+        let mut inner = self.inner.lock();
+        let status = self.ledger.book().income(&key).map(|income| income.status);
+        let how = match status {
+            None | Some(IncomeStatus::Reversed(_) | IncomeStatus::LostAfterMaturity) => return Ok(()),
+            Some(IncomeStatus::Matured) => {
+                let text =
+                    format!("a matured income was taken back by the chain ({proof}): the pool bears it");
+                self.alarms.raise(Level::Critical, &self.pool, "chain", text);
+                Reversal::Keep
+            }
+            Some(IncomeStatus::Immature) => match self.in_force()?.scheme.terms().reversal {
+                millpond_contracts::payout::Reversal::Drop => Reversal::Drop,
+                millpond_contracts::payout::Reversal::Restore => Reversal::Restore,
+                millpond_contracts::payout::Reversal::Keep => Reversal::Keep,
+            },
+        };
+        let entry = Entry::Reversed { key, how, proof: proof.to_owned() };
+        self.ledger.append(time, entry.clone())?;
+        Ok(decide::follow(&mut inner.state, &entry)?)
+    }
+
+    /// Credits shares from the reserve, as far as there are whole batches or, with `all`, every share.
+    ///
+    /// # Errors
+    /// When the scheme fails, or the ledger.
+    pub fn credit_shares(&self, now: UnixMillis) -> Result<(), BooksError> {
+        let mut inner = self.inner.lock();
+        self.credit(&mut inner, now)
+    }
+
+    fn credit(&self, inner: &mut Inner, now: UnixMillis) -> Result<(), BooksError> {
+        loop {
+            let bound = self.in_force()?;
+            let view = self.journal.view();
+            let credited = {
+                let book = self.ledger.book();
+                decide::credit(&bound, &view, view.newest(), &book, &inner.state)?
+            };
+            let Some((accrual, given)) = credited else { return Ok(()) };
+            let spent = accrual.shares < given;
+            if spent && !inner.reserve_spent {
+                let text = "the declared reserve is spent: shares are no longer credited; raise payout.reserve.amount";
+                self.alarms.raise(Level::Critical, &self.pool, "reserve", text);
+            }
+            inner.reserve_spent = spent;
+            let Some(entry) = accrual.entry else { return Ok(()) };
+            let subject = match &entry {
+                Entry::Accrued { first, last, .. } => format!("shares {first}..={last}").into_bytes(),
+                _ => Vec::new(),
+            };
+            for audit in &accrual.audit {
+                self.journal.record(decide::recorded(audit, &subject, now)).wait()?;
+            }
+            self.ledger.append(now, entry.clone())?;
+            decide::follow(&mut inner.state, &entry)?;
+            if spent {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Does what a crash or a failing plugin left undone: every recorded income that the ledger does not know is
+    /// divided, in the journal's order. Gives how many still wait.
+    ///
+    /// # Errors
+    /// When the journal fails; an income that cannot be divided only counts as waiting.
+    pub fn catch_up(&self) -> Result<usize, BooksError> {
+        let mut waiting = 0;
+        let mut incomes = self.journal.open_incomes();
+        incomes.sort_by(|a, b| (a.time, &a.key).cmp(&(b.time, &b.key)));
+        for income in incomes {
+            if let Err(why) = self.divide(&income) {
+                tracing::warn!(pool = %self.pool, %why, "an income still waits");
+                waiting += 1;
+            }
+        }
+        Ok(waiting)
+    }
+
+    /// The ledger.
+    #[must_use]
+    pub fn ledger(&self) -> &Arc<Ledger> {
+        &self.ledger
+    }
+}
+
+fn policy(wanted: &Wanted, from: ShareSeq, reason: &str, time: UnixMillis) -> Policy {
+    let (scheme, fees) = (wanted.scheme_in_force(), wanted.fees_in_force());
+    let policy = Policy { from, scheme, fees, reason: reason.to_owned(), time };
+    debug_assert_eq!(reserve_of(&policy), wanted.reserve);
+    policy
+}
+
+fn broken(seq: u64, why: &dyn std::fmt::Display) -> LedgerError {
+    LedgerError::Broken { seq, why: why.to_string() }
+}

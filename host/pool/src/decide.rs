@@ -1,0 +1,202 @@
+//! One decision about money, from raw records alone. The running pool and the replay call the same functions, so
+//! that a replay that agrees says something.
+
+use crate::policy::Bound;
+use millpond_contracts::payout as contract;
+use millpond_journal::{Edge, Income, JournalError, JournalView, Measure, Span, Window};
+use millpond_ledger::{Book, Entry, IncomeKey, LedgerError, Owner};
+use millpond_payout::{
+    Accrual, AccruedShare, AuditRecord, Decision, IncomeFacts, NoAttributes, PayoutError, SchemeState,
+    WindowSums,
+};
+use millpond_types::{Amount, ShareSeq, WorkSum};
+
+/// A decision that did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A plugin, or the checks of its result.
+    #[error(transparent)]
+    Payout(#[from] PayoutError),
+    /// An income with a key that cannot be kept.
+    #[error("an income has a key of {0} bytes; a key has 1 to 256")]
+    Key(usize),
+    /// The book refused.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+fn window(declared: &contract::Window) -> Window {
+    let span = match declared.span {
+        contract::Span::Round => Span::Round,
+        contract::Span::Finder => Span::Finder,
+        contract::Span::Shares(count) => Span::Shares(count),
+        contract::Span::Work(thousandths) => Span::Work(thousandths),
+        contract::Span::Millis(millis) => Span::Millis(millis),
+        contract::Span::Coord(steps) => Span::Coord(steps),
+        contract::Span::State => Span::State,
+    };
+    let measure = match declared.measure {
+        contract::Measure::Work => Measure::Work,
+        contract::Measure::Units => Measure::Units,
+    };
+    let edge = match declared.edge {
+        contract::Edge::Whole => Edge::Whole,
+        contract::Edge::Split => Edge::Split,
+        contract::Edge::Cut => Edge::Cut,
+    };
+    Window { span, measure, edge }
+}
+
+/// The ledger's key of a recorded income.
+///
+/// # Errors
+/// When the key is empty or too long.
+pub fn income_key(key: &[u8]) -> Result<IncomeKey, DecideError> {
+    IncomeKey::new(key.to_vec()).ok_or(DecideError::Key(key.len()))
+}
+
+/// Divides a recorded income by the policy of its window's end.
+///
+/// # Errors
+/// When a window cannot be computed, a plugin fails, or its result breaks a rule. Nothing is written.
+pub fn divide(
+    bound: &Bound,
+    income: &Income,
+    view: &JournalView,
+    book: &Book,
+    state: &SchemeState,
+) -> Result<Decision, DecideError> {
+    let key = income_key(&income.key)?;
+    let terms = bound.scheme.terms();
+    let windows = terms
+        .windows
+        .iter()
+        .map(|declared| view.window(&window(declared), &income.end, income.finder).map(WindowSums))
+        .collect::<Result<Vec<_>, _>>()?;
+    // What rounding left over goes with the next income; a reserve keeps its own, and the chain pays no leftovers.
+    let carry = if terms.reserve || bound.direct { Amount::ZERO } else { book.payable(&Owner::Carry) };
+    let facts = IncomeFacts {
+        key,
+        amount: income.amount,
+        seq: income.end.seq,
+        time: income.end.time,
+        coord: income.end.coord,
+        finder: income.finder,
+    };
+    let fee = bound.fee.as_ref();
+    let mut decision =
+        millpond_payout::allocate(&bound.scheme, fee, &facts, carry, &windows, state, &NoAttributes)?;
+    if bound.direct {
+        decision.entry = decision.entry.paid_directly();
+    }
+    Ok(decision)
+}
+
+/// Ends a walk over shares.
+enum Stop {
+    Enough,
+    Failed(JournalError),
+}
+
+impl From<JournalError> for Stop {
+    fn from(why: JournalError) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl From<millpond_segments::LogError> for Stop {
+    fn from(why: millpond_segments::LogError) -> Self {
+        Self::Failed(why.into())
+    }
+}
+
+/// Credits the next batch of shares from the reserve, after the last one credited and up to `newest`.
+///
+/// # Errors
+/// As [`divide`].
+pub fn credit(
+    bound: &Bound,
+    view: &JournalView,
+    newest: ShareSeq,
+    book: &Book,
+    state: &SchemeState,
+) -> Result<Option<(Accrual, usize)>, DecideError> {
+    let terms = bound.scheme.terms();
+    let first = book.accrued_to().saturating_add(1);
+    if terms.batch == 0 || newest.0 < first {
+        return Ok(None);
+    }
+    let last = newest.0.min(first.saturating_add(u64::from(terms.batch)).saturating_sub(1));
+    let mut shares = Vec::new();
+    let read = view.shares(ShareSeq(first), |seq, share| {
+        if seq.0 > last {
+            return Err(Stop::Enough);
+        }
+        shares.push(AccruedShare {
+            seq,
+            miner: share.miner,
+            work: share.work,
+            network: WorkSum(share.network_work),
+            time: share.time,
+            coord: share.coord,
+            reward: share.reward,
+        });
+        Ok(())
+    });
+    match read {
+        Ok(()) | Err(Stop::Enough) => {}
+        Err(Stop::Failed(why)) => return Err(why.into()),
+    }
+    if shares.is_empty() {
+        return Ok(None);
+    }
+    let reserve = book.payable(&Owner::Reserve);
+    let given = shares.len();
+    let accrual =
+        millpond_payout::accrue(&bound.scheme, bound.fee.as_ref(), &shares, reserve, state, &NoAttributes)?;
+    Ok(Some((accrual, given)))
+}
+
+/// The change of a scheme's state that an entry carries.
+pub fn follow(state: &mut SchemeState, entry: &Entry) -> Result<(), PayoutError> {
+    match entry {
+        Entry::IncomeAllocated(income) => state.apply(&income.state, Some(&income.key)),
+        Entry::Accrued { state: change, .. } => state.apply(change, None),
+        Entry::Matured { key } => {
+            state.settle(key);
+            Ok(())
+        }
+        Entry::Reversed { key, how: millpond_ledger::Reversal::Restore, .. } => {
+            let _ = state.restore_before(key);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An audit record as the journal keeps it.
+#[must_use]
+pub fn recorded(
+    audit: &AuditRecord,
+    subject: &[u8],
+    time: millpond_types::UnixMillis,
+) -> millpond_journal::Decision {
+    millpond_journal::Decision {
+        subject: subject.to_vec(),
+        contract: audit.package.clone(),
+        function: audit.function.clone(),
+        component: audit.component,
+        config: audit.config,
+        input: audit.input,
+        // The input is computed again from the journal's own records, and its digest compared.
+        stored_input: Vec::new(),
+        fuel_limit: audit.fuel_limit,
+        fuel_used: audit.fuel_used,
+        engine: audit.wasmtime.clone(),
+        output: audit.output,
+        time,
+    }
+}

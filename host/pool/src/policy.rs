@@ -1,0 +1,217 @@
+//! Who decides about money from which share on: the journal's policy records, and the components they name.
+//!
+//! What belongs to the decision and is the operator's rather than the plugin's (who receives fees, the reserve, who
+//! the coinbase pays) is recorded with the plugin's settings under names that begin with `@`, which no schema can
+//! have. A replay therefore needs the journal and the components, and no configuration.
+
+use crate::plugins::{Component, PluginStore, StoreError};
+use millpond_contracts::{Setting, Settings, load_fee_policy, load_scheme};
+use millpond_journal::{PluginInForce, Policy, Setting as Recorded};
+use millpond_ledger::FeeName;
+use millpond_payout::{BoundFee, BoundScheme, PayoutError, Recipient};
+use millpond_runtime::{LoadError, LogSink, Sandbox};
+use millpond_types::{Amount, Digest};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+const DIRECT: &str = "@direct";
+const RESERVE: &str = "@reserve";
+const RECIPIENT: &str = "@recipient.";
+
+/// A policy as the operator wants it.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// The payout scheme.
+    pub scheme: Component,
+    /// Its settings, checked.
+    pub scheme_settings: Settings,
+    /// The fee policy, its settings, and who receives.
+    pub fee: Option<(Component, Settings, Vec<Recipient>)>,
+    /// What the operator stands in with.
+    pub reserve: Amount,
+    /// The coinbase pays the miner.
+    pub direct: bool,
+}
+
+impl Wanted {
+    /// The scheme as the journal records it.
+    #[must_use]
+    pub fn scheme_in_force(&self) -> PluginInForce {
+        let mut settings = recorded(&self.scheme_settings);
+        settings.push((DIRECT.to_owned(), Recorded::Flag(self.direct)));
+        let reserve = i64::try_from(self.reserve.0).unwrap_or(i64::MAX);
+        settings.push((RESERVE.to_owned(), Recorded::Int(reserve)));
+        in_force(&self.scheme, settings)
+    }
+
+    /// The fee policies as the journal records them.
+    #[must_use]
+    pub fn fees_in_force(&self) -> Vec<PluginInForce> {
+        let fee = self.fee.iter().map(|(component, settings, recipients)| {
+            let mut settings = recorded(settings);
+            for recipient in recipients {
+                let name = format!("{RECIPIENT}{}", recipient.name);
+                settings.push((name, Recorded::Int(i64::from(recipient.weight))));
+            }
+            in_force(component, settings)
+        });
+        fee.collect()
+    }
+}
+
+fn in_force(component: &Component, mut settings: Vec<(String, Recorded)>) -> PluginInForce {
+    settings.sort_by(|a, b| a.0.cmp(&b.0));
+    PluginInForce {
+        name: component.name.clone(),
+        component: component.digest,
+        config: digest_of(&settings),
+        settings,
+    }
+}
+
+fn digest_of(settings: &[(String, Recorded)]) -> Digest {
+    Digest::of(format!("{settings:?}").as_bytes())
+}
+
+fn recorded(settings: &Settings) -> Vec<(String, Recorded)> {
+    let one = |setting: &Setting| match setting {
+        Setting::Text(text) => Recorded::Text(text.clone()),
+        Setting::Int(number) => Recorded::Int(*number),
+        Setting::Flag(flag) => Recorded::Flag(*flag),
+    };
+    settings.iter().map(|(name, setting)| (name.clone(), one(setting))).collect()
+}
+
+/// What the plugin itself is called with.
+fn plugin_settings(plugin: &PluginInForce) -> Settings {
+    let one = |setting: &Recorded| match setting {
+        Recorded::Text(text) => Setting::Text(text.clone()),
+        Recorded::Int(number) => Setting::Int(*number),
+        Recorded::Flag(flag) => Setting::Flag(*flag),
+    };
+    let own = plugin.settings.iter().filter(|(name, _)| !name.starts_with('@'));
+    own.map(|(name, setting)| (name.clone(), one(setting))).collect()
+}
+
+/// Whether the coinbase pays the miner under this policy.
+#[must_use]
+pub fn is_direct(policy: &Policy) -> bool {
+    policy.scheme.settings.iter().any(|(name, value)| name == DIRECT && *value == Recorded::Flag(true))
+}
+
+/// The reserve that the operator declared under this policy.
+#[must_use]
+pub fn reserve_of(policy: &Policy) -> Amount {
+    let found = policy.scheme.settings.iter().find(|(name, _)| name == RESERVE);
+    match found {
+        Some((_, Recorded::Int(number))) => Amount(u64::try_from(*number).unwrap_or(0)),
+        _ => Amount::ZERO,
+    }
+}
+
+fn recipients_of(plugin: &PluginInForce) -> Vec<Recipient> {
+    let one = |(name, value): &(String, Recorded)| {
+        let Recorded::Int(weight) = value else { return None };
+        let name = FeeName::try_from(name.strip_prefix(RECIPIENT)?.to_owned()).ok()?;
+        Some(Recipient { name, weight: u32::try_from(*weight).ok()? })
+    };
+    plugin.settings.iter().filter_map(one).collect()
+}
+
+/// A policy cannot be put in force.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// The component is not to be had.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It does not load.
+    #[error("plugin {name}: {why}")]
+    Load {
+        /// The plugin.
+        name: String,
+        /// Why.
+        why: LoadError,
+    },
+    /// It refuses its settings or its terms are wrong.
+    #[error(transparent)]
+    Payout(#[from] PayoutError),
+}
+
+/// A policy with its components loaded.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// The scheme.
+    pub scheme: BoundScheme,
+    /// The fee policy.
+    pub fee: Option<BoundFee>,
+    /// The coinbase pays the miner.
+    pub direct: bool,
+}
+
+/// Loads components by digest, once each.
+pub struct Loader {
+    sandbox: Sandbox,
+    store: PluginStore,
+    sink: Arc<dyn LogSink>,
+    bound: Mutex<HashMap<(Digest, Digest, Vec<Digest>), Bound>>,
+}
+
+impl std::fmt::Debug for Loader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Loader")
+    }
+}
+
+impl Loader {
+    /// A loader over a store.
+    #[must_use]
+    pub fn new(sandbox: Sandbox, store: PluginStore, sink: Arc<dyn LogSink>) -> Self {
+        Self { sandbox, store, sink, bound: Mutex::default() }
+    }
+
+    /// The store.
+    #[must_use]
+    pub fn store(&self) -> &PluginStore {
+        &self.store
+    }
+
+    /// The sandbox.
+    #[must_use]
+    pub fn sandbox(&self) -> &Sandbox {
+        &self.sandbox
+    }
+
+    /// Where guests log to.
+    #[must_use]
+    pub fn sink(&self) -> &Arc<dyn LogSink> {
+        &self.sink
+    }
+
+    /// A recorded policy with its components loaded.
+    ///
+    /// # Errors
+    /// When a component is missing or does not load.
+    pub fn bind(&self, policy: &Policy) -> Result<Bound, PolicyError> {
+        let fees = policy.fees.iter().map(|fee| fee.config).collect();
+        let key = (policy.scheme.component, policy.scheme.config, fees);
+        if let Some(bound) = self.bound.lock().get(&key) {
+            return Ok(bound.clone());
+        }
+        let load = |plugin: &PluginInForce, why| PolicyError::Load { name: plugin.name.clone(), why };
+        let kept = self.store.get(policy.scheme.component)?;
+        let scheme = load_scheme(&self.sandbox, &policy.scheme.name, &kept.bytes, &self.sink)
+            .map_err(|why| load(&policy.scheme, why))?;
+        let scheme = BoundScheme::new(&policy.scheme.name, scheme, plugin_settings(&policy.scheme))?;
+        let mut fee = None;
+        if let Some(plugin) = policy.fees.first() {
+            let kept = self.store.get(plugin.component)?;
+            let loaded = load_fee_policy(&self.sandbox, &plugin.name, &kept.bytes, &self.sink)
+                .map_err(|why| load(plugin, why))?;
+            fee = Some(BoundFee::new(&plugin.name, loaded, plugin_settings(plugin), recipients_of(plugin))?);
+        }
+        let bound = Bound { scheme, fee, direct: is_direct(policy) };
+        self.bound.lock().insert(key, bound.clone());
+        Ok(bound)
+    }
+}

@@ -1,0 +1,253 @@
+//! Replay: the ledger's history computed again from the journal's raw records and the components that decided.
+//!
+//! Nothing derived is read: no index, no cached balance, no configuration. Journal and ledger are walked with their
+//! hash chains; every income is divided again by the policy that the journal recorded for it, every batch credited
+//! again, and each entry has to come out equal to the one that is there, with the same digests of input and output as
+//! the audit records say. The first difference ends the replay with the place where it is.
+
+use crate::decide::{self, DecideError};
+use crate::policy::{Loader, PolicyError};
+use millpond_journal::{Income, JournalError, JournalView, Policy, Record};
+use millpond_ledger::{Book, Entry, LedgerError, Reader, Record as Line};
+use millpond_payout::{AuditRecord, SchemeState};
+use millpond_segments::LogError;
+use millpond_types::{Digest, ShareSeq};
+use std::collections::HashMap;
+
+/// A replay that agrees.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Replayed {
+    /// Records of the journal that were walked.
+    pub journal_records: u64,
+    /// Entries of the ledger that were walked.
+    pub entries: u64,
+    /// Incomes divided again, equal to the unit.
+    pub incomes: u64,
+    /// Batches credited again.
+    pub batches: u64,
+    /// Calls into plugins whose digests agree with the audit.
+    pub calls: u64,
+    /// The digest of the ledger's last entry.
+    pub head: Digest,
+}
+
+/// A replay that does not agree, or could not be done.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The journal does not check.
+    #[error("the journal: {0}")]
+    Journal(#[from] JournalError),
+    /// The ledger does not check.
+    #[error("the ledger: {0}")]
+    Ledger(#[from] LedgerError),
+    /// A decision cannot be made again.
+    #[error("ledger entry {seq}: {why}")]
+    Decide {
+        /// The entry.
+        seq: u64,
+        /// Why.
+        why: DecideError,
+    },
+    /// A component that decided is not to be had.
+    #[error("ledger entry {seq}: {why}")]
+    Policy {
+        /// The entry.
+        seq: u64,
+        /// Why.
+        why: PolicyError,
+    },
+    /// It comes out otherwise.
+    #[error("ledger entry {seq} ({kind}): {what}")]
+    Differs {
+        /// The entry.
+        seq: u64,
+        /// Its kind.
+        kind: &'static str,
+        /// The difference.
+        what: String,
+    },
+}
+
+impl From<LogError> for ReplayError {
+    fn from(why: LogError) -> Self {
+        Self::Journal(why.into())
+    }
+}
+
+/// What the journal says, by key.
+#[derive(Default)]
+struct Facts {
+    incomes: HashMap<Vec<u8>, Income>,
+    mature: HashMap<Vec<u8>, ()>,
+    lost: HashMap<Vec<u8>, ()>,
+    policies: Vec<Policy>,
+    audits: HashMap<(Vec<u8>, String), Vec<(Digest, Digest, Digest)>>,
+    records: u64,
+}
+
+impl Facts {
+    fn read(view: &JournalView) -> Result<Self, ReplayError> {
+        let mut facts = Self::default();
+        for entry in view.records(1) {
+            let entry = entry?;
+            facts.records += 1;
+            match entry.record {
+                Record::Income(income) if income.mature => {
+                    facts.mature.insert(income.key, ());
+                }
+                Record::Income(income) => {
+                    facts.incomes.entry(income.key.clone()).or_insert(income);
+                }
+                Record::IncomeLost(lost) => {
+                    facts.lost.insert(lost.key, ());
+                }
+                Record::Policy(policy) => facts.policies.push(policy),
+                Record::Decision(audit) => {
+                    let digests = (audit.component, audit.input, audit.output);
+                    facts.audits.entry((audit.subject, audit.function)).or_default().push(digests);
+                }
+                _ => {}
+            }
+        }
+        Ok(facts)
+    }
+
+    /// As `Journal::policy_at`.
+    fn policy_at(&self, end: ShareSeq) -> Option<&Policy> {
+        self.policies.iter().rev().find(|policy| policy.from < end || policy.from.0 == 0)
+    }
+}
+
+/// Replays a pool.
+///
+/// # Errors
+/// At the first difference, or when something needed is damaged or missing.
+pub fn replay(view: &JournalView, ledger: &Reader, loader: &Loader) -> Result<Replayed, ReplayError> {
+    view.verify()?;
+    let verified = ledger.verify()?;
+    let facts = Facts::read(view)?;
+    let mut run = Run {
+        view,
+        loader,
+        facts: &facts,
+        book: Book::default(),
+        state: None,
+        done: Replayed {
+            journal_records: facts.records,
+            entries: 0,
+            incomes: 0,
+            batches: 0,
+            calls: 0,
+            head: verified.head.digest,
+        },
+    };
+    let mut failed = None;
+    let walked = ledger.for_each_record(&mut |line, _| {
+        run.line(line).map_err(|why| {
+            let told = LedgerError::Broken { seq: line.seq, why: why.to_string() };
+            failed = Some(why);
+            told
+        })
+    });
+    match (failed, walked) {
+        (Some(why), _) => Err(why),
+        (None, Err(why)) => Err(why.into()),
+        (None, Ok(_)) => Ok(run.done),
+    }
+}
+
+struct Run<'a> {
+    view: &'a JournalView,
+    loader: &'a Loader,
+    facts: &'a Facts,
+    book: Book,
+    state: Option<SchemeState>,
+    done: Replayed,
+}
+
+impl Run<'_> {
+    fn line(&mut self, line: &Line) -> Result<(), ReplayError> {
+        let (seq, kind) = (line.seq, line.entry.kind());
+        let differs = |what: String| ReplayError::Differs { seq, kind, what };
+        match &line.entry {
+            Entry::IncomeAllocated(there) => {
+                let key = there.key.as_bytes().to_vec();
+                let income = self
+                    .facts
+                    .incomes
+                    .get(&key)
+                    .ok_or_else(|| differs("the journal has no such income".to_owned()))?;
+                let bound = self.bound(income.end.seq, seq)?;
+                let state = self.state.get_or_insert_with(|| SchemeState::new(bound.scheme.terms()));
+                let again = decide::divide(&bound, income, self.view, &self.book, state)
+                    .map_err(|why| ReplayError::Decide { seq, why })?;
+                if again.entry != *there {
+                    return Err(differs(difference(&again.entry, there)));
+                }
+                self.audited(&key, &again.audit).map_err(differs)?;
+                self.done.incomes += 1;
+            }
+            Entry::Accrued { first, last, .. } => {
+                let bound = self.bound(*last, seq)?;
+                let state = self.state.get_or_insert_with(|| SchemeState::new(bound.scheme.terms()));
+                let again = decide::credit(&bound, self.view, *last, &self.book, state)
+                    .map_err(|why| ReplayError::Decide { seq, why })?;
+                let (accrual, _) = again.ok_or_else(|| differs("there is nothing to credit".to_owned()))?;
+                if accrual.entry.as_ref() != Some(&line.entry) {
+                    return Err(differs("the credits come out otherwise".to_owned()));
+                }
+                let subject = format!("shares {first}..={last}").into_bytes();
+                self.audited(&subject, &accrual.audit).map_err(differs)?;
+                self.done.batches += 1;
+            }
+            Entry::Matured { key } if !self.facts.mature.contains_key(key.as_bytes()) => {
+                return Err(differs("the journal does not say that it matured".to_owned()));
+            }
+            Entry::Reversed { key, .. } if !self.facts.lost.contains_key(key.as_bytes()) => {
+                return Err(differs("the journal does not say that it was lost".to_owned()));
+            }
+            _ => {}
+        }
+        self.book.replay(line)?;
+        if let Some(state) = &mut self.state {
+            decide::follow(state, &line.entry)
+                .map_err(|why| ReplayError::Decide { seq, why: DecideError::Payout(why) })?;
+        }
+        self.done.entries += 1;
+        Ok(())
+    }
+
+    fn bound(&self, end: ShareSeq, seq: u64) -> Result<crate::policy::Bound, ReplayError> {
+        let policy = self.facts.policy_at(end).ok_or(ReplayError::Differs {
+            seq,
+            kind: "policy",
+            what: format!("the journal has no policy for share {end}"),
+        })?;
+        self.loader.bind(policy).map_err(|why| ReplayError::Policy { seq, why })
+    }
+
+    fn audited(&mut self, subject: &[u8], again: &[AuditRecord]) -> Result<(), String> {
+        for call in again {
+            let found = self.facts.audits.get(&(subject.to_vec(), call.function.clone()));
+            if !found.is_some_and(|all| all.contains(&(call.component, call.input, call.output))) {
+                return Err(format!(
+                    "no audit record of {} has the digests that come out now",
+                    call.function
+                ));
+            }
+            self.done.calls += 1;
+        }
+        Ok(())
+    }
+}
+
+fn difference(again: &millpond_ledger::IncomeAllocated, there: &millpond_ledger::IncomeAllocated) -> String {
+    let other = again
+        .parts
+        .shares()
+        .iter()
+        .zip(there.parts.shares())
+        .find(|(again, there)| again != there)
+        .map(|(again, there)| format!("{} gets {} and not {}", again.0, again.1, there.1));
+    other.unwrap_or_else(|| "the entry comes out otherwise".to_owned())
+}

@@ -1,0 +1,337 @@
+//! Money from shares to balances with the bundled components, and its replay.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use millpond_alerts::Alarms;
+use millpond_contracts::{Setting, Settings};
+use millpond_disk::{Disk, Keep, SimDisk};
+use millpond_journal::{
+    Income, IncomeAt, IncomeLost, Journal, JournalView, Options, Record, Share, Solution, WindowEnd, WorkerId,
+};
+use millpond_ledger::{FeeName, Ledger, Owner, Reader};
+use millpond_payout::Recipient;
+use millpond_pool::books::Books;
+use millpond_pool::plugins::PluginStore;
+use millpond_pool::policy::{Loader, Wanted};
+use millpond_pool::replay::{ReplayError, replay};
+use millpond_runtime::{Compiler, Sandbox, TracingSink};
+use millpond_types::{Amount, JobId, MinerId, ShareSeq, UnixMillis, Work};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+fn sandbox() -> Sandbox {
+    static ONE: OnceLock<Sandbox> = OnceLock::new();
+    ONE.get_or_init(|| Sandbox::new(None, Compiler::InProcess).unwrap()).clone()
+}
+
+fn loader(disk: &Arc<dyn Disk>) -> Arc<Loader> {
+    let store = PluginStore::open(Arc::clone(disk), Path::new("/plugins")).unwrap();
+    Arc::new(Loader::new(sandbox(), store, Arc::new(TracingSink)))
+}
+
+fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
+    let component = |name: &str| PluginStore::find(name, Path::new("/")).unwrap();
+    let recipient = Recipient { name: FeeName::try_from("operator".to_owned()).unwrap(), weight: 1 };
+    let fee_settings = vec![("basis-points".to_owned(), Setting::Int(basis_points))];
+    Wanted {
+        scheme: component(scheme),
+        scheme_settings: settings,
+        fee: (basis_points > 0).then(|| (component("flat-fee"), fee_settings, vec![recipient])),
+        reserve: Amount::ZERO,
+        direct: false,
+    }
+}
+
+struct Pool {
+    disk: SimDisk,
+    journal: Arc<Journal>,
+    ledger: Arc<Ledger>,
+    loader: Arc<Loader>,
+    books: Books,
+    clock: u64,
+    blocks: u64,
+}
+
+impl Pool {
+    fn start(wanted: &Wanted) -> Self {
+        Self::open(SimDisk::new(), wanted, 1_000_000, 0)
+    }
+
+    fn open(disk: SimDisk, wanted: &Wanted, clock: u64, blocks: u64) -> Self {
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let (journal, _) =
+            Journal::open(Arc::clone(&shared), Path::new("/journal"), Options::new("journal")).unwrap();
+        let ledger = Arc::new(Ledger::open(Arc::clone(&shared), Path::new("/ledger")).unwrap());
+        let (journal, loader) = (Arc::new(journal), loader(&shared));
+        let books = Books::open(
+            "test",
+            Arc::clone(&journal),
+            Arc::clone(&ledger),
+            Arc::clone(&loader),
+            Alarms::quiet(),
+            wanted,
+            UnixMillis(clock),
+        )
+        .unwrap();
+        Self { disk, journal, ledger, loader, books, clock, blocks }
+    }
+
+    fn miner(&self, name: &str) -> MinerId {
+        self.journal.miner(name.as_bytes(), name).wait().unwrap()
+    }
+
+    fn one(&mut self, miner: MinerId, work: u64) -> Share {
+        self.clock += 1_000;
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&self.clock.to_le_bytes());
+        Share {
+            miner,
+            worker: WorkerId(1),
+            job: JobId(1),
+            coord: 100,
+            network_work: 1_000,
+            reward: Amount(5_000_000_000),
+            work: Work(work),
+            time: UnixMillis(self.clock),
+            id,
+        }
+    }
+
+    fn share(&mut self, miner: MinerId, work: u64) -> ShareSeq {
+        let share = self.one(miner, work);
+        self.journal.worker(miner, "rig").wait().unwrap();
+        self.journal.share(share).wait().unwrap()
+    }
+
+    /// Finds a block with a share, records its income, divides it.
+    fn block(&mut self, finder: MinerId, amount: u64) -> Income {
+        let share = self.one(finder, 100);
+        self.blocks += 1;
+        let block = self.blocks.to_be_bytes().to_vec();
+        let solution = Solution {
+            block: block.clone(),
+            job: JobId(1),
+            miner: finder,
+            worker: WorkerId(1),
+            share: None,
+            end: ShareSeq(0),
+            coord: 100,
+            network_work: 1_000,
+            fields: Vec::new(),
+            results: Vec::new(),
+            private: None,
+            time: share.time,
+        };
+        self.journal.solution(solution, Some(share)).wait().unwrap();
+        let (end, _) = self.journal.end_of_block(&block).unwrap();
+        let income = Income {
+            key: block.clone(),
+            amount: Amount(amount),
+            at: IncomeAt::Block(block),
+            mature: false,
+            job: Some(JobId(1)),
+            finder: Some(finder),
+            end,
+            time: UnixMillis(self.clock),
+        };
+        self.journal.record(income.clone()).wait().unwrap();
+        self.books.divide(&income).unwrap();
+        self.books.block_found(end.seq, UnixMillis(self.clock)).unwrap();
+        income
+    }
+
+    fn mature(&self, income: &Income) {
+        let mature = Income { mature: true, time: UnixMillis(self.clock), ..income.clone() };
+        self.journal.record(mature.clone()).wait().unwrap();
+        self.books.mature(&mature).unwrap();
+    }
+
+    fn payable(&self, miner: MinerId) -> u64 {
+        self.ledger.payable(&Owner::Miner(miner)).0
+    }
+
+    fn replay(&self) -> Result<millpond_pool::replay::Replayed, ReplayError> {
+        let shared: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let (view, _) = JournalView::open(Arc::clone(&shared), Path::new("/journal"))?;
+        let reader = Reader::open(Arc::clone(&shared), Path::new("/ledger"))?;
+        // A loader of its own: nothing of the running pool's memory takes part.
+        replay(&view, &reader, &loader(&shared))
+    }
+}
+
+#[test]
+fn an_income_is_divided_matured_and_replayed_to_the_unit() {
+    let mut pool = Pool::start(&wanted("prop", Vec::new(), 100));
+    let (a, b) = (pool.miner("a"), pool.miner("b"));
+    pool.share(a, 300);
+    pool.share(b, 600);
+    let income = pool.block(a, 5_000_000_001);
+    assert_eq!(pool.payable(a), 0, "immature is not payable");
+    pool.mature(&income);
+    let totals = pool.ledger.totals();
+    assert!(totals.conserved, "{totals:?}");
+    assert_eq!(totals.income, 5_000_000_001);
+    assert_eq!(totals.credited + totals.fees + totals.carried, totals.income);
+    assert_eq!(pool.payable(a) + pool.payable(b), u64::try_from(totals.credited).unwrap());
+    // 400 and 600 of 1000 shares of work, one percent off each.
+    assert_eq!((pool.payable(a), pool.payable(b)), (1_980_000_000, 2_970_000_001));
+    let replayed = pool.replay().unwrap();
+    assert_eq!((replayed.incomes, replayed.entries), (1, 2));
+    assert!(replayed.calls >= 3, "{replayed:?}");
+}
+
+#[test]
+fn one_flipped_bit_in_an_old_share_makes_the_replay_fail() {
+    let mut pool = Pool::start(&wanted("pplns", Vec::new(), 0));
+    let a = pool.miner("a");
+    let first = pool.share(a, 10);
+    pool.share(a, 10);
+    let income = pool.block(a, 5_000);
+    pool.mature(&income);
+    pool.replay().unwrap();
+    assert_eq!(first, ShareSeq(1));
+    let shared: Arc<dyn Disk> = Arc::new(pool.disk.clone());
+    let (view, _) = JournalView::open(shared, Path::new("/journal")).unwrap();
+    let mut at = None;
+    for record in view.records(1) {
+        let record = record.unwrap();
+        if matches!(record.record, Record::Shares(_)) && at.is_none() {
+            at = Some(record.position);
+        }
+    }
+    assert!(at.is_some());
+    let file = Path::new("/journal/00000000000000000001.seg");
+    let bytes = millpond_disk::read_file(&pool.disk, file).unwrap();
+    let id = {
+        // The id of the first share stands in the file as it is.
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&1_001_000_u64.to_le_bytes());
+        bytes.windows(32).position(|window| window == id).expect("the share's id is in the segment")
+    };
+    pool.disk.flip_bit(file, id as u64 + 9, 3).unwrap();
+    let shared: Arc<dyn Disk> = Arc::new(pool.disk.clone());
+    let opened = JournalView::open(Arc::clone(&shared), Path::new("/journal"));
+    let told = match opened {
+        Err(why) => why.to_string(),
+        Ok(_) => pool.replay().unwrap_err().to_string(),
+    };
+    assert!(told.contains("00000000000000000001") || told.contains("offset"), "{told}");
+}
+
+#[test]
+fn a_swap_one_share_before_a_block_changes_nothing_that_was_owed() {
+    let mut pool = Pool::start(&wanted("pplns", Vec::new(), 0));
+    let (a, b) = (pool.miner("a"), pool.miner("b"));
+    pool.share(a, 400);
+    pool.share(b, 500);
+    let now = UnixMillis(pool.clock);
+    pool.books.schedule(&wanted("solo", Vec::new(), 0), "an operator", now).unwrap();
+    assert!(pool.books.pending().is_some());
+    // Found right after the swap was asked for: still divided by PPLNS.
+    let first = pool.block(a, 1_000_000);
+    assert!(pool.books.pending().is_none(), "the block is the boundary");
+    let second = pool.block(b, 2_000_000);
+    pool.mature(&first);
+    pool.mature(&second);
+    // Units are rounded down per share, so half is half to the unit of money.
+    assert!(pool.payable(a).abs_diff(500_000) <= 1, "half of the first block's window was a's");
+    assert_eq!(
+        pool.payable(a) + pool.payable(b),
+        3_000_000,
+        "the second block was found under SOLO, all of it b's"
+    );
+    assert_eq!(pool.replay().unwrap().incomes, 2);
+}
+
+#[test]
+fn shares_are_credited_from_the_reserve_until_it_is_spent() {
+    let mut pps = wanted("pps", Vec::new(), 0);
+    // A share of work 100 of 1000 is worth a tenth of the reward.
+    pps.reserve = Amount(1_200_000_000);
+    let mut pool = Pool::start(&pps);
+    let a = pool.miner("a");
+    for _ in 0..2 {
+        pool.share(a, 100);
+    }
+    pool.books.credit_shares(UnixMillis(pool.clock)).unwrap();
+    assert_eq!(pool.payable(a), 1_000_000_000);
+    pool.share(a, 100);
+    pool.books.credit_shares(UnixMillis(pool.clock)).unwrap();
+    assert_eq!(pool.payable(a), 1_000_000_000, "what is left does not cover the third share");
+    assert!(pool.books.troubles().1, "the operator is told");
+    assert!(pool.ledger.totals().conserved);
+    // More declared at the next start: credit goes on where it stopped.
+    let (disk, clock) = (pool.disk.clone(), pool.clock);
+    drop(pool);
+    pps.reserve = Amount(2_000_000_000);
+    let pool = Pool::open(disk, &pps, clock, 0);
+    pool.books.credit_shares(UnixMillis(clock)).unwrap();
+    assert_eq!(pool.payable(a), 1_500_000_000);
+    let replayed = pool.replay().unwrap();
+    assert_eq!(replayed.batches, 2);
+}
+
+#[test]
+fn what_a_crash_left_undone_is_done_at_the_next_start_once() {
+    let scheme = wanted("prop", Vec::new(), 250);
+    let mut pool = Pool::start(&scheme);
+    let a = pool.miner("a");
+    pool.share(a, 10);
+    let income = pool.block(a, 777);
+    // A second income is recorded, and then the power goes before it is divided.
+    let other = Income { key: b"other".to_vec(), amount: Amount(1_001), ..income };
+    pool.journal.record(other).wait().unwrap();
+    let (disk, clock) = (pool.disk.clone(), pool.clock);
+    drop(pool);
+    disk.cut(3, Keep::Nothing);
+    disk.power_on();
+    let pool = Pool::open(disk, &scheme, clock, 1);
+    assert_eq!(pool.books.catch_up().unwrap(), 0);
+    assert_eq!(pool.books.catch_up().unwrap(), 0);
+    assert_eq!(pool.ledger.book().incomes().count(), 2);
+    pool.replay().unwrap();
+}
+
+#[test]
+fn a_lost_income_gives_nothing_and_leaves_no_trace_in_balances() {
+    let mut pool = Pool::start(&wanted("prop", Vec::new(), 100));
+    let a = pool.miner("a");
+    pool.share(a, 10);
+    let income = pool.block(a, 1_000_000);
+    let lost =
+        IncomeLost { key: income.key.clone(), reason: "another block".into(), time: UnixMillis(pool.clock) };
+    pool.journal.record(lost).wait().unwrap();
+    pool.books.lost(&income.key, "another block", UnixMillis(pool.clock)).unwrap();
+    let totals = pool.ledger.totals();
+    assert!(totals.conserved);
+    assert_eq!((totals.income, totals.credited, totals.immature), (0, 0, 0));
+    pool.replay().unwrap();
+}
+
+#[test]
+fn a_ledger_entry_without_its_raw_record_fails_the_replay() {
+    let mut pool = Pool::start(&wanted("prop", Vec::new(), 0));
+    let a = pool.miner("a");
+    pool.share(a, 10);
+    // Divided without ever having been recorded: the ledger says something that the journal does not.
+    let end = WindowEnd {
+        seq: ShareSeq(1),
+        time: UnixMillis(pool.clock),
+        coord: 100,
+        network_work: 1_000,
+        ..WindowEnd::default()
+    };
+    let income = Income {
+        key: b"invented".to_vec(),
+        amount: Amount(5),
+        at: IncomeAt::Coord(100),
+        mature: false,
+        job: None,
+        finder: None,
+        end,
+        time: UnixMillis(pool.clock),
+    };
+    pool.books.divide(&income).unwrap();
+    let told = pool.replay().unwrap_err();
+    assert!(matches!(told, ReplayError::Differs { .. }), "{told}");
+    assert!(pool.loader.store().get(millpond_types::Digest([0; 32])).is_err());
+}
