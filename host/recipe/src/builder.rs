@@ -4,7 +4,6 @@ use crate::compile::MAX_REGISTERS;
 use crate::expression::OPERATIONS;
 use crate::field::{Field, Stage, Width};
 use crate::lex::Place;
-use crate::parse::KEYWORDS;
 use crate::program::{Bank, ContextAt, Instruction, Operand, Operation, Tables};
 use crate::run::{Frame, MAX_JOB_BYTES};
 use millpond_algorithms::{Algorithms, Cost, Key};
@@ -116,7 +115,7 @@ impl<'a> Builder<'a> {
     }
 
     pub(crate) fn reserved(&mut self, name: &str, at: Place) {
-        if KEYWORDS.contains(&name) || OPERATIONS.contains(&name) {
+        if OPERATIONS.contains(&name) {
             self.fail::<()>(at, format!("`{name}` is a word of the language; choose another name"));
         }
     }
@@ -238,7 +237,8 @@ impl<'a> Builder<'a> {
         let slot = self.slot(stage, at)?;
         let instruction = Instruction { line: at.line, operation };
         if stage == Stage::Document {
-            let mut frame = Frame { below: &[], stage, bank: &mut self.document, tables: &self.tables };
+            let mut frame =
+                Frame { below: &[], stage, bank: &mut self.document, tables: &self.tables, proofs: true };
             if let Err(error) = frame.run(std::slice::from_ref(&instruction)) {
                 // An empty register in its place, so that later ones keep their numbers.
                 self.document.spans.push((0, 0));
@@ -255,7 +255,8 @@ impl<'a> Builder<'a> {
         let stage = uses.iter().map(|operand| operand.stage).max().unwrap_or(Stage::Document);
         let instruction = Instruction { line: at.line, operation };
         if stage == Stage::Document {
-            let mut frame = Frame { below: &[], stage, bank: &mut self.document, tables: &self.tables };
+            let mut frame =
+                Frame { below: &[], stage, bank: &mut self.document, tables: &self.tables, proofs: true };
             if let Err(error) = frame.run(&[instruction]) {
                 self.fail::<()>(at, error.to_string());
             }

@@ -104,7 +104,7 @@ impl Builder<'_> {
         let end = statements.last().map_or_else(Place::default, |(_, at)| Place { line: at.line, col: 1 });
         let judge = self.judged(&once, readable, end);
         let name = once.name?;
-        let (judge, id) = judge?;
+        let (judge, id, depends) = judge?;
         if !self.errors.is_empty() {
             return None;
         }
@@ -126,6 +126,7 @@ impl Builder<'_> {
             judge,
             further: once.further,
             id,
+            depends,
             outs: once.outs.unwrap_or_default(),
             network: once.network,
             sv2: once.sv2,
@@ -134,7 +135,7 @@ impl Builder<'_> {
     }
 
     /// The rules on what names a share: without them a document could let one proof count many times.
-    fn judged(&mut self, once: &Once, readable: bool, end: Place) -> Option<(Judge, Operand)> {
+    fn judged(&mut self, once: &Once, readable: bool, end: Place) -> Option<(Judge, Operand, u64)> {
         let missing = |what: &str| format!("the document has no `{what}` line");
         let judge = match &once.judge {
             Some(judge) => Some(judge),
@@ -161,7 +162,7 @@ impl Builder<'_> {
                     .into(),
             );
         }
-        Some((*judge, id.operand))
+        Some((*judge, id.operand, pow.depends))
     }
 
     fn declare(&mut self, group: Group, field: &Declared) {

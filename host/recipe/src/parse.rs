@@ -77,7 +77,7 @@ pub(crate) enum Statement {
     Sv2(Vec<(Box<str>, Box<str>, Place)>),
 }
 
-/// Words that begin a statement; no register may have such a name.
+/// Words that begin a statement. A register may have such a name: `word = …` is always a definition.
 pub(crate) const KEYWORDS: [&str; 14] = [
     "recipe", "const", "session", "share", "hash", "judge", "id", "out", "range", "subset", "claim",
     "verify", "network", "sv2",

@@ -26,6 +26,8 @@ pub struct Recipe {
     pub(crate) judge: Judge,
     pub(crate) further: Vec<Judge>,
     pub(crate) id: Operand,
+    /// The share fields (one bit each) that the judged hash depends on.
+    pub(crate) depends: u64,
     pub(crate) outs: Vec<(Box<str>, Operand)>,
     pub(crate) network: Option<(TargetForm, Operand)>,
     pub(crate) sv2: Vec<(Box<str>, Box<str>)>,
@@ -113,8 +115,13 @@ impl Recipe {
     pub fn job(self: &Arc<Self>, consts: &[impl AsRef<[u8]>]) -> Result<Arc<JobStage>, RunError> {
         self.counted("const", self.consts.len(), consts.len())?;
         let mut bank = Bank::default();
-        let mut frame =
-            Frame { below: &[&self.document], stage: Stage::Job, bank: &mut bank, tables: &self.tables };
+        let mut frame = Frame {
+            below: &[&self.document],
+            stage: Stage::Job,
+            bank: &mut bank,
+            tables: &self.tables,
+            proofs: true,
+        };
         frame.load(&self.consts, consts)?;
         frame.run(&self.job)?;
         let mut job = JobStage { recipe: Arc::clone(self), bank, network_target: None };
@@ -216,8 +223,13 @@ impl JobStage {
         let recipe = &self.recipe;
         let mut bank = Bank::default();
         let below = [&recipe.document, &self.bank];
-        let mut frame =
-            Frame { below: &below, stage: Stage::Session, bank: &mut bank, tables: &recipe.tables };
+        let mut frame = Frame {
+            below: &below,
+            stage: Stage::Session,
+            bank: &mut bank,
+            tables: &recipe.tables,
+            proofs: true,
+        };
         if values.is_empty() {
             frame.load(&recipe.session_fields, &vec![&[][..]; recipe.session_fields.len()])?;
         } else {
@@ -347,12 +359,27 @@ impl SessionStage {
         values: &[impl AsRef<[u8]>],
         scratch: &'s mut Scratch,
     ) -> Result<Judged<'s>, ShareError> {
+        self.judge_with(values, scratch, true)
+    }
+
+    /// As [`SessionStage::judge`]; without `proofs`, claims and proofs are believed.
+    pub(crate) fn judge_with<'s>(
+        &'s self,
+        values: &[impl AsRef<[u8]>],
+        scratch: &'s mut Scratch,
+        proofs: bool,
+    ) -> Result<Judged<'s>, ShareError> {
         let recipe = &*self.job.recipe;
         recipe.counted("share", recipe.share_fields.len(), values.len())?;
         scratch.bank.clear();
         let below = [&recipe.document, &self.job.bank, &self.bank];
-        let mut frame =
-            Frame { below: &below, stage: Stage::Share, bank: &mut scratch.bank, tables: &recipe.tables };
+        let mut frame = Frame {
+            below: &below,
+            stage: Stage::Share,
+            bank: &mut scratch.bank,
+            tables: &recipe.tables,
+            proofs,
+        };
         frame.load(&recipe.share_fields, values)?;
         frame.run(&recipe.share)?;
         let outs = Outs { recipe, banks: [&recipe.document, &self.job.bank, &self.bank, &scratch.bank] };
