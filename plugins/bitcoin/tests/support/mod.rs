@@ -27,7 +27,7 @@ pub struct Host {
     /// Everything but calls, jobs and timers.
     pub facts: Vec<Action>,
     pub timers: Vec<(u32, u32)>,
-    /// The answer each job was made from.
+    /// The answer that the newest job was made from.
     pub body: Vec<u8>,
 }
 
@@ -101,13 +101,12 @@ impl Host {
     }
 
     pub fn reply(&mut self, call: &Call, outcome: Result<Vec<u8>, CallError>) {
-        if let Ok(body) = &outcome
-            && call.method == "getblocktemplate"
-        {
-            self.body = body.clone();
-        }
+        let (jobs, body) = (self.jobs.len(), outcome.clone().unwrap_or_default());
         let link = call.link.unwrap();
         self.event(Happening::Reply(Reply { id: call.id, link, outcome, body: 77 }));
+        if self.jobs.len() > jobs {
+            self.body = body;
+        }
     }
 
     /// Drains the facts.
@@ -116,32 +115,47 @@ impl Host {
     }
 }
 
-/// What a job's share stage made of a nonce: the solution for `assemble` and the hash.
+/// A solution of a job with its hash, whether or not it meets the network's target.
 pub fn solve(host: &Host, job: &Job, payee: Option<&[u8]>) -> (Solution, [u8; 32]) {
+    let (solution, id, _) = search(host, job, payee, 1);
+    (solution, id)
+}
+
+/// Runs the recipe over nonces until the network's target is met, at most `tries` times: the solution, its hash, and
+/// whether it was met.
+pub fn search(host: &Host, job: &Job, payee: Option<&[u8]>, tries: u32) -> (Solution, [u8; 32], bool) {
     let algorithms = millpond_algorithms::Algorithms::native();
     let text = &host.recipes[usize::from(job.recipe)];
     let recipe = millpond_recipe::Recipe::compile("recipe", text, &algorithms).unwrap();
     let stage = recipe.job(&job.consts).unwrap();
-    assert_eq!(
-        stage.network_target().unwrap().to_be_bytes().to_vec(),
-        job.network_target,
-        "the header's own target"
-    );
+    let target = stage.network_target().unwrap();
+    assert_eq!(target.to_be_bytes().to_vec(), job.network_target, "the header's own target");
     let mut session: Vec<Vec<u8>> = payee.map(<[u8]>::to_vec).into_iter().collect();
     session.push(vec![0x1f, 0xff, 0xe0, 0x00]);
     let session = Arc::new(stage.session(&session).unwrap());
-    let share =
-        [vec![7; 8], job.consts.last().unwrap().clone(), vec![0, 0, 0, 9], vec![0x00, 0x40, 0x00, 0x00]];
     let mut scratch = millpond_recipe::Scratch::default();
-    let judged = session.judge(&share, &mut scratch).unwrap();
-    let (id, results) = (judged.id, judged.results());
-    let solution =
-        Solution { private: job.private.clone(), fields: session.fields(&share), results, proof: None };
-    (solution, id)
+    let mut nonce = 0u32;
+    loop {
+        let time = job.consts.last().unwrap().clone();
+        let share = [vec![7; 8], time, nonce.to_be_bytes().to_vec(), vec![0x00, 0x40, 0x00, 0x00]];
+        let judged = session.judge(&share, &mut scratch).unwrap();
+        let met = target.is_met_by(&judged.pow);
+        nonce += 1;
+        if met || nonce >= tries {
+            let (id, results) = (judged.id, judged.results());
+            let solution = Solution {
+                private: job.private.clone(),
+                fields: session.fields(&share),
+                results,
+                proof: None,
+            };
+            return (solution, id, met);
+        }
+    }
 }
 
-/// The block's bytes out of the request, as the host puts it together.
-pub fn submitted(assembled: &Assembled, body: &[u8]) -> Vec<u8> {
+/// The text of the parameters, as the host puts them together.
+pub fn request(assembled: &Assembled, body: &[u8]) -> Vec<u8> {
     let mut text = Vec::new();
     for chunk in &assembled.request {
         match chunk {
@@ -149,7 +163,12 @@ pub fn submitted(assembled: &Assembled, body: &[u8]) -> Vec<u8> {
             Chunk::Body((offset, length)) => text.extend(&body[*offset as usize..][..*length as usize]),
         }
     }
-    let params: Vec<String> = serde_json::from_slice(&text).unwrap();
+    text
+}
+
+/// The block's bytes out of the request, as the host puts it together.
+pub fn submitted(assembled: &Assembled, body: &[u8]) -> Vec<u8> {
+    let params: Vec<String> = serde_json::from_slice(&request(assembled, body)).unwrap();
     hex::decode(&params[0]).unwrap()
 }
 
