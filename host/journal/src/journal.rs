@@ -41,7 +41,9 @@ fn check_names(names: &[&[u8]]) -> Result<(), LogError> {
     }
 }
 
-/// The journal of a pool. Share it by `Arc`; all methods take `&self`.
+/// The journal of a pool. Share it by `Arc`; all methods take `&self`. Writing never blocks but gives a commit; what
+/// reads segments or waits for a commit ([`Journal::drop_before`], [`Journal::end_of_coord`],
+/// [`Journal::unsubmitted`], [`JournalView::window`]) blocks, and belongs on a blocking thread.
 #[derive(Debug)]
 pub struct Journal {
     log: GroupLog<Packer>,
