@@ -129,28 +129,33 @@ proptest! {
 }
 
 #[test]
-fn the_edge_share_is_kept_divided_or_dropped() {
-    let disk = SimDisk::new();
-    let (journal, _) = open(&disk);
-    for (miner, work) in [(1, 60), (2, 50), (3, 40)] {
-        let share = Share { miner: MinerId(miner), work: Work(work), network_work: 100, ..share(1) };
-        journal.share(share).wait().unwrap();
-    }
-    let end = WindowEnd { seq: ShareSeq(3), network_work: 100, ..WindowEnd::default() };
-    let pay = |edge, thousandths| {
-        let window = Window { span: Span::Work(thousandths), measure: Measure::Work, edge };
-        let rows = journal.view().window(&window, &end, None).unwrap();
-        rows.into_iter().map(|(miner, work)| (miner.0, work)).collect::<Vec<_>>()
-    };
-    // One network difficulty of 100 back from the newest: 40, 50, and 10 of the last 60.
-    assert_eq!(pay(Edge::Whole, 1000), [(1, 60), (2, 50), (3, 40)]);
-    assert_eq!(pay(Edge::Split, 1000), [(1, 10), (2, 50), (3, 40)]);
-    assert_eq!(pay(Edge::Cut, 1000), [(2, 50), (3, 40)]);
-    // A window that ends on a share's edge has no edge share, and one that is not full has all there is.
-    for edge in [Edge::Whole, Edge::Split, Edge::Cut] {
-        assert_eq!(pay(edge, 900), [(2, 50), (3, 40)]);
-        assert_eq!(pay(edge, 9000), [(1, 60), (2, 50), (3, 40)]);
-        assert_eq!(pay(edge, 0), []);
+fn the_edge_share_is_kept_divided_or_dropped_also_where_a_segment_ends_on_the_edge() {
+    for sealed in [false, true] {
+        let disk = SimDisk::new();
+        let (journal, _) = open(&disk);
+        for (miner, work) in [(1, 60), (2, 50), (3, 40)] {
+            let share = Share { miner: MinerId(miner), work: Work(work), network_work: 100, ..share(1) };
+            journal.share(share).wait().unwrap();
+            if sealed && miner != 2 {
+                journal.roll().wait().unwrap();
+            }
+        }
+        let end = WindowEnd { seq: ShareSeq(3), network_work: 100, ..WindowEnd::default() };
+        let pay = |edge, thousandths| {
+            let window = Window { span: Span::Work(thousandths), measure: Measure::Work, edge };
+            let rows = journal.view().window(&window, &end, None).unwrap();
+            rows.into_iter().map(|(miner, work)| (miner.0, work)).collect::<Vec<_>>()
+        };
+        // One network difficulty of 100 back from the newest: 40, 50, and 10 of the last 60.
+        assert_eq!(pay(Edge::Whole, 1000), [(1, 60), (2, 50), (3, 40)]);
+        assert_eq!(pay(Edge::Split, 1000), [(1, 10), (2, 50), (3, 40)]);
+        assert_eq!(pay(Edge::Cut, 1000), [(2, 50), (3, 40)]);
+        // A window that ends on a share's edge has no edge share, and one that is not full has all there is.
+        for edge in [Edge::Whole, Edge::Split, Edge::Cut] {
+            assert_eq!(pay(edge, 900), [(2, 50), (3, 40)]);
+            assert_eq!(pay(edge, 9000), [(1, 60), (2, 50), (3, 40)]);
+            assert_eq!(pay(edge, 0), []);
+        }
     }
 }
 
