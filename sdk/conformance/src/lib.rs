@@ -1,1 +1,37 @@
-//! The conformance kit: the host's own code, run over somebody's plugin.
+//! The conformance kit: the host's own code, run over somebody's plugin, before an operator ever meets it.
+//!
+//! [`scheme::test`], [`fee::test`] and [`vote::test`] hold a plugin to its contract over seeded random inputs and give
+//! a [`Report`]: each property kept, broken (with a counterexample) or not claimed. They work on the contracts' traits,
+//! so that a component and a native implementation are tested alike.
+//!
+//! The kit decides nothing about money: what a pool checks in production is in `millpond-payout`, which this crate
+//! calls. It adds what only a test can ask: other orders, other scales, other histories.
+
+pub mod fee;
+mod history;
+mod log;
+mod report;
+mod rng;
+mod schema;
+pub mod scheme;
+pub mod vote;
+
+pub use log::{LoggedShare, ShareLog};
+pub use report::{Report, Status, Verdict};
+
+/// How hard to test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Equal seeds give equal inputs; a counterexample is found again by its seed.
+    pub seed: u64,
+    /// Random cases per property; they grow from tiny ones, so that the first counterexample is a small one.
+    pub cases: u32,
+    /// Miners in the one large call that bounds fuel and memory.
+    pub miners: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { seed: 1, cases: 120, miners: 1_000_000 }
+    }
+}

@@ -1,0 +1,134 @@
+//! The kit against fee and vote policies: bundled ones pass, bad ones fail the property that they break.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use millpond_conformance::{Options, Report, Status, fee, vote};
+use millpond_contracts::payout::{FeePolicy, Fees, Income};
+use millpond_contracts::vote::{Ballot, Pick, User, VotePolicy};
+use millpond_contracts::{Done, Outcome, Setting, Settings, load_fee_policy, load_vote_policy};
+use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
+use millpond_types::Digest;
+use std::sync::Arc;
+
+const QUICK: Options = Options { seed: 3, cases: 100, miners: 5_000 };
+
+fn sandbox() -> (Sandbox, Arc<dyn LogSink>) {
+    (Sandbox::new(None, Compiler::InProcess).unwrap(), Arc::new(TracingSink))
+}
+
+fn done<T>(value: T) -> Outcome<T> {
+    Ok(Done { value, fuel_limit: 1000, fuel_used: 10 })
+}
+
+fn broken(report: &Report, property: &str) -> String {
+    match report.of(property) {
+        Some(Status::Fail(example)) => example.clone(),
+        other => panic!("{property}: {other:?} in\n{report}"),
+    }
+}
+
+#[test]
+fn the_bundled_fee_keeps_every_property_at_any_rate() {
+    let (sandbox, sink) = sandbox();
+    let bytes = millpond_bundled::get("flat-fee").unwrap().bytes;
+    let policy = load_fee_policy(&sandbox, "flat-fee", bytes, &sink).unwrap();
+    for points in [0, 1, 150, 10_000] {
+        let settings = vec![("basis_points".to_owned(), Setting::Int(points))];
+        let report = fee::test(policy.as_ref(), &settings, QUICK);
+        assert!(report.passed(), "{report}");
+    }
+    let refused = fee::test(policy.as_ref(), &vec![("basis_points".to_owned(), Setting::Int(-1))], QUICK);
+    assert!(broken(&refused, "columns").contains("`basis_points`"));
+}
+
+#[test]
+fn the_bundled_vote_policy_keeps_every_property() {
+    let (sandbox, sink) = sandbox();
+    let bytes = millpond_bundled::get("follow-delegate").unwrap().bytes;
+    let policy = load_vote_policy(&sandbox, "follow-delegate", bytes, &sink).unwrap();
+    let report = vote::test(policy.as_ref(), &Settings::new(), QUICK);
+    assert!(report.passed(), "{report}");
+}
+
+struct BadFee(fn(&[u64], &[u64]) -> Fees);
+
+impl FeePolicy for BadFee {
+    fn digest(&self) -> Digest {
+        Digest([6; 32])
+    }
+    fn schema(&self) -> Outcome<String> {
+        done("no JSON".to_owned())
+    }
+    fn describe(&self, _: &Settings) -> Outcome<Vec<String>> {
+        done(Vec::new())
+    }
+    fn fees(&self, _: &Settings, _: &Income, miner: &[u64], amount: &[u64], _: &[Vec<u64>]) -> Outcome<Fees> {
+        done((self.0)(miner, amount))
+    }
+}
+
+fn fees(of: fn(&[u64], &[u64]) -> Fees) -> Report {
+    fee::test(&BadFee(of), &Settings::new(), QUICK)
+}
+
+#[test]
+fn a_fee_above_its_amount_is_found() {
+    let report = fees(|_, amount| Fees { fee: vec![100; amount.len()], rebate: vec![0; amount.len()] });
+    assert!(broken(&report, "within").contains("a fee of 100"));
+    assert!(broken(&report, "schema").contains("no JSON"));
+}
+
+#[test]
+fn a_fee_by_name_is_found() {
+    let report = fees(|miner, amount| Fees {
+        fee: miner
+            .iter()
+            .zip(amount)
+            .map(|(miner, amount)| if *miner == 1 { 0 } else { amount / 3 })
+            .collect(),
+        rebate: vec![0; amount.len()],
+    });
+    assert!(broken(&report, "permutation").starts_with("miner "));
+}
+
+#[test]
+fn a_fee_that_depends_on_who_else_is_there_is_found() {
+    let report = fees(|_, amount| Fees {
+        fee: amount.iter().map(|one| one / (amount.len() as u64 + 1)).collect(),
+        rebate: vec![0; amount.len()],
+    });
+    assert!(broken(&report, "alone").contains("beside another"));
+}
+
+struct BadVote(fn(&Ballot, &User) -> Vec<Pick>);
+
+impl VotePolicy for BadVote {
+    fn digest(&self) -> Digest {
+        Digest([8; 32])
+    }
+    fn schema(&self) -> Outcome<String> {
+        done(r#"{"type":"object","properties":{"x":{"description":"of no type"}}}"#.to_owned())
+    }
+    fn decide(&self, _: &Settings, ballot: &Ballot, user: &User) -> Outcome<Vec<Pick>> {
+        done((self.0)(ballot, user))
+    }
+}
+
+#[test]
+fn votes_that_depend_on_other_tickets_or_strangers_are_found() {
+    let by_count = |_: &Ballot, user: &User| {
+        vec![Pick { topic: 0, ticket: None, choice: (user.tickets.len() % 2) as u16, reason: String::new() }]
+    };
+    let report = vote::test(&BadVote(by_count), &Settings::new(), QUICK);
+    assert!(broken(&report, "tickets-apart").contains("beside another ticket"));
+    assert!(broken(&report, "schema").contains("\"x\""));
+
+    let by_strangers = |ballot: &Ballot, _: &User| {
+        vec![Pick {
+            topic: 0,
+            ticket: None,
+            choice: (ballot.delegates.len() % 2) as u16,
+            reason: String::new(),
+        }]
+    };
+    broken(&vote::test(&BadVote(by_strangers), &Settings::new(), QUICK), "strangers");
+}
