@@ -31,6 +31,17 @@ fn sha256_and_sha256d() {
 }
 
 #[test]
+fn sha256_agrees_with_the_crates_own_padding_at_every_length() {
+    use sha2::Digest as _;
+    for len in 0..300 {
+        let input: Vec<u8> = (0..len).map(|i| i as u8).collect();
+        let expected = sha2::Sha256::digest(&input);
+        assert_eq!(run("sha256", &[], &input), hex::encode(expected), "{len}");
+        assert_eq!(run("sha256d", &[], &input), hex::encode(sha2::Sha256::digest(expected)), "{len}");
+    }
+}
+
+#[test]
 fn scrypt_of_a_litecoin_header() {
     // Litecoin block 29255, the vector of the scrypt.c tests (litecoin src/test/scrypt_tests.cpp).
     let header = "020000004c1271c211717198227392b029a64a7971931d351b387bb80db027f270411e398a07046f7d4a08dd815412a8712f8\

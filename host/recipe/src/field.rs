@@ -20,6 +20,7 @@ pub enum Width {
 impl Width {
     /// Whether a value of this length may stand for it.
     #[must_use]
+    #[inline]
     pub fn admits(self, len: usize) -> bool {
         let len = len as u64;
         match self {
@@ -87,6 +88,7 @@ pub enum Stage {
 }
 
 impl Stage {
+    #[inline]
     pub(crate) fn index(self) -> usize {
         self as usize
     }

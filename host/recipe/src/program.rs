@@ -147,12 +147,14 @@ pub(crate) struct Bank {
 }
 
 impl Bank {
+    #[inline]
     pub(crate) fn get(&self, slot: u16) -> Option<&[u8]> {
         let (start, end) = *self.spans.get(usize::from(slot))?;
         self.bytes.get(start as usize..end as usize)
     }
 
     /// Forgets the registers and keeps the memory.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.spans.clear();

@@ -18,6 +18,7 @@ pub const MAX_FOLD: usize = 64;
 pub(crate) const MAX_ITEM: usize = MAX_OUTPUT + 1;
 
 impl Stage {
+    #[inline]
     fn limit(self) -> usize {
         match self {
             Self::Document => crate::MAX_DOCUMENT_BYTES,
@@ -47,10 +48,17 @@ enum Fault {
     Algorithm(millpond_algorithms::AlgorithmError),
 }
 
-type Ran<T> = Result<T, Fault>;
+/// Boxed, so that what succeeds is returned in registers: every step of every share returns one.
+type Ran<T> = Result<T, Box<Fault>>;
+
+impl From<millpond_algorithms::AlgorithmError> for Box<Fault> {
+    fn from(error: millpond_algorithms::AlgorithmError) -> Self {
+        Box::new(Fault::Algorithm(error))
+    }
+}
 
 fn value<T>(what: impl Into<String>) -> Ran<T> {
-    Err(Fault::Value(what.into()))
+    Err(Box::new(Fault::Value(what.into())))
 }
 
 impl Frame<'_> {
@@ -89,7 +97,7 @@ impl Frame<'_> {
     /// Runs a stage's instructions in order.
     pub(crate) fn run(&mut self, program: &[Instruction]) -> Result<(), RunError> {
         for instruction in program {
-            self.step(&instruction.operation).map_err(|fault| self.located(instruction.line, fault))?;
+            self.step(&instruction.operation).map_err(|fault| self.located(instruction.line, *fault))?;
         }
         Ok(())
     }
@@ -106,6 +114,7 @@ impl Frame<'_> {
         }
     }
 
+    #[inline]
     fn get(&self, operand: Operand) -> Ran<&[u8]> {
         let bank = if operand.stage == self.stage {
             Some(&*self.bank)
@@ -118,6 +127,7 @@ impl Frame<'_> {
         }
     }
 
+    #[inline]
     fn number(&self, operand: Operand) -> Ran<u64> {
         match self.get(operand)?.try_into() {
             Ok(bytes) => Ok(u64::from_le_bytes(bytes)),
@@ -136,15 +146,17 @@ impl Frame<'_> {
         }
     }
 
+    #[inline]
     fn room(&self, more: usize) -> Ran<()> {
         if self.bank.bytes.len().saturating_add(more) > self.stage.limit() {
-            Err(Fault::TooLarge)
+            Err(Box::new(Fault::TooLarge))
         } else {
             Ok(())
         }
     }
 
     /// Appends a part of a register to the register being written.
+    #[inline]
     fn append(&mut self, operand: Operand, from: usize, to: Option<usize>) -> Ran<()> {
         let len = self.get(operand)?.len();
         let to = to.unwrap_or(len);
@@ -166,6 +178,7 @@ impl Frame<'_> {
         Ok(())
     }
 
+    #[inline]
     fn push(&mut self, bytes: &[u8]) -> Ran<()> {
         self.room(bytes.len())?;
         self.bank.bytes.extend_from_slice(bytes);
@@ -180,11 +193,13 @@ impl Frame<'_> {
     }
 
     /// Ends the register that began at `start`.
+    #[inline]
     fn close(&mut self, start: usize) {
         // The limits of all stages are far below 2^32.
         self.bank.spans.push((start as u32, self.bank.bytes.len() as u32));
     }
 
+    #[inline]
     fn written(&mut self, start: usize) -> &mut [u8] {
         self.bank.bytes.get_mut(start..).unwrap_or_default()
     }
@@ -213,26 +228,12 @@ impl Frame<'_> {
                 self.swap_words(start, *word)?;
             }
             Operation::Blend { base, bits, mask } => {
-                for (operand, mix) in [(*base, false), (*bits, true)] {
-                    for i in 0..self.get(operand)?.len() {
-                        let (byte, mask) = (self.byte(operand, i)?, self.byte(*mask, i)?);
-                        if mix {
-                            let merged = self.written(start).get_mut(i);
-                            merged
-                                .map(|merged| *merged |= byte & mask)
-                                .map_or_else(|| value("widths differ"), Ok)?;
-                        } else {
-                            self.push(&[byte & !mask])?;
-                        }
-                    }
-                }
+                self.zip(*base, |i, byte, frame| {
+                    let (bits, mask) = (frame.byte(*bits, i)?, frame.byte(*mask, i)?);
+                    Ok((byte & !mask) | (bits & mask))
+                })?;
             }
-            Operation::Xor(a, b) => {
-                for i in 0..self.get(*a)?.len() {
-                    let byte = self.byte(*a, i)? ^ self.byte(*b, i)?;
-                    self.push(&[byte])?;
-                }
-            }
+            Operation::Xor(a, b) => self.zip(*a, |i, byte, frame| Ok(byte ^ frame.byte(*b, i)?))?,
             Operation::Slice { of, from, to } => {
                 self.append(*of, *from as usize, to.map(|to| to as usize))?
             }
@@ -290,7 +291,7 @@ impl Frame<'_> {
                 let Some(out) = out.get_mut(..*output as usize) else {
                     return value("an output is too long");
                 };
-                self.context(*with)?.hash(self.get(*of)?, out).map_err(Fault::Algorithm)?;
+                self.context(*with)?.hash(self.get(*of)?, out)?;
                 self.push(out)?;
             }
             Operation::Fold { with, output, start, list, item, sided } => {
@@ -309,7 +310,7 @@ impl Frame<'_> {
                 let Some(algorithm) = self.tables.algorithms.get(usize::from(*algorithm)) else {
                     return value("an algorithm is not in the table");
                 };
-                let context = algorithm.prepare(self.get(*key)?).map_err(Fault::Algorithm)?;
+                let context = algorithm.prepare(self.get(*key)?)?;
                 self.bank.contexts.push(context);
                 Ok(())
             }
@@ -318,20 +319,25 @@ impl Frame<'_> {
                 if (low..=high).contains(&number) {
                     return Ok(());
                 }
-                Err(Fault::Run(RunError::Range { register: name.clone(), value: number, low, high }))
+                Err(Box::new(Fault::Run(RunError::Range {
+                    register: name.clone(),
+                    value: number,
+                    low,
+                    high,
+                })))
             }
             Operation::Subset { what, mask, name } => {
                 let (what, mask) = (self.get(*what)?, self.get(*mask)?);
                 if what.len() == mask.len() && what.iter().zip(mask).all(|(bits, mask)| bits & !mask == 0) {
                     return Ok(());
                 }
-                Err(Fault::Run(RunError::Subset { register: name.clone() }))
+                Err(Box::new(Fault::Run(RunError::Subset { register: name.clone() })))
             }
             Operation::Claim { claimed, computed, name } => {
                 if self.get(*claimed)? == self.get(*computed)? {
                     return Ok(());
                 }
-                Err(Fault::Run(RunError::Claim { register: name.clone() }))
+                Err(Box::new(Fault::Run(RunError::Claim { register: name.clone() })))
             }
             Operation::Verify { verifier, input, proof } => {
                 let Some(verifier) = self.tables.verifiers.get(usize::from(*verifier)) else {
@@ -340,12 +346,27 @@ impl Frame<'_> {
                 if verifier.verify(self.get(*input)?, self.get(*proof)?) {
                     return Ok(());
                 }
-                Err(Fault::Run(RunError::Proof { verifier: verifier.name().into() }))
+                Err(Box::new(Fault::Run(RunError::Proof { verifier: verifier.name().into() })))
             }
             _ => value("an operation that is no check"),
         }
     }
 
+    /// Appends a register with each byte replaced by what it comes to.
+    fn zip(&mut self, of: Operand, with: impl Fn(usize, u8, &Self) -> Ran<u8>) -> Ran<()> {
+        let start = self.bank.bytes.len();
+        self.append(of, 0, None)?;
+        for i in 0..self.bank.bytes.len() - start {
+            let byte = self.bank.bytes.get(start + i).copied().unwrap_or_default();
+            let byte = with(i, byte, self)?;
+            if let Some(to) = self.bank.bytes.get_mut(start + i) {
+                *to = byte;
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
     fn byte(&self, operand: Operand, i: usize) -> Ran<u8> {
         self.get(operand)?.get(i).copied().map_or_else(|| value("widths differ"), Ok)
     }
@@ -379,6 +400,7 @@ impl Frame<'_> {
         Ok(base.saturating_add(bound.plus).saturating_sub(bound.minus))
     }
 
+    #[inline]
     fn context(&self, at: ContextAt) -> Ran<&dyn millpond_algorithms::Context> {
         let bank = if at.stage == self.stage {
             Some(&*self.bank)
@@ -411,7 +433,18 @@ impl Frame<'_> {
             return value("a list does not divide into its items");
         }
         if list.len() / item > MAX_FOLD {
-            return Err(Fault::TooLong(list.len() / item));
+            return Err(Box::new(Fault::TooLong(list.len() / item)));
+        }
+        // Pairs of 32 bytes are what nearly every tree has.
+        if let (Some(acc), 32, 32, false) = (sum.first_chunk_mut::<32>(), output, item, sided) {
+            let mut pair = [0_u8; 64];
+            for item in list.as_chunks::<32>().0 {
+                let (left, right) = pair.split_at_mut(32);
+                left.copy_from_slice(acc);
+                right.copy_from_slice(item);
+                context.hash(&pair, acc)?;
+            }
+            return Ok(sum);
         }
         let mut joined = [0_u8; MAX_OUTPUT + MAX_ITEM];
         for item in list.chunks_exact(item) {
@@ -432,7 +465,7 @@ impl Frame<'_> {
             a.copy_from_slice(left);
             b.copy_from_slice(right);
             let Some(sum) = sum.get_mut(..output) else { return value("an output is too long") };
-            context.hash(joined, sum).map_err(Fault::Algorithm)?;
+            context.hash(joined, sum)?;
         }
         Ok(sum)
     }

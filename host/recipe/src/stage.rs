@@ -314,19 +314,34 @@ impl<'s> Outs<'s> {
         self.banks.get(operand.stage.index())?.get(operand.slot)
     }
 
-    fn exact(&self, operand: Operand) -> Result<[u8; 32], RunError> {
-        self.get(operand)
-            .and_then(|bytes| bytes.try_into().ok())
-            .ok_or_else(|| RunError::Value { line: 0, what: "a hash has not 32 bytes".into() })
+    #[inline]
+    fn exact(&self, operand: Operand) -> Result<&'s [u8; 32], RunError> {
+        match self.get(operand).map(TryInto::try_into) {
+            Some(Ok(bytes)) => Ok(bytes),
+            _ => Err(not_32_bytes()),
+        }
     }
 
+    /// A judged hash as a big-endian number. By halves of 16 bytes: byte by byte, the processor would wait for its
+    /// own stores when the number is compared.
+    #[inline]
     fn number(&self, judge: &Judge) -> Result<[u8; 32], RunError> {
-        let mut hash = self.exact(judge.hash)?;
-        if judge.little_endian {
-            hash.reverse();
+        let hash = self.exact(judge.hash)?;
+        if !judge.little_endian {
+            return Ok(*hash);
         }
-        Ok(hash)
+        let mut number = [0; 32];
+        if let ([low, high], [first, second]) = (hash.as_chunks::<16>().0, number.as_chunks_mut::<16>().0) {
+            *first = u128::from_le_bytes(*high).to_be_bytes();
+            *second = u128::from_le_bytes(*low).to_be_bytes();
+        }
+        Ok(number)
     }
+}
+
+#[cold]
+fn not_32_bytes() -> RunError {
+    RunError::Value { line: 0, what: "a hash has not 32 bytes".into() }
 }
 
 impl SessionStage {
@@ -383,11 +398,11 @@ impl SessionStage {
         frame.load(&recipe.share_fields, values)?;
         frame.run(&recipe.share)?;
         let outs = Outs { recipe, banks: [&recipe.document, &self.job.bank, &self.bank, &scratch.bank] };
-        let (pow, id) = (outs.number(&recipe.judge)?, outs.exact(recipe.id)?);
+        let (pow, id) = (outs.number(&recipe.judge)?, *outs.exact(recipe.id)?);
         let mut met = 0;
         for (i, judge) in recipe.further.iter().enumerate() {
             if let Some(against) = judge.against
-                && outs.number(judge)? <= outs.exact(against)?
+                && outs.number(judge)? <= *outs.exact(against)?
             {
                 met |= 1 << i;
             }
