@@ -73,6 +73,10 @@ pub(crate) struct Connection<B: Backend> {
     pub(crate) pending: VecDeque<Pending>,
     pub(crate) conduct: Conduct,
     pub(crate) bucket: Bucket,
+    /// No line is read before.
+    pub(crate) read_from: Option<Instant>,
+    /// Since when it sends more lines than it may, without a share that counts.
+    pub(crate) slowed: Option<Instant>,
     pub(crate) opened: Instant,
     pub(crate) heard: Instant,
     /// When a job was last written.
@@ -134,6 +138,8 @@ impl<B: Backend> Connection<B> {
             pending: VecDeque::new(),
             conduct: Conduct::default(),
             bucket,
+            read_from: None,
+            slowed: None,
             opened,
             heard: now,
             worked: None,
@@ -153,7 +159,8 @@ impl<B: Backend> Connection<B> {
         let mut jobs = self.shared.jobs.subscribe();
         loop {
             let deadline = self.deadline();
-            let room = self.pending.len() < self.shared.core.config.limits.shares_in_flight;
+            let may_read = self.read_from.is_none_or(|from| from <= Instant::now());
+            let room = may_read && self.pending.len() < self.shared.core.config.limits.shares_in_flight;
             let step = tokio::select! {
                 biased;
                 () = stopped(&mut stop) => return End::Stopping,
@@ -201,6 +208,7 @@ impl<B: Backend> Connection<B> {
             }
             if let Some(lease) = &mut self.session.lease {
                 lease.kept.difficulty = Some(difficulty);
+                lease.kept.epochs = self.session.epochs.to_park();
             }
         }
         // Before the socket closes, so that a miner that comes back at once finds its session.
@@ -217,6 +225,9 @@ impl<B: Backend> Connection<B> {
         let limits = &self.shared.core.config.limits;
         let far = Instant::now() + Duration::from_secs(3600);
         let mut deadline = far.min(self.heard + limits.idle.0);
+        if let Some(from) = self.read_from {
+            deadline = deadline.min(from);
+        }
         if self.session.payee().is_none() {
             deadline = deadline.min(self.opened + limits.handshake.0);
         }
@@ -246,6 +257,7 @@ impl<B: Backend> Connection<B> {
             add(&self.shared.core.counters.idle);
             return Err(End::Idle);
         }
+        self.read_from = self.read_from.filter(|from| *from > now);
         let Some(worked) = self.worked else { return Ok(()) };
         if self.session.vardiff.silence(now).is_some() {
             return self.retargeted();

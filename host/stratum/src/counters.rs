@@ -66,7 +66,9 @@ counters! {
     slow_readers,
     /// Connections dropped because of a line over the limit.
     long_lines,
-    /// Connections dropped because of too many lines.
+    /// Times that a connection was slowed down for its lines a second.
+    slowed,
+    /// Connections dropped because of too many lines with nothing in them.
     floods,
     /// Lines that are no request.
     garbage,

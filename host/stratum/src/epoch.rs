@@ -19,6 +19,9 @@ use std::sync::Arc;
 /// Epochs kept; older ones fall back to the oldest that is kept.
 const KEPT: usize = 64;
 
+/// Epochs kept of a session that is not connected.
+const PARKED: usize = 8;
+
 /// The values of a session at one time.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Values {
@@ -72,7 +75,7 @@ impl WireJob {
 }
 
 /// The epochs of a session.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Epochs {
     kept: VecDeque<Arc<Epoch>>,
     /// The job sent last.
@@ -112,6 +115,13 @@ impl Epochs {
     /// is taken for the oldest that is known.
     pub(crate) fn get(&self, number: u8) -> Option<&Arc<Epoch>> {
         self.kept.iter().rev().find(|epoch| epoch.number == number).or_else(|| self.kept.front())
+    }
+
+    /// The newest ones, to keep for a session that may be resumed.
+    pub(crate) fn to_park(&mut self) -> Self {
+        let old = self.kept.len().saturating_sub(PARKED);
+        self.kept.drain(..old);
+        std::mem::take(self)
     }
 
     /// The epoch of the job sent last.

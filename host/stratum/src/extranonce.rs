@@ -8,6 +8,7 @@
 //! A lease outlives its connection by the resume window, so that a miner that reconnects with its session id goes on
 //! in the same space. Slots are handed out in rotation: a freed one is used again as late as possible.
 
+use crate::epoch::Epochs;
 use crate::span::Span;
 use millpond_types::SessionId;
 use parking_lot::Mutex;
@@ -163,16 +164,18 @@ impl Layout {
 }
 
 /// What a session keeps over a lost connection.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Parked {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Parked {
     /// The difficulty it had.
-    pub difficulty: Option<f64>,
+    pub(crate) difficulty: Option<f64>,
+    /// What its work was sent under: old work still counts, and a job that is sent again is other work.
+    pub(crate) epochs: Epochs,
 }
 
 #[derive(Debug)]
 enum Slot {
     Held,
-    Parked { session: SessionId, until: Instant, kept: Parked },
+    Parked { session: SessionId, until: Instant, kept: Box<Parked> },
 }
 
 #[derive(Debug)]
@@ -260,7 +263,7 @@ impl PrefixTree {
         if *until <= now {
             return None;
         }
-        let kept = kept.clone();
+        let kept = Parked::clone(kept);
         slots.parked.remove(&session);
         slots.taken.insert(slot, Slot::Held);
         drop(slots);
@@ -304,7 +307,7 @@ pub struct Lease {
     session: SessionId,
     prefix: Vec<u8>,
     /// What the session had when it was parked, and what it leaves when it is parked again.
-    pub kept: Parked,
+    pub(crate) kept: Parked,
 }
 
 impl Lease {
@@ -330,7 +333,8 @@ impl Drop for Lease {
             slots.taken.remove(&self.slot);
             return;
         };
-        let parked = Slot::Parked { session: self.session, until, kept: self.kept.clone() };
+        let kept = Box::new(std::mem::take(&mut self.kept));
+        let parked = Slot::Parked { session: self.session, until, kept };
         slots.taken.insert(self.slot, parked);
         slots.parked.insert(self.session, self.slot);
     }

@@ -18,11 +18,8 @@ impl<B: Backend> Connection<B> {
     pub(crate) async fn hear(&mut self, line: &Bytes) -> Result<(), End> {
         let now = Instant::now();
         self.heard = now;
-        if !self.bucket.take(now) {
-            add(&self.shared.core.counters.floods);
-            self.ban(BanReason::Flood);
-            return Err(End::Flood);
-        }
+        self.bucket.take(now);
+        self.slow_down(now)?;
         let before = Arc::clone(&self.session.dialect);
         let dialects = self.listening.dialects(&self.shared);
         let mut dialect = Arc::clone(&before);
@@ -241,6 +238,7 @@ impl<B: Backend> Connection<B> {
                     entry.hashrate.share(counted.target, now);
                 }
                 self.conduct.valid(&self.shared.core.config.bans);
+                self.slowed = None;
                 self.reply(&call)?;
                 if self.session.vardiff.share(counted.difficulty, now).is_some() {
                     return self.retargeted();
@@ -280,6 +278,27 @@ impl<B: Backend> Connection<B> {
                 Err(End::Banned)
             }
         }
+    }
+
+    /// Leaves further lines in the socket while the connection sends more than it may.
+    fn slow_down(&mut self, now: Instant) -> Result<(), End> {
+        self.read_from = self.bucket.ready_at();
+        if self.read_from.is_none() {
+            return Ok(());
+        }
+        match self.slowed {
+            None => {
+                add(&self.shared.core.counters.slowed);
+                self.slowed = Some(now);
+            }
+            Some(since) if now >= since + self.shared.core.config.limits.flood.0 => {
+                add(&self.shared.core.counters.floods);
+                self.ban(BanReason::Flood);
+                return Err(End::Flood);
+            }
+            Some(_) => {}
+        }
+        Ok(())
     }
 
     pub(crate) fn ban(&self, reason: BanReason) {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Limits of a server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,10 +29,13 @@ pub struct LimitsConfig {
     pub idle: Span,
     /// Bytes of a line at most, 1 to 64 KiB.
     pub line: usize,
-    /// Lines a second, steadily. Katpool allows 100.
+    /// Lines a second, steadily. Katpool allows 100. What comes faster is left in the socket: a strong miner on a low
+    /// start difficulty is slowed down until vardiff has reached him, not punished.
     pub lines_per_second: f64,
     /// Lines at once. Katpool allows 200.
     pub burst: f64,
+    /// Who is slowed down for this long and sends no share that counts is banned.
+    pub flood: Span,
     /// Messages waiting to be written to one miner; one more and the connection is dropped.
     pub queue: usize,
     /// A single write may take this long.
@@ -54,6 +57,7 @@ impl Default for LimitsConfig {
             line: 16 * 1024,
             lines_per_second: 100.0,
             burst: 200.0,
+            flood: Span::secs(30),
             queue: 64,
             write: Span::secs(30),
             shares_in_flight: 64,
@@ -291,23 +295,25 @@ impl Bucket {
         Self { rate, burst, tokens: burst, at: now }
     }
 
-    /// Takes a token; false when there is none.
-    pub fn take(&mut self, now: Instant) -> bool {
+    /// Takes a token, which may be one that is still to come.
+    pub fn take(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * self.rate).min(self.burst);
+        self.tokens = (self.tokens + passed * self.rate).min(self.burst) - 1.0;
         self.at = now;
-        if self.tokens < 1.0 {
-            return false;
-        }
-        self.tokens -= 1.0;
-        true
+    }
+
+    /// From when on there is a token again; `None` when there is one.
+    #[must_use]
+    pub fn ready_at(&self) -> Option<Instant> {
+        let missing = 1.0 - self.tokens;
+        let wait = Duration::try_from_secs_f64(missing / self.rate).ok().filter(|_| missing > 0.0)?;
+        self.at.checked_add(wait)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn neighbours_in_an_ipv6_network_are_one_source() {
@@ -354,8 +360,16 @@ mod tests {
     fn a_bucket_refills_at_its_rate() {
         let now = Instant::now();
         let mut bucket = Bucket::new(10.0, 3.0, now);
-        assert!((0..3).all(|_| bucket.take(now)) && !bucket.take(now));
-        assert!(bucket.take(now + Duration::from_millis(101)));
-        assert!(!bucket.take(now + Duration::from_millis(101)));
+        for _ in 0..2 {
+            bucket.take(now);
+            assert_eq!(bucket.ready_at(), None);
+        }
+        bucket.take(now);
+        assert_eq!(bucket.ready_at(), Some(now + Duration::from_millis(100)));
+        bucket.take(now + Duration::from_millis(300));
+        assert_eq!(bucket.ready_at(), None);
+        bucket.take(now + Duration::from_secs(100));
+        bucket.take(now + Duration::from_secs(100));
+        assert_eq!(bucket.ready_at(), None);
     }
 }

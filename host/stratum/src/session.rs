@@ -74,7 +74,8 @@ impl Session {
     }
 
     /// Takes up a lease, new or resumed.
-    pub(crate) fn take_lease(&mut self, lease: Lease) {
+    pub(crate) fn take_lease(&mut self, mut lease: Lease) {
+        self.epochs = std::mem::take(&mut lease.kept.epochs);
         self.id = lease.session();
         self.id_text = session_text(self.id);
         self.prefix = Arc::from(lease.prefix());

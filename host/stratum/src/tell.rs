@@ -115,7 +115,9 @@ impl<B: Backend> Connection<B> {
 
     /// Whether the miner shall drop what it has: it has nothing, or work on another parent.
     pub(crate) fn is_clean(&self, job: &Job) -> bool {
-        let Some(last) = self.session.epochs.last_job() else { return true };
+        let Some(last) = self.session.epochs.last_job().filter(|_| self.worked.is_some()) else {
+            return true;
+        };
         match self.shared.jobs.lookup(last, UnixMillis::now()) {
             Found::Live(last) | Found::Stale(last) => last.parent != job.parent,
             Found::Expired | Found::Unknown => true,

@@ -131,17 +131,38 @@ async fn only_invalid_shares_for_long_get_a_fresh_job_and_then_the_door() {
 }
 
 #[tokio::test]
-async fn too_many_lines_are_a_flood() {
+async fn too_many_lines_of_nothing_are_a_flood() {
     let mut config = config();
-    (config.limits.lines_per_second, config.limits.burst) = (1.0, 10.0);
+    (config.limits.lines_per_second, config.limits.burst) = (100.0, 10.0);
+    config.limits.flood = Span::millis(200);
     let pool = start_with(config).await;
     let mut client = Client::connect(pool.address()).await;
-    for id in 0..30 {
+    for id in 0..200 {
         client.send(&json!({"id": id, "method": "mining.ping", "params": []})).await;
     }
     client.closed().await;
-    assert_eq!(pool.handle.counters().floods, 1);
+    pool.until("it is banned", |pool| !pool.handle.bans().is_empty()).await;
     assert_eq!(pool.handle.bans()[0].reason, BanReason::Flood);
+    assert_eq!((pool.handle.counters().floods, pool.handle.counters().slowed), (1, 1));
+}
+
+#[tokio::test]
+async fn a_strong_miner_on_a_low_difficulty_is_slowed_down_and_loses_nothing() {
+    let mut config = config();
+    (config.limits.lines_per_second, config.limits.burst) = (200.0, 10.0);
+    let pool = start_with(config).await;
+    pool.publish(&Template::default());
+    let mut client = Client::ready(pool.address(), "alice").await;
+    let job = client.notify().await;
+    for en2 in 0..60 {
+        let share = client.find(&job, en2, EASY, BLOCK);
+        let params = common::miner::params("alice", &share);
+        client.send(&json!({"id": 1000 + en2, "method": "mining.submit", "params": params})).await;
+    }
+    for en2 in 0..60 {
+        assert!(is_true(&client.answer(&json!(1000 + en2)).await));
+    }
+    assert!(pool.handle.counters().slowed >= 1 && pool.handle.bans().is_empty());
 }
 
 #[tokio::test]

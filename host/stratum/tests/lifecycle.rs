@@ -27,7 +27,9 @@ async fn a_session_is_resumed_with_its_extranonce_and_its_old_work() {
     client.subscribe(json!(["test/1", session])).await;
     assert_eq!((&client.session, &client.en1), (&session, &en1));
     client.call("mining.authorize", json!(["alice", "x"])).await;
-    client.notify().await;
+    // Its job comes again as other work: a miner begins anew, and would find the shares of before.
+    let again = client.notify().await;
+    assert_eq!((again.time, again.clean), (job.time + 1, true));
     assert!(is_true(&client.submit("alice", &share).await), "the work of before is lost");
     assert_eq!(pool.handle.counters().resumed, 1);
 }
