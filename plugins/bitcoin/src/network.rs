@@ -61,7 +61,7 @@ impl Network {
             "regtest" => ("regtest", "bcrt", 0x6f, 0xc4),
             other => (other, "", 0x00, 0x05),
         };
-        let rules = settings.texts("rules");
+        let rules = settings.words("rules");
         let rules = match (rules.is_empty(), name) {
             (false, _) => rules,
             (true, "signet") => vec!["segwit".to_owned(), "signet".to_owned()],

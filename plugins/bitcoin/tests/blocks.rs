@@ -93,8 +93,7 @@ fn another_proof_of_work_and_data_behind_the_transactions_are_settings() {
         ("network", Setting::Text("litecoin".into())),
         ("chain", Setting::Text("regtest".into())),
         ("algorithm", Setting::Text("scrypt".into())),
-        ("rules.0", Setting::Text("mweb".into())),
-        ("rules.1", Setting::Text("segwit".into())),
+        ("rules", Setting::Text("mweb,segwit".into())),
         ("trailer.key", Setting::Text("mweb".into())),
     ];
     let (mut host, real) = (Host::up(&settings, to_pool(), 1), block_482683());

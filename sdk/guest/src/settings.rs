@@ -28,7 +28,7 @@ macro_rules! setting {
 }
 setting!(crate::chain::Setting, crate::payout::Setting, crate::vote::Setting);
 
-/// Look-ups in a settings list. A list `[a, b]` under `key` arrives as `key.0`, `key.1`, a table as `key.name`.
+/// Look-ups in a settings list. A table under `key` arrives as `key.name`.
 pub trait Settings {
     /// The text under `key`.
     fn text(&self, key: &str) -> Option<&str>;
@@ -36,8 +36,8 @@ pub trait Settings {
     fn int(&self, key: &str) -> Option<i64>;
     /// The flag under `key`; absent = false.
     fn flag(&self, key: &str) -> bool;
-    /// The texts under `key.0`, `key.1`, … up to the first gap.
-    fn texts(&self, key: &str) -> Vec<String>;
+    /// The words of the text under `key`, which commas or blanks separate: what a list is in settings.
+    fn words(&self, key: &str) -> Vec<String>;
 
     /// The text under `key`, or an error that names the key.
     fn need_text(&self, key: &str) -> Result<&str, String> {
@@ -62,8 +62,9 @@ impl<V: Setting> Settings for [(String, V)] {
     fn flag(&self, key: &str) -> bool {
         find(self, key).and_then(V::flag).unwrap_or(false)
     }
-    fn texts(&self, key: &str) -> Vec<String> {
-        (0..).map_while(|at| Settings::text(self, &format!("{key}.{at}")).map(str::to_owned)).collect()
+    fn words(&self, key: &str) -> Vec<String> {
+        let text = Settings::text(self, key).unwrap_or_default();
+        text.split([',', ' ']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
     }
 }
 
@@ -77,16 +78,14 @@ mod tests {
     use crate::payout::Setting;
 
     #[test]
-    fn lists_are_read_to_the_first_gap_and_wrong_types_are_absent() {
+    fn lists_are_words_and_wrong_types_are_absent() {
         let settings: Vec<(String, Setting)> = vec![
-            ("list.0".into(), Setting::Text("a".into())),
-            ("list.1".into(), Setting::Text("b".into())),
-            ("list.3".into(), Setting::Text("d".into())),
+            ("list".into(), Setting::Text("a, b,c".into())),
             ("n".into(), Setting::Int(-1)),
             ("on".into(), Setting::Flag(true)),
         ];
-        assert_eq!(settings.texts("list"), ["a", "b"]);
-        assert_eq!((settings.int("n"), settings.int("list.0")), (Some(-1), None));
+        assert_eq!(settings.words("list"), ["a", "b", "c"]);
+        assert_eq!((settings.int("n"), settings.int("list")), (Some(-1), None));
         assert!(settings.flag("on") && !settings.flag("off"));
         assert!(settings.uint_or("n", 3).unwrap_err().contains("`n`"));
         assert_eq!(settings.uint_or("absent", 3), Ok(3));
