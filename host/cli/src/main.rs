@@ -33,6 +33,8 @@ enum Command {
     Config(commands::config::ConfigCommand),
     /// Verify, export or read a pool's ledger.
     Ledger(commands::ledger::LedgerCommand),
+    /// Mine on this machine's processor, to try a pool out.
+    Mine(commands::mine::Mine),
     /// Check a recipe document, or run vectors through it.
     Recipe(commands::recipe::RecipeCommand),
     /// Check a dialect document.
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Command::Check(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Ledger(command) => command.run(),
+        Command::Mine(command) => command.run(),
         Command::Recipe(command) => command.run(),
         Command::Dialect(command) => command.run(),
     };

@@ -208,7 +208,7 @@ impl<B: Backend> Connection<B> {
             }
             if let Some(lease) = &mut self.session.lease {
                 lease.kept.difficulty = Some(difficulty);
-                lease.kept.epochs = self.session.epochs.to_park();
+                lease.kept.epochs = self.session.epochs.take_newest();
             }
         }
         // Before the socket closes, so that a miner that comes back at once finds its session.

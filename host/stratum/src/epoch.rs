@@ -118,7 +118,7 @@ impl Epochs {
     }
 
     /// The newest ones, to keep for a session that may be resumed.
-    pub(crate) fn to_park(&mut self) -> Self {
+    pub(crate) fn take_newest(&mut self) -> Self {
         let old = self.kept.len().saturating_sub(PARKED);
         self.kept.drain(..old);
         std::mem::take(self)

@@ -3,4 +3,5 @@
 pub mod check;
 pub mod config;
 pub mod ledger;
+pub mod mine;
 pub mod recipe;
