@@ -1,1 +1,29 @@
-//! From an income to an allocation: windows, scheme, fee policy, and every native check between them.
+//! From an income to an allocation: the scheme proposes, native checks dispose, the fee policy takes its part, the
+//! books get one balanced entry.
+//!
+//! Payout schemes and fee policies are not trusted. They see miners as pseudonyms that change with every call, and
+//! nothing they return counts before it was checked here: conserved to the unit, known miners only, strictly
+//! ascending, amounts above zero, state within its bounds, and the same under renamed miners. This crate does no I/O:
+//! what must be kept (the ledger's entry, the audit records, the swaps) is handed back as plain data.
+
+mod accrue;
+mod allocate;
+mod audit;
+mod bound;
+mod check;
+mod error;
+mod facts;
+mod fairness;
+mod fees;
+mod pseudonyms;
+mod state;
+mod swap;
+
+pub use accrue::{Accrual, AccruedShare, accrue};
+pub use allocate::{Decision, allocate};
+pub use audit::{AuditRecord, PACKAGE};
+pub use bound::{BoundFee, BoundScheme, Recipient};
+pub use error::{PayoutError, Rule};
+pub use facts::{Attributes, IncomeFacts, NoAttributes, WindowSums};
+pub use state::{SchemeState, StateChange};
+pub use swap::{SwapError, SwapRecord, Timeline, check_upgrade};

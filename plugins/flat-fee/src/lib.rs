@@ -8,13 +8,13 @@ use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points};
 pub struct FlatFee;
 
 const SCHEMA: &str = r#"{"type":"object","properties":{
-"basis-points":{"type":"integer","minimum":0,"maximum":10000,"default":100,"description":"The fee, in hundredths of a percent of every credit."}
+"basis_points":{"type":"integer","minimum":0,"maximum":10000,"default":100,"description":"The fee, in hundredths of a percent of every credit."}
 },"additionalProperties":false}"#;
 
 fn points(settings: &Settings) -> Result<u64, String> {
-    match settings.uint_or("basis-points", 100)? {
+    match settings.uint_or("basis_points", 100)? {
         points @ 0..=10_000 => Ok(points),
-        other => Err(format!("setting `basis-points` is {other}, it must be 0 to 10000")),
+        other => Err(format!("setting `basis_points` is {other}, it must be 0 to 10000")),
     }
 }
 
@@ -46,7 +46,7 @@ mod tests {
     use millpond_sdk::payout::Setting;
 
     fn fees(points: i64, amount: &[u64]) -> Result<Vec<u64>, String> {
-        let settings = vec![("basis-points".to_owned(), Setting::Int(points))];
+        let settings = vec![("basis_points".to_owned(), Setting::Int(points))];
         let income = Income { key: vec![1], gross: 0, seq: 1, time_ms: 0, coord: 1, finder: None };
         let miners = (1..=amount.len() as u64).collect();
         FlatFee::fees(settings, income, miners, amount.to_vec(), Vec::new()).map(|(fee, rebate)| {
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_fee_outside_its_range_is_refused_by_name() {
-        assert!(fees(10_001, &[1]).unwrap_err().contains("`basis-points`"));
-        assert!(fees(-1, &[1]).unwrap_err().contains("`basis-points`"));
+        assert!(fees(10_001, &[1]).unwrap_err().contains("`basis_points`"));
+        assert!(fees(-1, &[1]).unwrap_err().contains("`basis_points`"));
     }
 }

@@ -1,0 +1,134 @@
+//! One income, divided.
+
+use crate::check::check;
+use crate::fairness::{self, FirstRun};
+use crate::pseudonyms::Pseudonyms;
+use crate::{
+    Attributes, AuditRecord, BoundFee, BoundScheme, IncomeFacts, PayoutError, SchemeState, WindowSums, audit,
+    fees,
+};
+use millpond_contracts::payout::{Income, Span, Totals};
+use millpond_ledger::{Allocation, IncomeAllocated, Owner};
+use millpond_types::{Amount, MinerId};
+use std::collections::BTreeSet;
+
+/// A decision about an income: what goes into the ledger, and how it came about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// The ledger's entry, with the scheme's change of state in it.
+    pub entry: IncomeAllocated,
+    /// One record per call, in order; for the journal, before the entry is appended.
+    pub audit: Vec<AuditRecord>,
+}
+
+/// Divides an income: scheme, native checks, fairness run, fee policy, checks.
+///
+/// `carry_in` is what of the carry account is divided along (the caller's choice; zero for a scheme with a reserve and
+/// for a coinbase that pays the miner). `windows` are in the order of the scheme's terms. `state` is not changed: apply
+/// the entry's `state` to it when the entry is durable.
+///
+/// Deterministic: the same arguments and plugins give the same entry, byte for byte.
+///
+/// # Errors
+/// [`PayoutError::Call`] and [`PayoutError::Broken`] name the plugin: its result does not count, and the income waits
+/// for a version that keeps the rules. Nothing was written.
+pub fn allocate(
+    scheme: &BoundScheme,
+    fee: Option<&BoundFee>,
+    facts: &IncomeFacts,
+    carry_in: Amount,
+    windows: &[WindowSums],
+    state: &SchemeState,
+    attributes: &dyn Attributes,
+) -> Result<Decision, PayoutError> {
+    let gross = facts.amount.checked_add(carry_in).ok_or_else(|| {
+        PayoutError::Input("an income with its carried-in units does not fit 64 bits".to_owned())
+    })?;
+    let miners = inputs(scheme, facts, windows, state)?;
+    let names = Pseudonyms::new(&miners, facts.key.as_bytes(), 0);
+    let income = Income {
+        key: facts.key.as_bytes().to_vec(),
+        gross: gross.0,
+        seq: facts.seq.0,
+        time_ms: facts.time.0,
+        coord: facts.coord,
+        finder: facts.finder.and_then(|miner| names.name(miner)),
+    };
+    let columns: Vec<Totals> = windows.iter().map(|sums| names.totals(sums)).collect();
+    let cells = state.under(&names);
+    let done = scheme
+        .plugin
+        .allocate(&scheme.settings, &income, &columns, &cells)
+        .map_err(|source| PayoutError::Call { plugin: scheme.name.clone(), source })?;
+    let input = (&income, &columns, &cells);
+    let mut audit = vec![audit::record(scheme.digest(), "allocate", scheme.config, &input, &done)?];
+    let checked = check(scheme, "allocate", &done.value, &names, Some(gross))?;
+    let change = SchemeState::change(scheme, "allocate", &done.value.state, &names)?;
+    let first = FirstRun {
+        income: &income,
+        finder: facts.finder,
+        miners: &miners,
+        windows,
+        state,
+        result: &checked,
+        cells: &change.rows,
+    };
+    audit.push(fairness::rerun(scheme, &first)?);
+
+    let mut parts = Vec::with_capacity(checked.rows.len().saturating_add(4));
+    let mut net = checked.rows;
+    if let Some(fee) = fee
+        && !net.is_empty()
+    {
+        let taken = fees::take(fee, &income, facts.finder, &net, attributes, &mut audit)?;
+        net = taken.net;
+        parts.extend(taken.parts);
+    }
+    parts.extend(net.into_iter().map(|(miner, amount)| (Owner::Miner(miner), Amount(amount))));
+    let rest = if scheme.terms.reserve { Owner::Reserve } else { Owner::Carry };
+    parts.push((rest, Amount(checked.rest)));
+    let entry = IncomeAllocated::new(
+        facts.key.clone(),
+        facts.amount,
+        carry_in,
+        Allocation::merged(parts)?,
+        change.to_bytes(),
+    )?;
+    Ok(Decision { entry, audit })
+}
+
+/// All miners that the scheme may name, after a look at the host's own columns.
+fn inputs(
+    scheme: &BoundScheme,
+    facts: &IncomeFacts,
+    windows: &[WindowSums],
+    state: &SchemeState,
+) -> Result<BTreeSet<MinerId>, PayoutError> {
+    let declared = scheme.terms.windows.len();
+    if windows.len() != declared {
+        let given = windows.len();
+        return Err(PayoutError::Input(format!("{given} windows for a scheme that declares {declared}")));
+    }
+    if !state.fits(&scheme.terms) {
+        return Err(PayoutError::Input(format!(
+            "the state is of format {:?}, scheme {} works on {:?}",
+            state.format(),
+            scheme.name,
+            scheme.terms.state_format
+        )));
+    }
+    let mut miners = BTreeSet::new();
+    for (window, declared) in windows.iter().zip(&scheme.terms.windows) {
+        if !window.0.iter().zip(window.0.iter().skip(1)).all(|(a, b)| a.0 < b.0) {
+            return Err(PayoutError::Input("a window's miners are not strictly ascending".to_owned()));
+        }
+        if declared.span == Span::State && !window.0.is_empty() {
+            return Err(PayoutError::Input("a window of cells alone has rows".to_owned()));
+        }
+        miners.extend(window.0.iter().filter(|row| row.1 > 0).map(|row| row.0));
+    }
+    // A miner without work in any window, without cells and without the block cannot be named: he earns nothing.
+    miners.extend(state.miners());
+    miners.extend(facts.finder);
+    Ok(miners)
+}

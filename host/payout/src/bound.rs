@@ -1,0 +1,184 @@
+//! A scheme or a policy together with the operator's settings: loaded once, its terms checked once.
+
+use crate::audit::digest_of;
+use crate::{PayoutError, Rule};
+use millpond_contracts::Settings;
+use millpond_contracts::payout::{FeePolicy, PayoutScheme, Terms};
+use millpond_ledger::FeeName;
+use millpond_types::Digest;
+use std::fmt;
+use std::sync::Arc;
+
+/// Windows that one scheme may ask for.
+const MAX_WINDOWS: usize = 16;
+/// Cells per miner, by the contract.
+const MAX_CELLS: u8 = 8;
+/// Rows that one accrue call may take.
+const MAX_BATCH: u32 = 100_000;
+
+/// A payout scheme in force.
+#[derive(Clone)]
+pub struct BoundScheme {
+    pub(crate) name: String,
+    pub(crate) plugin: Arc<dyn PayoutScheme>,
+    pub(crate) settings: Settings,
+    pub(crate) config: Digest,
+    pub(crate) terms: Terms,
+}
+
+impl fmt::Debug for BoundScheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundScheme")
+            .field("name", &self.name)
+            .field("terms", &self.terms)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BoundScheme {
+    /// Asks the scheme for its terms under these settings and checks them.
+    ///
+    /// # Errors
+    /// When the scheme refuses the settings, or declares what the contract does not allow.
+    pub fn new(name: &str, plugin: Arc<dyn PayoutScheme>, settings: Settings) -> Result<Self, PayoutError> {
+        let name = version_name(name, plugin.digest());
+        let terms = plugin
+            .describe(&settings)
+            .map_err(|source| PayoutError::Call { plugin: name.clone(), source })?
+            .value;
+        let broken = |detail: String| {
+            let (plugin, function) = (name.clone(), "describe");
+            Err(PayoutError::Broken { plugin, function, rule: Rule::Terms, detail })
+        };
+        if terms.windows.len() > MAX_WINDOWS {
+            return broken(format!("{} windows, at most {MAX_WINDOWS}", terms.windows.len()));
+        }
+        if terms.cells > MAX_CELLS {
+            return broken(format!("{} cells per miner, at most {MAX_CELLS}", terms.cells));
+        }
+        if terms.batch > MAX_BATCH {
+            return broken(format!("batches of {} rows, at most {MAX_BATCH}", terms.batch));
+        }
+        if terms.batch > 0 && !plugin.accrues() {
+            return broken("it wants batches of shares but exports no accrual".to_owned());
+        }
+        if terms.state_format.len() > 256 || terms.claims.len() > 64 {
+            return broken("a state format of more than 256 bytes, or more than 64 claims".to_owned());
+        }
+        let config = digest_of(&settings)?;
+        Ok(Self { name, plugin, settings, config, terms })
+    }
+
+    /// Its name and the start of its digest.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it declares: which windows to compute, and what becomes of a lost income.
+    #[must_use]
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// The component's digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.plugin.digest()
+    }
+
+    pub(crate) fn claims(&self, claim: &str) -> bool {
+        self.terms.claims.iter().any(|own| own == claim)
+    }
+
+    pub(crate) fn broken(
+        &self,
+        function: &'static str,
+        rule: Rule,
+        detail: impl Into<String>,
+    ) -> PayoutError {
+        PayoutError::Broken { plugin: self.name.clone(), function, rule, detail: detail.into() }
+    }
+}
+
+/// Who receives fees, and his part of the sum of all weights.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// His name in the ledger.
+    pub name: FeeName,
+    /// His weight.
+    pub weight: u32,
+}
+
+/// A fee policy in force, with its recipients.
+#[derive(Clone)]
+pub struct BoundFee {
+    pub(crate) name: String,
+    pub(crate) plugin: Arc<dyn FeePolicy>,
+    pub(crate) settings: Settings,
+    pub(crate) config: Digest,
+    pub(crate) columns: Vec<String>,
+    pub(crate) recipients: Vec<Recipient>,
+}
+
+impl fmt::Debug for BoundFee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoundFee")
+            .field("name", &self.name)
+            .field("to", &self.recipients)
+            .finish_non_exhaustive()
+    }
+}
+
+impl BoundFee {
+    /// Asks the policy for its columns under these settings.
+    ///
+    /// # Errors
+    /// When the policy refuses the settings or wants more than 64 columns, or nobody would receive the fee.
+    pub fn new(
+        name: &str,
+        plugin: Arc<dyn FeePolicy>,
+        settings: Settings,
+        mut recipients: Vec<Recipient>,
+    ) -> Result<Self, PayoutError> {
+        let name = version_name(name, plugin.digest());
+        let columns = plugin
+            .describe(&settings)
+            .map_err(|source| PayoutError::Call { plugin: name.clone(), source })?
+            .value;
+        if columns.len() > 64 {
+            let detail = format!("{} columns, at most 64", columns.len());
+            return Err(PayoutError::Broken {
+                plugin: name,
+                function: "describe",
+                rule: Rule::Terms,
+                detail,
+            });
+        }
+        recipients.retain(|recipient| recipient.weight > 0);
+        recipients.sort_by(|a, b| a.name.cmp(&b.name));
+        if recipients.is_empty() {
+            return Err(PayoutError::Input(
+                "a fee policy needs a recipient with a weight above 0 (section [fee.recipient])".to_owned(),
+            ));
+        }
+        let config = digest_of(&settings)?;
+        Ok(Self { name, plugin, settings, config, columns, recipients })
+    }
+
+    /// Its name and the start of its digest.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The component's digest.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.plugin.digest()
+    }
+}
+
+fn version_name(name: &str, digest: Digest) -> String {
+    format!("{name} ({})", digest.short())
+}

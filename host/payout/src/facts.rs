@@ -1,0 +1,44 @@
+//! What the host knows of an income, natively computed.
+
+use millpond_ledger::IncomeKey;
+use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis};
+
+/// One window's sums, strictly ascending by miner, as the journal computes them; 2^64 is one unit where units are
+/// measured.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WindowSums(pub Vec<(MinerId, u128)>);
+
+/// An income to divide.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncomeFacts {
+    /// Its unique key.
+    pub key: IncomeKey,
+    /// What the chain paid.
+    pub amount: Amount,
+    /// The share that ends its windows: the one that found the block.
+    pub seq: ShareSeq,
+    /// That share's time.
+    pub time: UnixMillis,
+    /// Height or score.
+    pub coord: u64,
+    /// Who found the block.
+    pub finder: Option<MinerId>,
+}
+
+/// The operator's lists and the host's statistics that a fee policy may ask for by name ("work", "hashrate",
+/// "workers", "seniority", a list's name).
+pub trait Attributes {
+    /// One value per miner, in the order given; `None` when there is no such column. Called once per wanted name and
+    /// allocation; must give the same values when asked twice.
+    fn column(&self, name: &str, miners: &[MinerId]) -> Option<Vec<u64>>;
+}
+
+/// A pool without columns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoAttributes;
+
+impl Attributes for NoAttributes {
+    fn column(&self, _: &str, _: &[MinerId]) -> Option<Vec<u64>> {
+        None
+    }
+}
