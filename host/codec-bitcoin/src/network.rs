@@ -69,6 +69,12 @@ impl Network {
         Self::new("rltc", &[0x6f], &[0x3a, 0xc4], LITECOIN_MAGIC)
     }
 
+    /// lcoin's regtest, which has bcoin's prefixes.
+    #[must_use]
+    pub fn lcoin_regtest() -> Self {
+        Self { message_magic: LITECOIN_MAGIC.into(), ..Self::bcoin_regtest() }
+    }
+
     /// A network by the name that configurations use; none for a name that is not known here, whose prefixes are then
     /// to be configured one by one.
     #[must_use]
@@ -81,6 +87,7 @@ impl Network {
             "bcoin-regtest" => Self::bcoin_regtest(),
             "litecoin" => Self::litecoin(),
             "litecoin-testnet" => Self::litecoin_testnet(),
+            "lcoin-regtest" => Self::lcoin_regtest(),
             "litecoin-regtest" => Self::litecoin_regtest(),
             _ => return None,
         })

@@ -72,8 +72,10 @@ pub(crate) async fn watch(
 ) {
     let mut pause = backoff.first;
     loop {
-        match tokio::time::timeout(connect, TcpStream::connect(&authority)).await {
-            Ok(Ok(_)) => {
+        // The connection is closed at once: it was only to see whether there is somebody.
+        let attempt = async { TcpStream::connect(&authority).await.map(drop) };
+        match tokio::time::timeout(connect, attempt).await {
+            Ok(Ok(())) => {
                 link.up.store(true, Ordering::Release);
                 sink.send(NodeEvent::Link { link: number, up: true });
                 tracing::info!(link = number, node = %authority, "node reachable");

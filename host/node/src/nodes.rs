@@ -5,8 +5,9 @@ use crate::link::{self, Backoff, Link};
 use crate::zmtp::{self, Subscription};
 use crate::{CallError, Endpoint, JsonRpc, Limits, NodeError, NodeEvent};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
@@ -67,6 +68,8 @@ pub struct Options {
     pub longest_pause: Duration,
     /// Calls in flight per node. Bitcoin Core queues 64 and works on 16 at once by default.
     pub calls: usize,
+    /// How long a node counts as unfit after the adapter said so.
+    pub unfit: Duration,
 }
 
 impl Default for Options {
@@ -76,6 +79,7 @@ impl Default for Options {
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(30),
             calls: 16,
+            unfit: Duration::from_secs(60),
         }
     }
 }
@@ -89,6 +93,7 @@ struct Inner {
     transports: Vec<Transport>,
     nodes: Vec<Node>,
     tasks: Vec<AbortHandle>,
+    unfit: Duration,
 }
 
 #[derive(Debug)]
@@ -98,6 +103,8 @@ struct Node {
     clients: Vec<Option<JsonRpc>>,
     link: Arc<Link>,
     in_flight: Semaphore,
+    /// Until when others are preferred.
+    unfit_until: Mutex<Option<Instant>>,
 }
 
 impl Drop for Inner {
@@ -133,7 +140,7 @@ impl Nodes {
         for plan in plans {
             tasks.extend(plan.start(options, &sink, &mut built));
         }
-        Ok((Self(Arc::new(Inner { transports, nodes: built, tasks })), events))
+        Ok((Self(Arc::new(Inner { transports, nodes: built, tasks, unfit: options.unfit })), events))
     }
 
     /// How many nodes there are; links are numbered from 0.
@@ -152,6 +159,26 @@ impl Nodes {
     #[must_use]
     pub fn is_up(&self, link: u16) -> bool {
         self.0.nodes.get(usize::from(link)).is_some_and(|node| node.link.is_up())
+    }
+
+    /// The node for calls that name none: the first that can be reached and is fit, else the first that can be
+    /// reached, else the first. None without nodes.
+    #[must_use]
+    pub fn active(&self) -> Option<u16> {
+        let now = Instant::now();
+        let up = || self.0.nodes.iter().enumerate().filter(|(_, node)| node.link.is_up());
+        let fit = |node: &Node| node.unfit_until.lock().is_none_or(|until| until <= now);
+        let best = up().find(|(_, node)| fit(node)).or_else(|| up().next()).map_or(0, |(number, _)| number);
+        if self.is_empty() { None } else { u16::try_from(best).ok() }
+    }
+
+    /// Prefers other nodes for calls that name none, for [`Options::unfit`]: this one is behind, syncing or on
+    /// another network. The adapter says so again while it holds.
+    pub fn unfit(&self, link: u16, reason: &str) {
+        if let Some(node) = self.0.nodes.get(usize::from(link)) {
+            tracing::warn!(link, node = %node.name, reason, "node unfit");
+            *node.unfit_until.lock() = Instant::now().checked_add(self.0.unfit);
+        }
     }
 
     /// A node's name, for messages.
@@ -280,7 +307,13 @@ impl Plan {
             );
         }
         let in_flight = Semaphore::new(options.calls);
-        built.push(Node { name: self.name, clients: self.clients, link, in_flight });
+        built.push(Node {
+            name: self.name,
+            clients: self.clients,
+            link,
+            in_flight,
+            unfit_until: Mutex::new(None),
+        });
         tasks
     }
 }

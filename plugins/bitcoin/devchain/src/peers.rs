@@ -332,6 +332,14 @@ impl Peer {
         self.request(self.wallet, method, path, body.unwrap_or(Value::Null)).await
     }
 
+    /// A `PUT` to the wallet's REST interface, by which it makes new accounts.
+    ///
+    /// # Errors
+    /// That of the request; an error that the wallet answers with is a value with the member `error`.
+    pub async fn wallet_put(&self, path: &str, body: Value) -> Result<Value, PeerError> {
+        self.request(self.wallet, Method::PUT, path, body).await
+    }
+
     /// Makes blocks that pay an address.
     ///
     /// # Errors

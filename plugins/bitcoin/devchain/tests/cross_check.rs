@@ -8,7 +8,7 @@ mod support;
 
 use bitcoin::consensus::encode::serialize_hex;
 use bitcoin::{Amount, Block, CompactTarget, ScriptBuf, Witness};
-use millpond_devchain::peers::{Bcoin, PeerError, real_nodes_wanted};
+use millpond_devchain::peers::{Bcoin, Lcoin, PeerError, real_nodes_wanted};
 use millpond_devchain::{DevChain, Options};
 use millpond_node::JsonRpc;
 use serde_json::{Value, json};
@@ -95,12 +95,24 @@ async fn bcoin_and_the_development_chain_judge_alike() {
     let pair = Pair::start().await;
 
     // Payments with witnesses, and old ones, from bcoin's wallet into a block of our own making.
-    for _ in 0..3 {
+    let segwit =
+        pair.bcoin.wallet_put("/wallet/primary/account/segwit", json!({ "witness": true })).await.unwrap();
+    let address = segwit["receiveAddress"].as_str().unwrap();
+    assert!(address.starts_with("rb1"), "{segwit}");
+    pair.bcoin.wallet_rpc("sendtoaddress", json!([address, 5])).await.unwrap();
+    pair.generate(1).await;
+    for _ in 0..2 {
         pair.bcoin.wallet_rpc("sendtoaddress", json!([pair.address, 1.5])).await.unwrap();
     }
+    let order =
+        json!({ "account": "segwit", "outputs": [{ "address": pair.address, "value": 100_000_000 }] });
+    let sent = pair.bcoin.wallet_rest("/wallet/primary/send", Some(order)).await.unwrap();
+    assert!(sent["hash"].is_string(), "{sent}");
     let template = pair.template().await;
     assert_eq!(template["transactions"].as_array().unwrap().len(), 3);
     let good = seal(assemble(&template, "good"));
+    assert!(good.txdata[1..].iter().any(|tx| !tx.input[0].witness.is_empty()), "one payment has a witness");
+    assert!(good.txdata[1..].iter().any(|tx| tx.input[0].witness.is_empty()), "one payment has none");
     for tx in &good.txdata[1..] {
         let sent = ask(&pair.rpc, "sendrawtransaction", json!([serialize_hex(tx)])).await;
         assert_eq!(sent, json!(tx.compute_txid().to_string()), "bcoin's transaction enters our mempool");
@@ -242,14 +254,38 @@ fn payee_hash() -> bitcoin::BlockHash {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn lcoin_gives_templates_and_takes_blocks() {
+async fn lcoin_takes_blocks_whose_scrypt_hash_meets_the_target() {
     if !real_nodes_wanted() {
         return;
     }
-    let lcoin = millpond_devchain::peers::Lcoin::start().await.unwrap();
+    let lcoin = Lcoin::start().await.unwrap();
     let address = lcoin.new_address().await.unwrap();
     assert_eq!(lcoin.generate(3, &address).await.unwrap().len(), 3);
     let template = lcoin.rpc("getblocktemplate", json!([{ "rules": ["segwit"] }])).await.unwrap();
     assert_eq!(template["height"], json!(4));
     assert_eq!(template["coinbasevalue"], json!(5_000_000_000_u64));
+    let mut block = assemble(&template, "scrypt");
+    // Segwit is not active yet: neither witness nor commitment.
+    block.txdata[0].input[0].witness = Witness::new();
+    block.txdata[0].output.truncate(1);
+    block.header.merkle_root = block.compute_merkle_root().unwrap();
+    for meets in [false, true] {
+        while scrypt_meets_target(&block) != meets {
+            block.header.nonce += 1;
+        }
+        let verdict = lcoin.rpc("submitblock", json!([serialize_hex(&block)])).await.unwrap();
+        let expected = if meets { json!(null) } else { json!("rejected: high-hash") };
+        assert_eq!(verdict, expected);
+    }
+    assert_eq!(lcoin.rpc("getblockcount", json!([])).await.unwrap(), json!(4));
+}
+
+/// Litecoin's proof of work: scrypt with N 1024, r 1, p 1, the header being password and salt.
+fn scrypt_meets_target(block: &Block) -> bool {
+    let header = bitcoin::consensus::encode::serialize(&block.header);
+    let params = scrypt::Params::new(10, 1, 1).unwrap();
+    let mut hash = [0; 32];
+    scrypt::scrypt(&header, &header, &params, &mut hash).unwrap();
+    hash.reverse();
+    hash <= block.header.target().to_be_bytes()
 }
