@@ -150,7 +150,7 @@ proptest! {
     ) {
         let state = SchemeState::default();
         let sums = window(&work);
-        let decide = |fee| allocate(&honest(), fee, &facts(gross), Amount::ZERO, &[sums.clone()], &state, &NoAttributes);
+        let decide = |fee| allocate(&honest(), fee, &facts(gross), Amount::ZERO, std::slice::from_ref(&sums), &state, &NoAttributes);
         let free = decide(None).unwrap().entry.parts;
         prop_assert_eq!(free.total(), Amount(gross));
         let total: u128 = work.iter().sum();

@@ -1,1 +1,56 @@
-//! Payments: build, sign, store, broadcast, reconcile; never twice, never lost.
+//! Payments: from a payable balance to a confirmed transaction; never twice, never lost.
+//!
+//! # States, allowed transitions, recovery
+//!
+//! A payment's state is what the ledger's log says, nothing else. Every transition is durable there **before** the call
+//! that it announces; what a call did is written down after it.
+//!
+//! ```text
+//!  reserved -> built -> submitting <-> sent -> settled        a wallet that builds, and sends bytes ("core", "bcoin")
+//!  reserved ----------> submitting  -> sent -> settled        a wallet that can only send ("sendmany")
+//!      |         |       |    ^         |
+//!      |         |       v    |         |
+//!      |         |      unknown --------+
+//!      v         v       v              v
+//!                   released
+//! ```
+//!
+//! | state | means | after a restart, or at the next run |
+//! |---|---|---|
+//! | reserved | the rows left their balances; no byte of a transaction is stored | builder: nothing can have gone out, so build. sender: no call was announced, so announce and send |
+//! | built | the signed bytes and txid are stored; no call that sends was announced | announce and send these bytes |
+//! | submitting | a call that sends was announced; it happened or not | builder: look the txid up, else send the **same bytes** again. sender: read the wallet's history; found: sent; not found: unknown |
+//! | sent | node or wallet has the transaction | count confirmations; enough: settled. Gone: the same bytes again |
+//! | unknown | a call ended without an answer, or contradicts what was known | as submitting; a sender never sends again by itself. No new payment starts meanwhile |
+//! | settled | confirmed; the debit is what was sent | nothing |
+//! | released | positively not paid; the rows are back in their balances | nothing |
+//!
+//! A builder's payment has one transaction, ever: a second one is never built for it, and its inputs stay reserved until
+//! it is settled or released. It is released only before the first call that sends, after a definite refusal of that
+//! first call, or when another transaction that spends one of its inputs is confirmed as deep as the pool asks. A sender's
+//! payment is released after a definite refusal, or by the operator when the wallet's history does not have it.
+//!
+//! Notifications and metrics read what a run returns; they have no way to influence it.
+
+mod charge;
+mod decimal;
+mod drivers;
+mod error;
+mod plan;
+mod policy;
+mod rpc;
+mod run;
+mod schedule;
+mod sending;
+mod wallet;
+
+pub use charge::{Charge, charge};
+pub use decimal::{DecimalError, from_decimal, to_decimal};
+pub use drivers::{BcoinWallet, CoreWallet, SendManyWallet};
+pub use error::{SettlementError, WalletError};
+pub use plan::{Plan, Skip, Skipped, plan};
+pub use policy::{PayTo, Payees, Policy};
+pub use rpc::{NodeRpc, Rest, Rpc};
+pub use run::{Edge, Report, Settlement, Step};
+pub use schedule::{Cron, Schedule, ScheduleError};
+pub use wallet::{Kind, Lookup, Output, Seen, Signed, Wallet};

@@ -1,0 +1,238 @@
+//! bcoin's wallet: REST `create` builds and signs without sending, the node's RPC sends. Behaviour as seen with bcoin
+//! 1.0.2: two calls of `create` choose the same coin, so coins of open payments are locked before; listings include
+//! immature coinbases, so confirmations are counted here.
+
+use super::answer::{bytes, confirmations, input, int, list, outpoint, text, txid, unable, unfit, units};
+use crate::{Kind, Lookup, Output, Rest, Rpc, Seen, Signed, Wallet, WalletError};
+use millpond_ledger::{InputId, TxId};
+use millpond_types::{Amount, UnixMillis};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How often `create` may choose a coin that must not be spent before the driver gives up.
+const MAX_TRIES: usize = 50;
+
+/// A bcoin node and its wallet server.
+pub struct BcoinWallet<N, W, R> {
+    node: N,
+    wallet: W,
+    rest: R,
+    name: String,
+    confirmations: u32,
+    coinbase_maturity: u32,
+}
+
+struct Coin {
+    amount: Amount,
+    usable: bool,
+}
+
+impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
+    /// `node`: the node's RPC; `wallet` and `rest`: RPC and REST of the wallet server; `name`: the wallet ("primary").
+    /// Coins need `confirmations`, coinbases `coinbase_maturity` of them (100 on Bitcoin's networks).
+    #[must_use]
+    pub fn new(node: N, wallet: W, rest: R, name: &str, confirmations: u32, coinbase_maturity: u32) -> Self {
+        let confirmations = confirmations.max(1);
+        Self { node, wallet, rest, name: name.to_owned(), confirmations, coinbase_maturity }
+    }
+
+    fn path(&self, rest: &str) -> String {
+        format!("/wallet/{}/{rest}", self.name)
+    }
+
+    fn get(&self, rest: &str) -> Result<Value, WalletError> {
+        let call = self.path(rest);
+        match self.rest.get(&call)? {
+            (200, body) => Ok(body),
+            (status, body) => Err(refused(&call, status, &body)),
+        }
+    }
+
+    /// All coins that the wallet knows, by name.
+    fn coins(&self) -> Result<BTreeMap<InputId, Coin>, WalletError> {
+        let call = "getblockcount";
+        let tip = self.node.call(call, json!([]))?;
+        let tip = tip.as_i64().ok_or_else(|| unfit(call, "it is no number"))?;
+        let answer = self.get("coin")?;
+        let call = "coin";
+        let mut coins = BTreeMap::new();
+        for coin in list(call, &answer)? {
+            let height = int(call, coin, "height")?;
+            let depth = if height < 0 { 0 } else { tip.saturating_sub(height).saturating_add(1) };
+            let coinbase = coin.get("coinbase").and_then(Value::as_bool).unwrap_or(true);
+            let needed =
+                if coinbase { self.coinbase_maturity.max(self.confirmations) } else { self.confirmations };
+            let id = input(&txid(call, text(call, coin, "hash")?)?, int(call, coin, "index")?);
+            let usable = depth >= i64::from(needed);
+            coins.insert(id, Coin { amount: units(call, coin, "value")?, usable });
+        }
+        Ok(coins)
+    }
+
+    /// Whether a transaction is in a block of the node's chain.
+    fn in_chain(&self, txid: &str) -> Result<bool, WalletError> {
+        match self.node.call("getrawtransaction", json!([txid, 1])) {
+            Ok(answer) => Ok(answer.get("confirmations").and_then(Value::as_i64).unwrap_or(0) > 0),
+            Err(WalletError::Refused { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Locks coins in the wallet, or lets them go.
+    fn lock<'a>(&self, free: bool, coins: impl Iterator<Item = &'a InputId>) -> Result<(), WalletError> {
+        let outpoints: Vec<Value> =
+            coins.filter_map(outpoint).map(|(txid, vout)| json!({ "txid": txid, "vout": vout })).collect();
+        if !outpoints.is_empty() {
+            self.wallet.call("lockunspent", json!([free, outpoints]))?;
+        }
+        Ok(())
+    }
+
+    fn create(&self, outputs: &[Output], fee_rate: u64) -> Result<Signed, WalletError> {
+        let call = self.path("create");
+        let pays: Vec<Value> = outputs
+            .iter()
+            .map(|output| json!({ "address": output.address, "value": output.amount.0 }))
+            .collect();
+        let mut body = json!({ "outputs": pays });
+        if fee_rate > 0
+            && let Some(body) = body.as_object_mut()
+        {
+            body.insert("rate".to_owned(), json!(fee_rate));
+        }
+        let answer = match self.rest.post(&call, &body)? {
+            (200, answer) => answer,
+            (status, answer) => return Err(refused(&call, status, &answer)),
+        };
+        let mut inputs = Vec::new();
+        for spent in list(&call, answer.get("inputs").unwrap_or(&Value::Null))? {
+            let prevout = spent.get("prevout").unwrap_or(&Value::Null);
+            inputs.push(input(&txid(&call, text(&call, prevout, "hash")?)?, int(&call, prevout, "index")?));
+        }
+        let mut made = Vec::new();
+        for output in list(&call, answer.get("outputs").unwrap_or(&Value::Null))? {
+            let address = text(&call, output, "address")?.to_owned();
+            made.push(Output { address, amount: units(&call, output, "value")? });
+        }
+        Ok(Signed {
+            bytes: bytes(&call, text(&call, &answer, "hex")?)?,
+            txid: txid(&call, text(&call, &answer, "hash")?)?,
+            inputs,
+            fee: units(&call, &answer, "fee")?,
+            outputs: made,
+        })
+    }
+
+    /// Creates until only coins that may be spent are chosen; locks in the way what may not.
+    fn create_of(
+        &self,
+        outputs: &[Output],
+        fee_rate: u64,
+        usable: &BTreeMap<InputId, Coin>,
+        locked: &mut BTreeSet<InputId>,
+    ) -> Result<Signed, WalletError> {
+        for _ in 0..MAX_TRIES {
+            let signed = self.create(outputs, fee_rate)?;
+            let fits = |id: &InputId| usable.get(id).is_some_and(|coin| coin.usable) && !locked.contains(id);
+            let unfit: Vec<InputId> = signed.inputs.iter().filter(|id| !fits(id)).cloned().collect();
+            if unfit.is_empty() {
+                return Ok(signed);
+            }
+            self.lock(false, unfit.iter())?;
+            locked.extend(unfit);
+        }
+        Err(unable("create", "the wallet goes on choosing coins that are immature or reserved"))
+    }
+}
+
+fn refused(call: &str, status: u16, body: &Value) -> WalletError {
+    let why = body.pointer("/error/message").and_then(Value::as_str).unwrap_or("no reason given");
+    // A wallet server's own error is an answer; a failing proxy before it is not.
+    if matches!(status, 400..=500) {
+        WalletError::Refused { call: call.to_owned(), why: why.to_owned(), code: i64::from(status) }
+    } else {
+        WalletError::Unknown { call: call.to_owned(), why: format!("HTTP {status}: {why}") }
+    }
+}
+
+impl<N: Rpc, W: Rpc, R: Rest> Wallet for BcoinWallet<N, W, R> {
+    fn kind(&self) -> Kind {
+        Kind::Builder
+    }
+
+    fn spendable(&self, reserved: &BTreeSet<InputId>) -> Result<Amount, WalletError> {
+        let coins = self.coins()?;
+        let usable = coins.iter().filter(|(id, coin)| coin.usable && !reserved.contains(id));
+        Amount::sum(usable.map(|(_, coin)| coin.amount))
+            .ok_or_else(|| unfit("coin", "the coins do not fit 64 bits"))
+    }
+
+    fn owns(&self, addresses: &[String]) -> Result<Vec<bool>, WalletError> {
+        let own = |address: &String| {
+            // The address becomes part of a path.
+            if !address.bytes().all(|c| c.is_ascii_alphanumeric()) {
+                return Ok(false);
+            }
+            let call = self.path(&format!("key/{address}"));
+            match self.rest.get(&call)? {
+                (200, body) => Ok(!body.is_null()),
+                (404, _) => Ok(false),
+                (status, body) => Err(refused(&call, status, &body)),
+            }
+        };
+        addresses.iter().map(own).collect()
+    }
+
+    fn build(
+        &self,
+        outputs: &[Output],
+        fee_rate: u64,
+        reserved: &BTreeSet<InputId>,
+    ) -> Result<Signed, WalletError> {
+        let coins = self.coins()?;
+        // The server forgets its locks when it restarts: all of them, every time.
+        self.lock(false, reserved.iter())?;
+        let mut locked = reserved.clone();
+        let signed = self.create_of(outputs, fee_rate, &coins, &mut locked);
+        // Immature coins become usable later.
+        self.lock(true, locked.difference(reserved))?;
+        signed
+    }
+
+    fn broadcast(&self, bytes: &[u8], txid: &TxId) -> Result<(), WalletError> {
+        let call = "sendrawtransaction";
+        match self.node.call(call, json!([hex::encode(bytes)]))? {
+            Value::String(name) if name.eq_ignore_ascii_case(&txid.0) => Ok(()),
+            other => Err(unfit(call, format!("it names the transaction {other}, not {txid}"))),
+        }
+    }
+
+    fn lookup(&self, txid: &TxId, inputs: &[InputId]) -> Result<Lookup, WalletError> {
+        // Inputs first: if ours confirms in between, the last question says so.
+        let mut spent = false;
+        for (hash, index) in inputs.iter().filter_map(outpoint) {
+            let gone = self.node.call("gettxout", json!([hash, index, false]))?.is_null();
+            // A node that lost its chain has no coins at all: only one that knows where the coin came from is proof.
+            spent |= gone && self.in_chain(hash)?;
+        }
+        let call = "getrawtransaction";
+        match self.node.call(call, json!([txid.0, 1])) {
+            Ok(answer) => Ok(match answer.get("confirmations").and_then(Value::as_i64).unwrap_or(0) {
+                count @ 1.. => Lookup::Confirmed(confirmations(count)),
+                _ => Lookup::Waiting,
+            }),
+            // Not known to the node, and one of its coins is gone in a block: by another transaction.
+            Err(WalletError::Refused { .. }) if spent => Ok(Lookup::Conflicted(1)),
+            Err(WalletError::Refused { .. }) => Ok(Lookup::NotFound),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn send_many(&self, _: &[Output], _: &str, _: u64) -> Result<TxId, WalletError> {
+        Err(unable("sendmany", "this driver builds and broadcasts"))
+    }
+
+    fn history(&self, _: UnixMillis) -> Result<Vec<Seen>, WalletError> {
+        Err(unable("listtransactions", "this driver follows its transactions by name"))
+    }
+}

@@ -1,0 +1,203 @@
+//! Bitcoin Core's wallet RPC, and nodes that answer like it. Written from Core's documentation.
+//!
+//! Coins are chosen here and handed over by name, so that the wallet cannot spend what an open payment spends.
+
+use super::answer::DECIMALS;
+use super::answer::{
+    address, amount, bytes, confirmations, input, int, list, outpoint, text, txid, unable, unfit,
+};
+use crate::{Kind, Lookup, Output, Rpc, Seen, Signed, Wallet, WalletError, to_decimal};
+use millpond_ledger::{InputId, TxId};
+use millpond_types::{Amount, UnixMillis};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// "Insufficient funds": the chosen coins do not cover outputs and fee.
+const WALLET_INSUFFICIENT: [i64; 2] = [-4, -6];
+/// "Invalid address or key": the transaction is not known.
+const NOT_FOUND: i64 = -5;
+/// "Transaction already in chain" (its outputs are).
+const ALREADY: i64 = -27;
+
+/// A wallet of Bitcoin Core's kind.
+pub struct CoreWallet<R> {
+    rpc: R,
+    confirmations: u32,
+}
+
+struct Coin {
+    id: InputId,
+    amount: Amount,
+}
+
+impl<R: Rpc> CoreWallet<R> {
+    /// A wallet that spends coins with at least this many confirmations.
+    #[must_use]
+    pub fn new(rpc: R, confirmations: u32) -> Self {
+        Self { rpc, confirmations: confirmations.max(1) }
+    }
+
+    /// Coins that may be spent, largest first. Core leaves out immature coinbases by itself.
+    fn coins(&self, reserved: &BTreeSet<InputId>) -> Result<Vec<Coin>, WalletError> {
+        let call = "listunspent";
+        let answer = self.rpc.call(call, json!([self.confirmations, 9_999_999, [], false]))?;
+        let mut coins = Vec::new();
+        for coin in list(call, &answer)? {
+            let usable = |key: &str| coin.get(key).and_then(Value::as_bool).unwrap_or(true);
+            let id = input(&txid(call, text(call, coin, "txid")?)?, int(call, coin, "vout")?);
+            if usable("spendable") && usable("safe") && !reserved.contains(&id) {
+                coins.push(Coin { id, amount: amount(call, coin, "amount", false)? });
+            }
+        }
+        coins.sort_by(|a, b| (b.amount, &a.id).cmp(&(a.amount, &b.id)));
+        Ok(coins)
+    }
+
+    /// An unsigned transaction over these coins with change; `None` when they do not cover the fee.
+    fn fund(
+        &self,
+        coins: &[&Coin],
+        outputs: &[Output],
+        fee_rate: u64,
+    ) -> Result<Option<String>, WalletError> {
+        let inputs: Vec<Value> = coins
+            .iter()
+            .filter_map(|coin| outpoint(&coin.id))
+            .map(|(txid, vout)| json!({ "txid": txid, "vout": vout }))
+            .collect();
+        let pays: Map<String, Value> = outputs
+            .iter()
+            .map(|output| (output.address.clone(), Value::String(to_decimal(output.amount, DECIMALS))))
+            .collect();
+        let raw = self.rpc.call("createrawtransaction", json!([inputs, pays]))?;
+        let mut options = json!({ "add_inputs": false });
+        if fee_rate > 0
+            && let Some(options) = options.as_object_mut()
+        {
+            options.insert("feeRate".to_owned(), Value::String(to_decimal(Amount(fee_rate), DECIMALS)));
+        }
+        match self.rpc.call("fundrawtransaction", json!([raw, options])) {
+            Ok(funded) => text("fundrawtransaction", &funded, "hex").map(|hex| Some(hex.to_owned())),
+            Err(WalletError::Refused { code, .. }) if WALLET_INSUFFICIENT.contains(&code) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn sign(&self, unsigned: &str, coins: &[&Coin]) -> Result<Signed, WalletError> {
+        let call = "signrawtransactionwithwallet";
+        let answer = self.rpc.call(call, json!([unsigned]))?;
+        if answer.get("complete").and_then(Value::as_bool) != Some(true) {
+            return Err(unable(call, "the wallet cannot sign all inputs; is it locked or watching only?"));
+        }
+        let hex = text(call, &answer, "hex")?;
+        let call = "decoderawtransaction";
+        let decoded = self.rpc.call(call, json!([hex]))?;
+        let mut inputs = Vec::new();
+        let mut fee = Amount::ZERO;
+        for spent in list(call, decoded.get("vin").unwrap_or(&Value::Null))? {
+            let id = input(&txid(call, text(call, spent, "txid")?)?, int(call, spent, "vout")?);
+            let coin = coins.iter().find(|coin| coin.id == id);
+            let coin = coin.ok_or_else(|| unfit(call, format!("it spends {id}, which was not chosen")))?;
+            fee = fee.checked_add(coin.amount).ok_or_else(|| unfit(call, "its inputs do not fit 64 bits"))?;
+            inputs.push(id);
+        }
+        let mut outputs = Vec::new();
+        for made in list(call, decoded.get("vout").unwrap_or(&Value::Null))? {
+            let value = amount(call, made, "value", false)?;
+            fee = fee.checked_sub(value).ok_or_else(|| unfit(call, "it pays more than it spends"))?;
+            outputs.push(Output { address: address(call, made)?.to_owned(), amount: value });
+        }
+        Ok(Signed {
+            bytes: bytes(call, hex)?,
+            txid: txid(call, text(call, &decoded, "txid")?)?,
+            inputs,
+            fee,
+            outputs,
+        })
+    }
+}
+
+impl<R: Rpc> Wallet for CoreWallet<R> {
+    fn kind(&self) -> Kind {
+        Kind::Builder
+    }
+
+    fn spendable(&self, reserved: &BTreeSet<InputId>) -> Result<Amount, WalletError> {
+        let coins = self.coins(reserved)?;
+        Amount::sum(coins.iter().map(|coin| coin.amount))
+            .ok_or_else(|| unfit("listunspent", "the coins do not fit 64 bits"))
+    }
+
+    fn owns(&self, addresses: &[String]) -> Result<Vec<bool>, WalletError> {
+        addresses.iter().map(|address| owns(&self.rpc, address)).collect()
+    }
+
+    fn build(
+        &self,
+        outputs: &[Output],
+        fee_rate: u64,
+        reserved: &BTreeSet<InputId>,
+    ) -> Result<Signed, WalletError> {
+        let coins = self.coins(reserved)?;
+        let wanted = Amount::sum(outputs.iter().map(|output| output.amount))
+            .ok_or_else(|| unable("build", "the outputs do not fit 64 bits"))?;
+        let mut chosen = Vec::new();
+        let mut sum = Amount::ZERO;
+        for coin in &coins {
+            sum = sum
+                .checked_add(coin.amount)
+                .ok_or_else(|| unable("build", "the coins do not fit 64 bits"))?;
+            chosen.push(coin);
+            if sum > wanted
+                && let Some(unsigned) = self.fund(&chosen, outputs, fee_rate)?
+            {
+                return self.sign(&unsigned, &chosen);
+            }
+        }
+        Err(unable("build", &format!("{sum} is spendable, {wanted} and the network fee are needed")))
+    }
+
+    fn broadcast(&self, bytes: &[u8], txid: &TxId) -> Result<(), WalletError> {
+        let call = "sendrawtransaction";
+        match self.rpc.call(call, json!([hex::encode(bytes)])) {
+            Ok(Value::String(name)) if name.eq_ignore_ascii_case(&txid.0) => Ok(()),
+            Ok(other) => Err(unfit(call, format!("it names the transaction {other}, not {txid}"))),
+            Err(WalletError::Refused { code: ALREADY, .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn lookup(&self, txid: &TxId, _: &[InputId]) -> Result<Lookup, WalletError> {
+        let call = "gettransaction";
+        let answer = match self.rpc.call(call, json!([txid.0, true])) {
+            Ok(answer) => answer,
+            Err(WalletError::Refused { code: NOT_FOUND, .. }) => return Ok(Lookup::NotFound),
+            Err(error) => return Err(error),
+        };
+        match int(call, &answer, "confirmations")? {
+            count @ 1.. => Ok(Lookup::Confirmed(confirmations(count))),
+            0 => match self.rpc.call("getmempoolentry", json!([txid.0])) {
+                Ok(_) => Ok(Lookup::Waiting),
+                // The wallet remembers it, the node does not any more.
+                Err(WalletError::Refused { code: NOT_FOUND, .. }) => Ok(Lookup::NotFound),
+                Err(error) => Err(error),
+            },
+            // Core counts the conflicting transaction's confirmations below zero.
+            count => Ok(Lookup::Conflicted(confirmations(count))),
+        }
+    }
+
+    fn send_many(&self, _: &[Output], _: &str, _: u64) -> Result<TxId, WalletError> {
+        Err(unable("sendmany", "this driver builds and broadcasts"))
+    }
+
+    fn history(&self, _: UnixMillis) -> Result<Vec<Seen>, WalletError> {
+        Err(unable("listtransactions", "this driver follows its transactions by name"))
+    }
+}
+
+/// Whether the wallet holds an address's key.
+pub(super) fn owns<R: Rpc>(rpc: &R, address: &str) -> Result<bool, WalletError> {
+    let answer = rpc.call("getaddressinfo", json!([address]))?;
+    Ok(answer.get("ismine").and_then(Value::as_bool).unwrap_or(false))
+}

@@ -1,0 +1,294 @@
+//! The steps in which a transaction is made and goes out.
+
+use crate::{Edge, Output, Seen, Settlement, SettlementError, Signed, WalletError, charge};
+use millpond_ledger::{
+    Built, Entry, InputId, PaymentId, PaymentState, PaymentStatus, Progress, SettledRow, TxId,
+};
+use millpond_types::{Amount, UnixMillis};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far the wallet's clock may be behind ours.
+const CLOCK_MS: u64 = 86_400_000;
+
+impl Settlement {
+    /// Builds, checks and stores the transaction of a reserved payment. Nothing goes out.
+    pub(crate) fn build(&self, state: &PaymentState, now: UnixMillis) -> Result<String, SettlementError> {
+        let reserved = self.reserved_inputs();
+        let own = match self.own_rows(state) {
+            Ok(own) => own,
+            Err(error) => return Ok(error.to_string()),
+        };
+        let made = self.sign(state, &own, &reserved);
+        let (signed, rows) = match made {
+            Ok(Some(made)) => made,
+            Ok(None) => {
+                return self.give_up(state, "the network fee would eat up a row; it waits for more", now);
+            }
+            // Building has no effect outside the wallet: without an answer it is tried again.
+            Err(SettlementError::Wallet(error @ WalletError::Refused { .. })) => {
+                return self.give_up(state, &error.to_string(), now);
+            }
+            Err(SettlementError::Wallet(error)) => return Ok(error.to_string()),
+            Err(error @ SettlementError::Transaction { .. }) => {
+                self.give_up(state, &error.to_string(), now)?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        };
+        self.edge(Edge::Signed, state.id)?;
+        let Signed { bytes, txid, inputs, fee, .. } = signed;
+        let step = Progress::Built(Built { bytes, txid: txid.clone(), inputs, fee, rows });
+        self.append(now, Entry::PaymentProgress { payment: state.id, step })?;
+        self.edge(Edge::Stored, state.id)?;
+        Ok(format!("built as {txid}"))
+    }
+
+    /// The transaction, and what it does for each row.
+    fn sign(
+        &self,
+        state: &PaymentState,
+        own: &BTreeSet<String>,
+        reserved: &BTreeSet<InputId>,
+    ) -> Result<Option<(Signed, Vec<SettledRow>)>, SettlementError> {
+        // The fee is known when a transaction of this form exists; the first one is only looked at.
+        let whole: Vec<SettledRow> =
+            state.rows.iter().map(|row| SettledRow { sent: row.amount, charged: Amount::ZERO }).collect();
+        let outputs = outputs(state, &whole, own)?;
+        let signed = self.wallet.build(&outputs, self.policy.fee_rate, reserved)?;
+        if self.policy.charge == crate::Charge::Pool {
+            self.verify(state.id, &outputs, &signed, reserved)?;
+            return Ok(Some((signed, whole)));
+        }
+        let Some(rows) = self.charged(state, own, signed.fee)? else { return Ok(None) };
+        let outputs = crate::sending::outputs(state, &rows, own)?;
+        let signed = self.wallet.build(&outputs, self.policy.fee_rate, reserved)?;
+        self.verify(state.id, &outputs, &signed, reserved)?;
+        // The second fee may be another one. Higher: the pool bears the difference. Lower: owners keep theirs.
+        let rows = match self.charged(state, own, signed.fee)? {
+            Some(least) => rows
+                .iter()
+                .zip(&least)
+                .map(|(row, least)| SettledRow { sent: row.sent, charged: row.charged.min(least.charged) })
+                .collect(),
+            None => rows,
+        };
+        Ok(Some((signed, rows)))
+    }
+
+    /// Each row's part of a fee; rows without an output bear none.
+    fn charged(
+        &self,
+        state: &PaymentState,
+        own: &BTreeSet<String>,
+        fee: Amount,
+    ) -> Result<Option<Vec<SettledRow>>, SettlementError> {
+        let outside = |row: &&millpond_ledger::PaymentRow| !own.contains(&row.address);
+        let amounts: Vec<Amount> = state.rows.iter().filter(outside).map(|row| row.amount).collect();
+        let Some(charged) = charge(&amounts, fee, self.policy.charge)? else { return Ok(None) };
+        let mut charged = charged.into_iter();
+        let rows = state.rows.iter().map(|row| {
+            let free = SettledRow { sent: row.amount, charged: Amount::ZERO };
+            if own.contains(&row.address) { free } else { charged.next().unwrap_or(free) }
+        });
+        Ok(Some(rows.collect()))
+    }
+
+    /// The wallet's transaction is the one asked for, to the output, and spends nothing that is reserved.
+    fn verify(
+        &self,
+        payment: PaymentId,
+        asked: &[Output],
+        signed: &Signed,
+        reserved: &BTreeSet<InputId>,
+    ) -> Result<(), SettlementError> {
+        let refuse = |why: String| Err(SettlementError::Transaction { payment, why });
+        if signed.bytes.is_empty() || signed.inputs.is_empty() || signed.txid.0.is_empty() {
+            return refuse("it has no bytes, no inputs or no name".to_owned());
+        }
+        if let Some(coin) = signed.inputs.iter().find(|coin| reserved.contains(coin)) {
+            return refuse(format!("it spends {coin}, which another open payment spends"));
+        }
+        let mut rest = signed.outputs.clone();
+        for output in asked {
+            match rest.iter().position(|made| made == output) {
+                Some(at) => drop(rest.remove(at)),
+                None => return refuse(format!("it does not pay {} to {}", output.amount, output.address)),
+            }
+        }
+        match rest.as_slice() {
+            [] => {}
+            [change] => {
+                if self.wallet.owns(std::slice::from_ref(&change.address))? != [true] {
+                    return refuse(format!(
+                        "{}, who gets {}, is not the wallet",
+                        change.address, change.amount
+                    ));
+                }
+            }
+            more => return refuse(format!("it has {} outputs that nobody asked for", more.len())),
+        }
+        let total = Amount::sum(asked.iter().map(|output| output.amount));
+        if total.is_none_or(|total| signed.fee > total) {
+            return refuse(format!("its network fee of {} is more than it pays", signed.fee));
+        }
+        Ok(())
+    }
+
+    /// Announces and sends the stored bytes. The same bytes may go out any number of times.
+    pub(crate) fn submit(&self, state: &PaymentState, now: UnixMillis) -> Result<String, SettlementError> {
+        let Some(built) = &state.built else {
+            return Ok("it has no stored transaction to send".to_owned());
+        };
+        let step = Progress::Submitting { at: now, marker: None };
+        self.append(now, Entry::PaymentProgress { payment: state.id, step })?;
+        self.edge(Edge::Announced, state.id)?;
+        let outcome = self.wallet.broadcast(&built.bytes, &built.txid);
+        self.edge(Edge::Called, state.id)?;
+        let state = PaymentState { status: PaymentStatus::Submitting, ..state.clone() };
+        match outcome {
+            Ok(()) => {
+                self.sent(&state, &built.txid, now)?;
+                Ok(format!("sent as {}", built.txid))
+            }
+            // Never sent before and refused now: these bytes exist nowhere but here.
+            Err(error @ WalletError::Refused { .. }) if state.attempts == 0 => {
+                self.give_up(&state, &error.to_string(), now)
+            }
+            Err(error @ WalletError::NotSent { .. }) => Ok(error.to_string()),
+            Err(error) => {
+                self.unknown(&state, &error.to_string(), now)?;
+                Ok(error.to_string())
+            }
+        }
+    }
+
+    /// Announces and makes the one call of a wallet that can only send.
+    pub(crate) fn send_many(&self, state: &PaymentState, now: UnixMillis) -> Result<String, SettlementError> {
+        let own = match self.own_rows(state) {
+            Ok(own) => own,
+            Err(error) => return Ok(error.to_string()),
+        };
+        let outputs = outputs(state, &sender_rows(state), &own)?;
+        let marker = format!("millpond {} {}", state.id, state.reserved_at.0);
+        let step = Progress::Submitting { at: now, marker: Some(marker.clone()) };
+        self.append(now, Entry::PaymentProgress { payment: state.id, step })?;
+        self.edge(Edge::Announced, state.id)?;
+        let outcome = self.wallet.send_many(&outputs, &marker, self.policy.fee_rate);
+        self.edge(Edge::Called, state.id)?;
+        let state = PaymentState { status: PaymentStatus::Submitting, ..state.clone() };
+        match outcome {
+            Ok(txid) => {
+                self.sent(&state, &txid, now)?;
+                Ok(format!("sent as {txid}"))
+            }
+            Err(error) if error.nothing_happened() => self.give_up(&state, &error.to_string(), now),
+            Err(error) => {
+                self.unknown(&state, &error.to_string(), now)?;
+                Ok(error.to_string())
+            }
+        }
+    }
+
+    /// Looks for a call of unknown outcome in the wallet's history. Never sends.
+    pub(crate) fn find(&self, state: &PaymentState, now: UnixMillis) -> Result<String, SettlementError> {
+        match self.seen(state) {
+            Ok(Some(seen)) => {
+                self.sent(state, &seen.txid, now)?;
+                Ok(format!("found in the wallet's history as {}", seen.txid))
+            }
+            Ok(None) => {
+                let why = "the wallet's history does not have it; resolve or release it by hand";
+                self.unknown(state, why, now)?;
+                Ok(why.to_owned())
+            }
+            Err(error) => Ok(error.to_string()),
+        }
+    }
+
+    /// The payment in the wallet's history: by its marker, else by exactly its outputs.
+    pub(crate) fn seen(&self, state: &PaymentState) -> Result<Option<Seen>, SettlementError> {
+        let since = state.submitted_at.unwrap_or(state.reserved_at).0.saturating_sub(CLOCK_MS);
+        let mut history = self.wallet.history(UnixMillis(since))?;
+        history.retain(|seen| !self.claimed(&seen.txid, state.id));
+        let marked = history.iter().position(|seen| seen.marker.is_some() && seen.marker == state.marker);
+        if let Some(at) = marked {
+            return Ok(Some(history.swap_remove(at)));
+        }
+        // A transaction with another payment's marker is not this one, whatever it pays.
+        history.retain(|seen| {
+            let foreign = seen.marker.as_deref().is_some_and(|marker| marker.starts_with("millpond "));
+            !foreign && self.pays(state, seen)
+        });
+        match history.len() {
+            0 => Ok(None),
+            1 => Ok(history.pop()),
+            count => Err(SettlementError::Order {
+                payment: state.id,
+                order: "found",
+                why: format!("{count} transactions pay exactly its outputs; resolve it by hand"),
+            }),
+        }
+    }
+
+    /// Whether a transaction pays exactly a payment's outputs.
+    pub(crate) fn pays(&self, state: &PaymentState, seen: &Seen) -> bool {
+        let Ok(own) = self.own_rows(state) else { return false };
+        let Ok(asked) = outputs(state, &sender_rows(state), &own) else { return false };
+        let mut made: Vec<&Output> =
+            seen.outputs.iter().filter(|output| !own.contains(&output.address)).collect();
+        made.sort();
+        made.len() == asked.len() && made.into_iter().zip(&asked).all(|(one, two)| one == two)
+    }
+
+    /// Whether another payment has this transaction.
+    pub(crate) fn claimed(&self, txid: &TxId, but: PaymentId) -> bool {
+        self.ledger.book().payments().any(|payment| payment.id != but && payment.txid.as_ref() == Some(txid))
+    }
+
+    /// Fee and rows of a payment that a sender made. It sends what it was told, so the pool bears the fee.
+    pub(crate) fn sender_outcome(
+        &self,
+        state: &PaymentState,
+        txid: &TxId,
+    ) -> Result<(Amount, Vec<SettledRow>), SettlementError> {
+        let since = state.submitted_at.unwrap_or(state.reserved_at).0.saturating_sub(CLOCK_MS);
+        let history = self.wallet.history(UnixMillis(since))?;
+        let seen =
+            history.into_iter().find(|seen| seen.txid == *txid).ok_or_else(|| WalletError::Answer {
+                call: "history".to_owned(),
+                why: format!("{txid} is confirmed but not in it: its fee is not known"),
+            })?;
+        Ok((seen.fee, sender_rows(state)))
+    }
+
+    fn own_rows(&self, state: &PaymentState) -> Result<BTreeSet<String>, WalletError> {
+        self.own_of(state.rows.iter().map(|row| row.address.clone()).collect())
+    }
+
+    fn give_up(&self, state: &PaymentState, why: &str, now: UnixMillis) -> Result<String, SettlementError> {
+        let why: String = why.chars().take(250).collect();
+        self.append(now, Entry::PaymentReleased { payment: state.id, why: why.clone() })?;
+        Ok(why)
+    }
+}
+
+fn sender_rows(state: &PaymentState) -> Vec<SettledRow> {
+    state.rows.iter().map(|row| SettledRow { sent: row.amount, charged: Amount::ZERO }).collect()
+}
+
+/// One output per address, ascending; the wallet's own addresses need none.
+fn outputs(
+    state: &PaymentState,
+    rows: &[SettledRow],
+    own: &BTreeSet<String>,
+) -> Result<Vec<Output>, SettlementError> {
+    let mut by_address = BTreeMap::<&str, Amount>::new();
+    for (row, done) in state.rows.iter().zip(rows).filter(|(row, _)| !own.contains(&row.address)) {
+        let sum = by_address.entry(&row.address).or_default();
+        *sum = sum.checked_add(done.sent).ok_or(SettlementError::Overflow("an output"))?;
+    }
+    Ok(by_address
+        .into_iter()
+        .map(|(address, amount)| Output { address: address.to_owned(), amount })
+        .collect())
+}

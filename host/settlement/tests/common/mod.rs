@@ -1,0 +1,337 @@
+//! A pool with a few miners, on a simulated disk, and a wallet that checks what a real one checks.
+#![allow(dead_code)]
+
+use millpond_disk::{Disk, SimDisk};
+use millpond_ledger::{
+    Allocation, Entry, FeeName, IncomeAllocated, IncomeKey, InputId, Ledger, LedgerError, Owner, TxId,
+};
+use millpond_settlement::{
+    Kind, Lookup, Output, PayTo, Policy, Seen, Settlement, Signed, Wallet, WalletError,
+};
+use millpond_types::{Amount, Digest, MinerId, UnixMillis};
+use parking_lot::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+
+pub const START: UnixMillis = UnixMillis(1_700_000_000_000);
+
+pub fn hours(count: u64) -> UnixMillis {
+    UnixMillis(START.0 + count * 3_600_000)
+}
+
+/// How the next call that sends behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mood {
+    Well,
+    /// Done, but the answer is lost.
+    DoneSilently,
+    /// Not done, and no answer.
+    LostSilently,
+    /// The connection was refused.
+    Unreachable,
+    /// The node says no.
+    Refusing,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tx {
+    pub txid: TxId,
+    pub inputs: Vec<InputId>,
+    pub outputs: Vec<Output>,
+    pub fee: Amount,
+    pub marker: Option<String>,
+    pub time: UnixMillis,
+    pub height: Option<u64>,
+}
+
+/// The network, the node and the wallet: it lives through every crash of the pool.
+#[derive(Debug)]
+pub struct World {
+    pub kind: Kind,
+    pub coins: BTreeMap<InputId, Amount>,
+    /// Signed and maybe never seen again.
+    pub drafts: BTreeMap<TxId, Tx>,
+    pub accepted: BTreeMap<TxId, Tx>,
+    pub own: BTreeSet<String>,
+    pub height: u64,
+    pub counter: u64,
+    pub fee: u64,
+    pub mood: Mood,
+    pub keeps_marker: bool,
+    pub double_spends: u64,
+    pub now: UnixMillis,
+    pub calls: Vec<&'static str>,
+}
+
+#[derive(Clone, Debug)]
+pub struct SimWallet(pub Arc<Mutex<World>>);
+
+impl SimWallet {
+    pub fn new(kind: Kind, coins: &[u64]) -> Self {
+        let coins =
+            coins.iter().zip(0..).map(|(amount, at)| (InputId(format!("coin:{at}")), Amount(*amount)));
+        Self(Arc::new(Mutex::new(World {
+            kind,
+            coins: coins.collect(),
+            drafts: BTreeMap::new(),
+            accepted: BTreeMap::new(),
+            own: BTreeSet::from(["own".to_owned()]),
+            height: 100,
+            counter: 0,
+            fee: 10,
+            mood: Mood::Well,
+            keeps_marker: true,
+            double_spends: 0,
+            now: START,
+            calls: Vec::new(),
+        })))
+    }
+
+    pub fn mood(&self, mood: Mood) {
+        self.0.lock().mood = mood;
+    }
+
+    /// A block with everything that waits.
+    pub fn mine(&self) {
+        let mut world = self.0.lock();
+        world.height += 1;
+        let height = world.height;
+        world.accepted.values_mut().filter(|tx| tx.height.is_none()).for_each(|tx| tx.height = Some(height));
+    }
+
+    /// What each foreign address was paid, over all transactions that the network has.
+    pub fn paid(&self) -> BTreeMap<String, u64> {
+        let world = self.0.lock();
+        let mut paid = BTreeMap::new();
+        for output in world.accepted.values().flat_map(|tx| &tx.outputs) {
+            if !world.own.contains(&output.address) {
+                *paid.entry(output.address.clone()).or_default() += output.amount.0;
+            }
+        }
+        paid
+    }
+
+    pub fn transactions(&self) -> usize {
+        self.0.lock().accepted.len()
+    }
+
+    pub fn count(&self, call: &str) -> usize {
+        self.0.lock().calls.iter().filter(|made| **made == call).count()
+    }
+
+    /// Somebody else with the keys spends a coin, and it confirms.
+    pub fn spend_elsewhere(&self, coin: &InputId) {
+        let mut world = self.0.lock();
+        world.coins.remove(coin);
+        let height = Some(world.height);
+        let txid = TxId("elsewhere".to_owned());
+        let tx = Tx {
+            txid: txid.clone(),
+            inputs: vec![coin.clone()],
+            outputs: vec![],
+            fee: Amount(1),
+            marker: None,
+            time: world.now,
+            height,
+        };
+        world.accepted.insert(txid, tx);
+    }
+
+    /// The node forgets what waits (an eviction, a restart without its memory).
+    pub fn forget_waiting(&self) {
+        let mut world = self.0.lock();
+        let gone: Vec<Tx> = world.accepted.values().filter(|tx| tx.height.is_none()).cloned().collect();
+        for tx in gone {
+            world.accepted.remove(&tx.txid);
+            world.coins.extend(tx.inputs.iter().map(|coin| (coin.clone(), Amount(100_000))));
+            world.drafts.insert(tx.txid.clone(), tx);
+        }
+    }
+}
+
+impl World {
+    fn make(&mut self, outputs: &[Output], reserved: &BTreeSet<InputId>) -> Result<Tx, WalletError> {
+        let wanted: u64 = outputs.iter().map(|output| output.amount.0).sum::<u64>() + self.fee;
+        let (mut inputs, mut sum) = (Vec::new(), 0);
+        for (coin, amount) in self.coins.iter().filter(|(coin, _)| !reserved.contains(*coin)) {
+            if sum >= wanted {
+                break;
+            }
+            inputs.push(coin.clone());
+            sum += amount.0;
+        }
+        if sum < wanted {
+            return Err(refused("insufficient funds"));
+        }
+        let mut outputs = outputs.to_vec();
+        if sum > wanted {
+            outputs.push(Output { address: "own".to_owned(), amount: Amount(sum - wanted) });
+        }
+        self.counter += 1;
+        let txid = TxId(Digest::of(format!("{}{inputs:?}{outputs:?}", self.counter).as_bytes()).to_string());
+        Ok(Tx { txid, inputs, outputs, fee: Amount(self.fee), marker: None, time: self.now, height: None })
+    }
+
+    fn accept(&mut self, tx: &Tx) -> Result<(), WalletError> {
+        if self.accepted.contains_key(&tx.txid) {
+            return Ok(());
+        }
+        if !tx.inputs.iter().all(|coin| self.coins.contains_key(coin)) {
+            self.double_spends += 1;
+            return Err(refused("missing or spent inputs"));
+        }
+        for coin in &tx.inputs {
+            self.coins.remove(coin);
+        }
+        for (output, at) in tx.outputs.iter().zip(0..) {
+            if self.own.contains(&output.address) {
+                self.coins.insert(InputId(format!("{}:{at}", tx.txid)), output.amount);
+            }
+        }
+        self.accepted.insert(tx.txid.clone(), tx.clone());
+        Ok(())
+    }
+
+    fn sending(&mut self, tx: &Tx) -> Result<(), WalletError> {
+        let silent = || WalletError::Unknown { call: "send".to_owned(), why: "timeout".to_owned() };
+        match self.mood {
+            Mood::Well => self.accept(tx),
+            Mood::DoneSilently => self.accept(tx).and_then(|()| Err(silent())),
+            Mood::LostSilently => Err(silent()),
+            Mood::Unreachable => {
+                Err(WalletError::NotSent { call: "send".to_owned(), why: "connection refused".to_owned() })
+            }
+            Mood::Refusing => Err(refused("min relay fee not met")),
+        }
+    }
+}
+
+fn refused(why: &str) -> WalletError {
+    WalletError::Refused { call: "wallet".to_owned(), why: why.to_owned(), code: -26 }
+}
+
+impl Wallet for SimWallet {
+    fn kind(&self) -> Kind {
+        self.0.lock().kind
+    }
+
+    fn spendable(&self, reserved: &BTreeSet<InputId>) -> Result<Amount, WalletError> {
+        let world = self.0.lock();
+        let usable = world.coins.iter().filter(|(coin, _)| !reserved.contains(*coin));
+        Ok(Amount(usable.map(|(_, amount)| amount.0).sum()))
+    }
+
+    fn owns(&self, addresses: &[String]) -> Result<Vec<bool>, WalletError> {
+        let world = self.0.lock();
+        Ok(addresses.iter().map(|address| world.own.contains(address)).collect())
+    }
+
+    fn build(&self, outputs: &[Output], _: u64, reserved: &BTreeSet<InputId>) -> Result<Signed, WalletError> {
+        let mut world = self.0.lock();
+        world.calls.push("build");
+        let unique: BTreeSet<_> = outputs.iter().map(|output| &output.address).collect();
+        assert_eq!(unique.len(), outputs.len(), "a duplicate address");
+        let tx = world.make(outputs, reserved)?;
+        world.drafts.insert(tx.txid.clone(), tx.clone());
+        let Tx { txid, inputs, outputs, fee, .. } = tx;
+        Ok(Signed { bytes: txid.0.clone().into_bytes(), txid, inputs, fee, outputs })
+    }
+
+    fn broadcast(&self, bytes: &[u8], txid: &TxId) -> Result<(), WalletError> {
+        let mut world = self.0.lock();
+        world.calls.push("broadcast");
+        assert_eq!(bytes, txid.0.as_bytes());
+        let known = world.drafts.get(txid).or_else(|| world.accepted.get(txid)).cloned();
+        let tx = known.expect("bytes that the wallet never signed");
+        world.sending(&tx)
+    }
+
+    fn lookup(&self, txid: &TxId, inputs: &[InputId]) -> Result<Lookup, WalletError> {
+        let world = self.0.lock();
+        let depth = |height: u64| u32::try_from(world.height - height + 1).unwrap();
+        if let Some(tx) = world.accepted.get(txid) {
+            return Ok(tx.height.map_or(Lookup::Waiting, |height| Lookup::Confirmed(depth(height))));
+        }
+        let conflict = world.accepted.values().find(|tx| tx.inputs.iter().any(|coin| inputs.contains(coin)));
+        Ok(match conflict.and_then(|tx| tx.height) {
+            Some(height) => Lookup::Conflicted(depth(height)),
+            None => Lookup::NotFound,
+        })
+    }
+
+    fn send_many(&self, outputs: &[Output], marker: &str, _: u64) -> Result<TxId, WalletError> {
+        let mut world = self.0.lock();
+        world.calls.push("send_many");
+        let mut tx = world.make(outputs, &BTreeSet::new())?;
+        tx.marker = world.keeps_marker.then(|| marker.to_owned());
+        world.sending(&tx)?;
+        Ok(tx.txid)
+    }
+
+    fn history(&self, since: UnixMillis) -> Result<Vec<Seen>, WalletError> {
+        let world = self.0.lock();
+        let seen =
+            world.accepted.values().filter(|tx| tx.time >= since && !tx.outputs.is_empty()).map(|tx| Seen {
+                txid: tx.txid.clone(),
+                marker: tx.marker.clone(),
+                outputs: tx
+                    .outputs
+                    .iter()
+                    .filter(|output| !world.own.contains(&output.address))
+                    .cloned()
+                    .collect(),
+                fee: tx.fee,
+                time: tx.time,
+            });
+        Ok(seen.collect())
+    }
+}
+
+pub fn miner(id: u64) -> Owner {
+    Owner::Miner(MinerId(id))
+}
+
+pub fn operator() -> Owner {
+    Owner::Fee(FeeName::try_from("operator".to_owned()).unwrap())
+}
+
+pub fn payees(owner: &Owner) -> Option<PayTo> {
+    matches!(owner, Owner::Miner(_))
+        .then(|| PayTo { address: format!("addr-{owner}"), minimum: Amount::ZERO })
+}
+
+pub fn open(disk: &SimDisk) -> Result<Arc<Ledger>, LedgerError> {
+    let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+    Ledger::open(disk, Path::new("ledger")).map(Arc::new)
+}
+
+/// One matured income with these parts.
+pub fn earn(ledger: &Ledger, number: u64, parts: &[(Owner, u64)]) -> Result<(), LedgerError> {
+    let key = IncomeKey::new(number.to_be_bytes().to_vec()).unwrap();
+    let parts = Allocation::merged(parts.iter().map(|(owner, amount)| (owner.clone(), Amount(*amount))))?;
+    let amount = parts.total();
+    let income = IncomeAllocated::new(key.clone(), amount, Amount::ZERO, parts, Vec::new())?;
+    ledger.append(START, Entry::IncomeAllocated(income))?;
+    ledger.append(START, Entry::Matured { key }).map(drop)
+}
+
+pub fn policy() -> Policy {
+    Policy { minimum: Amount(100), ..Policy::default() }
+}
+
+pub fn settlement(ledger: &Arc<Ledger>, wallet: &SimWallet, policy: Policy) -> Settlement {
+    Settlement::new(ledger.clone(), Arc::new(wallet.clone()), policy)
+}
+
+/// The pool of most tests: miners 1 to 3 with 5000, 3000 and 2000, the operator with 500.
+pub fn pool(kind: Kind) -> (Arc<Ledger>, SimWallet) {
+    let ledger = open(&SimDisk::new()).unwrap();
+    earn(&ledger, 1, &[(miner(1), 5000), (miner(2), 3000), (miner(3), 2000), (operator(), 500)]).unwrap();
+    (ledger, SimWallet::new(kind, &[4000, 4000, 4000]))
+}
+
+/// What each miner got on the chain, by address.
+pub fn expected(rows: &[(u64, u64)]) -> BTreeMap<String, u64> {
+    rows.iter().map(|(id, amount)| (format!("addr-m{id}"), *amount)).collect()
+}

@@ -1,0 +1,356 @@
+//! What a run pays, when, and what it does when the wallet misbehaves.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::*;
+use millpond_ledger::{Owner, PaymentId, PaymentStatus, TxId};
+use millpond_settlement::{Charge, Kind, PayTo, Policy, SettlementError, Skip};
+use millpond_types::Amount;
+
+fn status(ledger: &millpond_ledger::Ledger, id: u64) -> PaymentStatus {
+    ledger.payment(PaymentId(id)).unwrap().status
+}
+
+#[test]
+fn due_balances_are_paid_exactly_and_settled_when_confirmed() {
+    for kind in [Kind::Builder, Kind::Sender] {
+        let (ledger, wallet) = pool(kind);
+        let settlement = settlement(&ledger, &wallet, Policy { confirmations: 2, ..policy() });
+        settlement.run(START, &payees).unwrap();
+        assert_eq!(status(&ledger, 1), PaymentStatus::Sent);
+        assert_eq!(wallet.paid(), expected(&[(1, 5000), (2, 3000), (3, 2000)]));
+        wallet.mine();
+        settlement.run(hours(1), &payees).unwrap();
+        assert_eq!(status(&ledger, 1), PaymentStatus::Sent, "one confirmation is not two");
+        wallet.mine();
+        settlement.run(hours(2), &payees).unwrap();
+        assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+        let totals = ledger.totals();
+        assert_eq!((totals.paid, totals.network_fees, totals.in_flight), (10_000, 10, 0));
+        assert_eq!(ledger.payable(&operator()), Amount(500), "no address: it stays");
+        assert!(totals.conserved);
+        assert_eq!(wallet.transactions(), 1);
+    }
+}
+
+#[test]
+fn a_network_fee_charged_to_owners_is_part_of_what_they_were_credited() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let settlement = settlement(&ledger, &wallet, Policy { charge: Charge::Owners, ..policy() });
+    settlement.run(START, &payees).unwrap();
+    wallet.mine();
+    settlement.run(hours(1), &payees).unwrap();
+    assert_eq!(wallet.paid(), expected(&[(1, 4995), (2, 2997), (3, 1998)]));
+    let totals = ledger.totals();
+    assert_eq!((totals.paid, totals.network_fees, totals.network_fees_charged), (9990, 0, 10));
+    assert!(totals.conserved);
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_sends_nothing() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let before = ledger.head();
+    let plan = settlement(&ledger, &wallet, policy()).dry_run(START, &payees).unwrap();
+    assert_eq!((plan.total, plan.batches.len()), (Amount(10_000), 1));
+    assert_eq!(plan.skipped.len(), 1);
+    assert_eq!((plan.skipped[0].owner.clone(), plan.skipped[0].why), (operator(), Skip::NoAddress));
+    assert_eq!((ledger.head(), wallet.transactions(), wallet.count("build")), (before, 0, 0));
+}
+
+#[test]
+fn small_balances_wait_for_the_pools_minimum_or_the_miners_own() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let picky = |owner: &Owner| {
+        let minimum = if *owner == miner(1) { Amount(9000) } else { Amount::ZERO };
+        payees(owner).map(|to| PayTo { minimum, ..to })
+    };
+    let settlement = settlement(&ledger, &wallet, Policy { minimum: Amount(2500), ..policy() });
+    settlement.run(START, &picky).unwrap();
+    assert_eq!(wallet.paid(), expected(&[(2, 3000)]));
+}
+
+#[test]
+fn a_run_and_a_day_spend_at_most_their_caps_and_nobody_starves() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let capped = Policy { cap_per_run: Amount(4000), cap_per_day: Amount(6000), ..policy() };
+    let settlement = settlement(&ledger, &wallet, capped);
+    settlement.run(START, &payees).unwrap();
+    assert_eq!(wallet.paid(), expected(&[(1, 4000)]));
+    wallet.mine();
+    let report = settlement.run(hours(1), &payees).unwrap();
+    // Who was never paid comes first; the day has 2000 left.
+    assert_eq!(wallet.paid(), expected(&[(1, 4000), (2, 2000)]));
+    assert!(report.plan.unwrap().skipped.iter().any(|skipped| skipped.why == Skip::CapPerDay));
+    wallet.mine();
+    settlement.run(hours(2), &payees).unwrap();
+    assert_eq!(wallet.transactions(), 2, "the day is used up");
+    for hour in [25, 50, 75] {
+        wallet.mine();
+        settlement.run(hours(hour), &payees).unwrap();
+    }
+    assert_eq!(wallet.paid(), expected(&[(1, 5000), (2, 3000), (3, 2000)]));
+}
+
+#[test]
+fn payable_never_exceeds_spendable() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    wallet.0.lock().coins.clear();
+    wallet.0.lock().coins.insert(millpond_ledger::InputId("small:0".to_owned()), Amount(2500));
+    let plan = settlement(&ledger, &wallet, policy()).dry_run(START, &payees).unwrap();
+    assert_eq!(plan.total, Amount(2500));
+    assert!(plan.skipped.iter().any(|skipped| skipped.why == Skip::NotSpendable));
+}
+
+/// Invariant 10: duplicate and self addresses are merged before a transaction is built; its size is capped by batches.
+#[test]
+fn invariant_10_duplicates_and_own_addresses_are_merged_and_batches_capped() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let shared = |owner: &Owner| {
+        let address = match owner {
+            Owner::Miner(id) if id.0 < 3 => "shared",
+            Owner::Miner(_) => "alone",
+            _ => "own",
+        };
+        Some(PayTo { address: address.to_owned(), minimum: Amount::ZERO })
+    };
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &shared).unwrap();
+    wallet.mine();
+    settlement.run(hours(1), &shared).unwrap();
+    let paid: Vec<_> = wallet.paid().into_iter().collect();
+    assert_eq!(paid, [("alone".to_owned(), 2000), ("shared".to_owned(), 8000)]);
+    assert_eq!(ledger.payable(&operator()), Amount::ZERO);
+    let totals = ledger.totals();
+    assert_eq!((totals.paid, totals.paid_fees, totals.conserved), (10_000, 500, true));
+
+    let (ledger, wallet) = pool(Kind::Builder);
+    wallet
+        .0
+        .lock()
+        .coins
+        .extend((9..12).map(|at| (millpond_ledger::InputId(format!("coin:{at}")), Amount(9000))));
+    let small = common::settlement(&ledger, &wallet, Policy { batch: 1, ..policy() });
+    small.run(START, &payees).unwrap();
+    assert_eq!(wallet.transactions(), 3);
+    assert_eq!(wallet.paid(), expected(&[(1, 5000), (2, 3000), (3, 2000)]));
+}
+
+#[test]
+fn an_own_address_alone_is_not_worth_a_transaction() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let own = |owner: &Owner| {
+        (*owner == operator()).then(|| PayTo { address: "own".to_owned(), minimum: Amount::ZERO })
+    };
+    let plan = settlement(&ledger, &wallet, policy()).dry_run(START, &own).unwrap();
+    assert!(plan.batches.is_empty());
+    assert!(plan.skipped.iter().any(|skipped| skipped.why == Skip::OwnAddressOnly));
+}
+
+/// Invariant 3: unknown outcome: stop, reconcile with the wallet's history, never resend blindly.
+#[test]
+fn invariant_03_an_unknown_outcome_stops_and_is_reconciled() {
+    for (kind, keeps_marker) in [(Kind::Builder, true), (Kind::Sender, true), (Kind::Sender, false)] {
+        let (ledger, wallet) = pool(kind);
+        wallet.0.lock().keeps_marker = keeps_marker;
+        wallet.mood(Mood::DoneSilently);
+        let settlement = settlement(&ledger, &wallet, policy());
+        let report = settlement.run(START, &payees).unwrap();
+        assert_eq!(report.blocked, Some(PaymentId(1)));
+        assert!(matches!(status(&ledger, 1), PaymentStatus::Unknown(_)));
+        earn(&ledger, 2, &[(miner(4), 700)]).unwrap();
+        wallet.mood(Mood::Well);
+        settlement.run(hours(1), &payees).unwrap();
+        wallet.mine();
+        settlement.run(hours(2), &payees).unwrap();
+        assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+        assert_eq!(wallet.paid(), expected(&[(1, 5000), (2, 3000), (3, 2000), (4, 700)]));
+        assert_eq!(wallet.transactions(), 2);
+        assert_eq!(wallet.0.lock().double_spends, 0);
+    }
+}
+
+#[test]
+fn a_call_lost_on_its_way_is_repeated_with_the_same_bytes_only() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    wallet.mood(Mood::LostSilently);
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &payees).unwrap();
+    let txid = ledger.payment(PaymentId(1)).unwrap().txid;
+    wallet.mood(Mood::Well);
+    settlement.run(hours(1), &payees).unwrap();
+    assert_eq!(ledger.payment(PaymentId(1)).unwrap().txid, txid);
+    assert_eq!((status(&ledger, 1), wallet.count("build")), (PaymentStatus::Sent, 1));
+}
+
+#[test]
+fn a_sender_never_sends_again_by_itself() {
+    let (ledger, wallet) = pool(Kind::Sender);
+    wallet.mood(Mood::LostSilently);
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &payees).unwrap();
+    wallet.mood(Mood::Well);
+    for hour in 1..5 {
+        let report = settlement.run(hours(hour), &payees).unwrap();
+        assert_eq!(report.blocked, Some(PaymentId(1)));
+    }
+    assert_eq!(wallet.count("send_many"), 1);
+    settlement.release(PaymentId(1), "operator", "looked at the wallet: it is not there", hours(5)).unwrap();
+    settlement.run(hours(6), &payees).unwrap();
+    assert_eq!(wallet.paid(), expected(&[(1, 5000), (2, 3000), (3, 2000)]));
+}
+
+#[test]
+fn a_definite_refusal_of_the_first_call_returns_the_balances() {
+    for kind in [Kind::Builder, Kind::Sender] {
+        let (ledger, wallet) = pool(kind);
+        wallet.mood(Mood::Refusing);
+        settlement(&ledger, &wallet, policy()).run(START, &payees).unwrap();
+        assert!(matches!(status(&ledger, 1), PaymentStatus::Released(_)));
+        assert_eq!((ledger.payable(&miner(1)), ledger.totals().conserved), (Amount(5000), true));
+    }
+}
+
+#[test]
+fn a_refusal_after_an_unknown_outcome_is_no_proof() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let settlement = settlement(&ledger, &wallet, policy());
+    wallet.mood(Mood::LostSilently);
+    settlement.run(START, &payees).unwrap();
+    wallet.mood(Mood::Refusing);
+    settlement.run(hours(1), &payees).unwrap();
+    assert!(matches!(status(&ledger, 1), PaymentStatus::Unknown(_)));
+    let refused = settlement.release(PaymentId(1), "operator", "no patience", hours(2)).unwrap_err();
+    assert!(matches!(refused, SettlementError::Order { .. }), "{refused}");
+    // Spending one of its coins elsewhere, confirmed, is proof.
+    let coin = ledger.payment(PaymentId(1)).unwrap().built.unwrap().inputs[0].clone();
+    wallet.spend_elsewhere(&coin);
+    settlement.recover(hours(3)).unwrap();
+    assert!(matches!(status(&ledger, 1), PaymentStatus::Released(_)));
+    assert_eq!(ledger.payable(&miner(1)), Amount(5000));
+}
+
+#[test]
+fn a_transaction_that_the_node_forgot_goes_out_again_as_it_was() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &payees).unwrap();
+    let txid = ledger.payment(PaymentId(1)).unwrap().txid.unwrap();
+    wallet.forget_waiting();
+    settlement.run(hours(1), &payees).unwrap();
+    wallet.mine();
+    settlement.run(hours(2), &payees).unwrap();
+    assert_eq!(ledger.payment(PaymentId(1)).unwrap().txid, Some(txid));
+    assert_eq!(wallet.paid(), expected(&[(1, 5000), (2, 3000), (3, 2000)]));
+}
+
+#[test]
+fn coins_of_an_open_payment_are_spent_by_no_other() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let settlement = settlement(&ledger, &wallet, policy());
+    wallet.mood(Mood::Unreachable);
+    settlement.run(START, &payees).unwrap();
+    assert_eq!(status(&ledger, 1), PaymentStatus::Submitting);
+    let first = ledger.payment(PaymentId(1)).unwrap().built.unwrap().inputs;
+    wallet.0.lock().coins.insert(millpond_ledger::InputId("more:0".to_owned()), Amount(5000));
+    earn(&ledger, 2, &[(miner(5), 800)]).unwrap();
+    settlement.run(hours(1), &payees).unwrap();
+    let second = ledger.payment(PaymentId(2)).unwrap().built.unwrap().inputs;
+    assert!(second.iter().all(|coin| !first.contains(coin)));
+    wallet.mood(Mood::Well);
+    settlement.run(hours(2), &payees).unwrap();
+    assert_eq!(wallet.paid(), expected(&[(1, 5000), (2, 3000), (3, 2000), (5, 800)]));
+    assert_eq!(wallet.0.lock().double_spends, 0);
+}
+
+#[test]
+fn a_wallet_that_signs_something_else_is_not_followed() {
+    use millpond_settlement::{Lookup, Output, Seen, Signed, Wallet, WalletError};
+    use std::collections::BTreeSet;
+    /// Pays the first output's money to somebody else.
+    struct Thief(SimWallet);
+    impl Wallet for Thief {
+        fn kind(&self) -> Kind {
+            Kind::Builder
+        }
+        fn spendable(&self, r: &BTreeSet<millpond_ledger::InputId>) -> Result<Amount, WalletError> {
+            self.0.spendable(r)
+        }
+        fn owns(&self, a: &[String]) -> Result<Vec<bool>, WalletError> {
+            self.0.owns(a)
+        }
+        fn build(
+            &self,
+            outputs: &[Output],
+            rate: u64,
+            reserved: &BTreeSet<millpond_ledger::InputId>,
+        ) -> Result<Signed, WalletError> {
+            let mut signed = self.0.build(outputs, rate, reserved)?;
+            signed.outputs[0].address = "thief".to_owned();
+            Ok(signed)
+        }
+        fn broadcast(&self, _: &[u8], _: &TxId) -> Result<(), WalletError> {
+            panic!("a wrong transaction was sent")
+        }
+        fn lookup(&self, t: &TxId, i: &[millpond_ledger::InputId]) -> Result<Lookup, WalletError> {
+            self.0.lookup(t, i)
+        }
+        fn send_many(&self, _: &[Output], _: &str, _: u64) -> Result<TxId, WalletError> {
+            panic!("not a sender")
+        }
+        fn history(&self, s: millpond_types::UnixMillis) -> Result<Vec<Seen>, WalletError> {
+            self.0.history(s)
+        }
+    }
+    let (ledger, wallet) = pool(Kind::Builder);
+    let thief = std::sync::Arc::new(Thief(wallet));
+    let error = millpond_settlement::Settlement::new(ledger.clone(), thief, policy())
+        .run(START, &payees)
+        .unwrap_err();
+    assert!(matches!(error, SettlementError::Transaction { .. }), "{error}");
+    assert!(matches!(status(&ledger, 1), PaymentStatus::Released(_)));
+    assert_eq!(ledger.payable(&miner(1)), Amount(5000));
+}
+
+#[test]
+fn the_operator_resolves_a_payment_only_with_the_transaction_that_pays_it() {
+    let (ledger, wallet) = pool(Kind::Sender);
+    let settlement = settlement(&ledger, &wallet, policy());
+    wallet.mood(Mood::LostSilently);
+    settlement.run(START, &payees).unwrap();
+    let none =
+        settlement.resolve(PaymentId(1), &TxId("nothing".to_owned()), "operator", hours(1)).unwrap_err();
+    assert!(matches!(none, SettlementError::Order { .. }));
+    // The operator sends by hand what the lost call should have sent.
+    wallet.mood(Mood::Well);
+    let outputs: Vec<_> = expected(&[(1, 5000), (2, 3000), (3, 2000)])
+        .into_iter()
+        .map(|(address, amount)| millpond_settlement::Output { address, amount: Amount(amount) })
+        .collect();
+    let wrong = millpond_settlement::Wallet::send_many(&wallet, &outputs[..1], "by hand", 0).unwrap();
+    assert!(settlement.resolve(PaymentId(1), &wrong, "operator", hours(1)).is_err());
+    let right = millpond_settlement::Wallet::send_many(&wallet, &outputs[1..], "by hand", 0).unwrap();
+    assert!(settlement.resolve(PaymentId(1), &right, "operator", hours(1)).is_err(), "an output is missing");
+}
+
+/// Invariant 8: notifications and metrics cannot affect payment control flow.
+#[test]
+fn invariant_08_what_listens_cannot_change_what_is_paid() {
+    // A run gives back plain data and takes no listener: a failing notification has nothing to fail in. The same run
+    // with its report dropped and with its report read pays the same.
+    let pay = |read: bool| {
+        let (ledger, wallet) = pool(Kind::Builder);
+        let settlement = settlement(&ledger, &wallet, policy());
+        for hour in 0..3 {
+            let report = settlement.run(hours(hour), &payees).unwrap();
+            if read {
+                let listener = std::panic::catch_unwind(|| panic!("the webhook failed over {report:?}"));
+                assert!(listener.is_err());
+            }
+            wallet.mine();
+        }
+        (wallet.paid(), ledger.head())
+    };
+    assert_eq!(pay(true).0, pay(false).0);
+    assert_eq!(pay(true).1.seq, pay(false).1.seq);
+}
