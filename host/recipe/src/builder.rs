@@ -70,6 +70,7 @@ pub(crate) struct Function {
     pub(crate) with: Option<ContextAt>,
     pub(crate) output: u32,
     pub(crate) key: Key,
+    pub(crate) cost: Cost,
 }
 
 /// The state of one compilation.
@@ -88,6 +89,7 @@ pub(crate) struct Builder<'a> {
     pub(crate) tables: Tables,
     pub(crate) cost: Cost,
     too_many: bool,
+    pub(crate) heavy_hashes: u32,
 }
 
 impl<'a> Builder<'a> {
@@ -106,6 +108,7 @@ impl<'a> Builder<'a> {
             tables: Tables::default(),
             cost: Cost::Light,
             too_many: false,
+            heavy_hashes: 0,
         }
     }
 
@@ -167,7 +170,7 @@ impl<'a> Builder<'a> {
                 Err(error) => return self.fail(at, error.to_string()),
             }
         }
-        let function = Function { name: name.into(), with, output, key };
+        let function = Function { name: name.into(), with, output, key, cost: algorithm.cost() };
         self.functions.insert(name.into(), Some(function.clone()));
         Some(function)
     }

@@ -17,6 +17,8 @@ pub const MAX_DOCUMENT_BYTES: usize = 64 << 10;
 pub const MAX_REGISTERS: usize = 256;
 /// Longest value of a share's field, in bytes; the longest proof in use, Equihash's, has 1,344.
 pub const MAX_SHARE_FIELD: u32 = 4096;
+/// Heavy hashes of one share: a document decides what a share costs, and a share costs a miner nothing to send.
+pub(crate) const MAX_HEAVY: u32 = 4;
 /// Fields of one stage.
 const MAX_FIELDS: usize = 64;
 /// `judge … against` lines; a share's verdict has one bit for each.

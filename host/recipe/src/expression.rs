@@ -1,12 +1,13 @@
 //! Expressions checked and turned into instructions: every operation's values, widths and stage.
 
 use crate::builder::{Builder, Function, Type, Typed};
+use crate::compile::MAX_HEAVY;
 use crate::field::Stage;
 use crate::lex::Place;
 use crate::parse::{Expression, Node};
-use crate::program::{Operand, Operation};
+use crate::program::{ContextAt, Operand, Operation};
 use crate::run::MAX_ITEM;
-use millpond_algorithms::Key;
+use millpond_algorithms::{Cost, Key};
 
 /// Words of the language that are applied to values; no register or hash may have such a name.
 pub(crate) const OPERATIONS: [&str; 23] = [
@@ -220,10 +221,13 @@ impl Builder<'_> {
         };
         let (start, list) = (self.bytes(start), self.register(&list.0, list.1).map(|typed| (typed, list.1)));
         let (function, start, (list, list_at)) = (function?, start?, list?);
-        let Function { with: Some(with), output, name, .. } = function else {
+        let Function { with: Some(with), output, ref name, .. } = function else {
             return self
                 .fail(at, format!("`{}` needs a key; give it a name: `hash h = {0} KEY`", function.name));
         };
+        if function.cost == Cost::Heavy {
+            return self.fail(at, format!("`{name}` is too heavy a hash for a fold"));
+        }
         let Type::List { item } = list.ty else {
             return self.fail(list_at, "a fold's last value is a list field, declared as `path:32*`".into());
         };
@@ -244,8 +248,7 @@ impl Builder<'_> {
         match (function.with, arguments) {
             (Some(with), [x]) => {
                 let x = self.bytes(x)?;
-                let operation = Operation::Hash { with, output: function.output, of: x.operand };
-                self.emit_over(at, &[x], Type::fixed_bytes(function.output), operation)
+                self.hash(with, &function, x, at)
             }
             (None, [key, x]) => {
                 let (key, x) = (self.bytes(key).map(|typed| (typed, key.1)), self.bytes(x));
@@ -263,8 +266,7 @@ impl Builder<'_> {
                     );
                 }
                 let with = self.prepare(&function.name, key.operand, key_at)?;
-                let operation = Operation::Hash { with, output: function.output, of: x.operand };
-                self.emit_over(at, &[x], Type::fixed_bytes(function.output), operation)
+                self.hash(with, &function, x, at)
             }
             (Some(_), other) => {
                 let given = other.len();
@@ -275,6 +277,18 @@ impl Builder<'_> {
                 self.fail(at, format!("`{name}` takes a key and one value, not {given} values"))
             }
         }
+    }
+
+    fn hash(&mut self, with: ContextAt, function: &Function, x: Typed, at: Place) -> Option<Typed> {
+        let heavy = function.cost == Cost::Heavy;
+        if heavy && x.operand.stage == Stage::Share {
+            self.heavy_hashes += 1;
+            if self.heavy_hashes > MAX_HEAVY {
+                return self.fail(at, format!("more than {MAX_HEAVY} heavy hashes for one share"));
+            }
+        }
+        let operation = Operation::Hash { with, output: function.output, of: x.operand, heavy };
+        self.emit_over(at, &[x], Type::fixed_bytes(function.output), operation)
     }
 
     /// A value as a register: a name looked up, a literal stored.

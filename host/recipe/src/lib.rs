@@ -7,6 +7,7 @@
 //!
 //! This crate knows no coin: a family is a document. It does no I/O, and no document and no value makes it panic.
 
+mod batch;
 mod builder;
 mod compile;
 mod error;
@@ -20,6 +21,7 @@ mod run;
 mod stage;
 pub mod vectors;
 
+pub use batch::{MAX_BATCH, judge_batch};
 pub use compile::{MAX_DOCUMENT_BYTES, MAX_REGISTERS, MAX_SHARE_FIELD};
 pub use error::{DocumentError, DocumentErrors, RunError, ShareError};
 pub use field::{Field, RegisterInfo, Stage, Width};

@@ -56,10 +56,12 @@ pub(crate) enum Operation {
     ToLe(u32, Operand),
     /// Bitcoin's variable-length integer ("CompactSize").
     VarInt(Operand),
+    /// `heavy` hashes of several shares are taken together.
     Hash {
         with: ContextAt,
         output: u32,
         of: Operand,
+        heavy: bool,
     },
     /// `acc = hash(acc item)` over a list; with `sided`, an item's first byte 1 puts it before `acc`.
     Fold {

@@ -102,6 +102,23 @@ impl Frame<'_> {
         Ok(())
     }
 
+    /// The input of a hash that is taken out of the program's order, and the context it is hashed with.
+    pub(crate) fn hashed(
+        &self,
+        of: Operand,
+        with: ContextAt,
+    ) -> Option<(&[u8], &dyn millpond_algorithms::Context)> {
+        Some((self.get(of).ok()?, self.context(with).ok()?))
+    }
+
+    /// Writes a register that was computed out of the program's order.
+    pub(crate) fn write(&mut self, line: u32, bytes: &[u8]) -> Result<(), RunError> {
+        let start = self.bank.bytes.len();
+        self.push(bytes).map_err(|fault| self.located(line, *fault))?;
+        self.close(start);
+        Ok(())
+    }
+
     fn located(&self, line: u32, fault: Fault) -> RunError {
         match fault {
             Fault::Value(what) => RunError::Value { line, what },
@@ -286,7 +303,7 @@ impl Frame<'_> {
                 }
                 self.push(le.get(..width).unwrap_or_default())?;
             }
-            Operation::Hash { with, output, of } => {
+            Operation::Hash { with, output, of, .. } => {
                 let mut out = [0; MAX_OUTPUT];
                 let Some(out) = out.get_mut(..*output as usize) else {
                     return value("an output is too long");

@@ -264,7 +264,7 @@ impl std::fmt::Debug for SessionStage {
 /// Memory that judging shares works in. One per thread; after the first shares it allocates no more.
 #[derive(Default)]
 pub struct Scratch {
-    bank: Bank,
+    pub(crate) bank: Bank,
 }
 
 /// What a share came to.
@@ -384,19 +384,47 @@ impl SessionStage {
         scratch: &'s mut Scratch,
         proofs: bool,
     ) -> Result<Judged<'s>, ShareError> {
+        self.load(values, scratch)?;
+        self.run(scratch, .., proofs)?;
+        self.judged(scratch)
+    }
+
+    /// Begins a share: its fields in the first registers.
+    pub(crate) fn load(&self, values: &[impl AsRef<[u8]>], scratch: &mut Scratch) -> Result<(), ShareError> {
         let recipe = &*self.job.recipe;
         recipe.counted("share", recipe.share_fields.len(), values.len())?;
         scratch.bank.clear();
-        let below = [&recipe.document, &self.job.bank, &self.bank];
-        let mut frame = Frame {
-            below: &below,
-            stage: Stage::Share,
-            bank: &mut scratch.bank,
-            tables: &recipe.tables,
-            proofs,
-        };
-        frame.load(&recipe.share_fields, values)?;
-        frame.run(&recipe.share)?;
+        self.frame(&self.below(), scratch, true).load(&recipe.share_fields, values)
+    }
+
+    /// Runs a part of the share stage.
+    pub(crate) fn run(
+        &self,
+        scratch: &mut Scratch,
+        part: impl std::slice::SliceIndex<[Instruction], Output = [Instruction]>,
+        proofs: bool,
+    ) -> Result<(), ShareError> {
+        let program = self.job.recipe.share.get(part).unwrap_or_default();
+        self.frame(&self.below(), scratch, proofs).run(program)
+    }
+
+    pub(crate) fn below(&self) -> [&Bank; 3] {
+        [&self.job.recipe.document, &self.job.bank, &self.bank]
+    }
+
+    pub(crate) fn frame<'f>(
+        &'f self,
+        below: &'f [&'f Bank; 3],
+        scratch: &'f mut Scratch,
+        proofs: bool,
+    ) -> Frame<'f> {
+        let tables = &self.job.recipe.tables;
+        Frame { below, stage: Stage::Share, bank: &mut scratch.bank, tables, proofs }
+    }
+
+    /// What a share came to, once its stage has run.
+    pub(crate) fn judged<'s>(&'s self, scratch: &'s Scratch) -> Result<Judged<'s>, ShareError> {
+        let recipe = &*self.job.recipe;
         let outs = Outs { recipe, banks: [&recipe.document, &self.job.bank, &self.bank, &scratch.bank] };
         let (pow, id) = (outs.number(&recipe.judge)?, *outs.exact(recipe.id)?);
         let mut met = 0;

@@ -1,7 +1,7 @@
 //! Where shares are judged: here and now, or on the validator's threads behind a bounded queue.
 
-use crate::verdict::{Candidate, Refused, Targets, Verdict, judge};
-use millpond_recipe::{Cost, Scratch, SessionStage, ShareError};
+use crate::verdict::{Candidate, Refused, Targets, Verdict, judge, verdict};
+use millpond_recipe::{Cost, Scratch, SessionStage, ShareError, judge_batch};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -53,6 +53,7 @@ pub struct Validator {
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch::default());
+    static SCRATCHES: RefCell<Vec<Scratch>> = const { RefCell::new(Vec::new()) };
 }
 
 fn with_scratch<T>(run: impl FnOnce(&mut Scratch) -> T) -> T {
@@ -103,7 +104,12 @@ impl Validator {
     /// verdicts are in the order of the shares.
     #[must_use]
     pub fn judge_all(&self, shares: &[Candidate]) -> Vec<Result<Verdict, Refused>> {
-        self.threads.install(|| shares.par_iter().map(candidate).collect())
+        self.threads.install(|| {
+            shares
+                .par_chunks(BATCH)
+                .flat_map_iter(|batch| together(&batch.iter().collect::<Vec<_>>()))
+                .collect()
+        })
     }
 
     /// How many heavy shares wait, for metrics.
@@ -146,14 +152,33 @@ impl Shared {
                 }
                 waiting.shares.drain(..count).collect()
             };
-            for (share, answer) in batch {
-                if !answer.is_closed() {
-                    // The session may have hung up meanwhile.
-                    let _ = answer.send(candidate(&share));
-                }
+            // Sessions that hung up are passed over; shares of one job stand together, for hashes that take several.
+            let mut batch: Vec<_> = batch.into_iter().filter(|(_, answer)| !answer.is_closed()).collect();
+            batch.sort_by_key(|(share, _)| Arc::as_ptr(share.session.job()));
+            let shares: Vec<_> = batch.iter().map(|(share, _)| share).collect();
+            let verdicts = together(&shares);
+            for ((_, answer), verdict) in batch.into_iter().zip(verdicts) {
+                // The session may have hung up meanwhile.
+                let _ = answer.send(verdict);
             }
         }
     }
+}
+
+/// Judges a batch. Where an algorithm panics in it, each share is tried alone, so that only its own share is lost.
+fn together(shares: &[&Candidate]) -> Vec<Result<Verdict, Refused>> {
+    let pairs: Vec<_> = shares.iter().map(|share| (&*share.session, &*share.values)).collect();
+    let judged = catch_unwind(AssertUnwindSafe(|| {
+        let mut scratches = SCRATCHES.with(RefCell::take);
+        let verdicts = judge_batch(&pairs, &mut scratches)
+            .into_iter()
+            .zip(shares)
+            .map(|(judged, share)| Ok(verdict(&judged?, &share.targets)))
+            .collect();
+        SCRATCHES.with(|kept| kept.replace(scratches));
+        verdicts
+    }));
+    judged.unwrap_or_else(|_| shares.iter().map(|share| candidate(share)).collect())
 }
 
 fn candidate(share: &Candidate) -> Result<Verdict, Refused> {

@@ -1,6 +1,6 @@
 //! One share judged.
 
-use millpond_recipe::{Scratch, SessionStage, ShareError};
+use millpond_recipe::{Judged, Scratch, SessionStage, ShareError};
 use millpond_types::Target;
 use std::sync::Arc;
 
@@ -71,15 +71,19 @@ pub(crate) fn judge(
     targets: &Targets,
     scratch: &mut Scratch,
 ) -> Result<Verdict, ShareError> {
-    let judged = session.judge(values, scratch)?;
+    Ok(verdict(&session.judge(values, scratch)?, targets))
+}
+
+/// Compares what a share came to with its targets.
+pub(crate) fn verdict(judged: &Judged<'_>, targets: &Targets) -> Verdict {
     let meets_network = targets.network.is_met_by(&judged.pow);
     let solution = meets_network || judged.met != 0;
-    Ok(Verdict {
+    Verdict {
         pow: judged.pow,
         id: judged.id,
         meets_share: targets.share.is_met_by(&judged.pow),
         meets_network,
         met: judged.met,
         results: if solution { judged.results() } else { Vec::new() },
-    })
+    }
 }

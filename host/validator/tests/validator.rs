@@ -228,6 +228,38 @@ async fn a_session_that_hangs_up_gives_its_place_in_the_queue_free() {
     assert_eq!(third.await.unwrap().unwrap().pow, [3; 32]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_share_that_makes_its_algorithm_panic_does_not_take_its_batch_along() {
+    let validator = Arc::new(Validator::new(limits(1, 8)).unwrap());
+    let (session, started, go) = gated();
+    let submit = |byte: u8| {
+        let (validator, session) = (Arc::clone(&validator), Arc::clone(&session));
+        tokio::spawn(async move { validator.judge(&session, &[[byte]], ANY).await })
+    };
+    let first = submit(1);
+    started.recv().unwrap();
+    let rest = [submit(2), submit(0xff), submit(3)];
+    while validator.waiting() < 3 {
+        tokio::task::yield_now().await;
+    }
+    // Shares before the bad one may be hashed twice: in the batch, and alone.
+    for _ in 0..8 {
+        go.send(()).unwrap();
+    }
+    assert!(first.await.unwrap().is_ok());
+    let mut lost = 0;
+    for share in rest {
+        match share.await.unwrap() {
+            Ok(verdict) => assert_ne!(verdict.pow, [0xff; 32]),
+            Err(error) => {
+                assert_eq!(error, Refused::Lost);
+                lost += 1;
+            }
+        }
+    }
+    assert_eq!(lost, 1);
+}
+
 #[tokio::test]
 async fn an_algorithm_that_panics_loses_its_share_and_nothing_else() {
     let validator = Validator::new(limits(1, 4)).unwrap();
