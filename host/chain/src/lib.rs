@@ -1,1 +1,45 @@
 //! Drives a chain adapter: events in, actions out, and the trust rules between it and the pool.
+//!
+//! An adapter is trusted for consensus facts and nothing else. [`ChainHandle`] owns the thread of its one warm
+//! instance; what the instance wants is checked as a whole ([`Trust`], [`Granted`], the probe of every job, the book of
+//! blocks and incomes) before any of it reaches nodes ([`NodePort`]) or the pool ([`ChainSink`]). Pure calls run in
+//! fresh instances on other threads.
+//!
+//! This crate knows no coin but through [`BitcoinCoinbase`], the glue to the codec family.
+
+mod bitcoin_coinbase;
+mod bodies;
+mod driver;
+mod effects;
+#[cfg(test)]
+mod fake;
+mod grants;
+mod handle;
+mod income;
+mod instance;
+mod job;
+mod nodes_port;
+mod outputs;
+mod plugin_pow;
+mod port;
+mod probe;
+mod queue;
+mod sink;
+mod solve;
+mod trust;
+mod version;
+
+#[cfg(test)]
+mod tests;
+
+pub use bitcoin_coinbase::BitcoinCoinbase;
+pub use grants::{Grant, GrantError, Granted, never};
+pub use handle::{ChainHandle, Recorder, Setup, StartError, Status};
+pub use income::{IncomeRefused, KnownBlock, KnownIncome};
+pub use job::{ReadyJob, Refused};
+pub use nodes_port::NodesPort;
+pub use port::{Answered, NodeAnswer, NodeCall, NodePort};
+pub use sink::{Alarm, AlarmKind, ChainSink, CheckedIncome, Submission};
+pub use solve::Solved;
+pub use trust::{CoinbaseCheck, Maturity, Trust, shares};
+pub use version::{Version, VersionError};

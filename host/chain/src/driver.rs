@@ -1,0 +1,585 @@
+//! The actor's thread: events in, checked actions out; restart after a trap, quarantine, swap.
+
+use crate::bodies::Bodies;
+use crate::effects::{Effect, ListChecks};
+use crate::handle::{Recorder, Shared};
+use crate::instance::{Instance, input};
+use crate::job::Checks;
+use crate::outputs::Revisions;
+use crate::port::NodeAnswer;
+use crate::queue::Input;
+use crate::sink::{Alarm, AlarmKind};
+use crate::trust::{RecentRewards, Trust};
+use crate::version::Version;
+use bytes::Bytes;
+use millpond_contracts::chain::{Happening, NodeError, NodeErrorKind, Push, Reply, Start};
+use millpond_contracts::{CallError, TrapKind};
+use millpond_runtime::strikes::{Decision, FIRST_BACKOFF, LONGEST_BACKOFF, Strikes};
+use millpond_types::{Digest, UnixMillis};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+/// Effects that a version which does not lead yet may hold back.
+const HELD: usize = 1024;
+
+/// The newest push of every (link, transport, topic), and the state of every link: what a new instance is told after
+/// its start.
+#[derive(Default)]
+struct Ring {
+    up: BTreeMap<u16, bool>,
+    pushes: BTreeMap<(u16, String, String), Bytes>,
+}
+
+/// Topics remembered; a node with more is remembered in part.
+const TOPICS: usize = 256;
+
+struct Candidate {
+    instance: Instance,
+    held: Vec<Effect>,
+    deadline: Instant,
+    done: SyncSender<Result<(), String>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Lead,
+    Candidate,
+}
+
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    trust: Trust,
+    recorder: Option<Arc<dyn Recorder>>,
+    swap_time: Duration,
+    version: Arc<Version>,
+    lead: Option<Instance>,
+    previous: Option<Arc<Version>>,
+    candidate: Option<Candidate>,
+    restart_at: Option<Instant>,
+    refusals: u32,
+    quarantined: bool,
+    saved: Vec<u8>,
+    revisions: Revisions,
+    recent: RecentRewards,
+    bodies: Bodies,
+    ring: Ring,
+    strikes: Strikes,
+    delayed: Vec<(Instant, Input)>,
+    instances: u64,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        trust: Trust,
+        recorder: Option<Arc<dyn Recorder>>,
+        swap_time: Duration,
+        version: Arc<Version>,
+        saved: Vec<u8>,
+        revisions: Revisions,
+    ) -> Self {
+        Self {
+            shared,
+            trust,
+            recorder,
+            swap_time,
+            version,
+            lead: None,
+            previous: None,
+            candidate: None,
+            restart_at: Some(Instant::now()),
+            refusals: 0,
+            quarantined: false,
+            saved,
+            revisions,
+            recent: RecentRewards::default(),
+            bodies: Bodies::default(),
+            ring: Ring::default(),
+            strikes: Strikes::new(),
+            delayed: Vec::new(),
+            instances: 0,
+        }
+    }
+
+    /// Runs until told to stop.
+    pub(crate) fn run(mut self) {
+        loop {
+            match self.shared.queue.next(self.deadline()) {
+                Some(Input::Stop) => return,
+                Some(input) => self.input(input),
+                None => {}
+            }
+            self.clock();
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let lead = self.lead.as_ref().and_then(Instance::next_due);
+        let candidate =
+            self.candidate.as_ref().map(|c| c.instance.next_due().map_or(c.deadline, |d| d.min(c.deadline)));
+        let delayed = self.delayed.iter().map(|(at, _)| *at).min();
+        [lead, candidate, delayed, self.restart_at].into_iter().flatten().min()
+    }
+
+    /// What time alone brings: timers, restarts, a candidate that took too long, maturity that was waited for.
+    fn clock(&mut self) {
+        let now = Instant::now();
+        while let Some(at) = self.delayed.iter().position(|(at, _)| *at <= now) {
+            let (_, input) = self.delayed.swap_remove(at);
+            self.input(input);
+        }
+        if self.restart_at.is_some_and(|at| at <= now) {
+            self.restart_at = None;
+            self.start_lead();
+        }
+        // Each due timer once per turn: one that sets itself again waits for the next.
+        for _ in 0..crate::effects::TIMERS {
+            let Some(id) = self.lead.as_mut().and_then(|lead| lead.due(now)) else { break };
+            self.deliver(Who::Lead, Happening::Timer(id));
+        }
+        for _ in 0..crate::effects::TIMERS {
+            let Some(id) = self.candidate.as_mut().and_then(|c| c.instance.due(now)) else { break };
+            self.deliver(Who::Candidate, Happening::Timer(id));
+        }
+        if self.candidate.as_ref().is_some_and(|candidate| candidate.deadline <= now) {
+            let seconds = self.swap_time.as_secs();
+            self.fail_candidate(&format!("it published no valid job within {seconds} s"));
+        }
+    }
+
+    fn input(&mut self, input: Input) {
+        match input {
+            Input::Link { link, up } => {
+                self.ring.up.insert(link, up);
+                self.both(&Happening::Link { link, up });
+            }
+            Input::Push { link, transport, topic, data } => {
+                let key = (link, transport.clone(), topic.clone());
+                if self.ring.pushes.len() < TOPICS || self.ring.pushes.contains_key(&key) {
+                    self.ring.pushes.insert(key, data.clone());
+                }
+                let body = self.bodies.keep(data.clone());
+                for who in [Who::Lead, Who::Candidate] {
+                    self.push_to(who, link, &transport, &topic, &data, body);
+                }
+            }
+            Input::Reply { instance, id, answer } => self.reply(instance, id, answer),
+            Input::Outputs(outputs) => {
+                let revision = self.revisions.set_outputs(outputs.clone());
+                self.both(&Happening::Outputs { revision, outputs });
+            }
+            Input::Aux(aux) => {
+                let revision = self.revisions.set_aux(aux.clone());
+                self.both(&Happening::Aux { revision, aux });
+            }
+            Input::Watch { watched, reward } => {
+                self.shared.book.lock().block(watched.clone(), reward);
+                self.both(&Happening::Watch(watched));
+            }
+            Input::Swap { version, done } => self.swap(version, done),
+            Input::Release => {
+                self.strikes.release(self.version.origin.adapter);
+                self.quarantined = false;
+                if self.lead.is_none() {
+                    self.restart_at = Some(Instant::now());
+                }
+            }
+            Input::Wake | Input::Stop => {
+                let matured = self.shared.book.lock().matured(&self.trust);
+                matured.into_iter().for_each(|income| self.shared.sink.income(income));
+            }
+        }
+    }
+
+    fn both(&mut self, what: &Happening) {
+        self.deliver(Who::Lead, what.clone());
+        self.deliver(Who::Candidate, what.clone());
+    }
+
+    fn instance(&mut self, who: Who) -> Option<&mut Instance> {
+        match who {
+            Who::Lead => self.lead.as_mut(),
+            Who::Candidate => self.candidate.as_mut().map(|candidate| &mut candidate.instance),
+        }
+    }
+
+    fn push_to(&mut self, who: Who, link: u16, transport: &str, topic: &str, data: &Bytes, body: u64) {
+        let Some(instance) = self.instance(who) else { return };
+        // A version that did not ask for this topic does not hear of it.
+        let Some(number) = instance.version.granted.topic(transport, topic) else { return };
+        let (topic, data) = (topic.to_owned(), data.to_vec());
+        self.deliver(who, Happening::Push(Push { link, transport: number, topic, data, body }));
+    }
+
+    fn reply(&mut self, instance: u64, id: u64, answer: NodeAnswer) {
+        let who = if self.lead.as_ref().is_some_and(|lead| lead.id == instance) {
+            Who::Lead
+        } else if self.candidate.as_ref().is_some_and(|candidate| candidate.instance.id == instance) {
+            Who::Candidate
+        } else {
+            return; // The instance that asked is gone.
+        };
+        if let Some(instance) = self.instance(who) {
+            instance.in_flight.remove(&id);
+        }
+        let body = match &answer.outcome {
+            Ok(bytes) => self.bodies.keep(Bytes::copy_from_slice(bytes)),
+            Err(_) => 0,
+        };
+        self.deliver(who, Happening::Reply(Reply { id, link: answer.link, outcome: answer.outcome, body }));
+    }
+
+    /// Hands an event to an instance, if there is one, and applies what it wants.
+    fn deliver(&mut self, who: Who, what: Happening) {
+        let recorder = self.recorder.clone();
+        let Some(instance) = self.instance(who) else { return };
+        let version = Arc::clone(&instance.version);
+        let (event, outcome) = instance.handle(what);
+        if let (Some(recorder), Who::Lead) = (&recorder, who) {
+            recorder.event(version.origin, &event, &outcome);
+        }
+        match outcome {
+            Ok(done) => {
+                self.strikes.went_well(version.origin.adapter, UnixMillis::now());
+                match self.check(who, done.value) {
+                    Ok(effects) => self.apply(who, effects),
+                    Err(reason) => self.refuse(who, &reason),
+                }
+            }
+            Err(error) if error.is_trap() => self.trapped(who, input(&event.what), &error),
+            Err(error) => self.shared.status.lock().error(&error.to_string()),
+        }
+    }
+
+    fn check(
+        &mut self,
+        who: Who,
+        actions: Vec<millpond_contracts::chain::Action>,
+    ) -> Result<Vec<Effect>, String> {
+        let instance = match who {
+            Who::Lead => self.lead.as_ref(),
+            Who::Candidate => self.candidate.as_ref().map(|candidate| &candidate.instance),
+        };
+        let Some(instance) = instance else { return Ok(Vec::new()) };
+        let book = self.shared.book.lock();
+        let checks = ListChecks {
+            job: Checks {
+                version: &instance.version,
+                trust: &self.trust,
+                bodies: &self.bodies,
+                recent: &self.recent,
+                revisions: &self.revisions,
+            },
+            book: &book,
+            links: self.shared.port.links(),
+            timers: &instance.timer_ids,
+            in_flight: &instance.in_flight,
+        };
+        checks.check(actions).map_err(|refused| refused.to_string())
+    }
+
+    fn alarm(&self, kind: AlarmKind, text: String) {
+        tracing::warn!(?kind, "{text}");
+        self.shared.status.lock().error(&text);
+        self.shared.sink.alarm(Alarm { kind, text });
+    }
+
+    /// None of an event's actions is applied. The instance may wait for a reply to a call that was never made, so it
+    /// starts again from what is saved, after a pause; this is no strike, since a node's lie can be behind it.
+    fn refuse(&mut self, who: Who, reason: &str) {
+        if who == Who::Candidate {
+            return self.fail_candidate(&format!("its actions were refused: {reason}"));
+        }
+        self.shared.status.lock().refused += 1;
+        self.alarm(
+            AlarmKind::Trust,
+            format!("the adapter's actions were refused, none was applied: {reason}"),
+        );
+        let pause = FIRST_BACKOFF.saturating_mul(1 << self.refusals.min(16)).min(LONGEST_BACKOFF);
+        self.refusals = self.refusals.saturating_add(1);
+        self.lead = None;
+        self.restart_at = Some(Instant::now() + pause);
+    }
+
+    fn trapped(&mut self, who: Who, input: Digest, error: &CallError) {
+        if who == Who::Candidate {
+            return self.fail_candidate(&error.to_string());
+        }
+        self.lead = None;
+        self.shared.status.lock().traps += 1;
+        let digest = self.version.origin.adapter;
+        match self.strikes.failed(digest, input, error, UnixMillis::now()) {
+            Decision::GoOn => self.restart_at = Some(Instant::now()),
+            Decision::RetryAfter(pause) => {
+                let pause_ms = pause.as_millis();
+                self.alarm(
+                    AlarmKind::Plugin,
+                    format!("the adapter trapped, a new instance starts in {pause_ms} ms: {error}"),
+                );
+                self.restart_at = Some(Instant::now() + pause);
+            }
+            Decision::Quarantine { first_error } => self.quarantine(&first_error),
+        }
+    }
+
+    fn quarantine(&mut self, first_error: &str) {
+        let bad = self.version.origin.adapter.short();
+        match self.previous.take() {
+            Some(previous) if self.strikes.quarantined(previous.origin.adapter).is_none() => {
+                let good = previous.origin.adapter.short();
+                self.version = previous;
+                self.restart_at = Some(Instant::now());
+                self.shared.status.lock().version = Some(self.version.origin);
+                self.alarm(
+                    AlarmKind::Plugin,
+                    format!("adapter {bad} is in quarantine, the last good version {good} goes on; its first error: {first_error}"),
+                );
+                self.shared.sink.version(&self.version);
+            }
+            _ => {
+                self.quarantined = true;
+                self.restart_at = None;
+                self.shared.status.lock().quarantined = Some(first_error.to_owned());
+                self.alarm(
+                    AlarmKind::Plugin,
+                    format!(
+                        "adapter {bad} is in quarantine and there is no older version: its jobs are served until they expire, then the pool stands; its first error: {first_error}"
+                    ),
+                );
+            }
+        }
+    }
+
+    fn start_lead(&mut self) {
+        if self.quarantined {
+            return;
+        }
+        self.shared.status.lock().quarantined = None;
+        match self.version.adapter.start_actor() {
+            Ok(actor) => {
+                self.instances += 1;
+                self.lead = Some(Instance::new(self.instances, Arc::clone(&self.version), actor));
+                self.greet(Who::Lead);
+            }
+            Err(error) => {
+                // Even an error of its own in `describe` cannot be worked with: it is treated as a trap.
+                let error = match error {
+                    CallError::Plugin { function, message } | CallError::Host { function, message } => {
+                        CallError::Trap { function, kind: TrapKind::Other, message }
+                    }
+                    trap => trap,
+                };
+                self.trapped(Who::Lead, Digest::of(b"describe"), &error);
+            }
+        }
+    }
+
+    /// The first events of an instance's life: start, the links that are up, the newest pushes.
+    fn greet(&mut self, who: Who) {
+        let Some(id) = self.instance(who).map(|instance| instance.id) else { return };
+        let (revision, outputs, aux) = self.revisions.newest();
+        let watching = self.shared.book.lock().watching();
+        let start = Start { saved: self.saved.clone(), watching, revision, outputs, aux };
+        self.deliver(who, Happening::Start(start));
+        let same = |driver: &mut Self| driver.instance(who).is_some_and(|instance| instance.id == id);
+        for (link, up) in self.ring.up.clone() {
+            if up && same(self) {
+                self.deliver(who, Happening::Link { link, up });
+            }
+        }
+        for ((link, transport, topic), data) in self.ring.pushes.clone() {
+            if same(self) {
+                let body = self.bodies.keep(data.clone());
+                self.push_to(who, link, &transport, &topic, &data, body);
+            }
+        }
+    }
+
+    fn swap(&mut self, version: Arc<Version>, done: SyncSender<Result<(), String>>) {
+        if let Err(reason) = version.can_follow(&self.version) {
+            let _ = done.try_send(Err(reason));
+            return;
+        }
+        self.fail_candidate("another swap was asked for");
+        match version.adapter.start_actor() {
+            Ok(actor) => {
+                self.instances += 1;
+                let instance = Instance::new(self.instances, version, actor);
+                let deadline = Instant::now() + self.swap_time;
+                self.candidate = Some(Candidate { instance, held: Vec::new(), deadline, done });
+                self.greet(Who::Candidate);
+            }
+            Err(error) => {
+                let _ = done.try_send(Err(error.to_string()));
+            }
+        }
+    }
+
+    fn fail_candidate(&mut self, reason: &str) {
+        if let Some(candidate) = self.candidate.take() {
+            let digest = candidate.instance.version.origin.adapter.short();
+            let text = format!("adapter {digest} does not take over, the running version stays: {reason}");
+            self.alarm(AlarmKind::Plugin, text);
+            let _ = candidate.done.try_send(Err(reason.to_owned()));
+        }
+    }
+
+    fn apply(&mut self, who: Who, effects: Vec<Effect>) {
+        if who == Who::Lead {
+            return self.apply_all(effects);
+        }
+        let takes_over = effects.iter().any(|effect| matches!(effect, Effect::Publish(_)));
+        let Some(candidate) = self.candidate.as_mut() else { return };
+        if !takes_over {
+            let (own, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(Effect::is_own);
+            candidate.held.extend(others);
+            if candidate.held.len() > HELD {
+                return self.fail_candidate("it reported more than can be held back before its first job");
+            }
+            own.into_iter().for_each(|effect| self.apply_own(who, effect));
+            return;
+        }
+        let Some(Candidate { instance, held, done, .. }) = self.candidate.take() else { return };
+        let version = Arc::clone(&instance.version);
+        let old = std::mem::replace(&mut self.version, Arc::clone(&version));
+        self.previous = Some(old);
+        self.lead = Some(instance);
+        self.restart_at = None;
+        self.quarantined = false;
+        {
+            let mut status = self.shared.status.lock();
+            status.version = Some(version.origin);
+            status.quarantined = None;
+        }
+        self.shared.sink.version(&version);
+        // Held reports were checked against the book as it was; they are checked again by being applied through it.
+        let (held, refused) = self.recheck(held);
+        if refused > 0 {
+            self.alarm(
+                AlarmKind::Trust,
+                format!("{refused} held reports of the new version no longer hold: left out"),
+            );
+        }
+        self.apply_all(held);
+        self.apply_all(effects);
+        let _ = done.try_send(Ok(()));
+    }
+
+    fn recheck(&self, held: Vec<Effect>) -> (Vec<Effect>, usize) {
+        let book = self.shared.book.lock();
+        let before = held.len();
+        let holds = |effect: &Effect| match effect {
+            Effect::Income(income) => book.check(&[income], &self.trust).is_ok(),
+            _ => true,
+        };
+        let held: Vec<Effect> = held.into_iter().filter(holds).collect();
+        let refused = before - held.len();
+        (held, refused)
+    }
+
+    fn apply_all(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            self.apply_one(effect);
+        }
+    }
+
+    /// Calls, sends and timers of an instance.
+    fn apply_own(&mut self, who: Who, effect: Effect) {
+        let port = Arc::clone(&self.shared.port);
+        let queue = Arc::clone(&self.shared);
+        let Some(instance) = self.instance(who) else { return };
+        let id_of = instance.id;
+        match effect {
+            Effect::Call { id, call } => {
+                instance.in_flight.insert(id);
+                if instance.may_call() {
+                    let answered =
+                        move |answer| queue.queue.push(Input::Reply { instance: id_of, id, answer });
+                    port.call(call, Box::new(answered));
+                } else {
+                    let answer = denied(call.link, NodeErrorKind::Denied, "too many calls in this second");
+                    let at = Instant::now() + Duration::from_secs(1);
+                    self.delayed.push((at, Input::Reply { instance: id_of, id, answer }));
+                }
+            }
+            Effect::Denied { id, link, kind, why, alarm } => {
+                instance.in_flight.insert(id);
+                if alarm {
+                    self.alarm(AlarmKind::Trust, format!("the adapter made a call that is refused: {why}"));
+                }
+                let answer = denied(link, kind, &why);
+                // Not at once: an adapter that asks again on every answer would spin.
+                let at = Instant::now() + Duration::from_millis(100);
+                self.delayed.push((at, Input::Reply { instance: id_of, id, answer }));
+            }
+            Effect::Send { link, transport, message } => {
+                if let Err(error) = port.send(link, &transport, message) {
+                    tracing::info!(link, transport, %error, "a message was not sent");
+                }
+            }
+            Effect::Timer { id, ms } => instance.timer(id, ms),
+            _ => {}
+        }
+    }
+
+    fn apply_one(&mut self, effect: Effect) {
+        let sink = Arc::clone(&self.shared.sink);
+        match effect {
+            Effect::Publish(job) => {
+                self.refusals = 0;
+                self.recent.note(job.reward);
+                let matured = {
+                    let mut book = self.shared.book.lock();
+                    book.saw_coord(job.coord);
+                    book.matured(&self.trust)
+                };
+                self.shared.status.lock().published(&job);
+                sink.publish(job);
+                matured.into_iter().for_each(|income| sink.income(income));
+            }
+            Effect::Tip { parent, coord } => sink.tip(&parent, coord),
+            Effect::Fate { block, fate } => {
+                self.shared.book.lock().fate(&block, &fate);
+                sink.fate(&block, &fate);
+            }
+            Effect::Income(income) => {
+                let (told, early) = self.shared.book.lock().income(income, &self.trust);
+                told.into_iter().for_each(|income| sink.income(income));
+                if let Some(text) = early {
+                    self.alarm(AlarmKind::Trust, text);
+                }
+            }
+            Effect::IncomeLost(key) => {
+                let lost = self.shared.book.lock().lost(&key);
+                match lost {
+                    Ok(true) => sink.income_lost(&key),
+                    Ok(false) => {}
+                    Err(text) => self.alarm(AlarmKind::Trust, text),
+                }
+            }
+            Effect::Unfit { link, reason } => {
+                self.shared.port.unfit(link, &reason);
+                sink.unfit(link, &reason);
+            }
+            Effect::Save(bytes) => {
+                sink.saved(&bytes);
+                self.saved = bytes;
+            }
+            Effect::Alarm { stop, text } => {
+                if stop {
+                    self.shared.status.lock().stopped = Some(text.clone());
+                }
+                let kind = if stop { AlarmKind::Stopped } else { AlarmKind::Adapter };
+                self.alarm(kind, format!("the adapter says: {text}"));
+            }
+            own => self.apply_own(Who::Lead, own),
+        }
+    }
+}
+
+fn denied(link: Option<u16>, kind: NodeErrorKind, why: &str) -> NodeAnswer {
+    let error = NodeError { kind, code: 0, message: why.to_owned() };
+    NodeAnswer { link: link.unwrap_or(0), outcome: Err(error) }
+}

@@ -1,0 +1,314 @@
+//! Which node methods an adapter may call: what its manifest names and the operator granted, and never a wallet, key
+//! or shutdown method, whoever grants it.
+
+use millpond_contracts::chain::{Description, Transport};
+use serde::{Deserialize, Serialize};
+
+/// What the operator granted at install: one transport and its methods, paths or topics.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The transport's name.
+    pub transport: String,
+    /// Granted methods.
+    pub methods: Vec<String>,
+}
+
+impl Grant {
+    /// Everything that an adapter asks for: what an install proposes to the operator. What can never be granted is
+    /// refused all the same.
+    #[must_use]
+    pub fn all_wanted(description: &Description) -> Vec<Self> {
+        let grant = |t: &Transport| Self { transport: t.name.clone(), methods: t.methods.clone() };
+        description.transports.iter().map(grant).collect()
+    }
+}
+
+/// Why an adapter does not get what it asks for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// A method that no operator can grant.
+    #[error(
+        "the adapter asks for {method:?} on transport {transport:?}: wallet, key and shutdown methods can never be granted to an adapter ({why})"
+    )]
+    Never {
+        /// The transport.
+        transport: String,
+        /// The method.
+        method: String,
+        /// Which rule it falls under.
+        why: &'static str,
+    },
+    /// A method or transport that was not granted.
+    #[error(
+        "the adapter asks for {method:?} on transport {transport:?}, which is not granted: grant it in the pool's file or use another adapter"
+    )]
+    NotGranted {
+        /// The transport.
+        transport: String,
+        /// The method.
+        method: String,
+    },
+    /// Two transports of one name, or more transports or methods than an adapter may have.
+    #[error("the adapter's transports are malformed: {0}")]
+    Malformed(String),
+}
+
+/// Most transports of an adapter.
+const TRANSPORTS: usize = 16;
+/// Most methods of a transport.
+const METHODS: usize = 64;
+
+/// The grants of one adapter version, checked.
+#[derive(Clone, Debug)]
+pub struct Granted {
+    transports: Vec<Transport>,
+}
+
+impl Granted {
+    /// Checks an adapter's wishes against the operator's grants.
+    ///
+    /// # Errors
+    /// The first wish that is not granted or can never be.
+    pub fn check(description: &Description, grants: &[Grant]) -> Result<Self, GrantError> {
+        let transports = &description.transports;
+        if transports.len() > TRANSPORTS
+            || transports.iter().any(|transport| transport.methods.len() > METHODS)
+        {
+            let text = format!("at most {TRANSPORTS} transports of {METHODS} methods");
+            return Err(GrantError::Malformed(text));
+        }
+        for (at, transport) in transports.iter().enumerate() {
+            if transports.iter().take(at).any(|earlier| earlier.name == transport.name) {
+                return Err(GrantError::Malformed(format!("{:?} is there twice", transport.name)));
+            }
+            for method in &transport.methods {
+                let names = || (transport.name.clone(), method.clone());
+                if let Some(why) = never(method) {
+                    let (transport, method) = names();
+                    return Err(GrantError::Never { transport, method, why });
+                }
+                let granted = grants.iter().any(|grant| {
+                    grant.transport == transport.name && grant.methods.iter().any(|granted| granted == method)
+                });
+                if !granted {
+                    let (transport, method) = names();
+                    return Err(GrantError::NotGranted { transport, method });
+                }
+            }
+        }
+        Ok(Self { transports: transports.clone() })
+    }
+
+    /// Whether a call may be made: the transport's name, or why not. Checked again at every call, since the manifest
+    /// was checked only at load.
+    ///
+    /// # Errors
+    /// Words for the adapter and the operator.
+    pub fn call(&self, transport: u16, method: &str) -> Result<&str, String> {
+        if let Some(why) = never(method) {
+            return Err(format!("{method:?} can never be granted to an adapter: {why}"));
+        }
+        let Some(granted) = self.transports.get(usize::from(transport)) else {
+            return Err(format!("there is no transport {transport}"));
+        };
+        if !granted.methods.iter().any(|name| name == method) {
+            return Err(format!("{method:?} is not granted on transport {:?}", granted.name));
+        }
+        Ok(&granted.name)
+    }
+
+    /// The name of a transport.
+    #[must_use]
+    pub fn transport(&self, transport: u16) -> Option<&str> {
+        self.transports.get(usize::from(transport)).map(|granted| granted.name.as_str())
+    }
+
+    /// The number of a transport and whether it has this topic.
+    #[must_use]
+    pub fn topic(&self, transport: &str, topic: &str) -> Option<u16> {
+        let at = self.transports.iter().position(|granted| granted.name == transport)?;
+        let granted = self.transports.get(at)?;
+        let known = granted.methods.iter().any(|name| name == topic);
+        if known { u16::try_from(at).ok() } else { None }
+    }
+}
+
+/// Why a method can never be granted, if so. The list is of words, not of nodes: it holds for families that nobody has
+/// written yet. It errs on the safe side; a chain whose template method falls under it needs a proxy of its own.
+#[must_use]
+pub fn never(method: &str) -> Option<&'static str> {
+    let flat: String =
+        method.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    // An empty or unprintable name hides something from the list.
+    if flat.is_empty() || !method.chars().all(|c| c.is_ascii_graphic()) {
+        return Some("it is not a plain name");
+    }
+    const WHOLE: &[&str] = &[
+        "stop",
+        "exit",
+        "quit",
+        "halt",
+        "restart",
+        "send",
+        "sendall",
+        "sendfrom",
+        "settxfee",
+        "bumpfee",
+        "psbtbumpfee",
+        "lockunspent",
+        "listunspent",
+        "getbalance",
+        "getbalances",
+        "getnewaddress",
+        "getrawchangeaddress",
+        "keypoolrefill",
+        "fundrawtransaction",
+        "abandontransaction",
+        "removeprunedfunds",
+        "rescanblockchain",
+        "transfer",
+        "transfersplit",
+        "relaytx",
+        "submittransfer",
+        "purchaseticket",
+        "revoketickets",
+        "addmultisigaddress",
+        "setlabel",
+        "setaccount",
+        "getaccountaddress",
+        "move",
+        "processpsbt",
+        "sweep",
+    ];
+    const STARTS: &[&str] = &[
+        "dump",
+        "import",
+        "export",
+        "sign",
+        "personal",
+        "sweep",
+        "sendto",
+        "sendmany",
+        "ethsend",
+        "ethsign",
+        "ethaccounts",
+        "admin",
+        "debug",
+        "minerstart",
+        "minerstop",
+        "create",
+        "open",
+        "unlock",
+    ];
+    const HOLDS: &[&str] = &[
+        "wallet",
+        "privkey",
+        "privatekey",
+        "secretkey",
+        "passphrase",
+        "password",
+        "mnemonic",
+        "hdseed",
+        "shutdown",
+        "stopdaemon",
+        "stopnode",
+        "spendkey",
+        "viewkey",
+        "keystore",
+    ];
+    if HOLDS.iter().any(|word| flat.contains(word)) {
+        return Some("it names a wallet, a key or the node's end");
+    }
+    if WHOLE.contains(&flat.as_str()) || STARTS.iter().any(|start| flat.starts_with(start)) {
+        return Some("it moves money, uses keys or ends the node");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_contracts::chain::TransportKind;
+
+    fn wants(methods: &[&str]) -> Description {
+        let methods = methods.iter().map(|&method| method.to_owned()).collect();
+        let transport = Transport { name: "node".into(), kind: TransportKind::JsonrpcHttp, methods };
+        crate::fake::description(vec![transport])
+    }
+
+    fn grant(methods: &[&str]) -> Vec<Grant> {
+        vec![Grant { transport: "node".into(), methods: methods.iter().map(|&m| m.to_owned()).collect() }]
+    }
+
+    #[test]
+    fn a_wallet_call_cannot_be_granted() {
+        for method in [
+            "sendtoaddress",
+            "sendmany",
+            "dumpprivkey",
+            "walletpassphrase",
+            "walletprocesspsbt",
+            "listwallets",
+            "stop",
+            "signrawtransactionwithkey",
+            "personal_sendTransaction",
+            "eth_sendTransaction",
+            "stop_daemon",
+            "SendToAddress",
+            "send many",
+            "/wallet/main",
+            "importdescriptors",
+            "sweep_all",
+            "Shutdown",
+            "",
+        ] {
+            let error = Granted::check(&wants(&[method]), &grant(&[method]));
+            assert!(matches!(error, Err(GrantError::Never { .. })), "{method:?} was granted");
+        }
+    }
+
+    #[test]
+    fn what_adapters_need_can_be_granted() {
+        let methods = [
+            "getblocktemplate",
+            "submitblock",
+            "getblockchaininfo",
+            "getblockheader",
+            "getblock",
+            "getblockhash",
+            "getbestblockhash",
+            "validateaddress",
+            "eth_getWork",
+            "eth_submitWork",
+            "get_block_template",
+            "submit_block",
+            "getBlockTemplateRequest",
+            "notifyBlockAddedRequest",
+            "hashblock",
+            "getwork",
+            "get_block_header_by_hash",
+            "getnetworkinfo",
+            "getrawtransaction",
+            "gettxout",
+        ];
+        assert!(Granted::check(&wants(&methods), &grant(&methods)).is_ok());
+    }
+
+    #[test]
+    fn a_method_that_the_operator_did_not_grant_is_named() {
+        let error = Granted::check(&wants(&["getblocktemplate", "getblock"]), &grant(&["getblocktemplate"]));
+        let text = error.unwrap_err().to_string();
+        assert!(
+            text.starts_with("the adapter asks for \"getblock\" on transport \"node\", which is not granted")
+        );
+    }
+
+    #[test]
+    fn a_call_is_checked_again_when_it_is_made() {
+        let granted = Granted::check(&wants(&["getblock"]), &grant(&["getblock"])).unwrap();
+        assert_eq!(granted.call(0, "getblock"), Ok("node"));
+        assert!(granted.call(0, "getblocktemplate").is_err());
+        assert!(granted.call(1, "getblock").is_err());
+        assert!(granted.call(0, "dumpprivkey").unwrap_err().contains("can never be granted"));
+    }
+}

@@ -1,0 +1,379 @@
+//! Blocks and incomes as the host has them recorded: an adapter's reports are held against this book.
+//!
+//! An income is bounded by its job's recorded value: all incomes of one block together earn at most what the job said
+//! when miners worked on it. A key counts once. Maturity is the host's own count; the adapter's claim is noted and
+//! takes effect when the count agrees.
+
+use crate::job::ID;
+use crate::sink::CheckedIncome;
+use crate::trust::{Maturity, Trust};
+use millpond_contracts::chain::{Fate, Income, IncomeAt, Watched};
+use millpond_types::Amount;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A block of ours with what its job was worth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownBlock {
+    /// The block as the adapter follows it.
+    pub watched: Watched,
+    /// The job's recorded reward.
+    pub reward: Amount,
+    /// Whether its fate is final: then it is not followed any more.
+    pub closed: bool,
+}
+
+/// An income that was reported before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownIncome {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its amount.
+    pub amount: Amount,
+    /// Whose window it pays.
+    pub at: IncomeAt,
+    /// Whether the sink has heard of it as mature.
+    pub mature: bool,
+    /// Whether it was taken back.
+    pub lost: bool,
+}
+
+/// Why an income is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IncomeRefused {
+    /// Not a block of ours.
+    #[error("it names block {0}, which no miner of this pool found")]
+    ForeignBlock(String),
+    /// More than the job's recorded value.
+    #[error("incomes of {claimed} for block {block}, whose job was recorded at {reward}")]
+    TooMuch {
+        /// The block.
+        block: String,
+        /// What the adapter's incomes of it come to.
+        claimed: Amount,
+        /// What the job was recorded at.
+        reward: Amount,
+    },
+    /// A key that was used for something else.
+    #[error("key {0} was reported before with another amount or for another block")]
+    Changed(String),
+    /// A key out of bounds.
+    #[error("a key of {0} bytes, 1 to {ID}")]
+    Key(usize),
+    /// Income by coordinate where no bound is configured.
+    #[error("an income by coordinate of {0}: the pool's configuration has no reward cap to bound it by")]
+    Unbounded(Amount),
+}
+
+#[derive(Debug)]
+struct Entry {
+    income: KnownIncome,
+    claimed_mature: bool,
+}
+
+/// The book.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    blocks: BTreeMap<Vec<u8>, KnownBlock>,
+    incomes: BTreeMap<Vec<u8>, Entry>,
+    /// Height or score of the next block, as jobs that passed had it.
+    coord: u64,
+}
+
+impl Book {
+    pub(crate) fn new(blocks: Vec<KnownBlock>, incomes: Vec<KnownIncome>) -> Self {
+        let blocks = blocks.into_iter().map(|block| (block.watched.block.clone(), block)).collect();
+        let entry = |income: KnownIncome| {
+            let claimed_mature = income.mature;
+            (income.key.clone(), Entry { income, claimed_mature })
+        };
+        Self { blocks, incomes: incomes.into_iter().map(entry).collect(), coord: 0 }
+    }
+
+    /// A block is being submitted.
+    pub(crate) fn block(&mut self, watched: Watched, reward: Amount) {
+        let id = watched.block.clone();
+        self.blocks.entry(id).or_insert(KnownBlock { watched, reward, closed: false });
+    }
+
+    /// Blocks to follow.
+    pub(crate) fn watching(&self) -> Vec<Watched> {
+        self.blocks.values().filter(|block| !block.closed).map(|block| block.watched.clone()).collect()
+    }
+
+    /// A job passed the trust rules: the chain is at least this far.
+    pub(crate) fn saw_coord(&mut self, coord: u64) {
+        self.coord = self.coord.max(coord);
+    }
+
+    /// Checks a fate: it is of a block of ours.
+    pub(crate) fn check_fate(&self, block: &[u8]) -> Result<(), IncomeRefused> {
+        match self.blocks.contains_key(block) {
+            true => Ok(()),
+            false => Err(IncomeRefused::ForeignBlock(shown(block))),
+        }
+    }
+
+    pub(crate) fn fate(&mut self, block: &[u8], fate: &Fate) {
+        // A block is followed until its incomes are settled too.
+        if let Some(known) = self.blocks.get_mut(block) {
+            known.closed = *fate == Fate::Final;
+        }
+    }
+
+    /// Checks the incomes of one event together, before anything is applied.
+    pub(crate) fn check(&self, incomes: &[&Income], trust: &Trust) -> Result<(), IncomeRefused> {
+        let mut fresh: BTreeMap<&[u8], &Income> = BTreeMap::new();
+        for income in incomes {
+            if income.key.is_empty() || income.key.len() > ID {
+                return Err(IncomeRefused::Key(income.key.len()));
+            }
+            let before = self.incomes.get(&income.key).map(|entry| (&entry.income.at, entry.income.amount));
+            let before = before.or_else(|| fresh.get(income.key.as_slice()).map(|i| (&i.at, i.amount)));
+            if before.is_some_and(|(at, amount)| *at != income.at || amount != income.amount) {
+                return Err(IncomeRefused::Changed(shown(&income.key)));
+            }
+            fresh.insert(&income.key, income);
+        }
+        for income in fresh.values() {
+            match &income.at {
+                IncomeAt::Coord(_) => match trust.reward_cap {
+                    Some(cap) if income.amount <= cap => {}
+                    _ => return Err(IncomeRefused::Unbounded(income.amount)),
+                },
+                IncomeAt::Block(block) => {
+                    let known = self.blocks.get(block);
+                    let known = known.ok_or_else(|| IncomeRefused::ForeignBlock(shown(block)))?;
+                    let new =
+                        fresh.values().filter(|i| i.at == income.at).map(|i| (i.key.as_slice(), i.amount));
+                    let old = self.incomes.values().filter(|e| e.income.at == income.at && !e.income.lost);
+                    let old = old.map(|e| (e.income.key.as_slice(), e.income.amount));
+                    let all: BTreeMap<&[u8], Amount> = old.chain(new).collect();
+                    let claimed = Amount::sum(all.into_values()).unwrap_or(Amount(u64::MAX));
+                    if claimed > known.reward {
+                        return Err(IncomeRefused::TooMuch {
+                            block: shown(block),
+                            claimed,
+                            reward: known.reward,
+                        });
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a checked income; what the sink is to hear of it, and whether the adapter claimed maturity too early.
+    pub(crate) fn income(&mut self, income: Income, trust: &Trust) -> (Vec<CheckedIncome>, Option<String>) {
+        let mut told = Vec::new();
+        let known = self.incomes.entry(income.key.clone()).or_insert_with(|| {
+            told.push(CheckedIncome {
+                key: income.key.clone(),
+                amount: income.amount,
+                at: income.at.clone(),
+                mature: false,
+            });
+            let (key, amount, at) = (income.key.clone(), income.amount, income.at.clone());
+            Entry {
+                income: KnownIncome { key, amount, at, mature: false, lost: false },
+                claimed_mature: false,
+            }
+        });
+        if known.income.lost {
+            // It came back after a reorganisation.
+            known.income.lost = false;
+            let KnownIncome { key, amount, at, .. } = known.income.clone();
+            told.push(CheckedIncome { key, amount, at, mature: false });
+        }
+        let early = income.mature && !known.claimed_mature;
+        known.claimed_mature |= income.mature;
+        let matured = self.matured(trust);
+        let now_mature = matured.iter().any(|checked| checked.key == income.key);
+        told.extend(matured);
+        let is_mature = self.incomes.get(&income.key).is_some_and(|entry| entry.income.mature);
+        let early = (early && !now_mature && !is_mature).then(|| {
+            format!(
+                "the adapter calls income {} mature, the host has not counted {} confirmations yet: it waits",
+                shown(&income.key),
+                trust.confirmations
+            )
+        });
+        (told, early)
+    }
+
+    /// Incomes that are mature by the adapter's word and by the host's own count, since the last time.
+    pub(crate) fn matured(&mut self, trust: &Trust) -> Vec<CheckedIncome> {
+        let mut told = Vec::new();
+        for entry in self.incomes.values_mut() {
+            let income = &mut entry.income;
+            if !entry.claimed_mature || income.mature || income.lost {
+                continue;
+            }
+            let (block, coord) = match &income.at {
+                IncomeAt::Block(block) => {
+                    let coord = self.blocks.get(block).map_or(u64::MAX, |known| known.watched.coord);
+                    (block.as_slice(), coord)
+                }
+                IncomeAt::Coord(coord) => (&[][..], *coord),
+            };
+            // The next block's coordinate less the block's own is how many blocks are on it, itself included.
+            let by_depth = self.coord.saturating_sub(coord) >= u64::from(trust.confirmations);
+            let natively = |maturity: &dyn Maturity| {
+                maturity
+                    .confirmations(&income.key, block, coord)
+                    .is_some_and(|count| count >= trust.confirmations)
+            };
+            if by_depth && trust.maturity.as_deref().is_none_or(natively) {
+                income.mature = true;
+                told.push(CheckedIncome {
+                    key: income.key.clone(),
+                    amount: income.amount,
+                    at: income.at.clone(),
+                    mature: true,
+                });
+            }
+        }
+        told
+    }
+
+    /// An income is taken back; whether the sink is to hear of it. A mature one is not: that is an alarm.
+    pub(crate) fn lost(&mut self, key: &[u8]) -> Result<bool, String> {
+        let Some(entry) = self.incomes.get_mut(key) else { return Ok(false) };
+        if entry.income.mature {
+            return Err(format!(
+                "the adapter takes back income {}, which is mature by the host's own count: nothing was changed",
+                shown(key)
+            ));
+        }
+        let first = !entry.income.lost;
+        entry.income.lost = true;
+        entry.claimed_mature = false;
+        Ok(first)
+    }
+
+    /// What to store, so that a restart knows it.
+    pub(crate) fn known(&self) -> (Vec<KnownBlock>, Vec<KnownIncome>) {
+        let incomes = self.incomes.values().map(|entry| entry.income.clone()).collect();
+        (self.blocks.values().cloned().collect(), incomes)
+    }
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let mut text = hex::encode(bytes.get(..64).unwrap_or(bytes));
+    if bytes.len() > 64 {
+        text.push('…');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trust() -> Trust {
+        Trust { confirmations: 10, reward_cap: Some(Amount(5_000)), ..Trust::default() }
+    }
+
+    fn book() -> Book {
+        let mut book = Book::default();
+        let watched = Watched { block: vec![1; 32], coord: 100, since_ms: 0, saved: vec![] };
+        book.block(watched, Amount(5_000));
+        book
+    }
+
+    fn income(key: u8, amount: u64, mature: bool) -> Income {
+        Income { key: vec![key], amount: Amount(amount), at: IncomeAt::Block(vec![1; 32]), mature }
+    }
+
+    #[test]
+    fn a_foreign_block_earns_nothing() {
+        let foreign = Income { at: IncomeAt::Block(vec![9; 32]), ..income(1, 1, false) };
+        let error = book().check(&[&foreign], &trust()).unwrap_err();
+        assert!(matches!(error, IncomeRefused::ForeignBlock(_)));
+        assert!(book().check_fate(&[9; 32]).is_err());
+    }
+
+    #[test]
+    fn a_reward_times_ten_is_refused() {
+        let error = book().check(&[&income(1, 50_000, false)], &trust()).unwrap_err();
+        assert!(error.to_string().starts_with("incomes of 50000 for block 0101"), "{error}");
+    }
+
+    #[test]
+    fn one_block_that_matures_under_a_second_key_is_refused() {
+        let mut book = book();
+        book.check(&[&income(1, 5_000, false)], &trust()).unwrap();
+        book.income(income(1, 5_000, false), &trust());
+        assert!(matches!(
+            book.check(&[&income(2, 5_000, true)], &trust()),
+            Err(IncomeRefused::TooMuch { .. })
+        ));
+        let both = [&income(1, 5_000, false), &income(2, 1, false)];
+        assert!(matches!(self::book().check(&both, &trust()), Err(IncomeRefused::TooMuch { .. })));
+    }
+
+    #[test]
+    fn a_key_counts_once_and_does_not_change() {
+        let mut book = book();
+        assert_eq!(book.income(income(1, 5_000, false), &trust()).0.len(), 1);
+        assert_eq!(book.income(income(1, 5_000, false), &trust()).0.len(), 0);
+        assert!(matches!(book.check(&[&income(1, 4_000, false)], &trust()), Err(IncomeRefused::Changed(_))));
+    }
+
+    #[test]
+    fn early_maturity_waits_for_the_hosts_own_count() {
+        let mut book = book();
+        book.income(income(1, 5_000, false), &trust());
+        book.saw_coord(105);
+        let (told, early) = book.income(income(1, 5_000, true), &trust());
+        assert_eq!(told, []);
+        assert!(early.unwrap().contains("the host has not counted 10 confirmations yet"));
+        book.saw_coord(109);
+        assert_eq!(book.matured(&trust()), []);
+        book.saw_coord(110);
+        let told = book.matured(&trust());
+        assert_eq!(told.len(), 1);
+        assert!(told[0].mature);
+        assert_eq!(book.matured(&trust()), [], "once only");
+        assert_eq!(book.income(income(1, 5_000, true), &trust()), (vec![], None));
+    }
+
+    struct Wallet(u32);
+
+    impl Maturity for Wallet {
+        fn confirmations(&self, _: &[u8], _: &[u8], _: u64) -> Option<u32> {
+            Some(self.0)
+        }
+    }
+
+    #[test]
+    fn the_wallets_count_decides_where_there_is_one() {
+        let mut book = book();
+        let asked = |count| Trust { maturity: Some(std::sync::Arc::new(Wallet(count))), ..trust() };
+        book.saw_coord(500);
+        assert_eq!(book.income(income(1, 5_000, true), &asked(9)).0.len(), 1, "immature only");
+        assert_eq!(book.matured(&asked(10)).len(), 1);
+    }
+
+    #[test]
+    fn a_mature_income_cannot_be_taken_back_and_an_immature_one_can_come_again() {
+        let mut book = book();
+        book.income(income(1, 5_000, false), &trust());
+        assert_eq!(book.lost(&[1]), Ok(true));
+        assert_eq!(book.lost(&[1]), Ok(false));
+        assert_eq!(book.income(income(1, 5_000, false), &trust()).0.len(), 1);
+        book.saw_coord(200);
+        assert_eq!(book.income(income(1, 5_000, true), &trust()).0.len(), 1);
+        assert!(book.lost(&[1]).is_err());
+    }
+
+    #[test]
+    fn an_income_by_coordinate_needs_a_cap() {
+        let by_coord = Income { at: IncomeAt::Coord(7), ..income(3, 5_000, false) };
+        assert!(book().check(&[&by_coord], &trust()).is_ok());
+        let more = Income { amount: Amount(5_001), ..by_coord.clone() };
+        assert!(book().check(&[&more], &trust()).is_err());
+        let no_cap = Trust { reward_cap: None, ..trust() };
+        assert_eq!(book().check(&[&by_coord], &no_cap), Err(IncomeRefused::Unbounded(Amount(5_000))));
+    }
+}

@@ -1,0 +1,216 @@
+//! Solved work: assembled in a fresh instance of the version that made the job, on a thread of its own, and submitted
+//! to every node at once. Never behind the actor, and never lost in silence.
+
+use crate::handle::Shared;
+use crate::port::NodeCall;
+use crate::queue::Input;
+use crate::sink::{Alarm, AlarmKind, Submission};
+use crate::version::Version;
+use bytes::Bytes;
+use millpond_contracts::chain::{Assembled, Chunk, Solution, Verdict, Watched};
+use millpond_types::{Amount, UnixMillis};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Bytes of an assembled request: the hex of a 4 MB block several times over.
+const REQUEST: usize = 64 << 20;
+/// How long a node has to take a block.
+const SUBMIT: Duration = Duration::from_secs(30);
+/// Times that a block is sent to a node that did not answer or asks for it again.
+const TRIES: u32 = 3;
+/// The pause before it is sent again.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Solved work of a job.
+#[derive(Clone, Debug)]
+pub struct Solved {
+    /// The caller's tag, back in [`Submission`].
+    pub tag: u64,
+    /// The version that made the job.
+    pub version: Arc<Version>,
+    /// The job's coordinate.
+    pub coord: u64,
+    /// The job's reward as recorded.
+    pub reward: Amount,
+    /// The job's body.
+    pub body: Option<Bytes>,
+    /// Private bytes, fields and results.
+    pub solution: Solution,
+}
+
+/// Assembles and submits; runs on a thread of its own.
+pub(crate) fn solve(shared: &Shared, solved: &Solved) {
+    let (assembled, request) = match assemble(solved) {
+        Ok(both) => both,
+        Err(error) => {
+            // The raw material is logged whole: a block can be put together from it by hand.
+            tracing::error!(
+                tag = solved.tag,
+                coord = solved.coord,
+                fields = %hexes(&solved.solution.fields),
+                results = %hexes(&solved.solution.results),
+                private = %hex::encode(&solved.solution.private),
+                "a block was found and could not be assembled: {error}"
+            );
+            shared.sink.unassembled(solved.tag, &solved.solution, &error);
+            let text = format!(
+                "a block at {} was found and could not be assembled; its data is in the log: {error}",
+                solved.coord
+            );
+            shared.sink.alarm(Alarm { kind: AlarmKind::Block, text });
+            return;
+        }
+    };
+    let watched = Watched {
+        block: assembled.block.clone(),
+        coord: solved.coord,
+        since_ms: UnixMillis::now().0,
+        saved: solved.solution.private.clone(),
+    };
+    // In the book before any node can answer: a fate or an income of it is never foreign.
+    shared.book.lock().block(watched.clone(), solved.reward);
+    shared.sink.submitting(solved.tag, &watched, solved.reward);
+    shared.queue.push(Input::Watch { watched, reward: solved.reward });
+    let verdicts = submit(shared, solved, &assembled, &request);
+    let submission = Submission { tag: solved.tag, block: assembled.block, verdicts };
+    if submission.all_rejected() {
+        let words = submission.verdicts.iter().map(|(link, _, words)| format!("node {link}: {words}"));
+        let words = words.collect::<Vec<_>>().join("; ");
+        let block = hex::encode(&submission.block);
+        let text = format!("every node rejected block {block} at {}: {words}", solved.coord);
+        tracing::error!(request = %String::from_utf8_lossy(request.get(..4096).unwrap_or(&request)), "{text}");
+        shared.sink.alarm(Alarm { kind: AlarmKind::Block, text });
+    }
+    shared.sink.submitted(&submission);
+}
+
+/// Assembles; a trap is tried again once, in another fresh instance.
+fn assemble(solved: &Solved) -> Result<(Assembled, Vec<u8>), String> {
+    let adapter = &solved.version.adapter;
+    let first = adapter.assemble(&solved.solution);
+    let done = match first {
+        Err(error) if error.is_trap() => {
+            tracing::error!(%error, "assemble trapped; it is tried again in a fresh instance");
+            adapter.assemble(&solved.solution).map_err(|_| error.to_string())?
+        }
+        other => other.map_err(|error| error.to_string())?,
+    };
+    let assembled = done.value;
+    if assembled.block.is_empty() || assembled.block.len() > crate::job::ID {
+        return Err(format!("assemble names a block of {} bytes", assembled.block.len()));
+    }
+    solved.version.granted.call(assembled.transport, &assembled.method)?;
+    let request = rope(&assembled.request, solved.body.as_deref())?;
+    Ok((assembled, request))
+}
+
+/// Puts a request together from literals and slices of the job's body.
+pub(crate) fn rope(chunks: &[Chunk], body: Option<&[u8]>) -> Result<Vec<u8>, String> {
+    let mut request = Vec::new();
+    for (n, chunk) in chunks.iter().enumerate() {
+        let bytes = match chunk {
+            Chunk::Literal(bytes) => bytes.as_slice(),
+            Chunk::Body { offset, length } => {
+                let body =
+                    body.ok_or_else(|| format!("piece {n} is a slice of a body, the job keeps none"))?;
+                let slice = usize::try_from(*offset).ok().zip(usize::try_from(*length).ok());
+                let end = slice.and_then(|(offset, length)| Some((offset, offset.checked_add(length)?)));
+                end.and_then(|(from, to)| body.get(from..to)).ok_or_else(|| {
+                    format!(
+                        "piece {n} is out of range: {length} bytes from {offset} of a body of {}",
+                        body.len()
+                    )
+                })?
+            }
+        };
+        if request.len().saturating_add(bytes.len()) > REQUEST {
+            return Err(format!("the request exceeds {REQUEST} bytes"));
+        }
+        request.extend_from_slice(bytes);
+    }
+    Ok(request)
+}
+
+/// Sends a block to every node at once and reads their verdicts.
+fn submit(
+    shared: &Shared,
+    solved: &Solved,
+    assembled: &Assembled,
+    request: &[u8],
+) -> Vec<(u16, Verdict, String)> {
+    let name = solved.version.granted.transport(assembled.transport).unwrap_or_default();
+    let mut verdicts: Vec<(u16, Verdict, String)> = Vec::new();
+    let mut waiting: Vec<u16> = (0..shared.port.links()).collect();
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            std::thread::sleep(PAUSE);
+        }
+        let (answers, answered) = mpsc::channel();
+        for &link in &waiting {
+            let call = NodeCall {
+                link: Some(link),
+                transport: assembled.transport,
+                transport_name: name.to_owned(),
+                method: assembled.method.clone(),
+                body: request.to_vec(),
+                timeout: SUBMIT,
+            };
+            let answers = answers.clone();
+            shared.port.call(call, Box::new(move |answer| drop(answers.send((link, answer)))));
+        }
+        drop(answers);
+        let mut again = Vec::new();
+        // A node that hangs does not hold back the news from the others: each verdict is read as it comes.
+        while let Ok((link, answer)) = answered.recv_timeout(SUBMIT + Duration::from_secs(5)) {
+            let (verdict, words) = match answer.outcome {
+                Ok(reply) => match solved.version.adapter.read_reply(&assembled.method, &reply) {
+                    Ok(done) => done.value,
+                    Err(error) => (Verdict::Retry, error.to_string()),
+                },
+                Err(error) if error.kind == millpond_contracts::chain::NodeErrorKind::Rpc => {
+                    (Verdict::Rejected, error.to_string())
+                }
+                Err(error) => (Verdict::Retry, error.to_string()),
+            };
+            if verdict == Verdict::Retry {
+                again.push(link);
+            }
+            verdicts.retain(|(known, ..)| *known != link);
+            verdicts.push((link, verdict, millpond_runtime::clean(&words, 512)));
+        }
+        let silent =
+            waiting.iter().filter(|link| !verdicts.iter().any(|(known, ..)| known == *link)).copied();
+        let silent: Vec<u16> = silent.collect();
+        verdicts.extend(silent.iter().map(|&link| (link, Verdict::Retry, "no answer".to_owned())));
+        again.extend(silent);
+        waiting = again;
+        if waiting.is_empty() {
+            break;
+        }
+    }
+    verdicts.sort_by_key(|(link, ..)| *link);
+    verdicts
+}
+
+fn hexes(values: &[Vec<u8>]) -> String {
+    values.iter().map(hex::encode).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slice_out_of_range_is_named() {
+        let chunks = [Chunk::Literal(b"[\"".to_vec()), Chunk::Body { offset: 3, length: 4 }];
+        assert_eq!(rope(&chunks, Some(b"0123456789")), Ok(b"[\"3456".to_vec()));
+        assert_eq!(
+            rope(&chunks, Some(b"01234")),
+            Err("piece 1 is out of range: 4 bytes from 3 of a body of 5".to_owned())
+        );
+        let wraps = [Chunk::Body { offset: u32::MAX, length: u32::MAX }];
+        assert!(rope(&wraps, Some(b"x")).is_err());
+        assert!(rope(&chunks, None).is_err());
+    }
+}

@@ -1,0 +1,240 @@
+//! Life of an adapter: restart, quarantine, swap.
+
+use crate::ChainHandle;
+use crate::fake::*;
+use bytes::Bytes;
+use millpond_contracts::chain::*;
+use millpond_types::{Digest, UnixMillis};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// An adapter that listens to the topic `tip` and publishes the job that a push names; a push of `trap` traps it.
+fn honest(name: &'static str) -> Fake {
+    listening(Fake::new(name, |event| match &event.what {
+        Happening::Push(push) if push.data == b"trap" => Err(trap("index out of bounds")),
+        Happening::Push(push) => done(vec![Action::Publish(job(u64::from(push.data[0])))]),
+        _ => done(vec![]),
+    }))
+}
+
+fn listening(fake: Fake) -> Fake {
+    let news = Transport { name: "news".into(), kind: TransportKind::ZmqSub, methods: vec!["tip".into()] };
+    Fake { description: description(vec![node(), news]), ..fake }
+}
+
+fn start(adapter: Fake) -> (ChainHandle, Arc<FakePool>) {
+    let pool = Arc::new(FakePool::default());
+    let mut setup = setup(adapter, trust(), &FakeNodes::new(1), &pool);
+    setup.grants.push(crate::Grant { transport: "news".into(), methods: vec!["tip".into()] });
+    (ChainHandle::start(setup).unwrap(), pool)
+}
+
+fn tell(chain: &ChainHandle, data: &'static [u8]) {
+    chain.push(0, "news", "tip", Bytes::from_static(data));
+}
+
+#[test]
+fn after_a_trap_a_new_instance_starts_from_what_was_saved() {
+    let starts: Arc<Mutex<Vec<Start>>> = Arc::default();
+    let seen = Arc::clone(&starts);
+    let adapter = listening(Fake::new("traps once", move |event| match &event.what {
+        Happening::Start(start) => {
+            seen.lock().push(start.clone());
+            done(vec![])
+        }
+        Happening::Push(push) if push.data == b"save" => done(vec![Action::Save(b"state".to_vec())]),
+        Happening::Push(push) if push.data == b"trap" && seen.lock().len() == 1 => {
+            Err(trap("index out of bounds"))
+        }
+        Happening::Push(_) => done(vec![Action::Publish(job(2))]),
+        _ => done(vec![]),
+    }));
+    let (chain, pool) = start(adapter);
+    chain.outputs(vec![Output { payee: vec![0x51], weight: 1 }]);
+    tell(&chain, b"save");
+    pool.wait("the saved bytes", |heard| {
+        matches!(heard, Heard::Saved(bytes) if bytes == b"state").then_some(())
+    });
+    tell(&chain, b"trap");
+    pool.alarm(
+        "the adapter trapped, a new instance starts in 50 ms: adapter.handle: trap: index out of bounds",
+    );
+    // The newest push is told again after the start: what trapped is not forgotten, and here it goes well.
+    chain.outputs(vec![]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while starts.lock().len() < 2 && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    let starts = starts.lock();
+    assert_eq!(starts[0].saved, b"");
+    assert_eq!(starts[1].saved, b"state");
+    assert_eq!(chain.status().traps, 1);
+}
+
+#[test]
+fn three_traps_on_one_input_without_an_older_version_stop_the_pool_with_the_first_error() {
+    let (chain, pool) = start(honest("breaks"));
+    tell(&chain, &[1]);
+    pool.job(1);
+    assert!(chain.status().ready(UnixMillis::now()));
+    tell(&chain, b"trap");
+    // Every new instance is told the newest push, and traps on it again.
+    let text = pool.alarm("there is no older version");
+    assert!(text.ends_with("its first error: adapter.handle: trap: index out of bounds"), "{text}");
+    let status = chain.status();
+    assert_eq!(status.quarantined.as_deref(), Some("adapter.handle: trap: index out of bounds"));
+    assert_eq!(status.traps, 3);
+    assert!(!status.ready(UnixMillis::now()));
+    // The operator lets it out, with better news from the node.
+    tell(&chain, &[5]);
+    chain.release();
+    pool.job(5);
+    assert!(chain.status().ready(UnixMillis::now()));
+}
+
+#[test]
+fn a_swap_takes_over_at_the_new_versions_first_valid_job() {
+    let (chain, pool) = start(honest("old"));
+    tell(&chain, &[1]);
+    pool.job(1);
+    let answer = chain.swap(Arc::new(honest("new"))).unwrap();
+    // The ring tells the new version the newest push: its first job comes without waiting for the node.
+    assert_eq!(answer.recv(), Ok(Ok(())));
+    let version = pool.wait("the version", |heard| match heard {
+        Heard::Version(digest) => Some(*digest),
+        _ => None,
+    });
+    assert_eq!(version, Digest::of(b"new"));
+    assert_eq!(chain.version().unwrap().origin.adapter, Digest::of(b"new"));
+    tell(&chain, &[2]);
+    let job = pool.job(2);
+    assert_eq!(job.origin().adapter, Digest::of(b"new"));
+    let old = pool.job(1);
+    assert!(chain.version_of(old.origin()).is_some(), "old jobs keep their version");
+}
+
+#[test]
+fn a_swap_to_a_version_that_traps_leaves_the_old_one_running() {
+    let (chain, pool) = start(honest("old"));
+    tell(&chain, &[1]);
+    pool.job(1);
+    let broken = listening(Fake::new("broken", |event| match &event.what {
+        Happening::Start(_) => Err(trap("unreachable")),
+        _ => done(vec![]),
+    }));
+    let answer = chain.swap(Arc::new(broken)).unwrap();
+    assert_eq!(answer.recv(), Ok(Err("adapter.handle: trap: unreachable".to_owned())));
+    pool.alarm("does not take over, the running version stays: adapter.handle: trap: unreachable");
+    tell(&chain, &[2]);
+    assert_eq!(pool.job(2).origin().adapter, Digest::of(b"old"));
+}
+
+#[test]
+fn a_swap_to_a_version_whose_job_is_refused_leaves_the_old_one_running() {
+    let (chain, pool) = start(honest("old"));
+    let greedy = listening(Fake::new("greedy", |event| match &event.what {
+        Happening::Start(_) => {
+            done(vec![Action::Publish(Job { reward: millpond_types::Amount(1 << 40), ..job(9) })])
+        }
+        _ => done(vec![]),
+    }));
+    let answer = chain.swap(Arc::new(greedy)).unwrap();
+    let reason = answer.recv().unwrap().unwrap_err();
+    assert!(reason.starts_with("its actions were refused: a job was refused: its reward of "), "{reason}");
+    tell(&chain, &[2]);
+    assert_eq!(pool.job(2).origin().adapter, Digest::of(b"old"));
+    assert_eq!(pool.jobs(), [2]);
+}
+
+#[test]
+fn a_version_for_another_network_or_unit_of_work_cannot_follow() {
+    let (chain, _pool) = start(honest("old"));
+    let mut other = honest("other");
+    other.description.network = "mainnet".into();
+    let reason = chain.swap(Arc::new(other)).unwrap().recv().unwrap().unwrap_err();
+    assert_eq!(
+        reason,
+        "its network is mainnet, that of the running version is test: that is another pool, not a swap"
+    );
+    let mut other = honest("other");
+    other.description.work_shift = 3;
+    assert!(chain.swap(Arc::new(other)).unwrap().recv().unwrap().is_err());
+}
+
+#[test]
+fn a_version_that_breaks_after_its_swap_gives_way_to_the_last_good_one() {
+    let (chain, pool) = start(honest("good"));
+    tell(&chain, &[1]);
+    pool.job(1);
+    let sick = listening(Fake::new("sick", |event| match &event.what {
+        Happening::Push(push) if push.data == [1] => done(vec![Action::Publish(job(1))]),
+        Happening::Push(_) => Err(trap("out of memory")),
+        _ => done(vec![]),
+    }));
+    assert_eq!(chain.swap(Arc::new(sick)).unwrap().recv(), Ok(Ok(())));
+    tell(&chain, &[3]);
+    let text = pool.alarm("the last good version");
+    assert!(text.ends_with("goes on; its first error: adapter.handle: trap: out of memory"), "{text}");
+    assert_eq!(pool.job(3).origin().adapter, Digest::of(b"good"));
+}
+
+#[test]
+fn an_error_of_the_adapters_own_costs_the_event_only() {
+    let calls = AtomicU32::new(0);
+    let adapter = listening(Fake::new("errs", move |event| match &event.what {
+        Happening::Push(_) if calls.fetch_add(1, Ordering::Relaxed) == 0 => {
+            Err(millpond_contracts::CallError::Plugin {
+                function: "adapter.handle".into(),
+                message: "syncing".into(),
+            })
+        }
+        Happening::Push(push) => done(vec![Action::Publish(job(u64::from(push.data[0])))]),
+        _ => done(vec![]),
+    }));
+    let (chain, pool) = start(adapter);
+    tell(&chain, &[1]);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while chain.status().last_error.is_none() && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    assert_eq!(chain.status().last_error.as_deref(), Some("adapter.handle: the plugin says: syncing"));
+    tell(&chain, &[2]);
+    pool.job(2);
+    assert_eq!(chain.status().traps, 0);
+}
+
+#[test]
+fn timers_that_set_themselves_again_do_not_starve_other_events() {
+    let adapter = listening(Fake::new("ticks", |event| match &event.what {
+        Happening::Start(_) => done((0..64).map(|id| Action::Timer { id, ms: 10 }).collect()),
+        Happening::Timer(id) => done(vec![Action::Timer { id: *id, ms: 10 }]),
+        Happening::Push(push) => done(vec![Action::Publish(job(u64::from(push.data[0])))]),
+        _ => done(vec![]),
+    }));
+    let (chain, pool) = start(adapter);
+    for data in [&[1_u8], &[2], &[3]] {
+        tell(&chain, data);
+        pool.job(u64::from(data[0]));
+    }
+}
+
+#[test]
+fn an_alarm_that_stops_publishing_holds_until_the_next_valid_job() {
+    let adapter = listening(Fake::new("careful", |event| match &event.what {
+        Happening::Push(push) if push.data == b"odd" => {
+            done(vec![Action::Alarm { stop: true, text: "unknown header\u{1b}[31m version".into() }])
+        }
+        Happening::Push(push) => done(vec![Action::Publish(job(u64::from(push.data[0])))]),
+        _ => done(vec![]),
+    }));
+    let (chain, pool) = start(adapter);
+    tell(&chain, &[1]);
+    pool.job(1);
+    tell(&chain, b"odd");
+    assert_eq!(pool.alarm("unknown header"), "the adapter says: unknown header\\u{1b}[31m version");
+    assert!(!chain.status().ready(UnixMillis::now()));
+    tell(&chain, &[2]);
+    pool.job(2);
+    assert!(chain.status().ready(UnixMillis::now()));
+}
