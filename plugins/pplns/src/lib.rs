@@ -17,7 +17,7 @@ pub struct UnitPplns;
 
 const SCHEMA: &str = r#"{"type":"object","properties":{
 "window":{"type":"integer","minimum":1,"maximum":1000000,"default":2000,"description":"The window X, in thousandths of the network's difficulty."},
-"unfilled":{"enum":["share","carry"],"default":"share","description":"While the pool has fewer units than the window: share the whole income over them, or carry the window's missing part to later incomes."}
+"unfilled":{"type":"string","enum":["share","carry"],"default":"share","description":"While the pool has fewer units than the window: share the whole income over them, or carry the window's missing part to later incomes."}
 },"additionalProperties":false}"#;
 
 /// X in thousandths.
