@@ -69,8 +69,9 @@ impl HttpClient {
         connector.set_connect_timeout(Some(limits.connect));
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            // Bitcoin Core closes idle connections after 30 s (-rpcservertimeout); we do it earlier.
-            .pool_idle_timeout(Duration::from_secs(20))
+            // Node.js servers (bcoin) close idle connections after 5 s, Bitcoin Core after 30 s; we do it earlier, so that no
+            // call meets a connection that is just being closed.
+            .pool_idle_timeout(Duration::from_secs(4))
             .pool_max_idle_per_host(8)
             .build(connector);
         Ok(Self { base, at, credentials: Credentials::new(endpoint.auth), limits, client })

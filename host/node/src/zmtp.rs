@@ -1,7 +1,8 @@
 //! A subscriber of ZMQ publishers: ZMTP 3.0 with the NULL mechanism (RFC 23/ZMTP), the SUB side alone.
 //!
 //! Bitcoin Core publishes `hashblock` and others over ZMQ; that is all this is for. Nothing of CURVE or PLAIN is
-//! here, and nothing is sent but the greeting, READY, subscriptions and PONG.
+//! here, and nothing is sent but the greeting, READY, subscriptions and PONG. No node that a package registry offers
+//! has ZMQ: it is tested against publishers written from the RFC, in the tests beside it and in the development chain.
 
 use crate::NodeError;
 use bytes::{Bytes, BytesMut};
