@@ -14,6 +14,7 @@ use millpond_node::{Address, Auth, Endpoint, NodeSpec, Nodes, Secret};
 use millpond_recipe::Scratch;
 use millpond_runtime::{Compiler, Sandbox, TracingSink};
 use millpond_types::{Amount, Target};
+use std::cell::RefCell;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -21,9 +22,9 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 enum News {
     Job(Arc<ReadyJob>),
-    Fate(Fate),
+    Fate,
     Income(CheckedIncome),
-    Alarm(String),
+    Alarm(#[allow(dead_code, reason = "shown when a test fails")] String),
     Submitted(Submission),
 }
 
@@ -40,8 +41,8 @@ impl ChainSink for Pool {
         self.tell(News::Job(job));
     }
     fn tip(&self, _: &[u8], _: u64) {}
-    fn fate(&self, _: &[u8], fate: &Fate) {
-        self.tell(News::Fate(fate.clone()));
+    fn fate(&self, _: &[u8], _: &Fate) {
+        self.tell(News::Fate);
     }
     fn income(&self, income: CheckedIncome) {
         self.tell(News::Income(income));
@@ -64,26 +65,44 @@ impl ChainSink for Pool {
     }
 }
 
-/// Waits for news; everything else on the way is kept for the failure's text.
-fn wait<T>(news: &Receiver<News>, what: &str, mut wanted: impl FnMut(&News) -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(90);
-    let mut others = Vec::new();
-    loop {
-        match news.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(one) => match wanted(&one) {
-                Some(found) => return found,
-                None => others.push(one),
-            },
-            Err(_) => panic!("{what} never came; what came: {others:?}"),
+/// Everything heard so far, and the way to hear more.
+struct Heard(Receiver<News>, RefCell<Vec<News>>);
+
+impl Heard {
+    /// Waits for news, those heard before included.
+    fn wait<T>(&self, what: &str, wanted: impl Fn(&News) -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(90);
+        loop {
+            if let Some(found) = self.1.borrow().iter().find_map(&wanted) {
+                return found;
+            }
+            match self.0.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(one) => self.1.borrow_mut().push(one),
+                Err(_) => panic!("{what} never came; what came: {:?}", self.1.borrow()),
+            }
         }
     }
-}
 
-fn job_above(news: &Receiver<News>, coord: u64) -> Arc<ReadyJob> {
-    wait(news, "a job", |one| match one {
-        News::Job(job) if job.coord > coord => Some(Arc::clone(job)),
-        _ => None,
-    })
+    fn job(&self) -> Arc<ReadyJob> {
+        self.wait("a job", |one| match one {
+            News::Job(job) => Some(Arc::clone(job)),
+            _ => None,
+        })
+    }
+
+    fn submission(&self) -> Submission {
+        self.wait("the submission", |one| match one {
+            News::Submitted(submission) => Some(submission.clone()),
+            _ => None,
+        })
+    }
+
+    fn income(&self, mature: bool) -> CheckedIncome {
+        self.wait("the income", |one| match one {
+            News::Income(income) if income.mature == mature => Some(income.clone()),
+            _ => None,
+        })
+    }
 }
 
 /// A miner: hashes until the network's target is met.
@@ -131,7 +150,7 @@ struct World {
     dev: DevChain,
     sandbox: Sandbox,
     chain: Arc<ChainHandle>,
-    news: Receiver<News>,
+    heard: Heard,
 }
 
 fn world(outputs: Vec<Output>) -> World {
@@ -174,7 +193,7 @@ fn world(outputs: Vec<Output>) -> World {
     };
     let chain = Arc::new(ChainHandle::start(setup).unwrap());
     port.forward(events, Arc::downgrade(&chain));
-    World { runtime, dev, sandbox, chain, news }
+    World { runtime, dev, sandbox, chain, heard: Heard(news, RefCell::default()) }
 }
 
 impl World {
@@ -190,7 +209,7 @@ impl World {
 fn a_block_from_template_to_mature_income_with_a_swap_while_it_is_mined() {
     let pool_script = vec![0x51];
     let world = world(vec![Output { payee: pool_script, weight: 1 }]);
-    let job = job_above(&world.news, 0);
+    let job = world.heard.job();
     assert_eq!(job.coord, u64::from(world.dev.height()) + 1);
 
     // Another start of the adapter takes over while the miner works on the old job.
@@ -199,24 +218,14 @@ fn a_block_from_template_to_mature_income_with_a_swap_while_it_is_mined() {
     assert_eq!(world.chain.version().unwrap().origin.generation, 2);
 
     world.chain.solve_with(mine(&job, &[])).unwrap();
-    let submission = wait(&world.news, "the submission", |one| match one {
-        News::Submitted(submission) => Some(submission.clone()),
-        _ => None,
-    });
+    let submission = world.heard.submission();
     assert!(submission.accepted(), "{submission:?}");
     assert_eq!(u64::from(world.dev.height()), job.coord);
 
-    let immature = wait(&world.news, "the income", |one| match one {
-        News::Income(income) => Some(income.clone()),
-        _ => None,
-    });
-    assert!(!immature.mature);
+    let immature = world.heard.income(false);
     assert_eq!(immature.amount, job.reward);
     world.dev.generate(5).unwrap();
-    let mature = wait(&world.news, "the mature income", |one| match one {
-        News::Income(income) => Some(income.clone()),
-        _ => None,
-    });
+    let mature = world.heard.income(true);
     assert_eq!(mature, CheckedIncome { mature: true, ..immature });
     assert_eq!(world.chain.status().refused, 0, "{:?}", world.chain.status());
     world.end();
@@ -227,17 +236,14 @@ fn solo_is_paid_in_the_coinbase_and_checked_for_each_session() {
     let miner = [&[0x00, 0x14][..], &[9; 20]].concat();
     let outputs = vec![Output { payee: vec![], weight: 99 }, Output { payee: vec![0x51], weight: 1 }];
     let world = world(outputs);
-    let job = job_above(&world.news, 0);
+    let job = world.heard.job();
     assert!(job.pays_session());
     let session = job.stage.session(&[miner.clone(), vec![]]).unwrap();
     job.check_session(world.chain.trust(), &session, &miner).unwrap();
     let other = [&[0x00, 0x14][..], &[1; 20]].concat();
     assert!(job.check_session(world.chain.trust(), &session, &other).is_err());
     world.chain.solve_with(mine(&job, &miner)).unwrap();
-    let accepted = wait(&world.news, "the submission", |one| match one {
-        News::Submitted(submission) => Some(submission.accepted()),
-        _ => None,
-    });
-    assert!(accepted);
+    let submission = world.heard.submission();
+    assert!(submission.accepted(), "{submission:?}");
     world.end();
 }
