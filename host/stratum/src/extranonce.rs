@@ -101,6 +101,10 @@ impl Layout {
     /// # Errors
     /// When the configuration does not fit the field.
     pub fn new(total: usize, config: &ExtranonceConfig) -> Result<Self, ExtranonceError> {
+        if total == 0 {
+            // A family without an extranonce: all sessions share the work, and roll the nonce from random places.
+            return Ok(Self { total, prefix: 0, front_end_bits: 0, front_end: 0 });
+        }
         if total < 2 {
             return Err(ExtranonceError::TooShort(total));
         }
@@ -139,6 +143,9 @@ impl Layout {
     }
 
     fn slot_bits(&self) -> u32 {
+        if self.prefix == 0 {
+            return SLOT_BITS_MAX;
+        }
         let prefix_bits = u32::try_from(self.prefix * 8).unwrap_or(u32::MAX);
         (prefix_bits - self.front_end_bits).min(SLOT_BITS_MAX)
     }
@@ -154,7 +161,7 @@ impl Layout {
 
     /// The slot of a prefix of this front end.
     fn slot_of(&self, prefix: &[u8]) -> Option<u64> {
-        if prefix.len() != self.prefix {
+        if prefix.is_empty() || prefix.len() != self.prefix {
             return None;
         }
         let value = prefix.iter().fold(0_u128, |value, byte| value << 8 | u128::from(*byte));
@@ -367,6 +374,17 @@ mod tests {
         assert_eq!(Layout::new(1, &ExtranonceConfig::default()), Err(ExtranonceError::TooShort(1)));
         let config = ExtranonceConfig { prefix: Some(12), ..Default::default() };
         assert!(Layout::new(12, &config).unwrap_err().to_string().contains("use 1 to 11"));
+    }
+
+    #[test]
+    fn a_family_without_an_extranonce_has_sessions_all_the_same() {
+        let tree = tree(0, &ExtranonceConfig::default());
+        let now = Instant::now();
+        let leases: Vec<_> = (0..300).map(|i| tree.lease(SessionId(i), now).unwrap()).collect();
+        assert!(leases.iter().all(|lease| lease.prefix().is_empty()));
+        drop(leases);
+        assert!(tree.resume(SessionId(7), now).is_some());
+        assert!(tree.resume_prefix(&[], now).is_none());
     }
 
     #[test]

@@ -56,8 +56,7 @@ impl<B: Backend> Connection<B> {
                 self.suggested(suggestion);
                 self.reply(&call)
             }
-            Intent::GetJob => self.polled(&call),
-            Intent::Static => self.reply(&call),
+            Intent::GetJob | Intent::Static => self.reply(&call),
             Intent::Ignored => Ok(()),
             Intent::Unknown { method } => {
                 let text = format!("unknown method {method:?}");
@@ -182,13 +181,6 @@ impl<B: Backend> Connection<B> {
         self.session.vardiff.suggest(difficulty, Instant::now());
         self.chose = true;
         self.retarget();
-    }
-
-    pub(crate) fn polled(&mut self, call: &Call) -> Result<(), End> {
-        if self.shared.jobs.current().is_none() {
-            return self.refuse(call, Failure::Other, Some("there is no work yet; try again"));
-        }
-        self.reply(call)
     }
 
     pub(crate) fn malformed(&mut self, call: &Call, why: &str) -> Result<(), End> {

@@ -61,6 +61,20 @@ pub enum StartError {
     /// A port names a dialect that the adapter does not have.
     #[error("stratum.ports ({0}): the adapter has no dialect {1:?}; it has {2}")]
     Dialect(SocketAddr, String, String),
+    /// A dialect's miners cannot roll what the division of the extranonce leaves them.
+    #[error(
+        "miners of dialect {dialect} roll {least} to {most} bytes of extranonce and are left {rest}; set extranonce.prefix"
+    )]
+    Rest {
+        /// The dialect.
+        dialect: String,
+        /// As its document says.
+        least: usize,
+        /// As its document says.
+        most: usize,
+        /// What the division leaves.
+        rest: usize,
+    },
     /// A port cannot be opened.
     #[error("stratum.ports: cannot listen on {0}: {1}; is another pool or process on it?")]
     Bind(SocketAddr, #[source] std::io::Error),
@@ -219,6 +233,14 @@ impl Server {
         }
         let chain = with_masks(chain, &config);
         let layout = Layout::new(chain.extranonce, &config.extranonce)?;
+        for dialect in chain.dialects.all() {
+            let outside = dialect.extranonce_rest().filter(|range| !range.contains(&layout.rest()));
+            if let Some(range) = outside {
+                let (least, most) = range.into_inner();
+                let dialect = dialect.name().to_owned();
+                return Err(StartError::Rest { dialect, least, most, rest: layout.rest() });
+            }
+        }
         let probe = PrefixTree::new(layout, Duration::ZERO, 0);
         // A random start: sessions after a restart do not get the prefixes of those before it.
         let first = first_prefix.and_then(|prefix| probe.slot_of(prefix)).unwrap_or_else(rand::random);

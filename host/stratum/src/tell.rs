@@ -30,6 +30,9 @@ impl<B: Backend> Connection<B> {
     /// Answers a request, and sends what the dialect wants after it.
     pub(crate) fn reply(&mut self, call: &Call) -> Result<(), End> {
         let mut out = Vec::new();
+        if call.wants_job() && self.shared.jobs.current().is_none() {
+            return self.refuse(call, Failure::Other, Some("there is no work yet; try again"));
+        }
         let written = if call.wants_job() {
             self.with_job(|dialect, holes, out| dialect.encode_reply(call, holes, out), &mut out)
         } else {

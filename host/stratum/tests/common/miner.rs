@@ -14,7 +14,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 pub struct Client {
-    reader: BufReader<ReadHalf<Box<dyn Stream>>>,
+    pub reader: BufReader<ReadHalf<Box<dyn Stream>>>,
     pub writer: WriteHalf<Box<dyn Stream>>,
     next: u64,
     /// Messages of the pool that were read while waiting for something else.
@@ -119,8 +119,15 @@ impl Client {
     pub fn over(stream: impl Stream + 'static) -> Self {
         let stream: Box<dyn Stream> = Box::new(stream);
         let (reader, writer) = tokio::io::split(stream);
+        Self::from_halves(BufReader::new(reader), writer)
+    }
+
+    pub fn from_halves(
+        reader: BufReader<ReadHalf<Box<dyn Stream>>>,
+        writer: WriteHalf<Box<dyn Stream>>,
+    ) -> Self {
         Self {
-            reader: BufReader::new(reader),
+            reader,
             writer,
             next: 1,
             pushed: VecDeque::new(),
