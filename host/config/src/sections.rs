@@ -117,8 +117,12 @@ section! {
         coinbase: String = "\"pool\"";
         /// Publish jobs of a chain whose coinbase the host cannot read. Trusts the adapter with every block's reward.
         trust_adapter_with_coinbase: bool = "false";
-        /// Confirmations at which the host lets an income be paid out.
+        /// Confirmations that the host itself counts before an income can be paid out; never fewer than the adapter asks.
         confirmations: u32 = "101";
+        /// The easiest network target that a job may have, 64 hex digits. Leave out for none but the common sense.
+        easiest_target: Option<String>;
+        /// The most that one block can earn; 0 holds jobs against the median of recent ones.
+        reward_cap: Amount = "0";
         /// The adapter's own settings (`millpond plugin schema bitcoin`).
         settings: PluginSettings = "{}", eg "{ network = \"regtest\" }";
     }

@@ -208,8 +208,15 @@ impl Books {
     pub fn divide(&self, income: &Income) -> Result<(), BooksError> {
         let key = income_key(&income.key)?;
         let mut inner = self.inner.lock();
-        if self.ledger.book().income(&key).is_some() {
-            return Ok(());
+        let status = self.ledger.book().income(&key).map(|known| known.status);
+        match status {
+            // Never seen, or taken back and there again: it is divided (again).
+            None | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore)) => {}
+            Some(IncomeStatus::Reversed(Reversal::Keep) | IncomeStatus::LostAfterMaturity) => {
+                self.ledger.append(income.time, Entry::Reinstated { key })?;
+                return Ok(());
+            }
+            Some(IncomeStatus::Immature | IncomeStatus::Matured) => return Ok(()),
         }
         let policy = self.journal.policy_at(income.end.seq).ok_or(BooksError::NoPolicy(income.end.seq))?;
         let bound = self.loader.bind(&policy)?;

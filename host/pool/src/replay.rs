@@ -77,7 +77,8 @@ impl From<LogError> for ReplayError {
 /// What the journal says, by key.
 #[derive(Default)]
 struct Facts {
-    incomes: HashMap<Vec<u8>, Income>,
+    /// Every time that it was seen: again after it had been lost.
+    incomes: HashMap<Vec<u8>, Vec<Income>>,
     mature: HashMap<Vec<u8>, ()>,
     lost: HashMap<Vec<u8>, ()>,
     policies: Vec<Policy>,
@@ -96,7 +97,7 @@ impl Facts {
                     facts.mature.insert(income.key, ());
                 }
                 Record::Income(income) => {
-                    facts.incomes.entry(income.key.clone()).or_insert(income);
+                    facts.incomes.entry(income.key.clone()).or_default().push(income);
                 }
                 Record::IncomeLost(lost) => {
                     facts.lost.insert(lost.key, ());
@@ -132,6 +133,7 @@ pub fn replay(view: &JournalView, ledger: &Reader, loader: &Loader) -> Result<Re
         facts: &facts,
         book: Book::default(),
         state: None,
+        divided: HashMap::new(),
         done: Replayed {
             journal_records: facts.records,
             entries: 0,
@@ -162,6 +164,7 @@ struct Run<'a> {
     facts: &'a Facts,
     book: Book,
     state: Option<SchemeState>,
+    divided: HashMap<Vec<u8>, usize>,
     done: Replayed,
 }
 
@@ -172,10 +175,10 @@ impl Run<'_> {
         match &line.entry {
             Entry::IncomeAllocated(there) => {
                 let key = there.key.as_bytes().to_vec();
-                let income = self
-                    .facts
-                    .incomes
-                    .get(&key)
+                let times = self.divided.get(&key).copied().unwrap_or(0);
+                let seen = self.facts.incomes.get(&key);
+                let income = seen
+                    .and_then(|seen| seen.get(times))
                     .ok_or_else(|| differs("the journal has no such income".to_owned()))?;
                 let bound = self.bound(income.end.seq, seq)?;
                 let state = self.state.get_or_insert_with(|| SchemeState::new(bound.scheme.terms()));
@@ -185,6 +188,7 @@ impl Run<'_> {
                     return Err(differs(difference(&again.entry, there)));
                 }
                 self.audited(&key, &again.audit).map_err(differs)?;
+                self.divided.insert(key, times + 1);
                 self.done.incomes += 1;
             }
             Entry::Accrued { first, last, .. } => {

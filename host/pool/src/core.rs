@@ -1,0 +1,154 @@
+//! What the parts of a running pool share.
+
+use crate::books::Books;
+use crate::stats::Stats;
+use crate::view::BlockView;
+use millpond_alerts::{Alarms, Level};
+use millpond_chain::{ChainHandle, ReadyJob};
+use millpond_disk::Disk;
+use millpond_jobs::{Job, JobTable, Seen};
+use millpond_journal::Journal;
+use millpond_ledger::Ledger;
+use millpond_types::{JobId, PoolName};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+
+/// Jobs whose checked form is kept for their sessions.
+const READY_JOBS: usize = 64;
+/// Blocks kept for the pages.
+const BLOCKS_SHOWN: usize = 1_000;
+
+/// Something that the money thread has to see to, in this order.
+#[derive(Debug)]
+pub(crate) enum Task {
+    /// A block of ours is durable.
+    Found {
+        /// Its id in the journal.
+        block: Vec<u8>,
+    },
+    /// An income is recorded.
+    Income(Box<millpond_journal::Income>),
+    /// An income is lost, and the proof.
+    Lost(Vec<u8>, String),
+    /// Look whether something is due.
+    Tick,
+    /// End.
+    Stop,
+}
+
+/// A solution on its way to the nodes.
+#[derive(Clone, Debug)]
+pub(crate) struct OnItsWay {
+    /// The block's id in the journal: the recipe's `id`.
+    pub(crate) id: Vec<u8>,
+    /// Its job, to suspend when every node rejects it. Not there after a restart.
+    pub(crate) job: Option<Arc<Job>>,
+}
+
+pub(crate) struct Core {
+    pub(crate) name: PoolName,
+    pub(crate) folder: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) alarms: Alarms,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) books: Arc<Books>,
+    pub(crate) jobs: Arc<JobTable>,
+    pub(crate) seen: Arc<Seen>,
+    pub(crate) stats: Stats,
+    pub(crate) tasks: Sender<Task>,
+    pub(crate) chain: RwLock<Option<Arc<ChainHandle>>>,
+    pub(crate) ready: Mutex<BTreeMap<JobId, Arc<ReadyJob>>>,
+    pub(crate) on_their_way: Mutex<HashMap<u64, OnItsWay>>,
+    /// Blocks as the adapter names them, to their ids in the journal.
+    pub(crate) names: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
+    pub(crate) shown: Mutex<VecDeque<(Vec<u8>, BlockView)>>,
+    tags: AtomicU64,
+}
+
+/// The parts that a core is made of.
+pub(crate) struct Parts {
+    pub(crate) name: PoolName,
+    pub(crate) folder: PathBuf,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) alarms: Alarms,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) books: Arc<Books>,
+    pub(crate) stats: Stats,
+    pub(crate) tasks: Sender<Task>,
+}
+
+impl Core {
+    pub(crate) fn new(parts: Parts) -> Arc<Self> {
+        let Parts { name, folder, disk, alarms, journal, ledger, books, stats, tasks } = parts;
+        Arc::new(Self {
+            name,
+            folder,
+            disk,
+            alarms,
+            journal,
+            ledger,
+            books,
+            stats,
+            tasks,
+            jobs: Arc::new(JobTable::new(millpond_jobs::DEFAULT_CAPACITY)),
+            seen: Arc::new(Seen::new()),
+            chain: RwLock::new(None),
+            ready: Mutex::default(),
+            on_their_way: Mutex::default(),
+            names: Mutex::default(),
+            shown: Mutex::default(),
+            tags: AtomicU64::new(1),
+        })
+    }
+
+    pub(crate) fn chain(&self) -> Option<Arc<ChainHandle>> {
+        self.chain.read().clone()
+    }
+
+    pub(crate) fn alarm(&self, level: Level, about: &str, text: impl Into<String>) {
+        self.alarms.raise(level, self.name.as_str(), about, text);
+    }
+
+    /// A tag for a solution, by which the chain speaks of it.
+    pub(crate) fn tag(&self, on_its_way: OnItsWay) -> u64 {
+        let tag = self.tags.fetch_add(1, Ordering::Relaxed);
+        self.on_their_way.lock().insert(tag, on_its_way);
+        tag
+    }
+
+    pub(crate) fn keep_ready(&self, id: JobId, job: Arc<ReadyJob>) {
+        let mut ready = self.ready.lock();
+        ready.insert(id, job);
+        while ready.len() > READY_JOBS {
+            ready.pop_first();
+        }
+    }
+
+    /// The journal's id of a block that the adapter names.
+    pub(crate) fn journal_id(&self, name: &[u8]) -> Option<Vec<u8>> {
+        self.names.lock().get(name).cloned()
+    }
+
+    pub(crate) fn show(&self, id: Vec<u8>, block: BlockView) {
+        let mut shown = self.shown.lock();
+        shown.push_front((id, block));
+        shown.truncate(BLOCKS_SHOWN);
+    }
+
+    pub(crate) fn change_shown(&self, id: &[u8], change: impl FnOnce(&mut BlockView)) {
+        if let Some((_, block)) = self.shown.lock().iter_mut().find(|(known, _)| known == id) {
+            change(block);
+        }
+    }
+
+    /// Where a solution's body waits until a node has the block.
+    pub(crate) fn body_path(&self, id: &[u8]) -> PathBuf {
+        self.folder.join("solutions").join(format!("{}.body", hex::encode(id)))
+    }
+}

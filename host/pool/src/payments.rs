@@ -1,0 +1,242 @@
+//! The payments of a running pool: the wallet from the configuration, and a thread that pays on schedule.
+
+use crate::core::Core;
+use crate::setup::{SetupError, basic};
+use millpond_alerts::Level;
+use millpond_config::Pool as Section;
+use millpond_ledger::{FeeName, Owner};
+use millpond_node::{Auth, Endpoint, HttpClient, JsonRpc, Limits};
+use millpond_settlement::{
+    BcoinWallet, Charge, CoreWallet, NodeRpc, PayTo, Policy, Report, Schedule, SendManyWallet, Settlement,
+    SettlementError, Wallet,
+};
+use millpond_types::{Amount, UnixMillis};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// A wallet's call may take this long: a Core wallet with many coins is slow.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The schedule is looked at this often.
+const TICK: Duration = Duration::from_millis(500);
+/// Open payments are followed at least this often.
+const FOLLOW: u64 = 30_000;
+/// The key of a miner's own minimum among his settings.
+pub(crate) const MINIMUM: &str = "payout.minimum";
+
+/// Pays one pool's owners.
+pub(crate) struct Payments {
+    settlement: Settlement,
+    schedule: Schedule,
+    fee_addresses: BTreeMap<FeeName, String>,
+    minimum: Amount,
+    /// One run at a time.
+    running: Mutex<Clock>,
+    stop: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Clock {
+    last: UnixMillis,
+    last_height: u64,
+    followed: UnixMillis,
+}
+
+impl Payments {
+    /// The wallet and the rules of a section; `None` for a pool without a wallet.
+    pub(crate) fn new(
+        section: &Section,
+        core: &Core,
+        fee_addresses: BTreeMap<FeeName, String>,
+        final_after: u32,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Option<Self>, SetupError> {
+        let Some(wallet) = wallet(section, final_after, runtime)? else { return Ok(None) };
+        let rules = &section.settlement;
+        let wrong = |option: &str, why: &dyn std::fmt::Display| {
+            SetupError(vec![format!("line {}: settlement.{option}: {why}", rules.span.line)])
+        };
+        let schedule = rules.schedule.parse::<Schedule>().map_err(|why| wrong("schedule", &why))?;
+        let policy = Policy {
+            minimum: section.payout.minimum,
+            cap_per_run: rules.cap_per_run,
+            cap_per_day: rules.cap_per_day,
+            batch: usize::from(rules.batch.max(1)),
+            charge: if rules.network_fee == "miners" { Charge::Owners } else { Charge::Pool },
+            fee_rate: rules.fee_rate.0,
+            confirmations: 1,
+        };
+        let now = UnixMillis::now();
+        let clock = Clock { last: now, last_height: 0, followed: UnixMillis(0) };
+        Ok(Some(Self {
+            settlement: Settlement::new(Arc::clone(&core.ledger), wallet, policy),
+            schedule,
+            fee_addresses,
+            minimum: section.payout.minimum,
+            running: Mutex::new(clock),
+            stop: AtomicBool::new(false),
+        }))
+    }
+
+    /// Where an owner's money goes.
+    pub(crate) fn pay_to(&self, core: &Core, owner: &Owner) -> Option<PayTo> {
+        match owner {
+            Owner::Miner(id) => {
+                let address = core.journal.miner_by_id(*id)?.address;
+                Some(PayTo { address, minimum: own_minimum(core, *id).unwrap_or(self.minimum) })
+            }
+            Owner::Fee(name) => {
+                let address = self.fee_addresses.get(name)?.clone();
+                Some(PayTo { address, minimum: self.minimum })
+            }
+            Owner::Carry | Owner::Reserve => None,
+        }
+    }
+
+    /// Pays what is due now.
+    pub(crate) fn run(&self, core: &Core) -> Result<Report, SettlementError> {
+        let mut clock = self.running.lock();
+        let now = UnixMillis::now();
+        let height = core.jobs.current().map_or(0, |job| job.coord);
+        (clock.last, clock.last_height, clock.followed) = (now, height, now);
+        let report = self.settlement.run(now, &|owner: &Owner| self.pay_to(core, owner))?;
+        tell(core, &report);
+        Ok(report)
+    }
+
+    /// The settlement itself, for the operator's orders; no run is under way meanwhile.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&Settlement) -> T) -> T {
+        let _clock = self.running.lock();
+        work(&self.settlement)
+    }
+
+    /// The thread: recovers at once, then follows and pays on schedule until told to stop.
+    pub(crate) fn keep_paying(&self, core: &Arc<Core>) {
+        let mut told: Option<String> = None;
+        let mut first = true;
+        while !self.stop.load(Ordering::Acquire) {
+            let done = self.look(core, first);
+            first = false;
+            match done {
+                Ok(()) => told = None,
+                Err(why) => {
+                    let text = why.to_string();
+                    if told.as_ref() != Some(&text) {
+                        core.alarm(Level::Critical, "wallet", format!("payments wait: {text}"));
+                        told = Some(text);
+                    }
+                }
+            }
+            std::thread::sleep(TICK);
+        }
+    }
+
+    fn look(&self, core: &Core, first: bool) -> Result<(), SettlementError> {
+        let now = UnixMillis::now();
+        let height = core.jobs.current().map_or(0, |job| job.coord);
+        let (due, follow) = {
+            let mut clock = self.running.lock();
+            if clock.last_height == 0 {
+                clock.last_height = height;
+            }
+            let due = self.schedule.is_due(clock.last, clock.last_height, now, height);
+            (due, first || now.since(clock.followed) >= FOLLOW.min(self.pace()))
+        };
+        if due {
+            self.run(core).map(drop)
+        } else if follow && !core.ledger.open_payments().is_empty() {
+            let mut clock = self.running.lock();
+            clock.followed = now;
+            let report = self.settlement.recover(now)?;
+            tell(core, &report);
+            Ok(())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Open payments are followed as often as new ones are made, on chains that are quicker than usual.
+    fn pace(&self) -> u64 {
+        match &self.schedule {
+            Schedule::Interval(ms) => *ms,
+            _ => FOLLOW,
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+/// A miner's own minimum, as he or the operator set it.
+pub(crate) fn own_minimum(core: &Core, miner: millpond_types::MinerId) -> Option<Amount> {
+    core.journal.miner_setting(miner, MINIMUM)?.value.parse().ok().map(Amount)
+}
+
+fn tell(core: &Core, report: &Report) {
+    if let Some(payment) = report.blocked {
+        let text = format!(
+            "the outcome of payment {} is unknown: nothing new is paid until `millpond payments resolve` or `release`",
+            payment.0
+        );
+        core.alarm(Level::Critical, "wallet", text);
+    }
+    for step in &report.steps {
+        tracing::info!(pool = %core.name, payment = step.payment.0, state = step.state, "{}", step.note);
+    }
+}
+
+fn wallet(
+    section: &Section,
+    final_after: u32,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Option<Arc<dyn Wallet>>, SetupError> {
+    let Some(wallet) = &section.wallet else { return Ok(None) };
+    let wrong =
+        |why: &dyn std::fmt::Display| SetupError(vec![format!("line {}: wallet: {why}", wallet.span.line)]);
+    let node = section.node.first().ok_or_else(|| wrong(&"there is no node"))?;
+    let node_auth = match (&node.cookie, &node.password) {
+        (Some(cookie), _) => Auth::Cookie(cookie.clone()),
+        (None, Some(password)) => basic(&node.user, password).map_err(|why| wrong(&why))?,
+        (None, None) => Auth::None,
+    };
+    let auth = match &wallet.password {
+        Some(password) => basic(&wallet.user, password).map_err(|why| wrong(&why))?,
+        None => node_auth.clone(),
+    };
+    let url = wallet.url.clone().unwrap_or_else(|| node.url.clone());
+    let endpoint = |url: String, auth: &Auth| Endpoint { url, auth: auth.clone() };
+    let rpc = |url: String, auth: &Auth| {
+        let client = JsonRpc::new(endpoint(url, auth), Limits::default()).map_err(|why| wrong(&why))?;
+        Ok::<_, SetupError>(NodeRpc::new(client, runtime.clone(), PATIENCE))
+    };
+    let wallet: Arc<dyn Wallet> = match wallet.driver.as_str() {
+        "bcoin" => {
+            let client = HttpClient::new(endpoint(url.clone(), &auth), Limits::default())
+                .map_err(|why| wrong(&why))?;
+            let rest = NodeRpc::new(client, runtime.clone(), PATIENCE);
+            let name = wallet.name.as_deref().unwrap_or("primary");
+            Arc::new(BcoinWallet::new(
+                rpc(node.url.clone(), &node_auth)?,
+                rpc(url, &auth)?,
+                rest,
+                name,
+                1,
+                final_after,
+            ))
+        }
+        "sendmany" => Arc::new(SendManyWallet::new(rpc(named(url, wallet.name.as_deref()), &auth)?, 1)),
+        _ => Arc::new(CoreWallet::new(rpc(named(url, wallet.name.as_deref()), &auth)?, 1)),
+    };
+    Ok(Some(wallet))
+}
+
+/// Bitcoin Core serves each of several wallets under a path of its own.
+fn named(url: String, wallet: Option<&str>) -> String {
+    match wallet {
+        Some(name) => format!("{}/wallet/{name}", url.trim_end_matches('/')),
+        None => url,
+    }
+}

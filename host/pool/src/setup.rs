@@ -1,0 +1,383 @@
+//! From the operator's configuration to what a pool is started with: components found and loaded, settings checked
+//! against their schemas, secrets read, addresses resolved. Every error names the option it comes from.
+
+use crate::plugins::{Component, PluginStore, StoreError};
+use crate::policy::Wanted;
+use millpond_chain::Grant;
+use millpond_config::settings::check;
+use millpond_config::{Chain, Pool as Section, Secret, Span};
+use millpond_contracts::chain::{ChainAdapter, Output, TransportKind};
+use millpond_contracts::{Setting, Settings, load_adapter, load_fee_policy, schema};
+use millpond_ledger::FeeName;
+use millpond_node::{Address, Auth, Endpoint, NodeSpec, Transport};
+use millpond_payout::Recipient;
+use millpond_runtime::{LogSink, Sandbox};
+use millpond_types::{Amount, Target};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What a fee is measured on where it has to become a part of the coinbase: basis points come out exactly.
+const NOMINAL: u64 = 10_000;
+
+/// A pool cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+pub struct SetupError(pub Vec<String>);
+
+impl SetupError {
+    fn one(text: impl Into<String>) -> Self {
+        Self(vec![text.into()])
+    }
+}
+
+/// A pool's configuration with everything found, loaded and checked.
+pub struct Prepared {
+    /// The configuration.
+    pub section: Section,
+    /// The adapter's component.
+    pub adapter_component: Component,
+    /// The adapter, loaded with its settings.
+    pub adapter: Arc<dyn ChainAdapter>,
+    /// Its settings.
+    pub adapter_settings: Settings,
+    /// What it is granted.
+    pub grants: Vec<Grant>,
+    /// Transports to nodes.
+    pub transports: Vec<Transport>,
+    /// The nodes.
+    pub nodes: Vec<NodeSpec>,
+    /// Who decides about money.
+    pub wanted: Wanted,
+    /// Who the coinbase pays.
+    pub outputs: Vec<Output>,
+    /// The easiest network target.
+    pub floor: Option<Target>,
+    /// Fee recipients' addresses.
+    pub fee_addresses: BTreeMap<FeeName, String>,
+}
+
+impl std::fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prepared").field("pool", &self.section.name).finish_non_exhaustive()
+    }
+}
+
+/// A place in the file, for errors of what only the plugins know.
+fn at(span: Span, option: &str, message: &dyn std::fmt::Display) -> String {
+    if span.line == 0 {
+        format!("{option}: {message}")
+    } else {
+        format!("line {}: {option}: {message}", span.line)
+    }
+}
+
+/// Settings as a plugin is called with them.
+///
+/// # Errors
+/// Every setting that the schema does not admit.
+pub fn plugin_settings(
+    schema: &str,
+    given: &BTreeMap<String, (toml::Value, Span)>,
+    option: &str,
+    section: Span,
+) -> Result<Settings, Vec<String>> {
+    let checked = check(schema, given).map_err(|errors| {
+        let one = |error: &millpond_config::settings::SettingError| {
+            at(error.span.unwrap_or(section), &format!("{option}.settings.{}", error.name), &error.message)
+        };
+        errors.iter().map(one).collect::<Vec<_>>()
+    })?;
+    let one = |setting| match setting {
+        millpond_config::settings::Setting::Text(text) => Setting::Text(text),
+        millpond_config::settings::Setting::Int(number) => Setting::Int(number),
+        millpond_config::settings::Setting::Flag(flag) => Setting::Flag(flag),
+    };
+    Ok(checked.into_iter().map(|(name, setting)| (name, one(setting))).collect())
+}
+
+/// Finds, loads and checks everything that a pool's section names. `beside` is the configuration's folder.
+///
+/// # Errors
+/// All errors that were found, each with its option and line.
+pub fn prepare(
+    section: Section,
+    beside: &Path,
+    sandbox: &Sandbox,
+    sink: &Arc<dyn LogSink>,
+) -> Result<Prepared, SetupError> {
+    let mut errors = Vec::new();
+    let adapter = adapter(&section.chain, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
+    let wanted = wanted(&section, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
+    let nodes = match &adapter {
+        Some((_, adapter, _)) => nodes(&section, adapter.as_ref()).map_err(|why| errors.extend(why)).ok(),
+        None => None,
+    };
+    let floor = section.chain.easiest_target.as_ref().and_then(|text| {
+        let mut bytes = [0; 32];
+        let read = hex::decode_to_slice(text, &mut bytes);
+        if read.is_err() {
+            errors.push(at(section.chain.span, "chain.easiest_target", &"has to be 64 hex digits"));
+        }
+        read.ok().map(|()| Target::from_be_bytes(bytes))
+    });
+    let (Some((component, adapter, settings)), Some(wanted), Some((transports, nodes)), true) =
+        (adapter, wanted, nodes, errors.is_empty())
+    else {
+        return Err(SetupError(errors));
+    };
+    let grants = grants(&section.chain, adapter.as_ref(), &component);
+    let fee_addresses = fee_addresses(&section)?;
+    let outputs = outputs(&section, adapter.as_ref(), &wanted, sandbox, sink)?;
+    Ok(Prepared {
+        section,
+        adapter_component: component,
+        adapter,
+        adapter_settings: settings,
+        grants,
+        transports,
+        nodes,
+        wanted,
+        outputs,
+        floor,
+        fee_addresses,
+    })
+}
+
+type Adapter = (Component, Arc<dyn ChainAdapter>, Settings);
+
+fn adapter(
+    chain: &Chain,
+    beside: &Path,
+    sandbox: &Sandbox,
+    sink: &Arc<dyn LogSink>,
+) -> Result<Adapter, Vec<String>> {
+    let wrong = |why: &dyn std::fmt::Display| vec![at(chain.span, "chain.adapter", why)];
+    let component = PluginStore::find(&chain.adapter, beside).map_err(|why| wrong(&why))?;
+    let schema = schema(sandbox, &component.name, &component.bytes, sink).map_err(|why| wrong(&why))?;
+    let settings = plugin_settings(&schema, &chain.settings, "chain", chain.span)?;
+    let adapter = load_adapter(sandbox, &component.name, &component.bytes, &settings, sink)
+        .map_err(|why| wrong(&why))?;
+    Ok((component, adapter, settings))
+}
+
+/// Loads another adapter under a pool's present settings, for a swap.
+///
+/// # Errors
+/// When it is not to be had or refuses the settings.
+pub fn other_adapter(
+    section: &Section,
+    name: &str,
+    beside: &Path,
+    sandbox: &Sandbox,
+    sink: &Arc<dyn LogSink>,
+) -> Result<(Component, Arc<dyn ChainAdapter>), SetupError> {
+    let chain = Chain { adapter: name.to_owned(), ..section.chain.clone() };
+    adapter(&chain, beside, sandbox, sink)
+        .map(|(component, adapter, _)| (component, adapter))
+        .map_err(SetupError)
+}
+
+/// Who decides about money, as the section says.
+///
+/// # Errors
+/// Every component and setting that does not fit.
+pub fn wanted(
+    section: &Section,
+    beside: &Path,
+    sandbox: &Sandbox,
+    sink: &Arc<dyn LogSink>,
+) -> Result<Wanted, Vec<String>> {
+    let payout = &section.payout;
+    let find = |name: &str, option: &str, span| {
+        PluginStore::find(name, beside).map_err(|why: StoreError| vec![at(span, option, &why)])
+    };
+    let ask = |component: &Component, option: &str, span| {
+        schema(sandbox, &component.name, &component.bytes, sink).map_err(|why| vec![at(span, option, &why)])
+    };
+    let scheme = find(&payout.scheme, "payout.scheme", payout.span)?;
+    let text = ask(&scheme, "payout.scheme", payout.span)?;
+    let scheme_settings = plugin_settings(&text, &payout.settings, "payout", payout.span)?;
+    let fee = match &section.fee {
+        None => None,
+        Some(fee) => {
+            // The bundled policy goes by its short name as well.
+            let name = if fee.policy == "flat" { "flat-fee" } else { fee.policy.as_str() };
+            let component = find(name, "fee.policy", fee.span)?;
+            let text = ask(&component, "fee.policy", fee.span)?;
+            let settings = plugin_settings(&text, &fee.settings, "fee", fee.span)?;
+            let mut recipients = Vec::new();
+            for recipient in &fee.recipient {
+                let name = FeeName::try_from(recipient.name.clone())
+                    .map_err(|why| vec![at(recipient.span, "fee.recipient.name", &why)])?;
+                recipients.push(Recipient { name, weight: recipient.weight });
+            }
+            Some((component, settings, recipients))
+        }
+    };
+    Ok(Wanted {
+        scheme,
+        scheme_settings,
+        fee,
+        reserve: payout.reserve.as_ref().map_or(Amount::ZERO, |reserve| reserve.amount),
+        direct: section.chain.coinbase == "miner",
+    })
+}
+
+/// What the adapter is granted: a bundled one what it asks for, another what the operator lists. The chain refuses
+/// wallet, key and shutdown methods whoever grants them.
+fn grants(chain: &Chain, adapter: &dyn ChainAdapter, component: &Component) -> Vec<Grant> {
+    let bundled = millpond_bundled::get(&chain.adapter).is_some_and(|known| known.digest == component.digest);
+    let one = |transport: &millpond_contracts::chain::Transport| {
+        let granted = |method: &&String| bundled || chain.grant.contains(method);
+        let methods = transport.methods.iter().filter(granted).cloned().collect();
+        Grant { transport: transport.name.clone(), methods }
+    };
+    adapter.description().transports.iter().map(one).collect()
+}
+
+type Nodes = (Vec<Transport>, Vec<NodeSpec>);
+
+fn nodes(section: &Section, adapter: &dyn ChainAdapter) -> Result<Nodes, Vec<String>> {
+    let mut errors = Vec::new();
+    let wanted = &adapter.description().transports;
+    let kind = |kind| match kind {
+        TransportKind::JsonrpcHttp => millpond_node::TransportKind::JsonRpcHttp,
+        TransportKind::JsonrpcWs => millpond_node::TransportKind::JsonRpcWs,
+        TransportKind::GrpcStream => millpond_node::TransportKind::GrpcStream,
+        TransportKind::GrpcUnary => millpond_node::TransportKind::GrpcUnary,
+        TransportKind::ZmqSub => millpond_node::TransportKind::ZmqSub,
+        TransportKind::Webhook => millpond_node::TransportKind::Webhook,
+    };
+    let transports = wanted
+        .iter()
+        .map(|transport| Transport {
+            name: transport.name.clone(),
+            kind: kind(transport.kind),
+            methods: transport.methods.clone(),
+        })
+        .collect();
+    let mut specs = Vec::new();
+    for (number, node) in section.node.iter().enumerate() {
+        let auth = match (&node.cookie, &node.password) {
+            (Some(cookie), _) => Ok(Auth::Cookie(cookie.clone())),
+            (None, Some(password)) => basic(&node.user, password),
+            (None, None) => Ok(Auth::None),
+        };
+        let auth = match auth {
+            Ok(auth) => auth,
+            Err(why) => {
+                errors.push(at(node.span, &format!("node.{number}.password"), &why));
+                continue;
+            }
+        };
+        let mut addresses = Vec::new();
+        for transport in wanted {
+            match transport.kind {
+                TransportKind::ZmqSub => {
+                    if let Some(zmq) = &node.zmq {
+                        addresses.push((transport.name.clone(), Address::Zmq(zmq.clone())));
+                    }
+                }
+                _ => {
+                    let endpoint = Endpoint { url: node.url.clone(), auth: auth.clone() };
+                    addresses.push((transport.name.clone(), Address::Http(endpoint)));
+                }
+            }
+        }
+        specs.push(NodeSpec { name: format!("node {number}"), addresses });
+    }
+    if errors.is_empty() { Ok((transports, specs)) } else { Err(errors) }
+}
+
+/// Basic authentication with a secret of the configuration.
+///
+/// # Errors
+/// When the secret cannot be read.
+pub fn basic(user: &str, password: &Secret) -> Result<Auth, String> {
+    let password = millpond_node::Secret::new(password.reveal()?);
+    Ok(Auth::Basic { user: user.to_owned(), password })
+}
+
+fn fee_addresses(section: &Section) -> Result<BTreeMap<FeeName, String>, SetupError> {
+    let mut addresses = BTreeMap::new();
+    for recipient in section.fee.iter().flat_map(|fee| &fee.recipient) {
+        if let Some(address) = &recipient.address {
+            let name =
+                FeeName::try_from(recipient.name.clone()).map_err(|why| SetupError::one(why.to_string()))?;
+            addresses.insert(name, address.clone());
+        }
+    }
+    Ok(addresses)
+}
+
+/// Who the coinbase pays: the pool, or the session's own payee and, in front of him, the fee.
+fn outputs(
+    section: &Section,
+    adapter: &dyn ChainAdapter,
+    wanted: &Wanted,
+    sandbox: &Sandbox,
+    sink: &Arc<dyn LogSink>,
+) -> Result<Vec<Output>, SetupError> {
+    let chain = &section.chain;
+    if !wanted.direct {
+        let address = chain.payout_address.as_deref().unwrap_or_default();
+        let payee = payee(adapter, address)
+            .map_err(|why| SetupError::one(at(chain.span, "chain.payout_address", &why)))?;
+        return Ok(vec![Output { payee, weight: 1 }]);
+    }
+    let Some((component, settings, _)) = &wanted.fee else {
+        return Ok(vec![Output { payee: Vec::new(), weight: 1 }]);
+    };
+    let fee = section.fee.as_ref();
+    let span = fee.map_or(Span::default(), |fee| fee.span);
+    let wrong = |why: &dyn std::fmt::Display| SetupError::one(at(span, "fee", why));
+    let recipients: Vec<_> =
+        fee.into_iter().flat_map(|fee| &fee.recipient).filter(|one| one.weight > 0).collect();
+    let [recipient] = recipients.as_slice() else {
+        return Err(wrong(
+            &"coinbase = \"miner\" pays one fee recipient, so that every unit is as the ledger has it",
+        ));
+    };
+    let address = recipient.address.as_deref().ok_or_else(|| {
+        wrong(&"coinbase = \"miner\" pays the fee in the coinbase: the recipient needs an address")
+    })?;
+    let payee = payee(adapter, address).map_err(|why| wrong(&why))?;
+    let policy =
+        load_fee_policy(sandbox, &component.name, &component.bytes, sink).map_err(|why| wrong(&why))?;
+    let of = |amount: u64| {
+        let income = millpond_contracts::payout::Income {
+            key: b"coinbase".to_vec(),
+            gross: amount,
+            seq: 0,
+            time_ms: 0,
+            coord: 0,
+            finder: Some(1),
+        };
+        let fees = policy.fees(settings, &income, &[1], &[amount], &[]).map_err(|why| wrong(&why))?.value;
+        let (fee, rebate) =
+            (fees.fee.first().copied().unwrap_or(0), fees.rebate.first().copied().unwrap_or(0));
+        Ok(fee.saturating_sub(rebate))
+    };
+    let part = of(NOMINAL)?;
+    if part > NOMINAL || of(NOMINAL * 1_000_000)? != part.saturating_mul(1_000_000) {
+        return Err(wrong(&"coinbase = \"miner\" needs a policy that takes the same part of every amount"));
+    }
+    // The fee first: it is rounded down, as the policy rounds it, and the miner gets all the rest.
+    let fee = Output { payee, weight: part };
+    let miner = Output { payee: Vec::new(), weight: NOMINAL - part };
+    Ok([fee, miner].into_iter().filter(|output| output.weight > 0).collect())
+}
+
+/// An address as the chain pays it.
+///
+/// # Errors
+/// When the adapter does not know it on this network.
+pub fn payee(adapter: &dyn ChainAdapter, address: &str) -> Result<Vec<u8>, String> {
+    let answers = adapter.resolve(&[address.to_owned()]).map_err(|why| why.to_string())?.value;
+    match answers.into_iter().next() {
+        Some(Ok(payee)) => Ok(payee.payee),
+        Some(Err(why)) => Err(format!("{address:?}: {why}")),
+        None => Err("the adapter gave no answer".to_owned()),
+    }
+}

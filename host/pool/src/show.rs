@@ -1,0 +1,277 @@
+//! What a pool shows of itself.
+
+use crate::payments::{MINIMUM, own_minimum};
+use crate::pool::Pool;
+use crate::view::{BlockView, MinerView, Money, PaymentView, PluginView, PoolView, WorkerView};
+use millpond_admin::Role;
+use millpond_journal::{Edge, Measure, Span, Window};
+use millpond_ledger::{IncomeStatus, Owner, PaymentState, StatementWhat, Totals};
+use millpond_types::{Amount, MinerId, UnixMillis};
+
+fn amount(value: i128) -> Amount {
+    Amount(u64::try_from(value).unwrap_or(0))
+}
+
+impl From<&Totals> for Money {
+    fn from(totals: &Totals) -> Self {
+        Self {
+            income: amount(totals.income),
+            credited: amount(totals.credited),
+            fees: amount(totals.fees),
+            paid: amount(totals.paid),
+            carried: amount(totals.carried),
+            immature: amount(totals.immature),
+            conserved: totals.conserved,
+        }
+    }
+}
+
+impl Pool {
+    /// The pool at a glance.
+    #[must_use]
+    pub fn view(&self) -> PoolView {
+        let now = UnixMillis::now();
+        let core = &self.core;
+        let (hashrate, shares) = core.stats.pool(now);
+        let totals = core.ledger.totals();
+        let status = core.chain().map(|chain| chain.status()).unwrap_or_default();
+        PoolView {
+            name: core.name.to_string(),
+            network: self.network.clone(),
+            coord: status.coord,
+            not_ready: self.not_ready(),
+            hashrate,
+            shares,
+            connections: u64::try_from(self.server.connections()).unwrap_or(u64::MAX),
+            effort_percent: self.effort(now),
+            blocks: u64::try_from(core.ledger.book().incomes().count()).unwrap_or(u64::MAX),
+            money: Money::from(&totals),
+            plugins: self.plugins(),
+            trusted_to_adapter: self.trusted(),
+            disk_days_left: core
+                .journal
+                .forecast()
+                .ok()
+                .and_then(|forecast| forecast.days_left)
+                .map(|days| days as f64),
+        }
+    }
+
+    /// Why miners cannot be served now.
+    #[must_use]
+    pub fn not_ready(&self) -> Vec<String> {
+        let core = &self.core;
+        let mut reasons = Vec::new();
+        if let Some(why) = core.journal.poisoned() {
+            reasons.push(format!("the journal takes nothing more: {why}"));
+        }
+        if let Some(why) = core.ledger.stopped() {
+            reasons.push(format!("the ledger takes nothing more: {why}"));
+        }
+        match core.chain().map(|chain| chain.status()) {
+            None => reasons.push("the chain has ended".to_owned()),
+            Some(status) => {
+                if let Some(why) = &status.quarantined {
+                    reasons.push(format!("the adapter is in quarantine: {why}"));
+                } else if let Some(why) = &status.stopped {
+                    reasons.push(format!("the adapter asked to stop: {why}"));
+                } else if !status.ready(UnixMillis::now()) {
+                    let why = status.last_error.as_deref().unwrap_or("no node gave a template yet");
+                    reasons.push(format!("there is no job: {why}"));
+                }
+            }
+        }
+        if core.books.troubles().1 {
+            reasons.push("the declared reserve is spent: shares are not credited".to_owned());
+        }
+        reasons
+    }
+
+    /// Work of the round in percent of the network's.
+    fn effort(&self, now: UnixMillis) -> f64 {
+        let window = Window { span: Span::Round, measure: Measure::Units, edge: Edge::Whole };
+        let units = self.core.journal.end_of_coord(u64::MAX, now).and_then(|end| {
+            let rows = self.core.journal.view().window(&window, &end, None)?;
+            Ok(rows.iter().fold(0_u128, |sum, (_, units)| sum.saturating_add(*units)))
+        });
+        units.map_or(0.0, |units| units as f64 / 2_f64.powi(64) * 100.0)
+    }
+
+    fn plugins(&self) -> Vec<PluginView> {
+        let status = self.core.chain().map(|chain| chain.status()).unwrap_or_default();
+        let (money_error, _) = self.core.books.troubles();
+        let pending = self.core.books.pending();
+        let roles = self.roles.lock();
+        roles
+            .iter()
+            .map(|(role, (name, digest))| {
+                let adapter = *role == "adapter";
+                let state = match (adapter, &status.quarantined, &pending) {
+                    (true, Some(_), _) => "quarantined",
+                    (false, _, Some(_)) => "takes over after the next block",
+                    (false, _, None) if money_error.is_some() => "failing; incomes wait",
+                    _ => "running",
+                };
+                let first_error = if adapter { status.first_error.clone() } else { money_error.clone() };
+                PluginView {
+                    role: (*role).to_owned(),
+                    name: name.clone(),
+                    digest: *digest,
+                    state: state.to_owned(),
+                    first_error,
+                }
+            })
+            .collect()
+    }
+
+    fn trusted(&self) -> Vec<String> {
+        let mut facts = vec![
+            "which blocks are in the chain, and how deep (counted by the host in its own tips)".to_owned(),
+        ];
+        if self.section.chain.trust_adapter_with_coinbase {
+            facts.push("whom the coinbase pays: the host cannot read it".to_owned());
+        }
+        facts
+    }
+
+    /// The alarms of this pool.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<millpond_alerts::Alarm> {
+        self.core.alarms.list().into_iter().filter(|alarm| alarm.pool == self.name()).collect()
+    }
+
+    /// Blocks, newest first.
+    #[must_use]
+    pub fn blocks(&self, limit: usize) -> Vec<BlockView> {
+        self.core.shown.lock().iter().take(limit).map(|(_, block)| block.clone()).collect()
+    }
+
+    /// Payments, newest first.
+    #[must_use]
+    pub fn payments(&self, limit: usize) -> Vec<PaymentView> {
+        let book = self.core.ledger.book();
+        book.payments().rev().take(limit).map(payment_view).collect()
+    }
+
+    /// Miners of the last day, by rate.
+    #[must_use]
+    pub fn miners(&self, limit: usize) -> Vec<MinerView> {
+        let now = UnixMillis::now();
+        let mut miners: Vec<_> = self
+            .core
+            .stats
+            .miners(now)
+            .into_iter()
+            .filter_map(|(id, hashrate, shares)| {
+                let address = self.core.journal.miner_by_id(id)?.address;
+                Some(self.balances(id, address, hashrate, shares))
+            })
+            .collect();
+        miners.sort_by(|a, b| b.hashrate.five_minutes.total_cmp(&a.hashrate.five_minutes));
+        miners.truncate(limit);
+        miners
+    }
+
+    /// A miner by his address, with his workers.
+    #[must_use]
+    pub fn miner(&self, address: &str) -> Option<MinerView> {
+        let now = UnixMillis::now();
+        let miner = self.core.journal.miners().into_iter().find(|miner| miner.address == address)?;
+        let found = self.core.stats.miners(now).into_iter().find(|(id, _, _)| *id == miner.id);
+        let (hashrate, shares) = found.map(|(_, rate, shares)| (rate, shares)).unwrap_or_default();
+        let mut view = self.balances(miner.id, miner.address, hashrate, shares);
+        let worker = |(name, hashrate, shares, last_share): (std::sync::Arc<str>, _, _, _)| WorkerView {
+            name: name.to_string(),
+            hashrate,
+            shares,
+            last_share,
+        };
+        view.workers = self.core.stats.workers(miner.id, now).into_iter().map(worker).collect();
+        if let Ok(statement) = self.core.ledger.reader().statement(&Owner::Miner(miner.id)) {
+            let sent = statement.lines.iter().map(|line| match &line.what {
+                StatementWhat::Paid { sent, .. } => sent.0,
+                StatementWhat::Matured { part, direct: true, .. } => part.0,
+                _ => 0,
+            });
+            view.paid = Amount(sent.fold(0, u64::saturating_add));
+        }
+        Some(view)
+    }
+
+    fn balances(
+        &self,
+        id: MinerId,
+        address: String,
+        hashrate: crate::view::Hashrate,
+        shares: crate::view::ShareCounts,
+    ) -> MinerView {
+        let book = self.core.ledger.book();
+        let owner = Owner::Miner(id);
+        let paid = book
+            .payments()
+            .filter(|payment| payment.status == millpond_ledger::PaymentStatus::Settled)
+            .flat_map(|payment| &payment.rows)
+            .filter(|row| row.owner == owner)
+            .fold(0_u64, |sum, row| sum.saturating_add(row.amount.0));
+        MinerView {
+            address,
+            payable: book.payable(&owner),
+            immature: book.immature(&owner),
+            paid: Amount(paid),
+            minimum_payout: own_minimum(&self.core, id).unwrap_or(self.section.payout.minimum),
+            hashrate,
+            shares,
+            workers: Vec::new(),
+        }
+    }
+
+    /// Incomes that are matured.
+    #[must_use]
+    pub fn matured(&self) -> u64 {
+        let book = self.core.ledger.book();
+        let matured = book.incomes().filter(|(_, income)| income.status == IncomeStatus::Matured).count();
+        u64::try_from(matured).unwrap_or(u64::MAX)
+    }
+
+    /// Sets a miner's own minimum payout, by order of an operator.
+    ///
+    /// # Errors
+    /// When there is no such miner, or it could not be recorded.
+    pub fn set_minimum(&self, address: &str, minimum: Option<Amount>, actor: &str) -> Result<(), String> {
+        let miners = self.core.journal.miners();
+        let miner = miners.into_iter().find(|miner| miner.address == address);
+        let miner = miner.ok_or_else(|| format!("no miner with the address {address:?} has mined here"))?;
+        let value = minimum.map_or_else(String::new, |minimum| minimum.to_string());
+        let setting = millpond_journal::MinerSetting {
+            miner: miner.id,
+            key: MINIMUM.to_owned(),
+            value,
+            by: millpond_journal::Authority::Operator(actor.to_owned()),
+            time: UnixMillis::now(),
+        };
+        self.core.journal.record(setting).wait().map(drop).map_err(|why| why.to_string())
+    }
+}
+
+pub(crate) fn payment_view(payment: &PaymentState) -> PaymentView {
+    let sum = payment.rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.amount.0));
+    PaymentView {
+        id: payment.id.0,
+        state: payment.status.name().to_owned(),
+        outputs: u64::try_from(payment.rows.len()).unwrap_or(u64::MAX),
+        amount: Amount(sum),
+        fee: payment.built.as_ref().map_or(payment.fee, |built| built.fee),
+        txid: payment.txid.as_ref().map(|txid| txid.0.clone()),
+        time: payment.changed_at,
+    }
+}
+
+/// A role's name as pages show it.
+#[must_use]
+pub fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Adapter => "adapter",
+        Role::Scheme => "scheme",
+        Role::Fee => "fee",
+    }
+}

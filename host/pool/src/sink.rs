@@ -1,0 +1,237 @@
+//! The pool as its chain sees it: jobs numbered, recorded and handed out; blocks and incomes recorded.
+//!
+//! What arrives here has passed the trust rules. Everything that money follows from is durable in the journal before
+//! the money thread hears of it.
+
+use crate::core::{Core, Task};
+use millpond_alerts::Level;
+use millpond_chain::{AlarmKind, ChainSink, CheckedIncome, ReadyJob, Submission, Version};
+use millpond_contracts::chain::{Fate, IncomeAt, Solution, Verdict, Watched};
+use millpond_disk::replace_file;
+use millpond_jobs::Job;
+use millpond_journal::{self as journal, BlockFate};
+use millpond_types::{Amount, UnixMillis};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// Shares of this many coordinates behind the tip are still known as duplicates.
+const REMEMBERED_COORDS: u64 = 16;
+
+pub(crate) struct PoolSink(pub(crate) Arc<Core>);
+
+impl PoolSink {
+    fn record(&self, what: &str, record: impl Into<journal::Record>) -> bool {
+        match self.0.journal.record(record).wait() {
+            Ok(_) => true,
+            Err(why) => {
+                self.0.alarm(Level::Critical, "journal", format!("{what} could not be recorded: {why}"));
+                false
+            }
+        }
+    }
+}
+
+impl ChainSink for PoolSink {
+    fn publish(&self, ready: Arc<ReadyJob>) {
+        let core = &self.0;
+        let now = UnixMillis::now();
+        let job = Job {
+            id: core.journal.next_job_id(),
+            recipe: ready.recipe,
+            stage: Arc::clone(&ready.stage),
+            network_target: ready.network_target,
+            coord: ready.coord,
+            parent: ready.parent.clone(),
+            reward: ready.reward,
+            work_shift: ready.version.work_shift,
+            outputs_revision: ready.outputs_rev,
+            aux_revision: ready.aux_rev,
+            origin: ready.origin(),
+            private: ready.private.clone(),
+            body: ready.body.clone(),
+            published_at: now,
+            expires_at: UnixMillis(now.0.saturating_add(ready.expires_ms.into())),
+            suspended: AtomicBool::new(false),
+        };
+        let record = journal::Job {
+            id: job.id,
+            coord: job.coord,
+            parent: job.parent.to_vec(),
+            recipe: job.recipe,
+            network_target: job.network_target,
+            network_work: u128::from(job.network_work().0),
+            reward: job.reward,
+            adapter: job.origin.adapter,
+            time: now,
+        };
+        // A job that is not recorded is not given out: its shares could not be replayed.
+        if !self.record("a job", record) {
+            return;
+        }
+        core.keep_ready(job.id, ready);
+        if let Err(why) = core.jobs.publish(job) {
+            core.alarm(Level::Warning, "adapter", format!("a job was not taken: {why}"));
+        }
+    }
+
+    fn tip(&self, parent: &[u8], coord: u64) {
+        self.0.jobs.tip(parent);
+        self.0.seen.drop_below(coord.saturating_sub(REMEMBERED_COORDS));
+    }
+
+    fn fate(&self, block: &[u8], fate: &Fate) {
+        let Some(id) = self.0.journal_id(block) else { return };
+        let (fate, shown) = match fate {
+            Fate::Pending(depth) => (BlockFate::Pending(*depth), "pending"),
+            Fate::Accepted(depth) => (BlockFate::Accepted(*depth), "accepted"),
+            Fate::Orphan(why) => (BlockFate::Orphan(why.clone()), "orphan"),
+            Fate::Final => (BlockFate::Final, "final"),
+        };
+        self.0.change_shown(&id, |view| view.fate = shown.to_owned());
+        self.record("a block's fate", journal::Fate { block: id, fate, time: UnixMillis::now() });
+    }
+
+    fn income(&self, income: CheckedIncome) {
+        let core = &self.0;
+        let now = UnixMillis::now();
+        let known = core.journal.open_incomes().into_iter().find(|known| known.key == income.key);
+        let record = match known {
+            Some(known) if income.mature => journal::Income { mature: true, time: now, ..known },
+            Some(_) => return,
+            None => {
+                let placed = match &income.at {
+                    IncomeAt::Block(name) => core
+                        .journal_id(name)
+                        .ok_or_else(|| "it is of a block that the journal does not know".to_owned())
+                        .and_then(|id| core.journal.end_of_block(&id).map_err(|why| why.to_string()))
+                        .map(|(end, open)| {
+                            (journal::IncomeAt::Block(open.block), end, Some(open.job), Some(open.miner))
+                        }),
+                    IncomeAt::Coord(coord) => core
+                        .journal
+                        .end_of_coord(*coord, now)
+                        .map(|end| (journal::IncomeAt::Coord(*coord), end, None, None))
+                        .map_err(|why| why.to_string()),
+                };
+                let (at, end, job, finder) = match placed {
+                    Ok(placed) => placed,
+                    Err(why) => {
+                        let text = format!("an income of {} could not be placed: {why}", income.amount);
+                        return core.alarm(Level::Critical, "income", text);
+                    }
+                };
+                journal::Income {
+                    key: income.key,
+                    amount: income.amount,
+                    at,
+                    mature: false,
+                    job,
+                    finder,
+                    end,
+                    time: now,
+                }
+            }
+        };
+        if let journal::IncomeAt::Block(id) = &record.at {
+            core.change_shown(id, |view| {
+                (view.income, view.mature) = (record.amount, record.mature);
+            });
+        }
+        if self.record("an income", record.clone()) {
+            let _ = core.tasks.send(Task::Income(Box::new(record)));
+        }
+    }
+
+    fn income_lost(&self, key: &[u8]) {
+        let reason = "the adapter showed another block in its place".to_owned();
+        let lost = journal::IncomeLost { key: key.to_vec(), reason: reason.clone(), time: UnixMillis::now() };
+        if self.record("a lost income", lost) {
+            let _ = self.0.tasks.send(Task::Lost(key.to_vec(), reason));
+        }
+    }
+
+    fn unfit(&self, link: u16, reason: &str) {
+        self.0.alarm(Level::Warning, "node", format!("node {link} is unfit: {reason}"));
+    }
+
+    fn alarm(&self, alarm: millpond_chain::Alarm) {
+        let (level, about) = match alarm.kind {
+            AlarmKind::Adapter => (Level::Warning, "adapter"),
+            AlarmKind::Trust => (Level::Critical, "trust"),
+            AlarmKind::Plugin => (Level::Warning, "plugin"),
+            AlarmKind::Block => (Level::Critical, "block"),
+            AlarmKind::Stopped => (Level::Critical, "adapter"),
+        };
+        self.0.alarm(level, about, alarm.text);
+    }
+
+    fn saved(&self, bytes: &[u8]) {
+        if let Err(why) = replace_file(self.0.disk.as_ref(), &self.0.folder.join("adapter-state"), bytes) {
+            self.0.alarm(Level::Warning, "disk", format!("the adapter's state was not kept: {why}"));
+        }
+    }
+
+    fn version(&self, version: &Version) {
+        tracing::info!(pool = %self.0.name, adapter = %version.origin.adapter.short(), "an adapter leads");
+    }
+
+    fn submitting(&self, tag: u64, watched: &Watched, _: Amount) {
+        let Some(id) = self.0.on_their_way.lock().get(&tag).map(|on_its_way| on_its_way.id.clone()) else {
+            return;
+        };
+        // Chains show ids in either byte order; anything else is another block than the miner solved.
+        let backwards: Vec<u8> = id.iter().rev().copied().collect();
+        if watched.block != id && watched.block != backwards {
+            let (given, solved) = (hex::encode(&watched.block), hex::encode(&id));
+            let text = format!("the adapter assembled block {given} where {solved} was solved");
+            self.0.alarm(Level::Critical, "trust", text);
+        }
+        self.0.change_shown(&id, |view| view.block = hex::encode(&watched.block));
+        self.0.names.lock().insert(watched.block.clone(), id);
+    }
+
+    fn submitted(&self, submission: &Submission) {
+        let core = &self.0;
+        let Some(on_its_way) = core.on_their_way.lock().remove(&submission.tag) else { return };
+        let now = UnixMillis::now();
+        for (link, verdict, words) in &submission.verdicts {
+            let verdict = match verdict {
+                Verdict::Accepted => journal::Verdict::Accepted,
+                Verdict::Duplicate => journal::Verdict::Duplicate,
+                Verdict::Stale => journal::Verdict::Stale,
+                Verdict::Rejected => journal::Verdict::Rejected,
+                Verdict::Retry => journal::Verdict::Retry,
+            };
+            let node = format!("node {link}");
+            let (block, detail) = (on_its_way.id.clone(), words.clone());
+            self.record("a node's verdict", journal::Submission { block, node, verdict, detail, time: now });
+        }
+        core.change_shown(&on_its_way.id, |view| {
+            let verdict = |(link, verdict, words): &(u16, Verdict, String)| {
+                format!("node {link}: {verdict:?} {words}").trim_end().to_owned()
+            };
+            view.verdicts = submission.verdicts.iter().map(verdict).collect();
+        });
+        if submission.all_rejected()
+            && let Some(job) = &on_its_way.job
+            && job.suspend()
+        {
+            let text = format!("credit for job {} is suspended: every node rejected its block", job.id);
+            core.alarm(Level::Critical, "block", text);
+        }
+        if submission.accepted() {
+            match core.disk.remove(&core.body_path(&on_its_way.id)) {
+                Err(why) if !why.is_not_found() => {
+                    tracing::warn!(%why, "a solution's template stays on disk")
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn unassembled(&self, tag: u64, _: &Solution, error: &str) {
+        if let Some(on_its_way) = self.0.on_their_way.lock().get(&tag) {
+            self.0.change_shown(&on_its_way.id, |view| view.fate = format!("not assembled: {error}"));
+        }
+    }
+}
