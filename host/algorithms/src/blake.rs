@@ -1,4 +1,5 @@
-//! The BLAKE family: BLAKE-256 with 14 rounds, BLAKE2b-256 plain, keyed and personalised, BLAKE3.
+//! The BLAKE family: BLAKE-256 with 14 rounds, BLAKE2b of 256 bits (plain, keyed,
+//! personalised) and of 512, BLAKE3.
 
 use crate::blake256::blake256;
 use crate::{Algorithm, AlgorithmError, Context, Cost, Key, Plain, put};
@@ -10,6 +11,7 @@ pub(crate) fn all() -> Vec<Arc<dyn Algorithm>> {
         Arc::new(Plain { name: "blake256", cost: Cost::Light, hash: blake256 }),
         Arc::new(Plain { name: "blake3", cost: Cost::Light, hash: |input| *blake3::hash(input).as_bytes() }),
         Arc::new(Plain { name: "blake2b-256", cost: Cost::Light, hash: blake2b_256 }),
+        Arc::new(Plain { name: "blake2b-512", cost: Cost::Light, hash: blake2b_512 }),
         Arc::new(Blake2b { name: "blake2b-256-keyed", needed: "1 to 64", longest: 64, set: Params::key }),
         Arc::new(Blake2b {
             name: "blake2b-256-personal",
@@ -24,13 +26,17 @@ fn blake2b_256(input: &[u8]) -> [u8; 32] {
     finish(Params::new().hash_length(32), input)
 }
 
+fn blake2b_512(input: &[u8]) -> [u8; 64] {
+    finish(Params::new().hash_length(64), input)
+}
+
 /// BLAKE2b-256 personalised with at most 16 bytes, padded with zeros (RFC 7693 has the parameter block).
 pub(crate) fn blake2b_256_personal(personal: &[u8; 16], input: &[u8]) -> [u8; 32] {
     finish(Params::new().hash_length(32).personal(personal), input)
 }
 
-fn finish(params: &Params, input: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
+fn finish<const N: usize>(params: &Params, input: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
     for (to, from) in out.iter_mut().zip(params.hash(input).as_bytes()) {
         *to = *from;
     }
@@ -76,6 +82,6 @@ struct Blake2bContext {
 
 impl Context for Blake2bContext {
     fn hash(&self, input: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
-        put(self.name, finish(&self.params, input), out)
+        put::<32>(self.name, finish(&self.params, input), out)
     }
 }

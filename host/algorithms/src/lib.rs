@@ -159,16 +159,20 @@ pub trait Verifier: Send + Sync {
     fn verify(&self, input: &[u8], proof: &[u8]) -> bool;
 }
 
-/// A native algorithm without a key: a name and a function that fills 32 bytes.
-struct Plain {
+/// A native algorithm without a key: a name and a function that fills its output, 32 bytes unless said otherwise.
+struct Plain<const N: usize = 32> {
     name: &'static str,
     cost: Cost,
-    hash: fn(&[u8]) -> [u8; 32],
+    hash: fn(&[u8]) -> [u8; N],
 }
 
-impl Algorithm for Plain {
+impl<const N: usize> Algorithm for Plain<N> {
     fn name(&self) -> &str {
         self.name
+    }
+
+    fn output_len(&self) -> usize {
+        N
     }
 
     fn cost(&self) -> Cost {
@@ -183,21 +187,21 @@ impl Algorithm for Plain {
     }
 }
 
-struct PlainContext {
+struct PlainContext<const N: usize> {
     name: &'static str,
-    hash: fn(&[u8]) -> [u8; 32],
+    hash: fn(&[u8]) -> [u8; N],
 }
 
-impl Context for PlainContext {
+impl<const N: usize> Context for PlainContext<N> {
     fn hash(&self, input: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
         put(self.name, (self.hash)(input), out)
     }
 }
 
 /// Copies a hash into the caller's buffer, which must have its length.
-fn put(name: &str, hash: [u8; 32], out: &mut [u8]) -> Result<(), AlgorithmError> {
+fn put<const N: usize>(name: &str, hash: [u8; N], out: &mut [u8]) -> Result<(), AlgorithmError> {
     let given = out.len();
-    let out: &mut [u8; 32] = out.try_into().map_err(|_| AlgorithmError::Output {
+    let out: &mut [u8; N] = out.try_into().map_err(|_| AlgorithmError::Output {
         algorithm: name.into(),
         needed: hash.len(),
         given,

@@ -58,6 +58,12 @@ fn blake2b_256_plain_keyed_and_personalised() {
         run("blake2b-256", &[], b""),
         "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8"
     );
+    // RFC 7693, appendix A.
+    assert_eq!(
+        run("blake2b-512", &[], b"abc"),
+        "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1\
+         7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923"
+    );
     // ckbhash("") of CKB's RFC 0022.
     assert_eq!(
         run("blake2b-256-personal", b"ckb-default-hash", b""),
