@@ -78,6 +78,12 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
         }
     }
 
+    /// Whether the node has a coin, and nothing that waits spends it. The wallet hears of both a little later.
+    fn unspent(&self, coin: &InputId) -> Result<bool, WalletError> {
+        let Some((hash, index)) = outpoint(coin) else { return Ok(false) };
+        Ok(!self.node.call("gettxout", json!([hash, index, true]))?.is_null())
+    }
+
     /// Locks coins in the wallet, or lets them go.
     fn lock<'a>(&self, free: bool, coins: impl Iterator<Item = &'a InputId>) -> Result<(), WalletError> {
         let outpoints: Vec<Value> =
@@ -133,8 +139,13 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
     ) -> Result<Signed, WalletError> {
         for _ in 0..MAX_TRIES {
             let signed = self.create(outputs, fee_rate)?;
-            let fits = |id: &InputId| usable.get(id).is_some_and(|coin| coin.usable) && !locked.contains(id);
-            let unfit: Vec<InputId> = signed.inputs.iter().filter(|id| !fits(id)).cloned().collect();
+            let mut unfit = Vec::new();
+            for id in &signed.inputs {
+                let fits = usable.get(id).is_some_and(|coin| coin.usable) && !locked.contains(id);
+                if !fits || !self.unspent(id)? {
+                    unfit.push(id.clone());
+                }
+            }
             if unfit.is_empty() {
                 return Ok(signed);
             }

@@ -16,6 +16,8 @@ use std::collections::BTreeSet;
 const WALLET_INSUFFICIENT: [i64; 2] = [-4, -6];
 /// "Invalid address or key": the transaction is not known.
 const NOT_FOUND: i64 = -5;
+/// "Method not found".
+const NO_METHOD: i64 = -32601;
 /// "Transaction already in chain" (its outputs are).
 const ALREADY: i64 = -27;
 
@@ -180,6 +182,8 @@ impl<R: Rpc> Wallet for CoreWallet<R> {
                 Ok(_) => Ok(Lookup::Waiting),
                 // The wallet remembers it, the node does not any more.
                 Err(WalletError::Refused { code: NOT_FOUND, .. }) => Ok(Lookup::NotFound),
+                // A node without that method: it waits, as the wallet says.
+                Err(WalletError::Refused { code: NO_METHOD, .. }) => Ok(Lookup::Waiting),
                 Err(error) => Err(error),
             },
             // Core counts the conflicting transaction's confirmations below zero.

@@ -1,0 +1,201 @@
+//! The drivers against nodes: the development chain always, bcoin where real nodes are wanted.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{START, earn, hours, miner, open};
+use millpond_devchain::{DevChain, Options, peers};
+use millpond_disk::SimDisk;
+use millpond_ledger::{Ledger, Owner, PaymentId, PaymentStatus, TxId};
+use millpond_node::{Auth, Endpoint, HttpClient, JsonRpc, Limits, Secret};
+use millpond_settlement::{
+    BcoinWallet, Charge, CoreWallet, NodeRpc, PayTo, Policy, Rpc, SendManyWallet, Settlement, Wallet,
+};
+use millpond_types::Amount;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
+
+fn endpoint(url: String, user: &str, password: &str) -> Endpoint {
+    Endpoint { url, auth: Auth::Basic { user: user.to_owned(), password: Secret::new(password) } }
+}
+
+fn rpc(url: String, user: &str, password: &str) -> NodeRpc<JsonRpc> {
+    let client = JsonRpc::new(endpoint(url, user, password), Limits::default()).unwrap();
+    NodeRpc::new(client, Handle::current(), Duration::from_secs(20))
+}
+
+fn devchain_rpc(chain: &DevChain) -> NodeRpc<JsonRpc> {
+    rpc(chain.url(), chain.user(), chain.password())
+}
+
+/// What a transaction pays to each address, in base units, by the node's own decoder.
+fn outputs(rpc: &dyn Rpc, txid: &TxId) -> BTreeMap<String, u64> {
+    let tx = rpc.call("getrawtransaction", json!([txid.0, 1])).unwrap();
+    let mut paid = BTreeMap::new();
+    for output in tx["vout"].as_array().unwrap() {
+        let script = &output["scriptPubKey"];
+        let address = script["address"].as_str().or_else(|| script["addresses"][0].as_str());
+        let value = millpond_settlement::from_decimal(&output["value"].to_string(), 8).unwrap();
+        *paid.entry(address.unwrap().to_owned()).or_default() += value.0;
+    }
+    paid
+}
+
+const EARNED: [u64; 3] = [123_456_789, 50_000_001, 7_654_321];
+
+/// Three miners are paid by one transaction each, in one run, and again later by one for all; every amount arrives to
+/// the unit, and the books agree with the chain.
+fn pays_exactly(
+    wallet: Arc<dyn Wallet>,
+    rpc: &dyn Rpc,
+    strangers: &[String],
+    charge: Charge,
+    mine: &dyn Fn(),
+) {
+    let ledger = open(&SimDisk::new()).unwrap();
+    let payees = |owner: &Owner| match owner {
+        Owner::Miner(id) => {
+            let address = strangers[usize::try_from(id.0).unwrap() - 1].clone();
+            Some(PayTo { address, minimum: Amount::ZERO })
+        }
+        _ => None,
+    };
+    let policy = Policy { minimum: Amount(1000), batch: 1, charge, fee_rate: 5000, ..Policy::default() };
+    let each = Settlement::new(ledger.clone(), wallet.clone(), policy.clone());
+    let all = Settlement::new(ledger.clone(), wallet, Policy { batch: 100, ..policy });
+    let parts: Vec<_> = (1..).zip(EARNED).map(|(id, amount)| (miner(id), amount)).collect();
+    earn(&ledger, 1, &parts).unwrap();
+    let report = each.run(START, &payees).unwrap();
+    assert_eq!(report.blocked, None, "{report:?}");
+    let states: Vec<_> = report.steps.iter().map(|step| (step.state, step.note.as_str())).collect();
+    assert_eq!(states.iter().filter(|step| step.0 == "sent").count(), 3, "{states:?}");
+    mine();
+    earn(&ledger, 2, &parts).unwrap();
+    all.run(hours(1), &payees).unwrap();
+    mine();
+    let report = all.run(hours(2), &payees).unwrap();
+    assert_eq!(ledger.payment(PaymentId(4)).unwrap().status, PaymentStatus::Settled, "{report:?}");
+    agrees(&ledger, rpc, strangers, charge);
+}
+
+fn agrees(ledger: &Ledger, rpc: &dyn Rpc, strangers: &[String], charge: Charge) {
+    let mut arrived = vec![0_u64; strangers.len()];
+    for payment in ledger.book().payments() {
+        assert_eq!(payment.status, PaymentStatus::Settled);
+        let paid = outputs(rpc, payment.txid.as_ref().unwrap());
+        for (sum, address) in arrived.iter_mut().zip(strangers) {
+            *sum += paid.get(address).copied().unwrap_or(0);
+        }
+    }
+    let totals = ledger.totals();
+    assert!(totals.conserved);
+    assert_eq!(totals.paid, i128::from(arrived.iter().sum::<u64>()));
+    assert!(totals.network_fees + totals.network_fees_charged > 0);
+    let earned: i128 = EARNED.iter().map(|amount| i128::from(*amount) * 2).sum();
+    assert_eq!(totals.paid + totals.network_fees_charged + totals.payable, earned);
+    if charge == Charge::Pool {
+        assert_eq!(arrived, EARNED.map(|amount| amount * 2));
+    } else {
+        assert!(totals.network_fees_charged > 0 && totals.network_fees <= 10, "{totals:?}");
+    }
+}
+
+async fn chains() -> (DevChain, Vec<String>) {
+    let chain = DevChain::start(Options::default()).await.unwrap();
+    chain.generate(110).unwrap();
+    let other = DevChain::start(Options { seed: 2, ..Options::default() }).await.unwrap();
+    let strangers = (0..3).map(|_| other.new_address()).collect();
+    (chain, strangers)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_core_driver_pays_exactly_on_the_development_chain() {
+    for charge in [Charge::Pool, Charge::Owners] {
+        let (chain, strangers) = chains().await;
+        let wallet = Arc::new(CoreWallet::new(devchain_rpc(&chain), 1));
+        let mine = || drop(chain.generate(1).unwrap());
+        block_in_place(|| pays_exactly(wallet, &devchain_rpc(&chain), &strangers, charge, &mine));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sendmany_driver_pays_exactly_on_the_development_chain() {
+    let (chain, strangers) = chains().await;
+    let wallet = Arc::new(SendManyWallet::new(devchain_rpc(&chain), 1));
+    let mine = || drop(chain.generate(1).unwrap());
+    block_in_place(|| pays_exactly(wallet, &devchain_rpc(&chain), &strangers, Charge::Pool, &mine));
+}
+
+/// A `sendmany` whose answer was lost is found in the wallet's history by its marker.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_sendmany_is_found_in_a_real_history() {
+    /// Passes everything on, and loses the answer of `sendmany`.
+    struct Lossy(NodeRpc<JsonRpc>);
+    impl Rpc for Lossy {
+        fn call(&self, method: &str, params: Value) -> Result<Value, millpond_settlement::WalletError> {
+            let answer = self.0.call(method, params)?;
+            if method == "sendmany" {
+                let (call, why) = (method.to_owned(), "cut".to_owned());
+                return Err(millpond_settlement::WalletError::Unknown { call, why });
+            }
+            Ok(answer)
+        }
+    }
+    let (chain, strangers) = chains().await;
+    let wallet = Arc::new(SendManyWallet::new(Lossy(devchain_rpc(&chain)), 1));
+    block_in_place(|| {
+        let ledger = open(&SimDisk::new()).unwrap();
+        earn(&ledger, 1, &[(miner(1), 1_000_000)]).unwrap();
+        let payees = |_: &Owner| Some(PayTo { address: strangers[0].clone(), minimum: Amount::ZERO });
+        let settlement =
+            Settlement::new(ledger.clone(), wallet, Policy { minimum: Amount(1000), ..Policy::default() });
+        let now = millpond_types::UnixMillis::now();
+        assert_eq!(settlement.run(now, &payees).unwrap().blocked, Some(PaymentId(1)));
+        settlement.run(now, &payees).unwrap();
+        assert_eq!(ledger.payment(PaymentId(1)).unwrap().status, PaymentStatus::Sent);
+        chain.generate(1).unwrap();
+        settlement.run(now, &payees).unwrap();
+        assert_eq!(ledger.payment(PaymentId(1)).unwrap().status, PaymentStatus::Settled);
+        assert_eq!((ledger.totals().paid, ledger.book().payments().count()), (1_000_000, 1));
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bcoin_driver_pays_exactly_on_a_real_node() {
+    if !peers::real_nodes_wanted() {
+        return;
+    }
+    for charge in [Charge::Pool, Charge::Owners] {
+        let node = peers::Bcoin::start().await.unwrap();
+        let own = node.new_address().await.unwrap();
+        node.generate(115, &own).await.unwrap();
+        // The wallet hears of blocks a little after the node has them.
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while node.wallet_rest("/wallet/primary/balance", None).await.unwrap()["coin"] != json!(115) {
+            assert!(std::time::Instant::now() < deadline, "the wallet does not follow the node");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        node.wallet_put("/wallet/strangers", json!({})).await.unwrap();
+        let mut strangers = Vec::new();
+        for _ in 0..3 {
+            let made =
+                node.wallet_rest("/wallet/strangers/address", Some(json!({ "account": "default" }))).await;
+            strangers.push(made.unwrap()["address"].as_str().unwrap().to_owned());
+        }
+        let node_rpc = || rpc(node.rpc_url(), node.user(), node.api_key());
+        let wallet_rpc = rpc(node.wallet_url(), node.user(), node.api_key());
+        let rest =
+            HttpClient::new(endpoint(node.wallet_url(), node.user(), node.api_key()), Limits::default());
+        let rest = NodeRpc::new(rest.unwrap(), Handle::current(), Duration::from_secs(20));
+        let wallet = Arc::new(BcoinWallet::new(node_rpc(), wallet_rpc, rest, "primary", 1, 100));
+        let mine = || {
+            let hashes = Handle::current().block_on(node.generate(1, &own)).unwrap();
+            assert_eq!(hashes.len(), 1);
+        };
+        block_in_place(|| pays_exactly(wallet, &node_rpc(), &strangers, charge, &mine));
+    }
+}
