@@ -56,8 +56,8 @@ async fn start(pow: &str, diff1: Target, difficulty: f64, vardiff: bool) -> Runn
     let text = RECIPE.replace("judge le pow", &format!("judge le ({pow} hdr)"));
     let recipe = Recipe::compile("test", &text, &Algorithms::native()).unwrap();
     let dialect = Dialect::compile("test", DIALECT).unwrap();
-    let mut config = StratumConfig::default();
-    config.ports = vec![PortConfig::plain("127.0.0.1:0".parse().unwrap())];
+    let ports = vec![PortConfig::plain("127.0.0.1:0".parse().unwrap())];
+    let mut config = StratumConfig { ports, ..StratumConfig::default() };
     (config.vardiff.start, config.vardiff.min, config.vardiff.enabled) = (difficulty, 1e-12, vardiff);
     let chain = Chain {
         dialects: DialectSet::from_documents(&[dialect]).unwrap(),

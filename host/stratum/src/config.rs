@@ -27,8 +27,8 @@ pub struct StratumConfig {
     pub extranonce: ExtranonceConfig,
     /// Trusted proxies.
     pub proxy: ProxyConfig,
-    /// A miner that has got nothing for this long gets its job again: miners disconnect after 90 s (cgminer), 120 s
-    /// (cpuminer) or 180 s (ESP-Miner) of silence.
+    /// A miner that has got nothing for this long gets a sign of life, its job again or its difficulty: miners
+    /// disconnect after 90 s (cgminer), 120 s (cpuminer) or 180 s (ESP-Miner) of silence.
     pub keepalive: Span,
     /// What a session may roll of each field that a dialect negotiates, as hex: the recipe's field to its mask. For
     /// Bitcoin `mask = "1fffe000"` (BIP 320).

@@ -262,10 +262,7 @@ impl<B: Backend> Connection<B> {
         if self.session.vardiff.silence(now).is_some() {
             return self.retargeted();
         }
-        if now >= worked + self.keepalive() {
-            return self.send_job();
-        }
-        Ok(())
+        if now >= worked + self.keepalive() { self.keep_alive() } else { Ok(()) }
     }
 }
 

@@ -123,19 +123,23 @@ impl Session {
         self.negotiated = Arc::new(negotiated);
     }
 
+    /// Whether a job that is sent again is other work.
+    pub(crate) fn can_reissue(recipe: &Recipe) -> bool {
+        has_field(recipe, REISSUE)
+    }
+
     /// The epoch to send a job under.
     pub(crate) fn issue(&mut self, job: &Job) -> Arc<Epoch> {
         let recipe = job.stage.recipe();
-        let wants = |name: &str| recipe.session_fields().iter().any(|field| *field.name == *name);
         let values = Values {
             difficulty: self.vardiff.difficulty(),
             target: self.target,
             prefix: Arc::clone(&self.prefix),
             negotiated: Arc::clone(&self.negotiated),
-            payee: wants(PAYEE).then(|| self.payee().cloned()).flatten(),
+            payee: has_field(recipe, PAYEE).then(|| self.payee().cloned()).flatten(),
             reissue: 0,
         };
-        let epoch = self.epochs.issue(job.id, values, wants(REISSUE));
+        let epoch = self.epochs.issue(job.id, values, Self::can_reissue(recipe));
         let wire = WireJob { job: job.id, epoch: epoch.number };
         if self.issued.back() != Some(&wire) {
             if self.issued.len() >= ISSUED {
@@ -209,6 +213,10 @@ impl SessionView for Session {
     fn negotiated(&self, field: &str) -> Option<&[u8]> {
         self.negotiated.get(field).map(Vec::as_slice)
     }
+}
+
+fn has_field(recipe: &Recipe, name: &str) -> bool {
+    recipe.session_fields().iter().any(|field| *field.name == *name)
 }
 
 /// A recipe's session values, in its order: what the host knows by name, what was negotiated, and otherwise the

@@ -5,6 +5,7 @@ use crate::connection::{Connection, End};
 use crate::counters::add;
 use crate::holes::{JobHoles, JobInHand, SessionHoles};
 use crate::outbox::OutboxError;
+use crate::session::Session;
 use bytes::Bytes;
 use millpond_dialect::{Call, Dialect, EncodeError, Failure, HOST_VALUES, Piece, Push};
 use millpond_jobs::{Found, Job};
@@ -77,6 +78,20 @@ impl<B: Backend> Connection<B> {
             }
         }
         Ok(sent)
+    }
+
+    /// A sign of life before the miner takes the pool for dead: its job again, where that is other work; otherwise its
+    /// difficulty again, since several miners search the same space anew for the same job.
+    pub(crate) fn keep_alive(&mut self) -> Result<(), End> {
+        let again = self.shared.jobs.current().is_none_or(|job| Session::can_reissue(job.stage.recipe()));
+        let dialect = Arc::clone(&self.session.dialect);
+        if again || !dialect.may_push(Push::Target, &self.session) {
+            return self.send_job();
+        }
+        let mut out = Vec::new();
+        let written = dialect.encode_push(Push::Target, &self.holes(), &mut out);
+        self.worked = Some(Instant::now());
+        self.write(written, out)
     }
 
     /// Sends the current job, and before it the difficulty where the miner does not know it yet.

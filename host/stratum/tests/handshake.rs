@@ -247,6 +247,49 @@ async fn a_miner_without_news_gets_its_job_again_before_it_hangs_up() {
     assert!(is_true(&client.submit("alice", &share).await));
 }
 
+/// The documents without what makes a job that is sent again other work.
+async fn start_without_reissue(mut config: millpond_stratum::StratumConfig) -> common::Harness {
+    config.keepalive = Span::millis(200);
+    let dialect = common::DIALECT.replace("keepalive 30", "").replace("{first:hex}", "{job_time:hex}");
+    let dialect = millpond_dialect::Dialect::compile("test", &dialect).unwrap();
+    let mut chain = common::chain();
+    chain.dialects = millpond_dialect::DialectSet::from_documents(&[dialect]).unwrap();
+    let lines = common::SOURCES[0].lines().filter(|line| !line.starts_with("first "));
+    let recipe = lines.collect::<Vec<_>>().join("\n").replace(" reissue:4=0", "");
+    common::start_recipes(config, chain, None, &[&recipe]).await
+}
+
+#[tokio::test]
+async fn where_a_job_sent_again_is_the_same_work_the_sign_of_life_is_the_difficulty() {
+    let pool = start_without_reissue(config()).await;
+    pool.publish(&Template::default());
+    let mut client = Client::ready(pool.address(), "alice").await;
+    client.notify().await;
+    client.pushed.clear();
+    for _ in 0..2 {
+        assert_eq!(client.message().await["method"], "mining.set_difficulty");
+    }
+}
+
+#[tokio::test]
+async fn where_a_job_sent_again_is_the_same_work_it_keeps_its_name_and_the_lower_difficulty() {
+    let pool = start_without_reissue(config()).await;
+    pool.publish(&Template::default());
+    let mut client = Client::ready(pool.address(), "alice").await;
+    let first = client.notify().await;
+    let harder = EASY * 16.0;
+    client.call("mining.authorize", json!(["alice", format!("d={harder:e}")])).await;
+    let again = client.notify().await;
+    assert_eq!((&again.job, again.time), (&first.job, first.time));
+    let share = client.find(&again, 1, EASY, harder);
+    assert!(is_true(&client.submit("alice", &share).await));
+    assert_eq!(pool.pool.last().work, common::target(EASY).work(millpond_types::WorkShift(0)));
+    // From the next job on the new difficulty alone counts.
+    pool.publish(&Template { time: 1_700_000_030, ..Template::default() });
+    let next = client.notify().await;
+    assert_eq!(code(&client.submit("alice", &client.find(&next, 1, EASY, harder)).await), 23);
+}
+
 #[tokio::test]
 async fn ports_start_with_their_own_difficulty_and_dialect() {
     let mut config = config();

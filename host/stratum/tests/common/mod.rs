@@ -143,9 +143,9 @@ pub fn target(difficulty: f64) -> Target {
     Target::from_difficulty(difficulty, Target::BITCOIN_DIFF1).unwrap()
 }
 
-pub fn recipes() -> Vec<Arc<Recipe>> {
+pub fn compiled(recipes: &[&str]) -> Vec<Arc<Recipe>> {
     let algorithms = Algorithms::native();
-    SOURCES.iter().map(|text| Recipe::compile("test", text, &algorithms).unwrap()).collect()
+    recipes.iter().map(|text| Recipe::compile("test", text, &algorithms).unwrap()).collect()
 }
 
 pub fn chain() -> Chain {
@@ -176,11 +176,20 @@ pub async fn start_with(config: StratumConfig) -> Harness {
 }
 
 pub async fn start_full(config: StratumConfig, chain: Chain, first: Option<&[u8]>) -> Harness {
+    start_recipes(config, chain, first, &SOURCES).await
+}
+
+pub async fn start_recipes(
+    config: StratumConfig,
+    chain: Chain,
+    first: Option<&[u8]>,
+    recipes: &[&str],
+) -> Harness {
     let (jobs, seen, pool) =
         (Arc::new(JobTable::default()), Arc::new(Seen::new()), Arc::new(Pool::default()));
     let server = Server::start_at(config, chain, parts(&jobs, &seen, &pool), first).await.unwrap();
     let handle = server.handle();
-    Harness { server, handle, pool, jobs, seen, recipes: recipes() }
+    Harness { server, handle, pool, jobs, seen, recipes: compiled(recipes) }
 }
 
 pub fn parts(jobs: &Arc<JobTable>, seen: &Arc<Seen>, pool: &Arc<Pool>) -> Parts<Pool> {
