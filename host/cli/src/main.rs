@@ -35,6 +35,8 @@ enum Command {
     Ledger(commands::ledger::LedgerCommand),
     /// Mine on this machine's processor, to try a pool out.
     Mine(commands::mine::Mine),
+    /// Make, build, check, test and run plugins.
+    Plugin(commands::plugin::PluginCommand),
     /// Check a recipe document, or run vectors through it.
     Recipe(commands::recipe::RecipeCommand),
     /// Check a dialect document.
@@ -42,6 +44,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // The sandbox compiles plugins in a child of this very program.
+    let mut words = std::env::args().skip(1);
+    if words.next().as_deref() == Some(millpond_runtime::COMPILE_ARGUMENT) {
+        return millpond_runtime::compile_child_main(&words.collect::<Vec<_>>());
+    }
     let arguments = Arguments::parse();
     terminal::start_logging(arguments.verbose, arguments.log_json);
     let outcome = match arguments.command {
@@ -49,6 +56,7 @@ fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Mine(command) => command.run(),
+        Command::Plugin(command) => command.run(),
         Command::Recipe(command) => command.run(),
         Command::Dialect(command) => command.run(),
     };

@@ -119,28 +119,37 @@ fn compare(locked: Option<&Locked>, built: &Locked) -> Option<String> {
 
 /// Compiles one guest and wraps its module as a component.
 fn build(root: &Path, guest: &Guest, toolchain: &Toolchain) -> Result<Vec<u8>> {
-    let folder = root.join("target/guests");
+    compile(root, &guest.package, &root.join("target/guests"), &remaps(root, toolchain), toolchain)
+}
+
+/// Compiles a package of the workspace that `folder` lies in, with its profile `guest`, and wraps the module as a
+/// component. `remaps` are flags for the compiler.
+pub fn compile(
+    folder: &Path,
+    package: &str,
+    target: &Path,
+    remaps: &[String],
+    toolchain: &Toolchain,
+) -> Result<Vec<u8>> {
     let mut cargo = toolchain.cargo();
     // The crate type is given here because cargo leaves out link-time optimisation for a crate that is an rlib too.
     cargo
-        .current_dir(root)
+        .current_dir(folder)
         .args(["rustc", "--quiet", "--lib", "--crate-type", "cdylib", "--profile", "guest", "--package"])
-        .arg(&guest.package)
+        .arg(package)
         .args(["--target", "wasm32-unknown-unknown", "--target-dir"])
-        .arg(&folder)
+        .arg(target)
         .args(toolchain.arguments())
-        .env("CARGO_ENCODED_RUSTFLAGS", remaps(root, toolchain).join("\x1f"));
+        .env("CARGO_ENCODED_RUSTFLAGS", remaps.join("\x1f"));
     let done = cargo.output().context("cannot run cargo")?;
     if !done.status.success() {
-        bail!("{} does not build:\n{}", guest.package, String::from_utf8_lossy(&done.stderr).trim());
+        bail!("{package} does not build:\n{}", String::from_utf8_lossy(&done.stderr).trim());
     }
-    let module = folder.join("wasm32-unknown-unknown/guest").join(guest.module_file());
+    let file = format!("{}.wasm", package.replace('-', "_"));
+    let module = target.join("wasm32-unknown-unknown/guest").join(file);
     let module = fs::read(&module).with_context(|| format!("cargo left no {}", module.display()))?;
     componentise(&module).with_context(|| {
-        format!(
-            "{}: the module is no component; does its lib.rs call an export macro of the SDK?",
-            guest.package
-        )
+        format!("{package}: the module is no component; does its lib.rs call an export macro of the SDK?")
     })
 }
 
@@ -150,7 +159,7 @@ pub fn componentise(module: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Panic texts carry file names: without the machine's own folders, two machines get equal bytes.
-fn remaps(root: &Path, toolchain: &Toolchain) -> Vec<String> {
+pub fn remaps(root: &Path, toolchain: &Toolchain) -> Vec<String> {
     let mut remaps = vec![remap(root, "/millpond")];
     let home = env::var_os("CARGO_HOME")
         .map(PathBuf::from)

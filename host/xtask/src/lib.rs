@@ -1,6 +1,7 @@
 //! Chores of the repository as a library, so that `millpond-bundled` tests the lock by the very code that wrote it.
 //!
-//! Nothing here is part of the pool; nothing here may be used by it outside tests.
+//! Nothing here is part of the pool; nothing here may be used by it outside tests. `millpond plugin build` is for
+//! authors and builds with the same code.
 
 pub mod catalogue;
 pub mod guests;

@@ -238,3 +238,24 @@ impl<'a> Direct<'a> {
         Ok(credits)
     }
 }
+
+/// The amounts and the rest of the income that ends at share `end`, after every block of the log before it.
+pub(crate) fn last(
+    bound: &BoundScheme,
+    log: &ShareLog,
+    end: usize,
+    income: u64,
+) -> Result<(Vec<(u64, u64)>, u64), String> {
+    let mut state = SchemeState::new(bound.terms());
+    let mut before = None;
+    for at in log.blocks().into_iter().filter(|at| *at < end) {
+        let reward = log.0.get(at).map_or(0, |share| share.reward);
+        let entry = divide(bound, log, at, before, reward, &state)?;
+        state.apply(&entry.state, None).map_err(|error| error.to_string())?;
+        before = Some(at);
+    }
+    let entry = divide(bound, log, end, before, income, &state)?;
+    let amounts: Vec<(u64, u64)> = entry.parts.miners().map(|(miner, amount)| (miner.0, amount.0)).collect();
+    let given: u64 = amounts.iter().map(|row| row.1).sum();
+    Ok((amounts, income.saturating_sub(given)))
+}

@@ -7,11 +7,14 @@
 //! The kit decides nothing about money: what a pool checks in production is in `millpond-payout`, which this crate
 //! calls. It adds what only a test can ask: other orders, other scales, other histories.
 
+pub mod adapter;
+pub mod author;
 pub mod fee;
 mod history;
 mod log;
 mod report;
 mod rng;
+pub mod sample;
 mod schema;
 pub mod scheme;
 pub mod vote;

@@ -4,4 +4,6 @@ pub mod check;
 pub mod config;
 pub mod ledger;
 pub mod mine;
+pub mod plugin;
+mod plugin_live;
 pub mod recipe;

@@ -11,8 +11,8 @@
 
 use millpond_sdk::Settings as _;
 use millpond_sdk::chain::{
-    Action, Adapter, Assembled, Call, Chunk, Description, Event, Fate, Happening, Income, IncomeAt, Job, Kind,
-    Payee, Reply, Settings, Solution, Transport, Verdict, Watched, host,
+    Action, Adapter, Assembled, Call, Chunk, Description, Event, Fate, Happening, Income, IncomeAt, Job,
+    Kind, Payee, Reply, Settings, Solution, Transport, Verdict, Watched, host,
 };
 use millpond_sdk::{hex, json::Cursor};
 use std::collections::BTreeMap;
@@ -61,7 +61,8 @@ impl Adapter for Plugin {
     }
 
     fn new(settings: Settings) -> Result<(Self, Description), String> {
-        let poll_ms = u32::try_from(settings.uint_or("poll_ms", 1000)?).map_err(|_| "`poll_ms` is too large")?;
+        let poll_ms =
+            u32::try_from(settings.uint_or("poll_ms", 1000)?).map_err(|_| "`poll_ms` is too large")?;
         let description = Description {
             network: settings.text("network").unwrap_or("mainnet").to_owned(),
             recipes: vec![RECIPE.to_owned()],
@@ -148,12 +149,7 @@ impl Adapter for Plugin {
         let (address, worker) = name.split_once('.').unwrap_or((name, ""));
         let payee = hex::decode(address).filter(|payee| payee.len() == 20);
         let payee = payee.ok_or_else(|| format!("{address:?} is no address: 40 hex digits are"))?;
-        Ok(Payee {
-            address: hex::encode(&payee),
-            payee,
-            worker: worker.to_owned(),
-            extra: String::new(),
-        })
+        Ok(Payee { address: hex::encode(&payee), payee, worker: worker.to_owned(), extra: String::new() })
     }
 }
 millpond_sdk::export_adapter!(Plugin);

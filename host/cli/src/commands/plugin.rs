@@ -1,0 +1,414 @@
+//! `millpond plugin`: what authors of plugins need, and what an operator wants to know of one.
+
+use crate::terminal::{Failure, Outcome};
+use clap::{Args, Subcommand};
+use millpond_bundled as bundled;
+use millpond_conformance::{Options, Report, Status, adapter, author, fee, sample, scheme, vote};
+use millpond_contracts::{
+    Contract, Setting, Settings, check, load_adapter, load_fee_policy, load_scheme, load_vote_policy, schema,
+};
+use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
+use millpond_types::Digest;
+use serde_json::json;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+/// The largest component that any class takes, and a little more, so that the check can say how large it is.
+const LARGEST: u64 = 64 << 20;
+
+/// Make, build, check, test and run plugins.
+#[derive(Debug, Args)]
+pub struct PluginCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Write a small crate for a new plugin.
+    New {
+        /// adapter, scheme, fee or vote.
+        kind: String,
+        /// The plugin's name: lower-case letters, digits and `-`.
+        name: String,
+        /// Its folder; by default one of its name in the current folder.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// The SDK's folder, `sdk/guest` of Millpond's repository, if it is not above.
+        #[arg(long)]
+        sdk: Option<PathBuf>,
+    },
+    /// Build a plugin's component.
+    Build {
+        /// The plugin's folder.
+        #[arg(default_value = ".")]
+        dir: PathBuf,
+        /// Where the component goes; by default `<name>.wasm` in the folder.
+        #[arg(long)]
+        out: Option<PathBuf>,
+    },
+    /// Say whether a component keeps its contract, and exactly what does not fit. Exit code 1 if it does not.
+    Check {
+        /// A component file, or the name of a bundled plugin.
+        plugin: String,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the JSON Schema of a plugin's settings.
+    Schema {
+        /// A component file, or the name of a bundled plugin.
+        plugin: String,
+    },
+    /// List the bundled plugins.
+    List {
+        /// One JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Hold a plugin to its contract and to what it claims. Exit code 1 if a property is broken.
+    Test(Test),
+    /// Run a plugin: an adapter at real nodes or over a recording, a scheme over a share log.
+    Run(Run),
+}
+
+#[derive(Debug, Args)]
+struct Test {
+    /// A component file, or the name of a bundled plugin.
+    plugin: String,
+    /// A setting; may be given several times.
+    #[arg(long = "settings", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Other inputs.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Random cases per property.
+    #[arg(long, default_value_t = 120)]
+    cases: u32,
+    /// Miners in the one large call.
+    #[arg(long, default_value_t = 1_000_000)]
+    miners: u32,
+    /// Adapters: traffic recorded by `plugin run --record`.
+    #[arg(long)]
+    recording: Option<PathBuf>,
+    /// One JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    /// A component file, or the name of a bundled plugin.
+    plugin: String,
+    /// A setting; may be given several times.
+    #[arg(long = "settings", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Schemes: a share log, CSV or JSON, with miner, work, network and optional time_ms, coord, reward, block.
+    #[arg(long, conflicts_with_all = ["node", "replay"])]
+    shares: Option<PathBuf>,
+    /// Schemes: the number of the share that found the income's block; by default the last.
+    #[arg(long, requires = "shares")]
+    at: Option<u64>,
+    /// Schemes: the income; by default the share's reward.
+    #[arg(long, requires = "shares")]
+    income: Option<u64>,
+    /// Adapters: replay a recording and compare what the adapter does.
+    #[arg(long, conflicts_with = "node")]
+    replay: Option<PathBuf>,
+    #[command(flatten)]
+    live: crate::commands::plugin_live::Live,
+    /// JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A component and its name for people.
+pub(crate) struct Component {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Component {
+    /// A file if there is one of this name, else a bundled plugin.
+    fn find(plugin: &str) -> Result<Self, Failure> {
+        let path = Path::new(plugin);
+        if path.is_file() {
+            let size = std::fs::metadata(path)?.len();
+            if size > LARGEST {
+                return Err(Failure::usage(format!(
+                    "{plugin}: {size} bytes are more than any plugin may have"
+                )));
+            }
+            let name = path
+                .file_stem()
+                .map_or_else(|| plugin.to_owned(), |stem| stem.to_string_lossy().into_owned());
+            let bytes = std::fs::read(path).map_err(|error| Failure::usage(format!("{plugin}: {error}")))?;
+            return Ok(Self { name, bytes });
+        }
+        match bundled::get(plugin) {
+            Some(found) => Ok(Self { name: plugin.to_owned(), bytes: found.bytes.to_vec() }),
+            None => {
+                let names: Vec<&str> = bundled::all().iter().map(|plugin| plugin.name).collect();
+                Err(Failure::usage(format!(
+                    "{plugin}: no such file; bundled plugins are {}",
+                    names.join(", ")
+                )))
+            }
+        }
+    }
+}
+
+fn sandbox() -> Result<(Sandbox, Arc<dyn LogSink>), Failure> {
+    let compiler = Compiler::this_executable()?;
+    Ok((Sandbox::new(None, compiler)?, Arc::new(TracingSink)))
+}
+
+/// `key=value`: true and false are flags, whole numbers integers, everything else text. Sorted by key.
+fn settings(given: &[String]) -> Result<Settings, Failure> {
+    let mut settings = Settings::new();
+    for pair in given {
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Failure::usage(format!("--settings {pair}: it must be KEY=VALUE")))?;
+        let value = match (value, value.parse()) {
+            ("true", _) => Setting::Flag(true),
+            ("false", _) => Setting::Flag(false),
+            (_, Ok(number)) => Setting::Int(number),
+            (text, Err(_)) => Setting::Text(text.to_owned()),
+        };
+        if settings.iter().any(|(other, _)| other == key) {
+            return Err(Failure::usage(format!("--settings {key} is given twice")));
+        }
+        settings.push((key.to_owned(), value));
+    }
+    settings.sort();
+    Ok(settings)
+}
+
+impl PluginCommand {
+    /// Does it.
+    pub fn run(self) -> Outcome {
+        match self.what {
+            What::New { kind, name, dir, sdk } => {
+                let folder = dir.unwrap_or_else(|| PathBuf::from(&name));
+                let written = author::create(&kind, &name, &folder, sdk.as_deref()).map_err(in_full)?;
+                for file in written {
+                    println!("{}", file.display());
+                }
+                println!("next: cd {} && cargo test && millpond plugin build", folder.display());
+                Ok(ExitCode::SUCCESS)
+            }
+            What::Build { dir, out } => {
+                let built = author::build(&dir, out.as_deref()).map_err(in_full)?;
+                println!("{}", built.file.display());
+                println!("{} bytes, blake3 {}", built.size, built.digest);
+                println!("built by {}", built.toolchain);
+                Ok(ExitCode::SUCCESS)
+            }
+            What::Check { plugin, json } => print_check(&plugin, json),
+            What::Schema { plugin } => {
+                let component = Component::find(&plugin)?;
+                let (sandbox, sink) = sandbox()?;
+                println!("{}", schema(&sandbox, &component.name, &component.bytes, &sink)?);
+                Ok(ExitCode::SUCCESS)
+            }
+            What::List { json } => {
+                list(json);
+                Ok(ExitCode::SUCCESS)
+            }
+            What::Test(test) => test.run(),
+            What::Run(run) => run.run(),
+        }
+    }
+}
+
+fn in_full(error: impl std::fmt::Display) -> Failure {
+    Failure::new(format!("{error:#}"))
+}
+
+fn list(as_json: bool) {
+    let all = bundled::all();
+    if as_json {
+        let rows: Vec<_> = all
+            .iter()
+            .map(|plugin| {
+                json!({"name": plugin.name, "version": plugin.version, "world": plugin.world,
+                    "size": plugin.bytes.len(), "blake3": plugin.digest.to_string()})
+            })
+            .collect();
+        println!("{}", json!(rows));
+        return;
+    }
+    for plugin in all {
+        println!("{:<16} {:<8} {:<40} {}", plugin.name, plugin.version, plugin.world, plugin.digest);
+    }
+}
+
+fn print_check(plugin: &str, as_json: bool) -> Outcome {
+    let component = Component::find(plugin)?;
+    let (sandbox, sink) = sandbox()?;
+    let digest = Digest::of(&component.bytes);
+    // What does not compile does not fit either.
+    let (contract, size, findings) = match check(&sandbox, &component.name, &component.bytes, &sink) {
+        Ok(checked) => {
+            let findings = checked.report.findings.iter().map(ToString::to_string).collect();
+            (checked.contract, checked.report.size, findings)
+        }
+        Err(error) => (None, component.bytes.len() as u64, vec![error.to_string()]),
+    };
+    let fits = findings.is_empty();
+    if as_json {
+        let contract = contract.map(|contract: Contract| contract.to_string());
+        println!(
+            "{}",
+            json!({"plugin": plugin, "blake3": digest.to_string(), "size": size, "contract": contract,
+                "fits": fits, "findings": findings})
+        );
+    } else {
+        let contract = contract.map_or_else(|| "no contract".to_owned(), |contract| contract.to_string());
+        println!("{plugin}: {contract}, {size} bytes, blake3 {digest}");
+        for finding in &findings {
+            println!("  {finding}");
+        }
+        println!("{}", if fits { "it fits" } else { "it does not fit" });
+    }
+    Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Test {
+    fn run(self) -> Outcome {
+        let component = Component::find(&self.plugin)?;
+        let settings = settings(&self.settings)?;
+        let (sandbox, sink) = sandbox()?;
+        let options = Options { seed: self.seed, cases: self.cases.max(1), miners: self.miners };
+        let Component { name, bytes } = &component;
+        let checked = check(&sandbox, name, bytes, &sink)?;
+        if !checked.fits() {
+            return print_check(&self.plugin, self.json);
+        }
+        let report = match checked.contract {
+            Some(Contract::PayoutScheme) => {
+                scheme::test(name, &load_scheme(&sandbox, name, bytes, &sink)?, &settings, options)
+            }
+            Some(Contract::FeePolicy) => {
+                fee::test(load_fee_policy(&sandbox, name, bytes, &sink)?.as_ref(), &settings, options)
+            }
+            Some(Contract::VotePolicy) => {
+                vote::test(load_vote_policy(&sandbox, name, bytes, &sink)?.as_ref(), &settings, options)
+            }
+            Some(Contract::ChainAdapter) => {
+                let recording = self.recording.as_deref().map(read_recording).transpose()?;
+                let settings = match (&recording, self.settings.is_empty()) {
+                    // Without settings of one's own, those that the traffic was recorded under.
+                    (Some(recording), true) => recording.settings().clone(),
+                    _ => settings,
+                };
+                let loaded = load_adapter(&sandbox, name, bytes, &settings, &sink)?;
+                adapter::test(&loaded, recording.as_ref(), options)
+            }
+            None => return Err(Failure::new(format!("{}: it is of no contract", self.plugin))),
+        };
+        print_report(&self.plugin, &report, self.json);
+        Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn print_report(plugin: &str, report: &Report, as_json: bool) {
+    if as_json {
+        println!("{}", json!({"plugin": plugin, "passed": report.passed(), "report": report}));
+        return;
+    }
+    print!("{report}");
+    let count = |wanted: fn(&Status) -> bool| report.verdicts.iter().filter(|v| wanted(&v.status)).count();
+    println!(
+        "{plugin}: {} kept, {} broken, {} not claimed, {} not run (seed {})",
+        count(|status| matches!(status, Status::Pass(_))),
+        count(|status| matches!(status, Status::Fail(_))),
+        count(|status| matches!(status, Status::NotClaimed)),
+        count(|status| matches!(status, Status::NotRun(_))),
+        report.seed
+    );
+}
+
+fn read_recording(path: &Path) -> Result<adapter::Recording, Failure> {
+    let file =
+        std::fs::File::open(path).map_err(|error| Failure::usage(format!("{}: {error}", path.display())))?;
+    adapter::Recording::read(std::io::BufReader::new(file))
+        .map_err(|error| Failure::usage(format!("{}: {error}", path.display())))
+}
+
+impl Run {
+    fn run(self) -> Outcome {
+        let component = Component::find(&self.plugin)?;
+        let given = settings(&self.settings)?;
+        let (sandbox, sink) = sandbox()?;
+        let Component { name, bytes } = &component;
+        if let Some(file) = &self.shares {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+            let log = sample::NamedLog::read(&text)
+                .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+            let scheme = load_scheme(&sandbox, name, bytes, &sink)?;
+            let sample =
+                sample::run(name, scheme, &given, &log, self.at, self.income).map_err(Failure::new)?;
+            return print_sample(&sample, self.json);
+        }
+        if let Some(file) = &self.replay {
+            let recording = read_recording(file)?;
+            let loaded = load_adapter(&sandbox, name, bytes, recording.settings(), &sink)?;
+            return match adapter::replay(loaded.as_ref(), &recording) {
+                Ok(events) => {
+                    println!("{events} events replayed: the adapter does exactly what was recorded");
+                    Ok(ExitCode::SUCCESS)
+                }
+                Err(difference) => {
+                    println!("{difference}");
+                    Ok(ExitCode::FAILURE)
+                }
+            };
+        }
+        let loaded = load_adapter(&sandbox, name, bytes, &given, &sink)?;
+        self.live.run(loaded, &given)
+    }
+}
+
+fn print_sample(sample: &sample::Sample, as_json: bool) -> Outcome {
+    if as_json {
+        println!("{}", serde_json::to_string(sample)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("income {} at share {}", sample.income, sample.at);
+    for (miner, amount) in &sample.amounts {
+        println!("{amount:>20} {miner}");
+    }
+    println!("{:>20} nobody", sample.rest);
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_typed_by_their_text_and_sorted() {
+        let given = ["b=true", "a=-5", "c=x=y"].map(str::to_owned);
+        assert_eq!(
+            settings(&given).unwrap(),
+            [
+                ("a".to_owned(), Setting::Int(-5)),
+                ("b".to_owned(), Setting::Flag(true)),
+                ("c".to_owned(), Setting::Text("x=y".to_owned())),
+            ]
+        );
+        assert!(settings(&["a".to_owned()]).is_err());
+        assert!(settings(&["a=1".to_owned(), "a=2".to_owned()]).unwrap_err().text.contains("twice"));
+    }
+
+    #[test]
+    fn a_plugin_that_is_nowhere_is_told_with_those_that_are() {
+        let failure = Component::find("no-such-plugin").err().unwrap();
+        assert!(failure.text.contains("bundled plugins are bitcoin, "), "{}", failure.text);
+        assert_eq!(Component::find("pplns").unwrap().name, "pplns");
+    }
+}
