@@ -157,6 +157,7 @@ impl<B: Backend> Connection<B> {
         mut stop: watch::Receiver<bool>,
     ) -> End {
         let mut jobs = self.shared.jobs.subscribe();
+        let mut announcements = self.shared.core.announcements.subscribe();
         loop {
             let deadline = self.deadline();
             let may_read = self.read_from.is_none_or(|from| from <= Instant::now());
@@ -177,6 +178,11 @@ impl<B: Backend> Connection<B> {
                         return End::LongLine;
                     }
                     Err(LineError::Io(_)) => return End::HungUp,
+                },
+                announced = announcements.recv() => match announced {
+                    Ok(announcement) => self.announce(&announcement),
+                    // Too many at once: the newest are what matters.
+                    Err(_) => Ok(()),
                 },
                 () = self.outbox.closed() => return End::HungUp,
                 () = sleep_until(deadline.into()) => self.on_time(),

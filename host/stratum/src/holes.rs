@@ -50,7 +50,8 @@ pub(crate) struct SessionHoles<'a> {
     pub(crate) target: [u8; 32],
     pub(crate) negotiated: Option<&'a BTreeMap<String, Vec<u8>>>,
     pub(crate) text: Option<&'a str>,
-    pub(crate) wait: Option<u64>,
+    /// Where to reconnect to, and after how many seconds.
+    pub(crate) elsewhere: Option<(&'a str, u16, u64)>,
     pub(crate) job: Option<JobInHand<'a>>,
 }
 
@@ -73,7 +74,9 @@ impl millpond_dialect::Values for SessionHoles<'_> {
             "difficulty" => return Some(Value::Float(self.difficulty)),
             "target" => return Some(Value::bytes(&self.target)),
             "text" => return self.text.map(Value::text),
-            "wait" => return self.wait.map(Value::Number),
+            "host" => return self.elsewhere.map(|(host, _, _)| Value::text(host)),
+            "port" => return self.elsewhere.map(|(_, port, _)| Value::Number(port.into())),
+            "wait" => return self.elsewhere.map(|(_, _, wait)| Value::Number(wait)),
             _ => {}
         }
         if let Some(hand) = &self.job {

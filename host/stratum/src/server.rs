@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -80,6 +80,20 @@ pub enum StartError {
     Bind(SocketAddr, #[source] std::io::Error),
 }
 
+/// Announcements that wait for a connection that is busy.
+const ANNOUNCEMENTS: usize = 16;
+
+/// What the operator does to connections.
+#[derive(Clone, Debug)]
+pub(crate) enum Announcement {
+    /// A text for the miners' screens.
+    Message(Arc<str>),
+    /// Go elsewhere.
+    Reconnect { host: Arc<str>, port: u16, wait: u64 },
+    /// Hang up on a source.
+    Drop(Source),
+}
+
 /// What all connections share and the outside may look at.
 pub(crate) struct Core {
     pub(crate) config: StratumConfig,
@@ -90,6 +104,7 @@ pub(crate) struct Core {
     pub(crate) registry: Registry,
     pub(crate) last_seen: LastSeen,
     pub(crate) stop: watch::Sender<bool>,
+    pub(crate) announcements: broadcast::Sender<Announcement>,
     chain: RwLock<Arc<Chain>>,
     ropes: Mutex<Vec<(JobId, usize, Rope)>>,
     connections: AtomicU64,
@@ -256,6 +271,7 @@ impl Server {
             registry: Registry::default(),
             last_seen: LastSeen::default(),
             stop: watch::Sender::new(false),
+            announcements: broadcast::Sender::new(ANNOUNCEMENTS),
             chain: RwLock::new(Arc::new(chain)),
             ropes: Mutex::default(),
             connections: AtomicU64::new(1),
@@ -329,9 +345,26 @@ impl ServerHandle {
         self.core.bans.list(Instant::now())
     }
 
-    /// Bans a source by the operator's decision. Connections that are open stay; [`ServerHandle::bans`] shows it.
+    /// Bans a source by the operator's decision and hangs up on it. Returns for how long.
     pub fn ban(&self, source: Source) -> Option<Duration> {
-        self.core.bans.ban(source, BanReason::Operator, Instant::now())
+        let length = self.core.bans.ban(source, BanReason::Operator, Instant::now());
+        self.announce(Announcement::Drop(source));
+        length
+    }
+
+    /// Shows a text on the miners' screens, where their dialect can.
+    pub fn message(&self, text: &str) {
+        self.announce(Announcement::Message(text.into()));
+    }
+
+    /// Sends all miners elsewhere after a pause, where their dialect can: before a move to another machine.
+    pub fn reconnect(&self, host: &str, port: u16, wait: Duration) {
+        self.announce(Announcement::Reconnect { host: host.into(), port, wait: wait.as_secs() });
+    }
+
+    fn announce(&self, announcement: Announcement) {
+        // An error means that nobody is connected.
+        let _ = self.core.announcements.send(announcement);
     }
 
     /// Ends a ban. False when there was none.

@@ -5,6 +5,7 @@ use crate::connection::{Connection, End};
 use crate::counters::add;
 use crate::holes::{JobHoles, JobInHand, SessionHoles};
 use crate::outbox::OutboxError;
+use crate::server::Announcement;
 use crate::session::Session;
 use bytes::Bytes;
 use millpond_dialect::{Call, Dialect, EncodeError, Failure, HOST_VALUES, Piece, Push};
@@ -78,6 +79,25 @@ impl<B: Backend> Connection<B> {
             }
         }
         Ok(sent)
+    }
+
+    /// Passes on what the operator says.
+    pub(crate) fn announce(&mut self, announcement: &Announcement) -> Result<(), End> {
+        let (push, holes) = match announcement {
+            Announcement::Drop(source) if *source == self.seat.source() => return Err(End::Banned),
+            Announcement::Drop(_) => return Ok(()),
+            Announcement::Message(text) => (Push::Message, SessionHoles { text: Some(text), ..self.holes() }),
+            Announcement::Reconnect { host, port, wait } => {
+                let elsewhere = Some((&**host, *port, *wait));
+                (Push::Reconnect, SessionHoles { elsewhere, ..self.holes() })
+            }
+        };
+        if !self.session.dialect.may_push(push, &self.session) {
+            return Ok(());
+        }
+        let mut out = Vec::new();
+        let written = self.session.dialect.encode_push(push, &holes, &mut out);
+        self.write(written, out)
     }
 
     /// A sign of life before the miner takes the pool for dead: its job again, where that is other work; otherwise its

@@ -151,3 +151,28 @@ async fn other_documents_after_a_swap_serve_new_miners_and_keep_the_old() {
     assert_eq!(after.call("mining.ping", json!([])).await["result"], "swapped");
     assert!(is_true(&before.submit("alice", &before.find(&job, 1, EASY, BLOCK)).await));
 }
+
+#[tokio::test]
+async fn the_operator_speaks_to_miners_and_sends_them_elsewhere() {
+    let pool = start().await;
+    let mut client = Client::ready(pool.address(), "alice").await;
+    pool.handle.message("maintenance at noon");
+    assert_eq!(client.pushed("client.show_message").await["params"][0], "maintenance at noon");
+    pool.handle.reconnect("pool.test", 3334, Duration::from_secs(7));
+    assert_eq!(client.pushed("client.reconnect").await["params"], json!(["pool.test", 3334, 7]));
+}
+
+#[tokio::test]
+async fn the_operators_ban_hangs_up_on_those_who_are_connected() {
+    let mut config = config();
+    config.proxy.trusted = vec!["127.0.0.1".parse().unwrap()];
+    let pool = start_with(config).await;
+    let (mut bad, mut good) = (Client::connect(pool.address()).await, Client::connect(pool.address()).await);
+    bad.send_raw(b"PROXY TCP4 192.0.2.7 127.0.0.1 1 2\r\n").await;
+    good.send_raw(b"PROXY TCP4 192.0.2.8 127.0.0.1 1 2\r\n").await;
+    bad.subscribe(json!([])).await;
+    good.subscribe(json!([])).await;
+    pool.handle.ban(millpond_stratum::Source::of("192.0.2.7".parse().unwrap(), 56));
+    bad.closed().await;
+    assert!(good.call("mining.ping", json!([])).await["error"].is_null());
+}
