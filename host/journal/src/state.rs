@@ -91,6 +91,11 @@ impl Default for State {
 }
 
 impl State {
+    /// All miners ever seen, ascending.
+    pub fn miners(&self) -> impl Iterator<Item = &Miner> {
+        self.miners.values()
+    }
+
     /// Takes in one durable record.
     pub(crate) fn apply(&mut self, position: u64, record: &Record) {
         match record {

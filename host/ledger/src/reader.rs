@@ -55,6 +55,12 @@ impl Reader {
         Self { view }
     }
 
+    /// The segments below.
+    #[must_use]
+    pub fn log(&self) -> &View {
+        &self.view
+    }
+
     /// Gives every record and its stored bytes, in order, checking that each follows from the one before.
     ///
     /// # Errors
