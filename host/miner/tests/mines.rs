@@ -204,11 +204,13 @@ async fn a_lost_connection_is_taken_up_with_its_session() {
             if last {
                 let _ = copy.await;
             } else {
-                let _ = timeout(Duration::from_millis(300), copy).await;
+                let _ = timeout(Duration::from_millis(1500), copy).await;
             }
         }
     });
-    let miner = Miner::start(Options { pool: between.to_string(), ..running.options() });
+    let slowly = Some(50_000.0);
+    let miner =
+        Miner::start(Options { pool: between.to_string(), hashes_per_second: slowly, ..running.options() });
     until("a second connection", || miner.progress().connections() == 2).await;
     let (handle, before) = (running.server.handle(), running.shares());
     until("shares over it", || running.shares() > before + 5).await;
