@@ -19,6 +19,8 @@ pub const MAX_REGISTERS: usize = 256;
 pub const MAX_SHARE_FIELD: u32 = 4096;
 /// Heavy hashes of one share: a document decides what a share costs, and a share costs a miner nothing to send.
 pub(crate) const MAX_HEAVY: u32 = 4;
+/// Errors shown of one document; the rest are counted.
+const MAX_ERRORS: usize = 100;
 /// Fields of one stage.
 const MAX_FIELDS: usize = 64;
 /// `judge … against` lines; a share's verdict has one bit for each.
@@ -53,6 +55,13 @@ pub(crate) fn compile(
         _ => {
             errors.sort_by_key(|error| error.0);
             errors.dedup();
+            let more = errors.len().saturating_sub(MAX_ERRORS);
+            errors.truncate(MAX_ERRORS);
+            if more > 0
+                && let Some((_, last)) = errors.last_mut()
+            {
+                last.push_str(&format!("; and {more} more errors behind it"));
+            }
             let located = |(at, message): (Place, String)| DocumentError {
                 file: file.into(),
                 line: at.line,

@@ -74,8 +74,8 @@ pub enum RunError {
         /// What does not fit.
         what: String,
     },
-    /// A run would use more memory than the host grants.
-    #[error("line {line}: the {stage} stage needs more than {limit} bytes")]
+    /// A run would use more memory, or hash more, than the host grants.
+    #[error("line {line}: the {stage} stage takes more than {limit} bytes")]
     TooLarge {
         /// The line of the document where the limit was met.
         line: u32,

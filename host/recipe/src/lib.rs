@@ -27,5 +27,5 @@ pub use error::{DocumentError, DocumentErrors, RunError, ShareError};
 pub use field::{Field, RegisterInfo, Stage, Width};
 pub use millpond_algorithms::Cost;
 pub use probe::ProbeError;
-pub use run::{MAX_FOLD, MAX_JOB_BYTES, MAX_SESSION_BYTES, MAX_SHARE_BYTES};
+pub use run::{MAX_FOLD, MAX_JOB_BYTES, MAX_SESSION_BYTES, MAX_SHARE_BYTES, MAX_SHARE_HASHED};
 pub use stage::{JobStage, Judged, Recipe, Scratch, SessionStage};

@@ -146,6 +146,8 @@ pub(crate) struct Bank {
     pub(crate) bytes: Vec<u8>,
     pub(crate) spans: Vec<(u32, u32)>,
     pub(crate) contexts: Vec<Arc<dyn Context>>,
+    /// Bytes hashed since the last [`Bank::clear`].
+    pub(crate) hashed: usize,
 }
 
 impl Bank {
@@ -161,5 +163,6 @@ impl Bank {
         self.bytes.clear();
         self.spans.clear();
         self.contexts.clear();
+        self.hashed = 0;
     }
 }

@@ -12,6 +12,9 @@ pub const MAX_JOB_BYTES: usize = 1 << 20;
 pub const MAX_SESSION_BYTES: usize = 64 << 10;
 /// Bytes that judging one share may use.
 pub const MAX_SHARE_BYTES: usize = 128 << 10;
+/// Bytes that may be hashed to judge one share: a large coinbase twice, and a path. A document decides what a share
+/// costs, and a share costs a miner nothing to send.
+pub const MAX_SHARE_HASHED: usize = 512 << 10;
 /// Items of a list that a fold may take: a path of 64 steps covers 2^64 leaves.
 pub const MAX_FOLD: usize = 64;
 /// Bytes of a list's item that a fold may take: an output of the longest hash and a side.
@@ -42,7 +45,7 @@ pub(crate) struct Frame<'a> {
 /// What went wrong, before the line is known.
 enum Fault {
     Value(String),
-    TooLarge,
+    TooLarge(usize),
     TooLong(usize),
     Run(RunError),
     Algorithm(millpond_algorithms::AlgorithmError),
@@ -85,7 +88,7 @@ impl Frame<'_> {
             };
             let end = start.saturating_add(padding).saturating_add(given.len());
             if end > self.stage.limit() {
-                return Err(self.located(0, Fault::TooLarge));
+                return Err(self.located(0, Fault::TooLarge(self.stage.limit())));
             }
             self.bank.bytes.resize(start + padding, 0);
             self.bank.bytes.extend_from_slice(given);
@@ -122,9 +125,7 @@ impl Frame<'_> {
     fn located(&self, line: u32, fault: Fault) -> RunError {
         match fault {
             Fault::Value(what) => RunError::Value { line, what },
-            Fault::TooLarge => {
-                RunError::TooLarge { line, stage: self.stage.name(), limit: self.stage.limit() }
-            }
+            Fault::TooLarge(limit) => RunError::TooLarge { line, stage: self.stage.name(), limit },
             Fault::TooLong(given) => RunError::TooLong { line, given, limit: MAX_FOLD },
             Fault::Run(error) => error,
             Fault::Algorithm(source) => RunError::Algorithm { line, source },
@@ -166,10 +167,20 @@ impl Frame<'_> {
     #[inline]
     fn room(&self, more: usize) -> Ran<()> {
         if self.bank.bytes.len().saturating_add(more) > self.stage.limit() {
-            Err(Box::new(Fault::TooLarge))
+            Err(Box::new(Fault::TooLarge(self.stage.limit())))
         } else {
             Ok(())
         }
+    }
+
+    /// Counts bytes that are about to be hashed.
+    #[inline]
+    fn charge(&mut self, bytes: usize) -> Ran<()> {
+        self.bank.hashed = self.bank.hashed.saturating_add(bytes);
+        if self.stage == Stage::Share && self.bank.hashed > MAX_SHARE_HASHED {
+            return Err(Box::new(Fault::TooLarge(MAX_SHARE_HASHED)));
+        }
+        Ok(())
     }
 
     /// Appends a part of a register to the register being written.
@@ -304,6 +315,7 @@ impl Frame<'_> {
                 self.push(le.get(..width).unwrap_or_default())?;
             }
             Operation::Hash { with, output, of, .. } => {
+                self.charge(self.get(*of)?.len())?;
                 let mut out = [0; MAX_OUTPUT];
                 let Some(out) = out.get_mut(..*output as usize) else {
                     return value("an output is too long");
@@ -312,6 +324,7 @@ impl Frame<'_> {
                 self.push(out)?;
             }
             Operation::Fold { with, output, start, list, item, sided } => {
+                self.charge(self.get(*list)?.len().saturating_mul(2))?;
                 let sum = self.fold(*with, *output as usize, *start, *list, *item as usize, *sided)?;
                 self.push(sum.get(..*output as usize).unwrap_or_default())?;
             }

@@ -3,7 +3,8 @@
 
 use millpond_algorithms::{Algorithms, Verifier};
 use millpond_recipe::{
-    DocumentErrors, MAX_DOCUMENT_BYTES, MAX_FOLD, Recipe, RunError, Scratch, SessionStage, Stage, Width,
+    DocumentErrors, MAX_DOCUMENT_BYTES, MAX_FOLD, MAX_SHARE_HASHED, Recipe, RunError, Scratch, SessionStage,
+    Stage, Width,
 };
 use millpond_types::Target;
 use std::sync::Arc;
@@ -390,6 +391,27 @@ fn sizes_are_bounded() {
     assert!(matches!(out(&body, NONE, &[&[1; 4]]), Err(RunError::TooLarge { stage: "share", .. })));
     let body = format!("const c:4\nshare n:4\nr0 = cat c c\n{doubling}x = cat n r27");
     assert!(matches!(ending(&body).job(&[[1; 4]]), Err(RunError::TooLarge { stage: "job", .. })));
+}
+
+#[test]
+fn a_document_cannot_make_a_share_hash_without_end() {
+    let hashes: String = (0..20).map(|i| format!("h{i} = sha256 c\n")).collect();
+    let recipe = ending(&format!("const big:bytes\nshare n:4\nc = cat big n\n{hashes}x = cat n"));
+    let judge = |big: usize| {
+        let session = session(&recipe, &[&vec![0; big]], NONE);
+        session.judge(&[[1; 4]], &mut Scratch::default()).map(|judged| judged.pow)
+    };
+    assert!(judge(20_000).is_ok());
+    let error = judge(60_000).unwrap_err();
+    assert!(matches!(error, RunError::TooLarge { limit: MAX_SHARE_HASHED, .. }), "{error}");
+    assert!(!error.is_the_miners(), "the document's fault");
+}
+
+#[test]
+fn a_document_of_nothing_but_errors_shows_a_hundred_and_counts_the_rest() {
+    let found = errors(&"wrong\n".repeat(5_000));
+    assert_eq!(found.len(), 100);
+    assert!(found[99].contains("more errors behind it"), "{}", found[99]);
 }
 
 #[test]
