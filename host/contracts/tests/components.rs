@@ -81,7 +81,7 @@ fn check_says_exactly_what_does_not_fit() {
 
     let functions = [("schema", "u32"), ("describe", "u32"), ("allocate", "u32")];
     let wrong = text(&exporting("millpond:payout/scheme@0.1.0", &functions));
-    let expected = "wrong type: failed to convert function to given type: type mismatch with results: expected `string` found `u32`";
+    let expected = "wrong type: millpond:payout/scheme@0.1.0#schema: expected `string` found `u32`";
     assert_eq!(wrong, [expected]);
 
     let adapter = exporting("millpond:chain/adapter@0.1.0", &[("schema", "u32")]);

@@ -1,7 +1,7 @@
 //! Chain adapters of 0.1: the warm actor, and pure calls in fresh instances.
 
 use super::fresh::{Fresh, Instantiate, instantiate};
-use super::{settings_size, settings_to};
+use super::{settings_size, settings_to, signatures};
 use crate::chain::{
     Action, AdapterActor, Assembled, ChainAdapter, Coin, Decoded, Description, Event, Frame, Happening,
     Optional, Outgoing, Payee, PaymentPlan, PaymentRow, PaymentView, Solution, Verdict,
@@ -94,7 +94,7 @@ impl BoundAdapter {
                 match $has {
                     true => {
                         let beside = Beside(pre.clone(), $pre::new(instance.clone())?);
-                        Some(Fresh::new(plugin.clone(), beside, sink.clone()).trial()?)
+                        Some(Fresh::new(plugin.clone(), beside, sink.clone()))
                     }
                     false => None,
                 }
@@ -105,7 +105,7 @@ impl BoundAdapter {
             codec: probe!(has.codec, CodecOnlyPre),
             session_work: probe!(has.session_work, SessionWorkOnlyPre),
             merge_parent: probe!(has.merge_parent, MergeParentOnlyPre),
-            main: Fresh::new(plugin.clone(), pre, sink.clone()).trial()?,
+            main: Fresh::new(plugin.clone(), pre, sink.clone()).trial(&instance, signatures::adapter)?,
         })
     }
 

@@ -1,8 +1,10 @@
 //! A call in a fresh instance: store, instantiation, call and drop.
 
+use super::signatures::Signatures;
 use millpond_runtime::{Budget, CallError, CallSize, Guest, GuestLog, LogSink, Outcome, Plugin, call, store};
 use std::sync::Arc;
 use wasmtime::Store;
+use wasmtime::component::InstancePre;
 
 /// A plugin with its bindings prepared for instantiation.
 pub(crate) struct Fresh<P> {
@@ -40,9 +42,17 @@ impl<P: Instantiate> Fresh<P> {
     }
 
     /// Makes an instance and drops it: only then are all types compared with the contract's.
-    pub(crate) fn trial(self) -> wasmtime::Result<Self> {
+    pub(crate) fn trial(
+        self,
+        instance: &InstancePre<Guest>,
+        signatures: Signatures,
+    ) -> wasmtime::Result<Self> {
         let budget = Budget::of(self.plugin.class(), CallSize::default());
         let mut store = store(&self.plugin, budget, self.log.clone());
+        let made = instance.instantiate(&mut store)?;
+        if let Some(differs) = signatures(&mut store, &made) {
+            return Err(wasmtime::Error::msg(differs));
+        }
         self.pre.instantiate(&mut store)?;
         Ok(self)
     }

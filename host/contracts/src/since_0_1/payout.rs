@@ -1,7 +1,7 @@
 //! Schemes and fee policies of 0.1.
 
 use super::fresh::{Fresh, instantiate};
-use super::{settings_size, settings_to};
+use super::{settings_size, settings_to, signatures};
 use crate::payout::{
     Allocation, Batch, Edge, FeePolicy, Fees, Income, Measure, PayoutScheme, Reversal, Span, State, Terms,
     Totals, Window,
@@ -20,7 +20,7 @@ use wasmtime::component::Linker;
     clippy::expect_used,
     clippy::panic
 )]
-mod scheme_bindings {
+pub(super) mod scheme_bindings {
     wasmtime::component::bindgen!({ path: "../../wit/payout-0.1", world: "payout-scheme" });
 }
 #[allow(
@@ -75,13 +75,11 @@ impl SchemeComponent {
         let linker = Linker::<Guest>::new(plugin.component().engine());
         let pre = linker.instantiate_pre(plugin.component())?;
         let accrual = match accrues {
-            true => {
-                Some(Fresh::new(plugin.clone(), AccrualOnlyPre::new(pre.clone())?, sink.clone()).trial()?)
-            }
+            true => Some(Fresh::new(plugin.clone(), AccrualOnlyPre::new(pre.clone())?, sink.clone())),
             false => None,
         };
-        let scheme = Fresh::new(plugin.clone(), PayoutSchemePre::new(pre)?, sink.clone()).trial()?;
-        Ok(Self { scheme, accrual })
+        let scheme = Fresh::new(plugin.clone(), PayoutSchemePre::new(pre.clone())?, sink.clone());
+        Ok(Self { scheme: scheme.trial(&pre, signatures::scheme)?, accrual })
     }
 }
 
@@ -151,8 +149,9 @@ impl FeeComponent {
     /// Binds a loaded component; an error says which export has another type than the contract's.
     pub(crate) fn bind(plugin: &Plugin, sink: &Arc<dyn LogSink>) -> wasmtime::Result<Self> {
         let linker = Linker::<Guest>::new(plugin.component().engine());
-        let pre = FeePre::new(linker.instantiate_pre(plugin.component())?)?;
-        Ok(Self(Fresh::new(plugin.clone(), pre, sink.clone()).trial()?))
+        let pre = linker.instantiate_pre(plugin.component())?;
+        let fresh = Fresh::new(plugin.clone(), FeePre::new(pre.clone())?, sink.clone());
+        Ok(Self(fresh.trial(&pre, signatures::fee)?))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Vote policies of 0.1.
 
 use super::fresh::{Fresh, instantiate};
-use super::{settings_size, settings_to};
+use super::{settings_size, settings_to, signatures};
 use crate::vote::{Ballot, Meaning, Pick, Status, TopicKind, User, VotePolicy};
 use crate::vote_check::checked;
 use crate::{CallError, Outcome, Settings};
@@ -18,7 +18,7 @@ use wasmtime::component::Linker;
     clippy::expect_used,
     clippy::panic
 )]
-mod bindings {
+pub(super) mod bindings {
     wasmtime::component::bindgen!({ path: "../../wit/vote-0.1", world: "vote-policy" });
 }
 
@@ -34,8 +34,9 @@ impl VoteComponent {
     /// Binds a loaded component; an error says which export has another type than the contract's.
     pub(crate) fn bind(plugin: &Plugin, sink: &Arc<dyn LogSink>) -> wasmtime::Result<Self> {
         let linker = Linker::<Guest>::new(plugin.component().engine());
-        let pre = VotePolicyPre::new(linker.instantiate_pre(plugin.component())?)?;
-        Ok(Self(Fresh::new(plugin.clone(), pre, sink.clone()).trial()?))
+        let pre = linker.instantiate_pre(plugin.component())?;
+        let fresh = Fresh::new(plugin.clone(), VotePolicyPre::new(pre.clone())?, sink.clone());
+        Ok(Self(fresh.trial(&pre, signatures::policy)?))
     }
 }
 

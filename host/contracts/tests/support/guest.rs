@@ -1,0 +1,143 @@
+//! Guests written for a test: a component with every export of a world, some with a body of the test's own.
+//!
+//! `wit-component` makes a module whose functions all trap; here it is printed as text, its allocator and memory are
+//! made to work, and chosen bodies are replaced.
+#![allow(dead_code, missing_docs, reason = "each test uses a part")]
+
+use std::path::PathBuf;
+use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
+use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
+
+/// Where a guest's own data begins; its heap begins at 1 MiB.
+pub const DATA: u32 = 4096;
+
+/// A component of `world` in `wit/<folder>`: `bodies` are (export, WAT instructions), `data` lies at [`DATA`].
+pub fn guest(folder: &str, world: &str, bodies: &[(&str, &str)], data: &[u8]) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(folder);
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(&path).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    let dummy = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
+    let text = wasmprinter::print_bytes(dummy).unwrap();
+    let mut module = wat::parse_str(rewritten(&text, bodies, data)).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+}
+
+fn rewritten(text: &str, bodies: &[(&str, &str)], data: &[u8]) -> String {
+    let mut out = String::new();
+    let mut replacing: Option<String> = None;
+    for line in text.lines() {
+        let trimmed = line.trim_start();
+        if trimmed.starts_with("(memory ") {
+            out.push_str("(memory (;0;) 64)\n(global $heap (mut i32) (i32.const 1048576))\n");
+            let escaped: String = data.iter().map(|byte| format!("\\{byte:02x}")).collect();
+            out.push_str(&format!("(data (i32.const {DATA}) \"{escaped}\")\n"));
+            continue;
+        }
+        if let Some(number) = trimmed.strip_prefix("(func (;").and_then(|rest| rest.split(';').next()) {
+            replacing = body_of(text, number, bodies);
+        }
+        if trimmed == "unreachable"
+            && let Some(body) = replacing.take()
+        {
+            out.push_str(&body);
+        } else {
+            out.push_str(line);
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// The body for the function of this number: the test's, an allocator, or nothing for what is called after a return.
+fn body_of(text: &str, number: &str, bodies: &[(&str, &str)]) -> Option<String> {
+    let end = format!("\" (func {number}))");
+    let name = text.lines().find_map(|line| line.trim().strip_suffix(&end)?.strip_prefix("(export \""))?;
+    if name == "cabi_realloc" {
+        // A bump allocator, 8 bytes aligned, that grows the memory.
+        return Some(
+            "(local i32) global.get $heap local.set 4
+             global.get $heap local.get 3 i32.add i32.const 7 i32.add i32.const -8 i32.and global.set $heap
+             (block (br_if 0 (i32.le_u (global.get $heap) (i32.mul (memory.size) (i32.const 65536))))
+                (drop (memory.grow (i32.const 256))))
+             local.get 4"
+                .to_owned(),
+        );
+    }
+    let own = bodies.iter().find(|(export, _)| *export == name);
+    own.map(|(_, body)| (*body).to_owned()).or_else(|| name.starts_with("cabi_post_").then(String::new))
+}
+
+/// A guest's data with pointers into itself.
+#[derive(Default)]
+pub struct Data(pub Vec<u8>);
+
+impl Data {
+    fn align(&mut self) {
+        while !self.0.len().is_multiple_of(8) {
+            self.0.push(0);
+        }
+    }
+
+    /// Puts bytes; their address and length.
+    pub fn bytes(&mut self, bytes: &[u8]) -> [u32; 2] {
+        self.align();
+        let at = DATA + u32::try_from(self.0.len()).unwrap();
+        self.0.extend(bytes);
+        [at, u32::try_from(bytes.len()).unwrap()]
+    }
+
+    /// Puts words of 32 bits; their address.
+    pub fn words(&mut self, words: &[u32]) -> u32 {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        self.bytes(&bytes)[0]
+    }
+}
+
+pub const ADAPTER: &str = "millpond:chain/adapter@0.1.0";
+
+/// A chain adapter whose `handle` and `assemble` are the test's; it describes itself with one recipe and no transport.
+pub fn adapter(handle: &str, assemble: &str, recipe: &str) -> Vec<u8> {
+    let mut data = Data::default();
+    let network = data.bytes(b"test");
+    let recipe = data.bytes(recipe.as_bytes());
+    let recipes = data.words(&recipe);
+    let diff1 = data.bytes(&[0xff; 32]);
+    let settlement = data.bytes(b"none");
+    let description = data.words(&[
+        0,
+        0, // ok
+        network[0],
+        network[1],
+        recipes,
+        1, // network, recipes
+        0,
+        0,
+        0,
+        0, // dialects, transports
+        diff1[0],
+        diff1[1],
+        0,
+        0, // diff1, work-shift
+        1,
+        0, // scale
+        0x0808,
+        10, // decimals and extranonce of 8, final-after
+        settlement[0],
+        settlement[1],
+        0,
+        0, // settlement, extra
+    ]);
+    let empty = data.words(&[0, 0, 0]);
+    let describe = format!("i32.const {description}");
+    // A body `EMPTY` is an empty list of actions.
+    let handle = handle.replace("EMPTY", &format!("i32.const {empty}"));
+    let (describe_name, handle_name) = (format!("{ADAPTER}#describe"), format!("{ADAPTER}#handle"));
+    let bodies = [
+        (describe_name.as_str(), describe.as_str()),
+        (handle_name.as_str(), handle.as_str()),
+        ("millpond:chain/block@0.1.0#assemble", assemble),
+    ];
+    guest("chain-0.1", "chain-adapter", &bodies, &data.0)
+}
