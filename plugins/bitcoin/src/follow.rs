@@ -3,7 +3,10 @@
 //! A node that does not answer, or does not know the block (-5), proves nothing.
 
 use crate::network::Network;
-use millpond_sdk::chain::{Action, Fate, Income, IncomeAt, Watched};
+use crate::solved::Private;
+use crate::{Ask, Bitcoin, FOLLOW, LONG_POLL_MS};
+use millpond_sdk::chain::{Action, CallError, ErrorKind, Fate, Income, IncomeAt, Watched};
+use millpond_sdk::{hex, json::Cursor};
 
 /// A block of ours that is not final.
 #[derive(Debug, Clone)]
@@ -87,6 +90,82 @@ impl Ours {
             }
         }
         self.fate = Some(fate);
+    }
+}
+
+impl Bitcoin {
+    /// Follows a block of ours from now on.
+    pub(crate) fn watch(&mut self, watched: Watched) {
+        if self.ours.iter().any(|ours| ours.block == watched.block) {
+            return;
+        }
+        let paid = Private::read(&watched.saved).map(|private| private.paid);
+        if paid.is_none() {
+            let text = format!(
+                "block {}: its payments cannot be read, no income will be reported",
+                hex::encode(&watched.block)
+            );
+            self.actions.push(Action::Alarm((false, text)));
+        }
+        self.ours.push(Ours::new(watched, paid.unwrap_or_default()));
+    }
+
+    /// Asks what stands at the heights of our blocks.
+    pub(crate) fn follow(&mut self) {
+        if self.ours.is_empty() {
+            return;
+        }
+        self.actions.push(Action::Timer((FOLLOW, LONG_POLL_MS)));
+        // The node that is worked on, else any: every one of them can tell what stands at a height.
+        let shown = self.shown.as_ref().map(|shown| shown.link).filter(|link| self.nodes.contains_key(link));
+        let any = || self.nodes.iter().find(|(_, node)| node.fit).map(|(link, _)| *link);
+        let Some(link) = shown.or_else(any) else { return };
+        // The actions of one event are bounded; the others have their turn at the next tip or timer.
+        let due: Vec<_> = self.ours.iter_mut().filter(|ours| !ours.asked).take(100).collect();
+        let due: Vec<_> = due
+            .into_iter()
+            .map(|ours| {
+                ours.asked = true;
+                (ours.block.clone(), ours.height)
+            })
+            .collect();
+        for (block, height) in due {
+            self.ask(link, Ask::HashAt { block }, "getblockhash", format!("[{height}]"), 20_000);
+        }
+    }
+
+    /// What stands at the height of a block of ours.
+    pub(crate) fn hash_at(&mut self, link: u16, block: Vec<u8>, outcome: &Result<Vec<u8>, CallError>) {
+        let Some(ours) = self.ours.iter_mut().find(|ours| ours.block == block) else { return };
+        ours.asked = false;
+        match outcome {
+            Ok(answer) => {
+                let Some(there) = Cursor::new(answer).text().ok().and_then(hex::decode32) else { return };
+                ours.asked = true;
+                let seen = if block == there { Seen::Ours } else { Seen::Other };
+                let params = format!("[\"{}\"]", hex::encode(&there));
+                self.ask(link, Ask::Depth { block, seen }, "getblockheader", params, 20_000);
+            }
+            // -8: above the tip.
+            Err(CallError { kind: ErrorKind::Rpc, code: -8, .. }) => ours.ahead(&mut self.actions),
+            Err(_) => {}
+        }
+    }
+
+    /// How deep it is.
+    pub(crate) fn depth(&mut self, block: &[u8], seen: Seen, outcome: &Result<Vec<u8>, CallError>) {
+        let Some(at) = self.ours.iter().position(|ours| ours.block == block) else { return };
+        let Some(ours) = self.ours.get_mut(at) else { return };
+        ours.asked = false;
+        let Ok(answer) = outcome else { return };
+        let mut confirmations = 0;
+        let read = Cursor::new(answer).object(|key, value| match key {
+            "confirmations" => value.int().map(|read| confirmations = read),
+            _ => value.skip(),
+        });
+        if read.is_ok() && ours.seen(seen, confirmations, &self.network, &mut self.actions) {
+            self.ours.remove(at);
+        }
     }
 }
 

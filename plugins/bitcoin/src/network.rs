@@ -102,7 +102,7 @@ impl Network {
             maturity: count("maturity", 100)?,
             orphan_after: count("orphan_after", 6)?.max(1),
             tag,
-            proposal: settings.flag("proposal"),
+            proposal: settings.flag_or("proposal", true),
             poll_ms: count("poll_ms", 1_000)?.max(100),
         };
         if network.algorithm.is_empty() || !network.algorithm.bytes().all(|byte| byte.is_ascii_alphanumeric())

@@ -36,6 +36,8 @@ pub trait Settings {
     fn int(&self, key: &str) -> Option<i64>;
     /// The flag under `key`; absent = false.
     fn flag(&self, key: &str) -> bool;
+    /// The flag under `key`, `default` if absent.
+    fn flag_or(&self, key: &str, default: bool) -> bool;
     /// The words of the text under `key`, which commas or blanks separate: what a list is in settings.
     fn words(&self, key: &str) -> Vec<String>;
 
@@ -60,7 +62,10 @@ impl<V: Setting> Settings for [(String, V)] {
         find(self, key).and_then(V::int)
     }
     fn flag(&self, key: &str) -> bool {
-        find(self, key).and_then(V::flag).unwrap_or(false)
+        self.flag_or(key, false)
+    }
+    fn flag_or(&self, key: &str, default: bool) -> bool {
+        find(self, key).and_then(V::flag).unwrap_or(default)
     }
     fn words(&self, key: &str) -> Vec<String> {
         let text = Settings::text(self, key).unwrap_or_default();
@@ -86,7 +91,7 @@ mod tests {
         ];
         assert_eq!(settings.words("list"), ["a", "b", "c"]);
         assert_eq!((settings.int("n"), settings.int("list")), (Some(-1), None));
-        assert!(settings.flag("on") && !settings.flag("off"));
+        assert!(settings.flag("on") && !settings.flag("off") && settings.flag_or("off", true));
         assert!(settings.uint_or("n", 3).unwrap_err().contains("`n`"));
         assert_eq!(settings.uint_or("absent", 3), Ok(3));
         assert!(settings.need_text("absent").unwrap_err().contains("`absent`"));
