@@ -26,6 +26,7 @@ mod hear;
 mod holes;
 mod limits;
 mod line;
+mod listen;
 mod outbox;
 mod proxy;
 mod server;

@@ -1,0 +1,186 @@
+//! Ports: opened, listened on, and who is let in through them.
+
+use crate::backend::Backend;
+use crate::config::{PortConfig, StratumConfig};
+use crate::connection::Connection;
+use crate::counters::add;
+use crate::limits::Source;
+use crate::proxy::{self, Prefixed};
+use crate::server::{Chain, Core, Shared, StartError};
+use crate::tls;
+use crate::vardiff::VardiffConfig;
+use bytes::{Bytes, BytesMut};
+use millpond_dialect::DialectSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout_at};
+use tokio_rustls::TlsAcceptor;
+
+/// A listening port.
+pub(crate) struct Listening {
+    pub(crate) address: SocketAddr,
+    pub(crate) vardiff: VardiffConfig,
+    dialect: Option<String>,
+    tls: Option<TlsAcceptor>,
+}
+
+impl Listening {
+    /// The dialects spoken here: the adapter's, or the one that the port is fixed to.
+    pub(crate) fn dialects<B: Backend>(&self, shared: &Shared<B>) -> DialectSet {
+        let chain = shared.chain();
+        let fixed = self.dialect.as_ref().and_then(|name| chain.dialects.fixed(name));
+        fixed.unwrap_or_else(|| chain.dialects.clone())
+    }
+}
+
+/// Opens a port.
+pub(crate) async fn bind(
+    port: &PortConfig,
+    config: &StratumConfig,
+    chain: &Chain,
+) -> Result<(TcpListener, Listening), StartError> {
+    let tls = port.tls.as_ref().map(crate::TlsConfig::acceptor).transpose();
+    let tls = tls.map_err(|error| StartError::Tls(port.listen, error))?;
+    if let Some(name) = port.dialect.as_ref().filter(|name| chain.dialects.fixed(name).is_none()) {
+        let known: Vec<_> = chain.dialects.all().map(|dialect| dialect.name()).collect();
+        return Err(StartError::Dialect(port.listen, name.clone(), known.join(", ")));
+    }
+    let bind = |error| StartError::Bind(port.listen, error);
+    let listener = TcpListener::bind(port.listen).await.map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    let vardiff = port.vardiff(&config.vardiff);
+    Ok((listener, Listening { address, vardiff, dialect: port.dialect.clone(), tls }))
+}
+
+/// Accepts the connections of a port until the server stops, and waits for them to end.
+pub(crate) async fn listen<B: Backend>(
+    shared: Arc<Shared<B>>,
+    listening: Arc<Listening>,
+    listener: TcpListener,
+) {
+    let mut stop = shared.core.stop.subscribe();
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = async { _ = stop.wait_for(|stopping| *stopping).await } => break,
+            Some(ended) = connections.join_next(), if !connections.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a connection's task ended early");
+                }
+                continue;
+            }
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                connections.spawn(admit(Arc::clone(&shared), Arc::clone(&listening), stream, peer));
+            }
+            Err(error) => {
+                // Out of file descriptors, say: others must end first.
+                tracing::warn!(%error, address = %listening.address, "a connection could not be accepted");
+                sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Lets a connection in: limits and bans of its source, PROXY header, TLS.
+async fn admit<B: Backend>(
+    shared: Arc<Shared<B>>,
+    listening: Arc<Listening>,
+    mut stream: TcpStream,
+    peer: SocketAddr,
+) {
+    let core = &shared.core;
+    let opened = Instant::now();
+    let deadline = opened + core.config.limits.handshake.0;
+    let _ = stream.set_nodelay(true);
+    let of = |address: SocketAddr| Source::of(address.ip(), core.config.limits.ipv6_prefix);
+    // A proxy's own connections are limited once they have said whose they are.
+    let (client, head) = if core.config.proxy.trusts(peer.ip()) {
+        match timeout_at(deadline.into(), proxy::accept(&mut stream, peer, &core.config.proxy)).await {
+            Ok(Ok(accepted)) => accepted,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a connection was refused");
+                return add(&core.counters.refused_proxy);
+            }
+            Err(_) => return add(&core.counters.handshake_timeouts),
+        }
+    } else {
+        (peer, Bytes::new())
+    };
+    let source = of(client);
+    if core.bans.banned(source, opened).is_some() {
+        return add(&core.counters.refused_banned);
+    }
+    let seat = match core.gate.enter(source) {
+        Ok(seat) => seat,
+        Err(full) => {
+            tracing::debug!(%source, %full, "a connection was refused");
+            return add(&core.counters.refused_full);
+        }
+    };
+    add(&core.counters.connections);
+    if let Some(acceptor) = &listening.tls {
+        match timeout_at(deadline.into(), acceptor.accept(Prefixed::new(head, stream))).await {
+            Ok(Ok(stream)) => {
+                Connection::serve(Arc::clone(&shared), listening, stream, client, seat, opened).await;
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%client, %error, "a TLS handshake failed");
+                add(&core.counters.tls_failed);
+            }
+            Err(_) => add(&core.counters.handshake_timeouts),
+        }
+        return;
+    }
+    let mut head = BytesMut::from(&*head);
+    while head.is_empty() {
+        let read = tokio::select! {
+            read = timeout_at(deadline.into(), stream.read_buf(&mut head)) => read,
+            () = stopping(core) => return,
+        };
+        match read {
+            Ok(Ok(0) | Err(_)) => return,
+            Ok(Ok(_)) => {}
+            Err(_) => return add(&core.counters.handshake_timeouts),
+        }
+    }
+    if tls::is_client_hello(&head) {
+        // Not a ban: bfgminer tries TLS first and comes back without.
+        add(&core.counters.tls_on_plain);
+        let _ = timeout_at(deadline.into(), stream.write_all(&tls::REFUSAL)).await;
+        let _ = timeout_at(deadline.into(), stream.shutdown()).await;
+        return;
+    }
+    if matches!(proxy::parse(&head), proxy::Parsed::Header(..) | proxy::Parsed::Invalid)
+        && !core.config.proxy.trusts(peer.ip())
+    {
+        tracing::debug!(%peer, "a PROXY header from an address that is not in proxy.trusted");
+        return add(&core.counters.refused_proxy);
+    }
+    let stream = Prefixed::new(head.freeze(), stream);
+    Connection::serve(Arc::clone(&shared), listening, stream, client, seat, opened).await;
+}
+
+async fn stopping(core: &Core) {
+    let _ = core.stop.subscribe().wait_for(|stopping| *stopping).await;
+}
+
+/// Forgets sessions that can no longer be resumed.
+pub(crate) async fn sweep(core: Arc<Core>) {
+    let pause = core.config.extranonce.resume.0.clamp(Duration::from_millis(100), Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            () = sleep(pause) => core.tree.sweep(Instant::now()),
+            () = stopping(&core) => return,
+        }
+    }
+}
