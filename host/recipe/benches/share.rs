@@ -9,8 +9,9 @@ use sha2::{Digest as _, Sha256};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 41;
-const SHARES: u32 = 2000;
+/// Many short rounds: a long one and a scheduler's slice could fall into step, and one side would always wait.
+const ROUNDS: usize = 801;
+const SHARES: u32 = 100;
 
 struct Job {
     head: Vec<u8>,
@@ -62,9 +63,10 @@ fn by_hand(
     Some(hash)
 }
 
-fn median(mut all: Vec<Duration>) -> f64 {
+/// The tenth percentile: what it costs when nothing else runs.
+fn undisturbed(mut all: Vec<Duration>) -> f64 {
     all.sort();
-    all[all.len() / 2].as_nanos() as f64 / f64::from(SHARES)
+    all[all.len() / 10].as_nanos() as f64 / f64::from(SHARES)
 }
 
 fn measure(steps: usize) -> serde_json::Value {
@@ -112,7 +114,7 @@ fn measure(steps: usize) -> serde_json::Value {
         Some(session.judge(&values, &mut scratch).unwrap().pow),
         by_hand(&job, mask, xn, time, nonce, bits, &mut cb)
     );
-    let (hand, recipe) = (median(hand), median(recipe_time));
+    let (hand, recipe) = (undisturbed(hand), undisturbed(recipe_time));
     json!({ "steps": steps, "by_hand_ns": hand.round(), "recipe_ns": recipe.round(),
         "ratio": (recipe / hand * 1000.0).round() / 1000.0 })
 }
