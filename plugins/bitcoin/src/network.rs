@@ -153,7 +153,8 @@ impl Network {
             extranonce: EXTRANONCE,
             final_after: self.maturity,
             settlement: "jsonrpc-sendmany".to_owned(),
-            extra: Vec::new(),
+            // What sessions may roll, by the recipe's session field, as the recipe has it.
+            extra: vec![("roll.mask".to_owned(), ROLLED_BITS.to_be_bytes().to_vec())],
         })
     }
 
