@@ -3,10 +3,10 @@
 //! Amounts are ledger units, hashes and targets are bytes in the order the field says, times are Unix
 //! milliseconds. Nothing here is checked yet: `millpond-chain` checks before anything counts.
 
-use crate::Settings;
-use millpond_runtime::{CallError, Outcome};
-use millpond_types::{Amount, Digest};
+use millpond_types::Amount;
 use serde::{Deserialize, Serialize};
+
+pub use crate::chain_adapter::{AdapterActor, ChainAdapter, Optional};
 
 /// Pairs that both sides ignore when they do not know the key.
 pub type Extra = Vec<(String, Vec<u8>)>;
@@ -540,99 +540,4 @@ pub struct Outgoing {
     pub message: String,
     /// Its values.
     pub values: Vec<Vec<u8>>,
-}
-
-/// The optional interfaces that an adapter exports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Optional {
-    /// Proof-of-work algorithms of its own.
-    pub pow: bool,
-    /// A codec for miners' messages.
-    pub codec: bool,
-    /// Session values that no recipe can derive.
-    pub session_work: bool,
-    /// A merged-mining parent.
-    pub merge_parent: bool,
-}
-
-/// One version of a chain adapter with its settings. Everything here but [`ChainAdapter::start_actor`] is pure and
-/// runs in a fresh instance, on the caller's thread, with a deadline; it never waits for the actor.
-pub trait ChainAdapter: Send + Sync {
-    /// The digest of the component.
-    fn digest(&self) -> Digest;
-    /// What `describe` said at load.
-    fn description(&self) -> &Description;
-    /// The settings it was loaded with.
-    fn settings(&self) -> &Settings;
-    /// Which optional interfaces it exports.
-    fn optional(&self) -> Optional;
-    /// A new warm actor; `describe` has been called in it.
-    ///
-    /// # Errors
-    /// When the instance cannot be made or describes itself otherwise than at load.
-    fn start_actor(&self) -> Result<Box<dyn AdapterActor>, CallError>;
-    /// `block.assemble`.
-    ///
-    /// # Errors
-    /// The adapter's own, or a trap: the caller tries once more and alarms.
-    fn assemble(&self, solution: &Solution) -> Outcome<Assembled>;
-    /// `block.read-reply`: what a node's reply to the method means, and the words for the log.
-    ///
-    /// # Errors
-    /// A trap.
-    fn read_reply(&self, method: &str, reply: &[u8]) -> Outcome<(Verdict, String)>;
-    /// `payee.resolve`, one result per name.
-    ///
-    /// # Errors
-    /// A trap, or a result of another length.
-    fn resolve(&self, names: &[String]) -> Outcome<Vec<Result<Payee, String>>>;
-    /// `settlement.plan-payment`.
-    ///
-    /// # Errors
-    /// The adapter's own, or a trap.
-    fn plan_payment(&self, rows: &[PaymentRow], view: &PaymentView) -> Outcome<PaymentPlan>;
-    /// `settlement.read-coins`.
-    ///
-    /// # Errors
-    /// The adapter's own, or a trap.
-    fn read_coins(&self, reply: &[u8]) -> Outcome<Vec<Coin>>;
-    /// `settlement.find`: the transaction with our marker in a wallet's history.
-    ///
-    /// # Errors
-    /// The adapter's own, or a trap.
-    fn find(&self, marker: &str, history: &[u8]) -> Outcome<Option<Vec<u8>>>;
-    /// `codec.decode`.
-    ///
-    /// # Errors
-    /// A trap, or an adapter without a codec.
-    fn decode(&self, dialect: u16, frames: &[Frame]) -> Outcome<Vec<Decoded>>;
-    /// `codec.encode`.
-    ///
-    /// # Errors
-    /// A trap, or an adapter without a codec.
-    fn encode(&self, dialect: u16, messages: &[Outgoing]) -> Outcome<Vec<Frame>>;
-    /// `session-work.consts`: one list of session values per payee.
-    ///
-    /// # Errors
-    /// The adapter's own, a trap, or an adapter without the interface.
-    fn session_consts(&self, private: &[u8], payees: &[Vec<u8>]) -> Outcome<Vec<Vec<Vec<u8>>>>;
-    /// `merge-parent.prove`.
-    ///
-    /// # Errors
-    /// The adapter's own, a trap, or an adapter without the interface.
-    fn prove(&self, solution: &Solution, aux: u32) -> Outcome<Vec<u8>>;
-    /// `pow.prepare` and `pow.run` over `inputs`, items of `width` bytes: 32 bytes each, all ones for invalid.
-    ///
-    /// # Errors
-    /// The adapter's own, a trap, a result of another length, or an adapter without the interface.
-    fn pow(&self, algorithm: &str, key: &[u8], width: u32, inputs: &[u8]) -> Outcome<Vec<u8>>;
-}
-
-/// The one stateful instance. Calls are serial. After a trap it is dropped and another one starts.
-pub trait AdapterActor: Send {
-    /// `adapter.handle`.
-    ///
-    /// # Errors
-    /// The adapter's own: the event failed and the instance lives. A trap: the instance is gone.
-    fn handle(&mut self, event: &Event) -> Outcome<Vec<Action>>;
 }

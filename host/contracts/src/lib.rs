@@ -7,6 +7,7 @@
 //! for components; [`check`] says what does not fit, for `millpond plugin check`.
 
 pub mod chain;
+mod chain_adapter;
 mod contract;
 pub mod payout;
 mod settings;
