@@ -37,6 +37,23 @@ struct Ring {
 /// Topics remembered; a node with more is remembered in part.
 const TOPICS: usize = 256;
 
+/// Alarms of an adapter's making that are shown in a span.
+const ALARMS: u32 = 16;
+/// The span.
+const ALARM_SPAN: Duration = Duration::from_secs(10);
+
+struct Alarms {
+    since: Instant,
+    shown: u32,
+    dropped: u64,
+}
+
+impl Default for Alarms {
+    fn default() -> Self {
+        Self { since: Instant::now(), shown: 0, dropped: 0 }
+    }
+}
+
 struct Candidate {
     instance: Instance,
     held: Vec<Effect>,
@@ -70,6 +87,7 @@ pub(crate) struct Driver {
     strikes: Strikes,
     delayed: Vec<(Instant, Input)>,
     instances: u64,
+    alarms: Alarms,
 }
 
 impl Driver {
@@ -102,6 +120,7 @@ impl Driver {
             strikes: Strikes::new(),
             delayed: Vec::new(),
             instances: 0,
+            alarms: Alarms::default(),
         }
     }
 
@@ -282,9 +301,25 @@ impl Driver {
         checks.check(actions).map_err(|refused| refused.to_string())
     }
 
-    fn alarm(&self, kind: AlarmKind, text: String) {
-        tracing::warn!(?kind, "{text}");
+    /// Tells the operator. What an adapter can cause at will is limited in rate: the first alarms of a span are
+    /// shown, the others counted.
+    fn alarm(&mut self, kind: AlarmKind, text: String) {
         self.shared.status.lock().error(&text);
+        if matches!(kind, AlarmKind::Adapter | AlarmKind::Trust) {
+            if self.alarms.since.elapsed() >= ALARM_SPAN {
+                let dropped = std::mem::replace(&mut self.alarms, Alarms::default()).dropped;
+                if dropped > 0 {
+                    let text = format!("{dropped} more alarms of the adapter's making were left out");
+                    self.shared.sink.alarm(Alarm { kind, text });
+                }
+            }
+            self.alarms.shown = self.alarms.shown.saturating_add(1);
+            if self.alarms.shown > ALARMS {
+                self.alarms.dropped = self.alarms.dropped.saturating_add(1);
+                return;
+            }
+        }
+        tracing::warn!(?kind, "{text}");
         self.shared.sink.alarm(Alarm { kind, text });
     }
 

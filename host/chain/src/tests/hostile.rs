@@ -47,6 +47,20 @@ fn endless_actions_are_refused_as_a_whole() {
 }
 
 #[test]
+fn a_flood_of_alarms_is_counted_and_does_not_hide_the_pool() {
+    let adapter = Fake::new("loud", |event| match &event.what {
+        Happening::Start(_) => done(vec![Action::Alarm { stop: false, text: "look at me".into() }; 200]),
+        Happening::Link { .. } => done(vec![Action::Publish(job(2))]),
+        _ => done(vec![]),
+    });
+    let rig = rig(adapter);
+    rig.chain.link(0, true);
+    rig.pool.job(2);
+    let alarms = rig.pool.heard().iter().filter(|heard| matches!(heard, Heard::Alarm(_))).count();
+    assert_eq!(alarms, 16);
+}
+
+#[test]
 fn more_timers_than_allowed_or_too_short_ones_are_refused() {
     refused(|| (0..65).map(|id| Action::Timer { id, ms: 1000 }).collect(), "more than 64 timers");
     refused(|| vec![Action::Timer { id: 1, ms: 9 }], "a timer of 9 ms, at least 10");
