@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it did not work, 2 the command line or a file given is wrong.
 
 mod commands;
+mod progress;
 mod terminal;
 
 use clap::{Parser, Subcommand};
@@ -27,6 +28,16 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Write a verified backup of a data folder; the pools may run.
+    Backup(commands::backup::Backup),
+    /// Restore a backup into a new data folder, or try whether that would work.
+    Restore(commands::restore::Restore),
+    /// Recompute a pool's ledger from its journal and the plugins that decided, and compare.
+    Replay(commands::replay::Replay),
+    /// Per miner, how improbable his number of blocks is for his work.
+    Luck(commands::luck::Luck),
+    /// Make, list and revoke tokens for administration over HTTP.
+    Token(commands::token::TokenCommand),
     /// Check a configuration file: all errors at once, with their lines.
     Check(commands::check::Check),
     /// Print an example configuration with every option, or the reference.
@@ -52,6 +63,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     terminal::start_logging(arguments.verbose, arguments.log_json);
     let outcome = match arguments.command {
+        Command::Backup(command) => command.run(),
+        Command::Restore(command) => command.run(),
+        Command::Replay(command) => command.run(),
+        Command::Luck(command) => command.run(),
+        Command::Token(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Ledger(command) => command.run(),

@@ -1,9 +1,14 @@
 //! One file per subcommand.
 
+pub mod backup;
 pub mod check;
 pub mod config;
 pub mod ledger;
+pub mod luck;
 pub mod mine;
 pub mod plugin;
 mod plugin_live;
 pub mod recipe;
+pub mod replay;
+pub mod restore;
+pub mod token;
