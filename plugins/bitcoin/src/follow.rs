@@ -72,7 +72,12 @@ impl Ours {
         let in_chain = |fate: &Fate| matches!(fate, Fate::Accepted(_) | Fate::Final);
         actions.push(Action::Fate((self.block.clone(), fate.clone())));
         let was = self.fate.as_ref().is_some_and(in_chain);
-        for (at, (amount, _)) in self.paid.iter().enumerate().filter(|(_, (_, own))| *own) {
+        // Where the coinbase pays the session itself, all of it is one income, which the chain has divided already.
+        let direct = self.paid.iter().any(|(_, own)| !own);
+        let sum = self.paid.iter().fold(0_u64, |sum, (amount, _)| sum.saturating_add(*amount));
+        let whole = [(sum, true)];
+        let paid = if direct { whole.as_slice() } else { self.paid.as_slice() };
+        for (at, (amount, _)) in paid.iter().enumerate() {
             let key = [self.block.as_slice(), &u32::try_from(at).unwrap_or(u32::MAX).to_le_bytes()].concat();
             let income = |mature| {
                 Action::Income(Income {
@@ -180,11 +185,11 @@ mod tests {
     }
 
     fn key() -> Vec<u8> {
-        [[7; 32].as_slice(), &[1, 0, 0, 0]].concat()
+        [[7; 32].as_slice(), &[0, 0, 0, 0]].concat()
     }
 
     fn income(mature: bool) -> Action {
-        Action::Income(Income { key: key(), amount: 90, at: IncomeAt::Block(vec![7; 32]), mature })
+        Action::Income(Income { key: key(), amount: 100, at: IncomeAt::Block(vec![7; 32]), mature })
     }
 
     fn fate(fate: Fate) -> Action {
