@@ -41,11 +41,14 @@ pub enum Role {
 }
 
 /// What an operator found out about a payment of unknown outcome.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
-    /// It is in the chain.
-    Paid,
+    /// It became this transaction.
+    Paid {
+        /// The transaction, as the chain shows it.
+        txid: String,
+    },
     /// It is not, and cannot get there any more.
     NotPaid,
 }

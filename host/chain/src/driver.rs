@@ -307,7 +307,7 @@ impl Driver {
         self.shared.status.lock().error(&text);
         if matches!(kind, AlarmKind::Adapter | AlarmKind::Trust) {
             if self.alarms.since.elapsed() >= ALARM_SPAN {
-                let dropped = std::mem::replace(&mut self.alarms, Alarms::default()).dropped;
+                let dropped = std::mem::take(&mut self.alarms).dropped;
                 if dropped > 0 {
                     let text = format!("{dropped} more alarms of the adapter's making were left out");
                     self.shared.sink.alarm(Alarm { kind, text });

@@ -38,12 +38,24 @@ enum Command {
     Luck(commands::luck::Luck),
     /// Make, list and revoke tokens for administration over HTTP.
     Token(commands::token::TokenCommand),
+    /// Run a whole pool in this process: a development chain, miners, payouts. Nothing needs to be installed.
+    Demo(commands::demo::Demo),
+    /// Run all pools of a configuration until SIGTERM or SIGINT.
+    Run(commands::run::Run),
     /// Check a configuration file: all errors at once, with their lines.
     Check(commands::check::Check),
     /// Print an example configuration with every option, or the reference.
     Config(commands::config::ConfigCommand),
     /// Verify, export or read a pool's ledger.
     Ledger(commands::ledger::LedgerCommand),
+    /// Show all pools of a running process as JSON.
+    Status(commands::admin::Status),
+    /// List, plan, run, resolve or release payments of a running pool.
+    Payments(commands::admin::Payments),
+    /// Swap a plugin of a running pool while miners are connected.
+    Swap(commands::admin::Swap),
+    /// Set a miner's own minimum payout.
+    Minimum(commands::admin::Minimum),
     /// Mine on this machine's processor, to try a pool out.
     Mine(commands::mine::Mine),
     /// Make, build, check, test and run plugins.
@@ -68,6 +80,12 @@ fn main() -> ExitCode {
         Command::Replay(command) => command.run(),
         Command::Luck(command) => command.run(),
         Command::Token(command) => command.run(),
+        Command::Demo(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Payments(command) => command.run(),
+        Command::Swap(command) => command.run(),
+        Command::Minimum(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Ledger(command) => command.run(),

@@ -5,7 +5,9 @@ use crate::stats::Count;
 use crate::view::BlockView;
 use millpond_alerts::Level;
 use millpond_disk::replace_file;
+use millpond_jobs::Job;
 use millpond_journal::{Share, WorkerId};
+use millpond_recipe::SessionStage;
 use millpond_stratum::{Accepted, Backend, NotDurable, Payee, Refusal};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work};
 use parking_lot::Mutex;
@@ -57,6 +59,21 @@ impl PoolBackend {
         let core = &self.core;
         let Some(solution) = &share.solution else { return Ok(None) };
         let id = share.id.to_vec();
+        let job = &share.job;
+        core.show(
+            id.clone(),
+            BlockView {
+                block: hex::encode(&id),
+                coord: job.coord,
+                time: share.time,
+                finder: share.payee.address.clone(),
+                worker: share.worker.to_string(),
+                verdicts: Vec::new(),
+                fate: "submitted".to_owned(),
+                income: Amount::ZERO,
+                mature: false,
+            },
+        );
         // To the nodes first: the journal takes a millisecond that another pool's block could use.
         let tag = core.tag(OnItsWay { id: id.clone(), job: Some(Arc::clone(&share.job)) });
         match core.chain() {
@@ -73,7 +90,6 @@ impl PoolBackend {
             }
             None => core.alarm(Level::Critical, "block", "a block was found while the pool was ending"),
         }
-        let job = &share.job;
         let record = millpond_journal::Solution {
             block: id.clone(),
             job: job.id,
@@ -100,20 +116,6 @@ impl PoolBackend {
             // The block itself is on its way and recorded; only a resubmission after a crash would miss this.
             core.alarm(Level::Warning, "disk", format!("a solution's template was not kept: {why}"));
         }
-        core.show(
-            id.clone(),
-            BlockView {
-                block: hex::encode(&id),
-                coord: job.coord,
-                time: share.time,
-                finder: share.payee.address.clone(),
-                worker: share.worker.to_string(),
-                verdicts: Vec::new(),
-                fate: "submitted".to_owned(),
-                income: Amount::ZERO,
-                mature: false,
-            },
-        );
         let _ = core.tasks.send(Task::Found { block: id });
         Ok(seq)
     }
@@ -189,6 +191,16 @@ impl Backend for PoolBackend {
             self.core.stats.count(miner, &share.worker, Count::Accepted, work, share.time);
         }
         Ok(seq)
+    }
+
+    fn may_work(&self, job: &Job, session: &SessionStage, payee: &Payee) -> Result<(), String> {
+        let ready = self.core.ready.lock().get(&job.id).cloned();
+        let (Some(ready), Some(chain)) = (ready, self.core.chain()) else { return Ok(()) };
+        ready.check_session(chain.trust(), session, &payee.payee).map_err(|why| {
+            let text = format!("a job would pay somebody else than the miner who works on it: {why}");
+            self.core.alarm(Level::Critical, "trust", text.clone());
+            text
+        })
     }
 
     fn refused(&self, payee: Option<&Arc<Payee>>, worker: &str, why: Refusal) {

@@ -8,12 +8,13 @@
 use crate::decide::{self, DecideError, income_key};
 use crate::policy::{Bound, Loader, PolicyError, Wanted, reserve_of};
 use millpond_alerts::{Alarms, Level};
-use millpond_journal::{Income, Journal, JournalError, Policy};
+use millpond_journal::{Income, Journal, JournalError, Policy, Record};
 use millpond_ledger::{Account, Entry, IncomeStatus, Ledger, LedgerError, Owner, Posting, Reversal};
 use millpond_payout::{PayoutError, SchemeState, SwapError, check_upgrade};
 use millpond_segments::LogError;
 use millpond_types::{Amount, ShareSeq, UnixMillis};
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Who posts the reserve.
@@ -340,6 +341,38 @@ impl Books {
             }
         }
         Ok(waiting)
+    }
+
+    /// Does what a crash left undone between a journal record that an income matured or was lost, and the ledger's
+    /// entry. Reads the whole journal, and only when the ledger has an open income that the journal closed.
+    ///
+    /// # Errors
+    /// When the journal or the ledger fails.
+    pub fn close_closed(&self) -> Result<usize, BooksError> {
+        let open: HashSet<Vec<u8>> =
+            self.journal.open_incomes().into_iter().map(|income| income.key).collect();
+        let mut closed: HashSet<Vec<u8>> = {
+            let book = self.ledger.book();
+            let immature = book.incomes().filter(|(_, income)| income.status == IncomeStatus::Immature);
+            immature.map(|(key, _)| key.as_bytes().to_vec()).filter(|key| !open.contains(key)).collect()
+        };
+        let mut done = 0;
+        if closed.is_empty() {
+            return Ok(done);
+        }
+        for entry in self.journal.view().records(1) {
+            match entry?.record {
+                Record::Income(income) if income.mature && closed.remove(&income.key) => {
+                    self.mature(&income)?
+                }
+                Record::IncomeLost(lost) if closed.contains(&lost.key) => {
+                    self.lost(&lost.key, &lost.reason, lost.time)?;
+                }
+                _ => continue,
+            }
+            done += 1;
+        }
+        Ok(done)
     }
 
     /// The ledger.

@@ -12,6 +12,11 @@ const TICK: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(core: &Arc<Core>, tasks: &Receiver<Task>) {
     let mut waiting = true;
+    match core.books.close_closed() {
+        Ok(0) => {}
+        Ok(done) => tracing::info!(pool = %core.name, done, "booked what a crash had left unbooked"),
+        Err(why) => core.alarm(Level::Critical, "money", why.to_string()),
+    }
     loop {
         let task = match tasks.recv_timeout(TICK) {
             Ok(task) => task,

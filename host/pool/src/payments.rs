@@ -4,7 +4,7 @@ use crate::core::Core;
 use crate::setup::{SetupError, basic};
 use millpond_alerts::Level;
 use millpond_config::Pool as Section;
-use millpond_ledger::{FeeName, Owner};
+use millpond_ledger::{FeeName, Owner, PaymentId, TxId};
 use millpond_node::{Auth, Endpoint, HttpClient, JsonRpc, Limits};
 use millpond_settlement::{
     BcoinWallet, Charge, CoreWallet, NodeRpc, PayTo, Policy, Report, Schedule, SendManyWallet, Settlement,
@@ -107,7 +107,7 @@ impl Payments {
     }
 
     /// The settlement itself, for the operator's orders; no run is under way meanwhile.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&Settlement) -> T) -> T {
+    fn with<T>(&self, work: impl FnOnce(&Settlement) -> T) -> T {
         let _clock = self.running.lock();
         work(&self.settlement)
     }
@@ -167,6 +167,71 @@ impl Payments {
 
     pub(crate) fn end(&self) {
         self.stop.store(true, Ordering::Release);
+    }
+}
+
+impl crate::Pool {
+    fn payer(&self) -> Result<&Arc<Payments>, String> {
+        self.payments.as_ref().ok_or_else(|| "this pool has no wallet: [pool.wallet]".to_owned())
+    }
+
+    /// What a payment run would pay now. Blocks; writes and sends nothing.
+    ///
+    /// # Errors
+    /// When there is no wallet, or it does not answer.
+    pub fn payments_dry_run(&self) -> Result<serde_json::Value, String> {
+        let payer = self.payer()?;
+        let to = |owner: &Owner| payer.pay_to(&self.core, owner);
+        let plan = payer.with(|it| it.dry_run(UnixMillis::now(), &to)).map_err(|why| why.to_string())?;
+        let rows = plan.batches.iter().map(|rows| {
+            let row = |row: &millpond_ledger::PaymentRow| {
+                serde_json::json!({"owner": row.owner, "address": row.address, "amount": row.amount})
+            };
+            rows.iter().map(row).collect::<Vec<_>>()
+        });
+        Ok(serde_json::json!({"batches": rows.collect::<Vec<_>>(), "skipped": plan.skipped.len()}))
+    }
+
+    /// Pays what is due now. Blocks.
+    ///
+    /// # Errors
+    /// When there is no wallet, it does not answer, or the order could not be recorded.
+    pub fn payments_run(&self, actor: &str) -> Result<serde_json::Value, String> {
+        let payer = self.payer()?;
+        self.record_admin(actor, "payments_run", &[])?;
+        let report = payer.run(&self.core).map_err(|why| why.to_string())?;
+        let step = |step: &millpond_settlement::Step| serde_json::json!({"payment": step.payment.0, "state": step.state, "note": step.note});
+        let steps: Vec<_> = report.steps.iter().map(step).collect();
+        Ok(serde_json::json!({"steps": steps, "blocked": report.blocked.map(|id| id.0)}))
+    }
+
+    /// Says which transaction a payment of unknown outcome became. Blocks.
+    ///
+    /// # Errors
+    /// When the wallet's history says otherwise.
+    pub fn payment_resolve(
+        &self,
+        payment: u64,
+        txid: &str,
+        actor: &str,
+    ) -> Result<serde_json::Value, String> {
+        let payer = self.payer()?;
+        self.record_admin(actor, "payments_resolve", &[&payment.to_string(), txid])?;
+        let (id, txid) = (PaymentId(payment), TxId(txid.to_owned()));
+        payer.with(|it| it.resolve(id, &txid, actor, UnixMillis::now())).map_err(|why| why.to_string())?;
+        Ok(serde_json::json!({"payment": payment, "txid": txid.0}))
+    }
+
+    /// Gives up a payment that cannot be paid any more. Blocks.
+    ///
+    /// # Errors
+    /// When it could still be paid.
+    pub fn payment_release(&self, payment: u64, actor: &str) -> Result<serde_json::Value, String> {
+        let payer = self.payer()?;
+        self.record_admin(actor, "payments_release", &[&payment.to_string()])?;
+        let (id, now) = (PaymentId(payment), UnixMillis::now());
+        payer.with(|it| it.release(id, actor, "released", now)).map_err(|why| why.to_string())?;
+        Ok(serde_json::json!({"payment": payment, "released": true}))
     }
 }
 

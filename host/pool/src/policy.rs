@@ -149,12 +149,15 @@ pub struct Bound {
     pub direct: bool,
 }
 
+/// Component and settings of the scheme, settings of the fee policies.
+type PolicyKey = (Digest, Digest, Vec<Digest>);
+
 /// Loads components by digest, once each.
 pub struct Loader {
     sandbox: Sandbox,
     store: PluginStore,
     sink: Arc<dyn LogSink>,
-    bound: Mutex<HashMap<(Digest, Digest, Vec<Digest>), Bound>>,
+    bound: Mutex<HashMap<PolicyKey, Bound>>,
 }
 
 impl std::fmt::Debug for Loader {

@@ -361,15 +361,26 @@ impl Pool {
         }
         let chain = self.core.chain.write().take();
         let core = Arc::clone(&self.core);
-        // Dropping the chain joins its threads; what they still report goes through the money thread first.
+        // Ending the chain joins its threads; what they still report goes through the money thread first.
         let ended = tokio::task::spawn_blocking(move || {
-            drop(chain);
+            if let Some(chain) = chain {
+                chain.finish();
+            }
             let _ = core.tasks.send(Task::Stop);
             for thread in threads {
                 let _ = thread.join();
             }
         });
         let _ = ended.await;
+        // Tasks of shares that were on their way may outlive their connections; the files close with the last of them.
+        for _ in 0..500 {
+            if Arc::strong_count(&self.core) <= 1 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let left = Arc::strong_count(&self.core).saturating_sub(1);
+        tracing::warn!(pool = %self.core.name, left, "something of the pool outlives its stop");
     }
 }
 

@@ -74,6 +74,9 @@ impl From<LogError> for ReplayError {
     }
 }
 
+/// Component, input and output of a call.
+type Digests = (Digest, Digest, Digest);
+
 /// What the journal says, by key.
 #[derive(Default)]
 struct Facts {
@@ -82,7 +85,7 @@ struct Facts {
     mature: HashMap<Vec<u8>, ()>,
     lost: HashMap<Vec<u8>, ()>,
     policies: Vec<Policy>,
-    audits: HashMap<(Vec<u8>, String), Vec<(Digest, Digest, Digest)>>,
+    audits: HashMap<(Vec<u8>, String), Vec<Digests>>,
     records: u64,
 }
 

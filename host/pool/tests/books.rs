@@ -277,6 +277,9 @@ fn what_a_crash_left_undone_is_done_at_the_next_start_once() {
     let a = pool.miner("a");
     pool.share(a, 10);
     let income = pool.block(a, 777);
+    // The journal has it as mature, the ledger not yet.
+    let mature = Income { mature: true, ..income.clone() };
+    pool.journal.record(mature).wait().unwrap();
     // A second income is recorded, and then the power goes before it is divided.
     let other = Income { key: b"other".to_vec(), amount: Amount(1_001), ..income };
     pool.journal.record(other).wait().unwrap();
@@ -285,6 +288,9 @@ fn what_a_crash_left_undone_is_done_at_the_next_start_once() {
     disk.cut(3, Keep::Nothing);
     disk.power_on();
     let pool = Pool::open(disk, &scheme, clock, 1);
+    assert_eq!(pool.books.close_closed().unwrap(), 1);
+    assert_eq!(pool.books.close_closed().unwrap(), 0);
+    assert!(pool.payable(a) > 0, "what had matured is payable");
     assert_eq!(pool.books.catch_up().unwrap(), 0);
     assert_eq!(pool.books.catch_up().unwrap(), 0);
     assert_eq!(pool.ledger.book().incomes().count(), 2);

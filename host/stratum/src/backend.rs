@@ -2,6 +2,7 @@
 //! trait over its journal, and the tests implement it in memory.
 
 use millpond_jobs::Job;
+use millpond_recipe::SessionStage;
 use millpond_types::{MinerId, SessionId, ShareSeq, UnixMillis, Work};
 use std::future::Future;
 use std::sync::Arc;
@@ -106,6 +107,16 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// When the record could not be made durable. The share is not counted and may be sent again.
     fn accept(&self, share: Accepted) -> impl Future<Output = Result<Option<ShareSeq>, NotDurable>> + Send;
+
+    /// Looks at a job as a session would work on it, where its payee is part of the work (SOLO paid in the coinbase):
+    /// called once before each such job is sent, on the connection's task. It does not block.
+    ///
+    /// # Errors
+    /// A sentence for the log: why this session gets no work of this job.
+    fn may_work(&self, job: &Job, session: &SessionStage, payee: &Payee) -> Result<(), String> {
+        let _ = (job, session, payee);
+        Ok(())
+    }
 
     /// A share was refused; `worker` as named at submit. Statistics only: called on the connection's task, must not
     /// block, and cannot change the answer.

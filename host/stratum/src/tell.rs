@@ -130,6 +130,14 @@ impl<B: Backend> Connection<B> {
         }
         let clean = self.is_clean(&job);
         let epoch = self.session.issue(&job);
+        if let Some(payee) = epoch.values.payee.clone()
+            && let Ok(stage) = self.session.stage(&job, &epoch)
+            && let Err(why) = self.shared.backend.may_work(&job, &stage, &payee)
+        {
+            // No work is better than work for somebody else; the next job is looked at again.
+            tracing::error!(job = %job.id, miner = %payee.miner, %why, "a session gets no work of this job");
+            return Ok(());
+        }
         let written = match self.shared.rope(&dialect, &job, || dialect.encode_job(&JobHoles(&job))) {
             Ok(rope) => {
                 let own = |piece: Piece<'_>| match piece {

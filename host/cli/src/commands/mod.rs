@@ -1,8 +1,10 @@
 //! One file per subcommand.
 
+pub mod admin;
 pub mod backup;
 pub mod check;
 pub mod config;
+pub mod demo;
 pub mod ledger;
 pub mod luck;
 pub mod mine;
@@ -11,4 +13,5 @@ mod plugin_live;
 pub mod recipe;
 pub mod replay;
 pub mod restore;
+pub mod run;
 pub mod token;

@@ -1,0 +1,171 @@
+//! Commands for a running process, through its admin socket: status, payments, swaps, miners' settings, alarms.
+
+use crate::terminal::{Failure, Outcome};
+use clap::{Args, Subcommand, ValueEnum};
+use millpond_admin::{Answer, Command, Resolution, Role, ask};
+use millpond_types::Amount;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// How the running process is found and answered.
+#[derive(Debug, Args)]
+pub struct Door {
+    /// The data folder of the running process.
+    #[arg(long, default_value = "millpond-data")]
+    data: PathBuf,
+    /// Confirm what changes money at once, without asking.
+    #[arg(long)]
+    yes: bool,
+}
+
+impl Door {
+    fn send(&self, command: &Command) -> Outcome {
+        let path = self.data.join("admin.sock");
+        let actor = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut answer = runtime.block_on(ask(&path, &actor, command.clone(), None))?;
+        if let Answer::Confirm { code, what } = &answer {
+            if !self.yes && !confirmed(what)? {
+                return Err(Failure::new("not confirmed: nothing was done"));
+            }
+            answer = runtime.block_on(ask(&path, &actor, command.clone(), Some(code.clone())))?;
+        }
+        match answer {
+            Answer::Done(value) => {
+                println!("{}", serde_json::to_string_pretty(&value)?);
+                Ok(ExitCode::SUCCESS)
+            }
+            Answer::Refused(why) => Err(Failure::new(why.to_string())),
+            Answer::Confirm { .. } => Err(Failure::new("the process asks for a second confirmation again")),
+        }
+    }
+}
+
+fn confirmed(what: &str) -> Result<bool, Failure> {
+    eprint!("{what}\nThis changes money. Type yes to do it: ");
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim() == "yes")
+}
+
+/// Show all pools of a running process as JSON.
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    door: Door,
+}
+
+impl Status {
+    /// Shows it.
+    pub fn run(self) -> Outcome {
+        self.door.send(&Command::Status {})
+    }
+}
+
+/// Payments of a running pool.
+#[derive(Debug, Args)]
+pub struct Payments {
+    #[command(flatten)]
+    door: Door,
+    /// The pool.
+    #[arg(long)]
+    pool: String,
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// All payments, newest first.
+    List,
+    /// Pay what is due now.
+    Run,
+    /// Show what a run would pay.
+    DryRun,
+    /// Say what became of a payment whose outcome is unknown.
+    Resolve {
+        /// The payment's number.
+        payment: u64,
+        /// The transaction that it became; without one it was not paid.
+        #[arg(long)]
+        txid: Option<String>,
+    },
+    /// Give up a payment that cannot be paid any more; its rows return to their balances.
+    Release {
+        /// The payment's number.
+        payment: u64,
+    },
+}
+
+impl Payments {
+    /// Does it.
+    pub fn run(self) -> Outcome {
+        let pool = self.pool;
+        self.door.send(&match self.what {
+            What::List => Command::PaymentsList { pool },
+            What::Run => Command::PaymentsRun { pool },
+            What::DryRun => Command::PaymentsDryRun { pool },
+            What::Resolve { payment, txid } => {
+                let resolution = txid.map_or(Resolution::NotPaid, |txid| Resolution::Paid { txid });
+                Command::PaymentsResolve { pool, payment, resolution }
+            }
+            What::Release { payment } => Command::PaymentsRelease { pool, payment },
+        })
+    }
+}
+
+/// Swap a plugin of a running pool while miners are connected.
+#[derive(Debug, Args)]
+pub struct Swap {
+    #[command(flatten)]
+    door: Door,
+    /// The pool.
+    #[arg(long)]
+    pool: String,
+    /// Which plugin.
+    #[arg(value_enum)]
+    role: SwapRole,
+    /// By what: a bundled name, or a path that the running process can read.
+    plugin: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum SwapRole {
+    Adapter,
+    Scheme,
+    Fee,
+}
+
+impl Swap {
+    /// Swaps.
+    pub fn run(self) -> Outcome {
+        let role = match self.role {
+            SwapRole::Adapter => Role::Adapter,
+            SwapRole::Scheme => Role::Scheme,
+            SwapRole::Fee => Role::Fee,
+        };
+        self.door.send(&Command::PluginSwap { pool: self.pool, role, plugin: self.plugin })
+    }
+}
+
+/// Set a miner's own minimum payout.
+#[derive(Debug, Args)]
+pub struct Minimum {
+    #[command(flatten)]
+    door: Door,
+    /// The pool.
+    #[arg(long)]
+    pool: String,
+    /// His address.
+    address: String,
+    /// Base units; without it the pool's own counts again.
+    minimum: Option<u64>,
+}
+
+impl Minimum {
+    /// Sets it.
+    pub fn run(self) -> Outcome {
+        let minimum = self.minimum.map(Amount);
+        self.door.send(&Command::MinerMinimum { pool: self.pool, address: self.address, minimum })
+    }
+}

@@ -1,0 +1,86 @@
+//! What admin commands do. Each that changes something is recorded in its pool's journal first.
+
+use crate::source::Pools;
+use millpond_admin::{Command, Handler, Resolution};
+use millpond_http::Source;
+use millpond_pool::Pool;
+use millpond_types::UnixMillis;
+use serde_json::{Value, json};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+pub(crate) struct Commands {
+    pub(crate) pools: Arc<Pools>,
+    /// Where backups go, if the configuration says so.
+    pub(crate) backup: Option<millpond_backup::Plan>,
+}
+
+impl Commands {
+    fn pool(&self, name: &str) -> Result<Arc<Pool>, String> {
+        self.pools.named(name).cloned().ok_or_else(|| {
+            let names: Vec<_> = self.pools.all.iter().map(|pool| pool.name()).collect();
+            format!("there is no pool {name:?}; there are: {}", names.join(", "))
+        })
+    }
+}
+
+impl Handler for Commands {
+    fn handle<'a>(
+        &'a self,
+        actor: &'a str,
+        command: Command,
+    ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send + 'a>> {
+        Box::pin(async move {
+            match command {
+                Command::Status {} => Ok(json!({"pools": self.pools.pools(), "alarms": self.pools.alarms()})),
+                Command::AlarmsClear { pool, about } => {
+                    self.pools.alarms.clear(&pool, &about);
+                    Ok(json!({"cleared": about}))
+                }
+                Command::Backup {} => {
+                    Err("use `millpond backup`: it copies a running pool's files itself".to_owned())
+                }
+                Command::PaymentsList { pool } => Ok(json!(self.pool(&pool)?.payments(1_000))),
+                Command::PluginSwap { pool, role, plugin } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    let done = blocking(move || pool.swap(role, &plugin, &actor)).await?;
+                    Ok(json!({"done": done}))
+                }
+                Command::PaymentsDryRun { pool } => {
+                    let pool = self.pool(&pool)?;
+                    blocking(move || pool.payments_dry_run()).await
+                }
+                Command::PaymentsRun { pool } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || pool.payments_run(&actor)).await
+                }
+                Command::PaymentsResolve { pool, payment, resolution } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || match resolution {
+                        Resolution::Paid { txid } => pool.payment_resolve(payment, &txid, &actor),
+                        Resolution::NotPaid => pool.payment_release(payment, &actor),
+                    })
+                    .await
+                }
+                Command::PaymentsRelease { pool, payment } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || pool.payment_release(payment, &actor)).await
+                }
+                Command::MinerMinimum { pool, address, minimum } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || pool.set_minimum(&address, minimum, &actor)).await?;
+                    Ok(json!({"minimum": minimum}))
+                }
+            }
+        })
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| Err("the command broke off; see the log".to_owned()))
+}

@@ -1,0 +1,10 @@
+//! A process of pools: started from one configuration, with HTTP, administration and alarms, and stopped in order.
+//!
+//! [`Running::start`] checks everything before anything listens: a mistake in the second pool keeps the first from
+//! starting. Knows no coin and decides nothing about money.
+
+mod handler;
+mod running;
+mod source;
+
+pub use running::{RunError, Running};

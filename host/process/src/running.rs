@@ -1,0 +1,236 @@
+//! Starting and stopping.
+
+use crate::handler::Commands;
+use crate::source::Pools;
+use millpond_admin::{AdminSocket, Desk, SocketError, Tokens, TokensError};
+use millpond_alerts::{Alarms, Hook, Level};
+use millpond_backup::{Plan, Scheduled};
+use millpond_config::{Alert, Config};
+use millpond_disk::{Disk, DiskError, DiskLock, RealDisk};
+use millpond_http::{AdminDoor, GuardOptions, HttpError, HttpOptions, Server, Source};
+use millpond_pool::setup::{SetupError, prepare};
+use millpond_pool::{Pool, PoolError, Process, sockets};
+use millpond_runtime::{Compiler, LoadError, LogSink, Sandbox, TracingSink};
+use millpond_validator::{Limits, Validator};
+use parking_lot::Mutex;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The same alarm goes to a hook again after this long.
+const REPEAT_MS: u64 = 600_000;
+
+/// The process did not start; nothing runs.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Somebody else has the data folder.
+    #[error("{0} is in use by another millpond: {1}")]
+    InUse(PathBuf, DiskError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A data folder whose restore was interrupted.
+    #[error(transparent)]
+    Backup(#[from] millpond_backup::BackupError),
+    /// The engines.
+    #[error(transparent)]
+    Sandbox(#[from] LoadError),
+    /// The validator's threads.
+    #[error("no threads for proofs of work: {0}")]
+    Threads(String),
+    /// An alert hook.
+    #[error("line {0}: alert.webhook: {1}")]
+    Hook(usize, String),
+    /// A pool's configuration.
+    #[error("pool {0}:\n{1}")]
+    Setup(String, SetupError),
+    /// A pool.
+    #[error("pool {0}: {1}")]
+    Pool(String, Box<PoolError>),
+    /// HTTP.
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    /// The admin socket.
+    #[error(transparent)]
+    Admin(#[from] SocketError),
+    /// The tokens.
+    #[error(transparent)]
+    Tokens(#[from] TokensError),
+}
+
+/// A process that runs. Stop it with [`Running::stop`].
+pub struct Running {
+    pools: Arc<Pools>,
+    // Dropping it ends the schedule.
+    _backups: Option<Scheduled>,
+    http: Option<Server>,
+    _admin: AdminSocket,
+    _lock: DiskLock,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running").field("pools", &self.pools.all).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Starts everything that a configuration names. `beside` is the configuration's folder, for components by path.
+    ///
+    /// # Errors
+    /// When anything of it does not fit or cannot be had; what was started before is stopped again.
+    pub async fn start(mut config: Config, beside: &Path, compiler: Compiler) -> Result<Self, RunError> {
+        let data = config.host.data.clone();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        disk.make_dir(&data)?;
+        let lock = disk.lock(&data.join("lock")).map_err(|why| RunError::InUse(data.clone(), why))?;
+        let restored = millpond_backup::check_data(&data)?;
+        let sink: Arc<dyn LogSink> = Arc::new(TracingSink);
+        let threads = usize::from(config.host.validator_threads);
+        let validator = Validator::new(Limits { threads, ..Limits::default() })
+            .map_err(|why| RunError::Threads(why.to_string()))?;
+        let alarms = Alarms::start(hooks(&config.alert)?, REPEAT_MS);
+        if restored.is_some() {
+            // Payments made after the backup are unknown to this ledger: nothing is paid until a person has compared.
+            for pool in &mut config.pool {
+                "manual".clone_into(&mut pool.settlement.schedule);
+            }
+            let note = data.join(millpond_backup::RESTORED);
+            let text = format!(
+                "this data was restored from a backup: scheduled payments are held until you have compared the ledger \
+                 with the wallet's history and removed {}",
+                note.display()
+            );
+            alarms.raise(Level::Critical, "", "restored", text);
+        }
+        let sandbox = Sandbox::new(Some(&data.join("cache")), compiler)?;
+        let process =
+            Process { data: data.clone(), disk, sandbox, sink, validator: Arc::new(validator), alarms };
+        let all = start_pools(&config, &process, beside).await?;
+        let pools = Arc::new(Pools { all, alarms: process.alarms.clone() });
+        match doors(&config, &process, &pools).await {
+            Ok((http, admin)) => {
+                let plan = backup_plan(&config);
+                let scheduled = plan.map(|plan| millpond_backup::start(plan, process.alarms.clone()));
+                let backups = match scheduled.transpose() {
+                    Ok(backups) => backups,
+                    Err(why) => {
+                        stop_all(&pools.all).await;
+                        return Err(RunError::Threads(why.to_string()));
+                    }
+                };
+                Ok(Self { pools, _backups: backups, http, _admin: admin, _lock: lock })
+            }
+            Err(why) => {
+                stop_all(&pools.all).await;
+                Err(why)
+            }
+        }
+    }
+
+    /// The pools, in the order of the configuration.
+    #[must_use]
+    pub fn pools(&self) -> &[Arc<Pool>] {
+        &self.pools.all
+    }
+
+    /// Where the pages are.
+    #[must_use]
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|server| server.address)
+    }
+
+    /// The alarms.
+    #[must_use]
+    pub fn alarms(&self) -> Vec<millpond_alerts::Alarm> {
+        self.pools.alarms()
+    }
+
+    /// Stops: shares on their way are answered and recorded, then everything is closed.
+    pub async fn stop(self) {
+        if let Some(http) = self.http {
+            http.stop().await;
+        }
+        stop_all(&self.pools.all).await;
+    }
+}
+
+async fn stop_all(pools: &[Arc<Pool>]) {
+    for pool in pools {
+        pool.stop().await;
+    }
+}
+
+async fn start_pools(config: &Config, process: &Process, beside: &Path) -> Result<Vec<Arc<Pool>>, RunError> {
+    // All of them are looked at before the first one starts.
+    let mut prepared = Vec::new();
+    for section in &config.pool {
+        let (section, name) = (section.clone(), section.name.to_string());
+        let (sandbox, sink, beside) = (process.sandbox.clone(), Arc::clone(&process.sink), beside.to_owned());
+        let made = tokio::task::spawn_blocking(move || prepare(section, &beside, &sandbox, &sink)).await;
+        let made = made.map_err(|why| RunError::Threads(why.to_string()))?;
+        let made = made.map_err(|why| RunError::Setup(name.clone(), why))?;
+        let stratum = sockets::stratum(&made.section).map_err(|why| RunError::Setup(name.clone(), why))?;
+        prepared.push((name, made, stratum));
+    }
+    let mut pools: Vec<Arc<Pool>> = Vec::new();
+    for (name, made, stratum) in prepared {
+        match Pool::start(process, made, beside, stratum).await {
+            Ok(pool) => pools.push(Arc::new(pool)),
+            Err(why) => {
+                stop_all(&pools).await;
+                return Err(RunError::Pool(name, Box::new(why)));
+            }
+        }
+    }
+    Ok(pools)
+}
+
+async fn doors(
+    config: &Config,
+    process: &Process,
+    pools: &Arc<Pools>,
+) -> Result<(Option<Server>, AdminSocket), RunError> {
+    let desk = Desk::new(Arc::new(Commands { pools: Arc::clone(pools), backup: backup_plan(config) }));
+    let admin = millpond_admin::listen(&process.data.join("admin.sock"), Arc::clone(&desk))?;
+    let Some(section) = &config.http else { return Ok((None, admin)) };
+    let tokens = Tokens::open(Arc::clone(&process.disk), &process.data.join("tokens.json"))?;
+    let options = HttpOptions {
+        listen: section.listen,
+        guard: GuardOptions {
+            hosts: section.hosts.clone(),
+            requests_per_second: section.requests_per_second,
+        },
+        admin: Some(AdminDoor { desk, tokens: Arc::new(Mutex::new(tokens)) }),
+    };
+    let server = millpond_http::serve(options, Arc::clone(pools) as Arc<dyn Source>).await?;
+    Ok((Some(server), admin))
+}
+
+/// The schedule of the configuration, as backups are made.
+fn backup_plan(config: &Config) -> Option<Plan> {
+    let backup = config.backup.as_ref()?;
+    Some(Plan {
+        data: config.host.data.clone(),
+        to: backup.to.clone(),
+        every: backup.every,
+        keep: backup.keep,
+        then: backup.then.as_ref().map(PathBuf::from),
+        patience: Duration::from_secs(600),
+        stale_after: backup.stale_after,
+    })
+}
+
+fn hooks(alerts: &[Alert]) -> Result<Vec<(Level, Hook)>, RunError> {
+    let one = |alert: &Alert| {
+        let level = if alert.level == "critical" { Level::Critical } else { Level::Warning };
+        let hook = match (&alert.exec, &alert.webhook) {
+            (Some(program), _) => Hook::exec(program, &[]),
+            (None, url) => Hook::webhook(url.as_deref().unwrap_or_default())
+                .map_err(|why| RunError::Hook(alert.span.line, why))?,
+        };
+        Ok((level, hook))
+    };
+    alerts.iter().map(one).collect()
+}
