@@ -39,7 +39,15 @@ impl Handler for Commands {
                     Ok(json!({"cleared": about}))
                 }
                 Command::Backup {} => {
-                    Err("use `millpond backup`: it copies a running pool's files itself".to_owned())
+                    let plan = self.backup.clone();
+                    let plan =
+                        plan.ok_or("the configuration has no [backup]; `millpond backup --to` needs none")?;
+                    blocking(move || {
+                        let (made, hook) = millpond_backup::once(&plan, UnixMillis::now(), &mut |_| {})
+                            .map_err(|why| why.to_string())?;
+                        Ok(json!({"path": made.path, "hook_error": hook.map(|why| why.to_string())}))
+                    })
+                    .await
                 }
                 Command::PaymentsList { pool } => Ok(json!(self.pool(&pool)?.payments(1_000))),
                 Command::PluginSwap { pool, role, plugin } => {

@@ -106,7 +106,7 @@ fn proportional(gross: u64, rows: &[(u64, u128)]) -> Allocation {
     let (mut running, mut before) = (0_u128, 0_u64);
     for (miner, sum) in rows {
         running += weight(*sum);
-        let until = if total == 0 { 0 } else { (u128::from(gross) * running / total) as u64 };
+        let until = (u128::from(gross) * running).checked_div(total).unwrap_or(0) as u64;
         if until > before {
             given.miner.push(*miner);
             given.amount.push(until - before);

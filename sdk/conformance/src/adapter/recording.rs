@@ -283,7 +283,6 @@ mod tests {
         let mut file = Vec::new();
         let writer = Writer::new(&mut file, Digest([3; 32]), &settings).unwrap();
         events.iter().for_each(|event| writer.step(event, &good).unwrap());
-        drop(writer);
         let text = String::from_utf8(file.clone()).unwrap();
         assert!(
             text.contains(r#"{"$text":"{\"a\":[1,2]}"}"#) && text.contains(r#"{"$hex":"000102"}"#),

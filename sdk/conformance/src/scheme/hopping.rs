@@ -7,6 +7,9 @@ use crate::rng::Rng;
 use crate::{LoggedShare, ShareLog};
 use std::collections::BTreeMap;
 
+/// What was paid and what was fair, per miner.
+type Batch = (BTreeMap<u64, f64>, BTreeMap<u64, f64>);
+
 /// Expected shares per block.
 const ROUND: u64 = 60;
 /// Incomes of one scenario, and batches of them for the error of the mean.
@@ -93,7 +96,7 @@ fn advantage(
     // Over all batches but one: a batch alone is paid for work of the one before.
     let without = |left_out: Option<usize>| {
         let ratio = |wanted: u64| {
-            let sum = |part: fn(&(BTreeMap<u64, f64>, BTreeMap<u64, f64>)) -> &BTreeMap<u64, f64>| {
+            let sum = |part: fn(&Batch) -> &BTreeMap<u64, f64>| {
                 let kept = batches.iter().enumerate().filter(|(n, _)| Some(*n) != left_out);
                 kept.filter_map(|(_, batch)| part(batch).get(&wanted)).sum::<f64>()
             };

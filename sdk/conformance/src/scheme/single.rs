@@ -44,9 +44,12 @@ impl Case {
             Span::Finder => BTreeMap::from([(finder, 1)]),
             Span::State => BTreeMap::new(),
             _ => {
-                let mut sums: BTreeMap<u64, u128> = (1..=miners)
-                    .filter_map(|miner| (!rng.once_in(9)).then(|| (miner, rng.magnitude(bits))))
-                    .collect();
+                let mut sums = BTreeMap::new();
+                for miner in 1..=miners {
+                    if !rng.once_in(9) {
+                        sums.insert(miner, rng.magnitude(bits));
+                    }
+                }
                 sums.entry(finder).or_insert(1);
                 sums.retain(|_, sum| *sum > 0);
                 sums
