@@ -100,10 +100,11 @@ fn a_run_shows_jobs_blocks_and_what_the_node_said() {
 }
 
 #[test]
-fn the_bundled_adapter_keeps_every_property_over_recorded_traffic() {
+fn the_bundled_adapter_does_as_recorded_assembles_what_was_hashed_and_believes_no_lie() {
     let report = test(&bitcoin(), Some(&RECORDED.recording), QUICK);
-    assert!(report.passed(), "{report}\n{}", RECORDED.printed);
-    for property in ["replayed", "assembled", "restarted", "lied-to", "bent"] {
+    // Not `restarted`: where the recording holds no answer of the moment at which a new instance asks, it may report a
+    // good adapter; see the guide.
+    for property in ["described", "instances", "replayed", "assembled", "lied-to", "bent"] {
         assert!(matches!(report.of(property), Some(Status::Pass(_))), "{property}:\n{report}");
     }
 }
