@@ -171,9 +171,9 @@ fn a_new_plugin_is_a_crate_with_sources_tests_and_readme() {
     }
 }
 
-/// From `new` to a tested component: builds the SDK for wasm, so it runs where `.ci/run` asks for it.
+/// From `new` to a tested component: builds the SDK for wasm, so it runs when it is asked for.
 #[test]
-#[ignore = "compiles four crates for wasm; .ci/run runs it with --ignored"]
+#[ignore = "compiles four crates for wasm: a few minutes; run it with --ignored"]
 fn every_template_builds_fits_and_keeps_its_properties() {
     let here = tempfile::tempdir().unwrap();
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/guest").display().to_string();

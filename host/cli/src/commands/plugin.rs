@@ -368,6 +368,7 @@ impl Run {
                 }
             };
         }
+        self.live.needs()?;
         let loaded = load_adapter(&sandbox, name, bytes, &given, &sink)?;
         self.live.run(loaded, &given)
     }

@@ -42,13 +42,21 @@ pub struct Live {
 }
 
 impl Live {
-    /// Runs the adapter until the time is over or enough blocks were found.
-    pub fn run(self, adapter: Arc<dyn ChainAdapter>, settings: &Settings) -> Outcome {
+    /// That there is something to run at.
+    ///
+    /// # Errors
+    /// What the command line lacks.
+    pub fn needs(&self) -> Result<(), Failure> {
         if self.node.is_empty() {
             return Err(Failure::usage(
                 "an adapter needs --node URL or --replay FILE, a scheme --shares FILE; policies have nothing to run",
             ));
         }
+        Ok(())
+    }
+
+    /// Runs the adapter until the time is over or enough blocks were found.
+    pub fn run(self, adapter: Arc<dyn ChainAdapter>, settings: &Settings) -> Outcome {
         let outputs = match &self.payee {
             Some(hex) => vec![Output { payee: bytes_of(hex)?, weight: 1 }],
             None => Vec::new(),
