@@ -31,8 +31,6 @@ section! {
     Host {
         /// The folder of everything durable: journal, ledger, plugins, caches. Made when absent.
         data: PathBuf = "\"millpond-data\"";
-        /// Memory of compiled plugins and their instances; a plugin that would not fit is refused.
-        plugin_memory_mib: u32 = "1024";
         /// Threads that check proofs of work; 0 takes one per core.
         validator_threads: u16 = "0";
         /// Warn when the disk would be full within this time at the present rate.
@@ -141,10 +139,6 @@ section! {
         cookie: Option<PathBuf>;
         /// A ZMQ address that publishes `hashblock`.
         zmq: Option<String>, eg "\"tcp://127.0.0.1:28332\"";
-        /// How long a call may take.
-        timeout: Duration = "\"10s\"";
-        /// Ask for a template this often when nothing wakes the adapter earlier.
-        poll: Duration = "\"5s\"";
     }
 }
 

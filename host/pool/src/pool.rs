@@ -22,14 +22,14 @@ use millpond_contracts::chain as contract;
 use millpond_contracts::load_adapter;
 use millpond_dialect::DialectSet;
 use millpond_disk::{Disk, DiskError, read_file};
-use millpond_journal::{Journal, JournalError, OpenBlock, Options, Record, Solution};
+use millpond_journal::{Journal, JournalError, Options, Record, Solution};
 use millpond_ledger::{BalanceIndex, Ledger, LedgerError};
 use millpond_node::Nodes;
 use millpond_runtime::{LogSink, Sandbox};
 use millpond_stratum::{Chain as StratumChain, Server, ServerHandle, StratumConfig};
 use millpond_types::{Amount, Digest, JobId, ShareSeq, UnixMillis};
 use millpond_validator::Validator;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -175,7 +175,7 @@ impl Pool {
             grants: prepared.grants.clone(),
             trust,
             port: Arc::clone(&port) as _,
-            sink: Arc::new(PoolSink(Arc::clone(&core))),
+            sink: Arc::new(PoolSink(Arc::downgrade(&core))),
             recorder: None,
             swap_time: SWAP_TIME,
             saved,
@@ -467,17 +467,39 @@ fn known(
             rewards.insert(block.job, share.reward);
         }
     }
-    if open.iter().any(|block| !rewards.contains_key(&block.job)) {
-        // Blocks that earned no credit are rare, and only their job's own record has its reward.
+    // A block whose fate is final is not followed any more, but a stop between that and its income's maturity leaves the
+    // income waiting: such a block is looked at again.
+    let followed: HashSet<&[u8]> = open.iter().map(|block| block.block.as_slice()).collect();
+    let incomes = core.journal.open_incomes();
+    let mut waited_for: HashSet<Vec<u8>> = HashSet::new();
+    for income in &incomes {
+        if let millpond_journal::IncomeAt::Block(id) = &income.at
+            && !followed.contains(id.as_slice())
+        {
+            waited_for.insert(id.clone());
+        }
+    }
+    let mut solutions = Vec::new();
+    for block in &open {
+        if let Some(Record::Solution(solution)) = view.record(block.position)? {
+            solutions.push(solution);
+        }
+    }
+    if !waited_for.is_empty() || open.iter().any(|block| !rewards.contains_key(&block.job)) {
+        // Rare, so the whole journal may be read: blocks that earned no credit have their reward in their job's record
+        // alone.
         for entry in view.records(1) {
-            if let Record::Job(job) = entry?.record {
-                rewards.entry(job.id).or_insert(job.reward);
+            match entry?.record {
+                Record::Job(job) => {
+                    rewards.entry(job.id).or_insert(job.reward);
+                }
+                Record::Solution(solution) if waited_for.remove(&solution.block) => solutions.push(solution),
+                _ => {}
             }
         }
     }
     let mut blocks = Vec::new();
-    for block in open {
-        let Some(Record::Solution(solution)) = view.record(block.position)? else { continue };
+    for solution in solutions {
         let private = solution.private.clone().unwrap_or_default();
         let again = contract::Solution {
             private: private.clone(),
@@ -485,20 +507,16 @@ fn known(
             results: solution.results.clone(),
             proof: None,
         };
-        let reward = rewards.get(&block.job).copied().unwrap_or_default();
-        show(core, &block, reward);
+        let reward = rewards.get(&solution.job).copied().unwrap_or_default();
+        show(core, &solution, reward);
         // Assembling is pure: it names the block as the adapter knows it.
         match adapter.assemble(&again) {
             Ok(done) => {
                 let name = done.value.block;
-                core.names.lock().insert(name.clone(), block.block.clone());
-                core.change_shown(&block.block, |view| view.block = hex::encode(&name));
-                let watched = contract::Watched {
-                    block: name,
-                    coord: block.coord,
-                    since_ms: block.time.0,
-                    saved: private,
-                };
+                core.names.lock().insert(name.clone(), solution.block.clone());
+                core.change_shown(&solution.block, |view| view.block = hex::encode(&name));
+                let (coord, since_ms) = (solution.coord, solution.time.0);
+                let watched = contract::Watched { block: name, coord, since_ms, saved: private };
                 blocks.push(KnownBlock { watched, reward, closed: false });
             }
             Err(why) => {
@@ -509,7 +527,7 @@ fn known(
     }
     let names: HashMap<Vec<u8>, Vec<u8>> =
         core.names.lock().iter().map(|(name, id)| (id.clone(), name.clone())).collect();
-    let incomes = core.journal.open_incomes().into_iter().filter_map(|income| {
+    let incomes = incomes.into_iter().filter_map(|income| {
         let at = match income.at {
             millpond_journal::IncomeAt::Block(id) => contract::IncomeAt::Block(names.get(&id)?.clone()),
             millpond_journal::IncomeAt::Coord(coord) => contract::IncomeAt::Coord(coord),
@@ -519,7 +537,7 @@ fn known(
     Ok((blocks, incomes.collect()))
 }
 
-fn show(core: &Core, block: &OpenBlock, reward: Amount) {
+fn show(core: &Core, block: &Solution, reward: Amount) {
     let finder = core.journal.miner_by_id(block.miner).map(|miner| miner.address).unwrap_or_default();
     let worker = core.journal.worker_by_id(block.worker).map(|worker| worker.name).unwrap_or_default();
     let view = BlockView {

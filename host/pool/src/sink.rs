@@ -11,15 +11,19 @@ use millpond_disk::replace_file;
 use millpond_jobs::Job;
 use millpond_journal::{self as journal, BlockFate};
 use millpond_types::{Amount, UnixMillis};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 
 /// Shares of this many coordinates behind the tip are still known as duplicates.
 const REMEMBERED_COORDS: u64 = 16;
 
-pub(crate) struct PoolSink(pub(crate) Arc<Core>);
+/// Holds the pool weakly: a node's answer that is still on its way (a longpoll waits for minutes) must not keep the
+/// files of a stopped pool open.
+pub(crate) struct PoolSink(pub(crate) Weak<Core>);
 
-impl PoolSink {
+struct Sink(Arc<Core>);
+
+impl Sink {
     fn record(&self, what: &str, record: impl Into<journal::Record>) -> bool {
         match self.0.journal.record(record).wait() {
             Ok(_) => true,
@@ -31,7 +35,7 @@ impl PoolSink {
     }
 }
 
-impl ChainSink for PoolSink {
+impl Sink {
     fn publish(&self, ready: Arc<ReadyJob>) {
         let core = &self.0;
         let now = UnixMillis::now();
@@ -232,6 +236,80 @@ impl ChainSink for PoolSink {
     fn unassembled(&self, tag: u64, _: &Solution, error: &str) {
         if let Some(on_its_way) = self.0.on_their_way.lock().get(&tag) {
             self.0.change_shown(&on_its_way.id, |view| view.fate = format!("not assembled: {error}"));
+        }
+    }
+}
+
+impl ChainSink for PoolSink {
+    fn publish(&self, ready: Arc<ReadyJob>) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).publish(ready);
+        }
+    }
+
+    fn tip(&self, parent: &[u8], coord: u64) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).tip(parent, coord);
+        }
+    }
+
+    fn fate(&self, block: &[u8], fate: &Fate) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).fate(block, fate);
+        }
+    }
+
+    fn income(&self, income: CheckedIncome) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).income(income);
+        }
+    }
+
+    fn income_lost(&self, key: &[u8]) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).income_lost(key);
+        }
+    }
+
+    fn unfit(&self, link: u16, reason: &str) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).unfit(link, reason);
+        }
+    }
+
+    fn alarm(&self, alarm: millpond_chain::Alarm) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).alarm(alarm);
+        }
+    }
+
+    fn saved(&self, bytes: &[u8]) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).saved(bytes);
+        }
+    }
+
+    fn version(&self, version: &Version) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).version(version);
+        }
+    }
+
+    fn submitting(&self, tag: u64, watched: &Watched, reward: Amount) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).submitting(tag, watched, reward);
+        }
+    }
+
+    fn submitted(&self, submission: &Submission) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).submitted(submission);
+        }
+    }
+
+    fn unassembled(&self, tag: u64, solution: &Solution, error: &str) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).unassembled(tag, solution, error);
         }
     }
 }

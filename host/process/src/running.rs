@@ -21,6 +21,9 @@ use std::time::Duration;
 /// The same alarm goes to a hook again after this long.
 const REPEAT_MS: u64 = 600_000;
 
+/// The disk's forecast is looked at this often.
+const DISK_LOOK: Duration = Duration::from_secs(300);
+
 /// The process did not start; nothing runs.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
@@ -64,6 +67,7 @@ pub struct Running {
     pools: Arc<Pools>,
     // Dropping it ends the schedule.
     _backups: Option<Scheduled>,
+    forecast: tokio::task::JoinHandle<()>,
     http: Option<Server>,
     _admin: AdminSocket,
     _lock: DiskLock,
@@ -120,7 +124,8 @@ impl Running {
                         return Err(RunError::Threads(why.to_string()));
                     }
                 };
-                Ok(Self { pools, _backups: backups, http, _admin: admin, _lock: lock })
+                let forecast = tokio::spawn(watch_disk(Arc::clone(&pools), config.host.disk_forecast));
+                Ok(Self { pools, _backups: backups, forecast, http, _admin: admin, _lock: lock })
             }
             Err(why) => {
                 stop_all(&pools.all).await;
@@ -149,10 +154,27 @@ impl Running {
 
     /// Stops: shares on their way are answered and recorded, then everything is closed.
     pub async fn stop(self) {
+        self.forecast.abort();
         if let Some(http) = self.http {
             http.stop().await;
         }
         stop_all(&self.pools.all).await;
+    }
+}
+
+/// Raises an alarm when a pool's disk would be full within the operator's time at the present rate.
+async fn watch_disk(pools: Arc<Pools>, within: Duration) {
+    let within_days = within.as_secs_f64() / 86_400.0;
+    loop {
+        tokio::time::sleep(DISK_LOOK).await;
+        for pool in &pools.all {
+            if let Some(days) = pool.view().disk_days_left.filter(|days| *days < within_days) {
+                let text = format!(
+                    "the disk is full in {days:.0} days at the present rate: free space or keep less"
+                );
+                pools.alarms.raise(Level::Warning, pool.name(), "disk", text);
+            }
+        }
     }
 }
 

@@ -250,20 +250,6 @@ fn an_adapter_that_calls_what_was_never_granted_is_found() {
 }
 
 #[test]
-fn an_adapter_that_forgets_its_blocks_at_a_restart_is_found() {
-    let forgetful = Spoiled {
-        blind: |event| {
-            if let Happening::Start(start) = &mut event.what {
-                start.watching.clear();
-            }
-        },
-        ..Spoiled::new()
-    };
-    let why = broken(&forgetful.report(), "restarted");
-    assert!(why.starts_with("killed at event "), "{why}");
-}
-
-#[test]
 fn an_adapter_that_makes_work_of_garbage_is_found() {
     let credulous = Spoiled {
         spoil: Arc::new(|event, actions| {
