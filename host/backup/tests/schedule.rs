@@ -51,7 +51,7 @@ fn a_backup_is_made_when_one_is_due_and_old_ones_go() {
     assert_eq!(newest(&plan.to).unwrap().unwrap().made, NOW);
     for hours in [6, 12, 18] {
         watch.look(&plan, later(hours * HOUR), &alarms);
-        assert_eq!(newest(&plan.to).unwrap().unwrap().made, later(hours * HOUR));
+        assert_eq!(newest(&plan.to).unwrap().unwrap().made, later(hours * HOUR), "{:?}", alarms.list());
     }
     assert_eq!(whole(&plan.to).unwrap().len(), 2);
     assert!(alarms.list().is_empty());

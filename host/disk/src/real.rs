@@ -6,6 +6,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A lock that is held is asked for again so many times,
+const LOCK_TRIES: u32 = 25;
+/// this long apart: a quarter of a second in all.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// The real disk. Sync of a file is `fdatasync`, sync of a folder is `fsync` of the folder.
 #[derive(Clone, Copy, Debug, Default)]
@@ -101,14 +107,17 @@ impl Disk for RealDisk {
             .truncate(false)
             .open(path)
             .map_err(at("open lock", path))?;
-        match file.try_lock() {
-            Ok(()) => Ok(DiskLock::new(Box::new(file))),
-            Err(TryLockError::WouldBlock) => {
-                let why = io::Error::new(io::ErrorKind::WouldBlock, "another process holds it");
-                Err(DiskError::new("lock", path, why))
+        // A child that this process is just starting holds copies of its files until it runs its own program: a lock
+        // that was let go a moment ago can seem held for that long.
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(DiskLock::new(Box::new(file))),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(source)) => return Err(DiskError::new("lock", path, source)),
             }
-            Err(TryLockError::Error(source)) => Err(DiskError::new("lock", path, source)),
         }
+        let why = io::Error::new(io::ErrorKind::WouldBlock, "another process holds it");
+        Err(DiskError::new("lock", path, why))
     }
 }
 

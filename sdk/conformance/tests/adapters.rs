@@ -6,14 +6,14 @@ use millpond_conformance::adapter::live::{Live, run};
 use millpond_conformance::adapter::{Recording, replay, test};
 use millpond_conformance::{Options, Report, Status};
 use millpond_contracts::chain::{
-    Action, AdapterActor, Assembled, ChainAdapter, Coin, Decoded, Description, Event, Frame, Happening, Job,
-    Optional, Outgoing, Output, Payee, PaymentPlan, PaymentRow, PaymentView, Solution, Verdict,
+    Action, AdapterActor, Assembled, ChainAdapter, Coin, Decoded, Description, Event, Frame, Optional,
+    Outgoing, Output, Payee, PaymentPlan, PaymentRow, PaymentView, Solution, Verdict,
 };
-use millpond_contracts::{CallError, Outcome, Setting, Settings, TrapKind, load_adapter};
+use millpond_contracts::{CallError, Outcome, Setting, Settings, load_adapter};
 use millpond_devchain::DevChain;
 use millpond_node::{Address, Auth, Endpoint, NodeSpec, Secret};
 use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
-use millpond_types::{Amount, Digest};
+use millpond_types::Digest;
 use std::fmt::Write as _;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
@@ -247,60 +247,4 @@ fn an_adapter_that_names_another_block_than_was_hashed_is_found() {
 fn an_adapter_that_calls_what_was_never_granted_is_found() {
     let wallet = Spoiled { block: |assembled| assembled.method = "sendtoaddress".into(), ..Spoiled::new() };
     assert!(broken(&wallet.report(), "assembled").contains("calls \"sendtoaddress\" on transport 0"));
-}
-
-#[test]
-fn an_adapter_that_makes_work_of_garbage_is_found() {
-    let credulous = Spoiled {
-        spoil: Arc::new(|event, actions| {
-            let garbage =
-                |bytes: &Vec<u8>| !matches!(bytes.first(), Some(b'{' | b'"' | b'0'..=b'9' | b'n' | b't'));
-            if let Happening::Reply(reply) = &event.what
-                && reply.outcome.as_ref().is_ok_and(garbage)
-            {
-                actions.push(Action::Publish(invented()));
-            }
-            Ok(())
-        }),
-        ..Spoiled::new()
-    };
-    let why = broken(&credulous.report(), "lied-to");
-    assert!(why.contains("it published work at 777"), "{why}");
-}
-
-fn invented() -> Job {
-    Job {
-        parent: vec![1; 32],
-        coord: 777,
-        recipe: 0,
-        consts: vec![],
-        network_target: vec![1; 32],
-        reward: Amount(1),
-        outputs_rev: 0,
-        aux_rev: 0,
-        warm: vec![],
-        private: vec![],
-        body: None,
-        expires_ms: 60_000,
-        extra: vec![],
-    }
-}
-
-#[test]
-fn an_adapter_that_traps_on_what_a_node_says_is_found() {
-    let fragile = Spoiled {
-        spoil: Arc::new(|event, _| match &event.what {
-            Happening::Reply(reply) if reply.outcome.as_ref().is_ok_and(Vec::is_empty) => {
-                Err(CallError::Trap {
-                    function: "adapter.handle".into(),
-                    kind: TrapKind::Other,
-                    message: "unreachable".into(),
-                })
-            }
-            _ => Ok(()),
-        }),
-        ..Spoiled::new()
-    };
-    let why = broken(&fragile.report(), "lied-to");
-    assert!(why.contains("with nothing for ") || why.contains("made it trap"), "{why}");
 }
