@@ -179,8 +179,9 @@ pub const ADAPTER: Limits = Limits {
     table: 10_000,
     fuel: Scaled { base: 50_000_000, per_byte: 200, per_row: 0, cap: 50_000_000 + 200 * (BODY + 4 * MIB) },
     // And ADAPTER_MS_PER_MIB for every MiB.
-    cpu_ms: Scaled::fixed(50),
-    wall_factor: 40,
+    // Five times what the fuel takes on a slow core: an endless loop ends by fuel, at the same place on every machine.
+    cpu_ms: Scaled::fixed(250),
+    wall_factor: 8,
     hostcall: Scaled::fixed(16 * MIB),
     handles: 500,
     host_calls: 10_000,
@@ -300,7 +301,7 @@ mod tests {
         let budget = Budget::of(Class::Adapter, CallSize::bytes(8_000_000));
         assert!(budget.memory >= 4 * 8_000_000 + 64 * MIB);
         assert_eq!(budget.fuel, 50_000_000 + 200 * 8_000_000);
-        assert_eq!(budget.cpu, Duration::from_millis(50 + 25 * 8));
+        assert_eq!(budget.cpu, Duration::from_millis(250 + 25 * 8));
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn cpu_time_is_the_backstop_behind_fuel() {
     let (kind, text) = trap(run_with(&plugin, budget, 1));
     assert_eq!(kind, TrapKind::Epoch);
     assert!(text.starts_with("run: out of time: it used "), "{text}");
-    assert!(text.ends_with(" ms of CPU time, the limit for this call is 50 ms"), "{text}");
+    assert!(text.ends_with(" ms of CPU time, the limit for this call is 250 ms"), "{text}");
 }
 
 #[test]
