@@ -5,6 +5,7 @@
 
 use crate::{Account, Book, Head};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Why the index cannot be used. Money is not affected: the book in memory goes on.
 #[derive(Debug, thiserror::Error)]
@@ -25,23 +26,46 @@ pub struct BalanceIndex {
 }
 
 const HEAD: &[u8] = b"head";
+/// sled lets its lock go only when its own threads have ended, a moment after the last handle: a held lock is asked
+/// for again so many times,
+const LOCK_TRIES: u32 = 200;
+/// this long apart: two seconds in all.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// sled has no kind of its own for a held lock: it says so in the words of an I/O error.
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(io) if io.to_string().starts_with("could not acquire lock"))
+}
 
 impl BalanceIndex {
-    /// Opens or creates the index. A folder that sled cannot read is removed and started anew.
+    /// Opens or creates the index. A folder that sled cannot read is removed and started anew; one that somebody has
+    /// open is left alone.
     ///
     /// # Errors
-    /// When the folder can be neither read nor replaced.
+    /// When the folder is in use, or can be neither read nor replaced.
     pub fn open(path: &Path) -> Result<Self, IndexError> {
-        let attempt = || {
-            let db = sled::Config::new().path(path).cache_capacity(16 << 20).flush_every_ms(None).open()?;
-            let balances = db.open_tree("balances")?;
-            Ok(Self { path: path.to_owned(), db, balances })
-        };
-        attempt().or_else(|_: sled::Error| {
-            // It holds nothing that the log does not.
-            let removed = std::fs::remove_dir_all(path).map_err(sled::Error::Io);
-            removed.and_then(|()| attempt()).map_err(|source| IndexError { path: path.to_owned(), source })
-        })
+        let error = |source| IndexError { path: path.to_owned(), source };
+        let mut tries = LOCK_TRIES;
+        loop {
+            match Self::attempt(path) {
+                Ok(index) => return Ok(index),
+                Err(source) if is_locked(&source) => {
+                    tries = tries.checked_sub(1).ok_or_else(|| error(source))?;
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                Err(_) => {
+                    // It holds nothing that the log does not.
+                    std::fs::remove_dir_all(path).map_err(|io| error(sled::Error::Io(io)))?;
+                    return Self::attempt(path).map_err(error);
+                }
+            }
+        }
+    }
+
+    fn attempt(path: &Path) -> Result<Self, sled::Error> {
+        let db = sled::Config::new().path(path).cache_capacity(16 << 20).flush_every_ms(None).open()?;
+        let balances = db.open_tree("balances")?;
+        Ok(Self { path: path.to_owned(), db, balances })
     }
 
     /// One account's balance, on its natural side.

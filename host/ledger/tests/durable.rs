@@ -97,6 +97,18 @@ fn the_index_folder_can_be_deleted_and_comes_back_equal() {
 }
 
 #[test]
+fn an_index_that_somebody_has_open_is_not_taken_from_him() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = write(&SimDisk::new());
+    ledger.attach_index(BalanceIndex::open(folder.path()).unwrap()).unwrap();
+    let error = BalanceIndex::open(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("could not acquire lock"), "{error}");
+    let head = ledger.head();
+    drop(ledger);
+    assert_eq!(BalanceIndex::open(folder.path()).unwrap().head().unwrap(), Some(head));
+}
+
+#[test]
 fn an_index_that_lies_is_put_right_by_the_log() {
     let folder = tempfile::tempdir().unwrap();
     let (honest, other) = (write(&SimDisk::new()), open(&SimDisk::new()));
