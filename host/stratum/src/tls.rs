@@ -2,6 +2,7 @@
 
 use rustls::ServerConfig;
 use rustls::crypto::ring;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -32,6 +33,9 @@ pub enum TlsError {
     /// A file holds nothing of its kind.
     #[error("{0}: no {1} in PEM form")]
     Empty(PathBuf, &'static str),
+    /// A file is not PEM.
+    #[error("{0}: {1}: {2}")]
+    Pem(PathBuf, &'static str, #[source] pem::Error),
     /// Certificate and key do not fit each other, or TLS cannot use them.
     #[error("{0}: {1}")]
     Refused(PathBuf, #[source] rustls::Error),
@@ -62,16 +66,20 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let pem = read(path)?;
-    let chain: Result<Vec<_>, _> = rustls_pemfile::certs(&mut pem.as_slice()).collect();
-    let chain = chain.map_err(|error| TlsError::Read(path.to_owned(), error))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let chain = chain.map_err(|error| unreadable(path, "certificate", error))?;
     if chain.is_empty() { Err(TlsError::Empty(path.to_owned(), "certificate")) } else { Ok(chain) }
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-    let pem = read(path)?;
-    let key = rustls_pemfile::private_key(&mut pem.as_slice());
-    let key = key.map_err(|error| TlsError::Read(path.to_owned(), error))?;
-    key.ok_or_else(|| TlsError::Empty(path.to_owned(), "private key"))
+    PrivateKeyDer::from_pem_slice(&read(path)?).map_err(|error| unreadable(path, "private key", error))
+}
+
+fn unreadable(path: &Path, what: &'static str, error: pem::Error) -> TlsError {
+    match error {
+        pem::Error::NoItemsFound => TlsError::Empty(path.to_owned(), what),
+        error => TlsError::Pem(path.to_owned(), what, error),
+    }
 }
 
 /// Whether a connection begins as a TLS handshake record does; no JSON and no PROXY header begins so.
@@ -96,5 +104,22 @@ mod tests {
         let config = TlsConfig { certificate: "/no/such/cert.pem".into(), key: "/no/such/key.pem".into() };
         let error = config.acceptor().err().unwrap().to_string();
         assert!(error.starts_with("/no/such/cert.pem: "), "{error}");
+    }
+
+    #[test]
+    fn a_file_without_what_is_looked_for_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cert.pem");
+        let says = |text: &str| {
+            fs::write(&path, text).unwrap();
+            (certificates(&path).unwrap_err().to_string(), private_key(&path).unwrap_err().to_string())
+        };
+        let name = path.display().to_string();
+        let nothing =
+            (format!("{name}: no certificate in PEM form"), format!("{name}: no private key in PEM form"));
+        assert_eq!(says("no PEM at all\n"), nothing);
+        let (certificate, key) = says("-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n");
+        assert!(certificate.starts_with(&format!("{name}: certificate: ")), "{certificate}");
+        assert!(key.starts_with(&name), "{key}");
     }
 }

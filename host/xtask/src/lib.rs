@@ -3,6 +3,7 @@
 //! Nothing here is part of the pool; nothing here may be used by it outside tests. `millpond plugin build` is for
 //! authors and builds with the same code.
 
+pub mod advisories;
 pub mod catalogue;
 pub mod guests;
 pub mod licences;

@@ -1,7 +1,7 @@
 //! `cargo xtask`: chores of the repository.
 
 use clap::{Parser, Subcommand};
-use millpond_xtask::{guests, licences, root};
+use millpond_xtask::{advisories, guests, licences, root};
 use std::process::ExitCode;
 
 /// Chores of the repository.
@@ -14,6 +14,9 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Check every crate of Cargo.lock against the RustSec advisory database: the dated extract in the repository, or
+    /// a checkout of the database.
+    Advisories(advisories::Options),
     /// Build the guest components into host/bundled/components and write host/bundled/plugins.lock.
     ///
     /// Uses an installed wasm32-unknown-unknown target, else `rustup target add`, else Debian's packages of a Rust
@@ -25,6 +28,7 @@ enum Chore {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().chore {
+        Chore::Advisories(options) => advisories::run(&root(), &options),
         Chore::Guests(options) => guests::run(&root(), &options),
         Chore::Licences => licences::run(&root()),
     };
