@@ -48,8 +48,8 @@ pub enum VersionError {
     Description(String),
 }
 
-/// Most recipes, and most dialects, of an adapter.
-const DOCUMENTS: usize = 64;
+/// Most recipes, and most dialects, of an adapter, by the contract.
+const DOCUMENTS: usize = 16;
 
 impl Version {
     /// Compiles an adapter's documents and checks its description and its wishes.

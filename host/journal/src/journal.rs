@@ -257,6 +257,12 @@ impl Journal {
             .cloned()
     }
 
+    /// All policies, in the order they were recorded.
+    #[must_use]
+    pub fn policies(&self) -> Vec<Policy> {
+        self.published.state.lock().policies.clone()
+    }
+
     /// The policy recorded last.
     #[must_use]
     pub fn newest_policy(&self) -> Option<Policy> {

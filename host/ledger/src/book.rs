@@ -5,7 +5,7 @@ use crate::{
     Account, Allocation, Class, Entry, IncomeKey, LedgerError, Owner, PaymentId, PaymentRow, Posting, Record,
     Reversal, Totals, TxId, income, payment::Built,
 };
-use millpond_types::{Amount, Digest, UnixMillis};
+use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
 use std::collections::BTreeMap;
 
 /// Where an income stands.
@@ -47,6 +47,10 @@ pub struct IncomeState {
     pub root: Digest,
     /// The record that divided it.
     pub seq: u64,
+    /// Its ascending number among the pool's incomes, from 1; the same when it is divided again.
+    pub number: u64,
+    /// The share that ends its windows.
+    pub end: ShareSeq,
     /// Its parts were made payable before it matured (reversed with `Keep`, then reinstated).
     pub credited_early: bool,
     /// Its parts; kept until it is final.
@@ -223,6 +227,13 @@ impl Book {
     #[must_use]
     pub fn next_payment(&self) -> PaymentId {
         PaymentId(self.payments.last_key_value().map_or(0, |(id, _)| id.0).saturating_add(1))
+    }
+
+    /// The number that an income has, or gets when it is divided: ascending from 1.
+    #[must_use]
+    pub fn number_of(&self, key: &IncomeKey) -> u64 {
+        let next = || u64::try_from(self.incomes.len()).unwrap_or(u64::MAX).saturating_add(1);
+        self.incomes.get(key).map_or_else(next, |income| income.number)
     }
 
     /// The last share that was credited from the reserve.

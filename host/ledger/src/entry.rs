@@ -76,6 +76,10 @@ pub struct IncomeAllocated {
     pub parts: Allocation,
     /// The Merkle-sum root over `parts`.
     pub root: SumNode,
+    /// The share that ends its windows: the journal's policy at this share divided it, and says what becomes of it
+    /// when it is lost.
+    #[serde(default)]
+    pub end: ShareSeq,
     /// The payout scheme's change of state that belongs to this allocation; opaque here, atomic with it.
     #[serde(with = "hex_bytes", default, skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<u8>,
@@ -94,7 +98,8 @@ impl IncomeAllocated {
         state: Vec<u8>,
     ) -> Result<Self, LedgerError> {
         let root = proof::root(&key, &parts)?;
-        let income = Self { key, amount, carry_in, direct: false, parts, root, state };
+        let end = ShareSeq(0);
+        let income = Self { key, amount, carry_in, direct: false, parts, root, end, state };
         income.check()?;
         Ok(income)
     }
@@ -103,6 +108,13 @@ impl IncomeAllocated {
     #[must_use]
     pub fn paid_directly(mut self) -> Self {
         self.direct = true;
+        self
+    }
+
+    /// The same income, its windows ending at this share.
+    #[must_use]
+    pub fn ending(mut self, end: ShareSeq) -> Self {
+        self.end = end;
         self
     }
 

@@ -58,6 +58,8 @@ fn allocated(book: &Book, income: &IncomeAllocated) -> Result<Judgement, LedgerE
         status: IncomeStatus::Immature,
         root: income.root.hash,
         seq: 0,
+        number: book.number_of(&income.key),
+        end: income.end,
         credited_early: false,
         parts: Some(income.parts.clone()),
     };

@@ -54,19 +54,18 @@ pub fn accrue(
     attributes: &dyn Attributes,
 ) -> Result<Accrual, PayoutError> {
     let limit = usize::try_from(scheme.terms.batch).unwrap_or(usize::MAX);
-    if !scheme.terms.reserve || shares.is_empty() || shares.len() > limit {
+    if shares.is_empty() || shares.len() > limit {
         let count = shares.len();
         return Err(PayoutError::Input(format!(
-            "{count} shares for scheme {}, which takes 1 to {limit} against a reserve",
+            "{count} shares for scheme {}, which takes 1 to {limit} at once",
             scheme.name
         )));
     }
     if !shares.iter().zip(shares.iter().skip(1)).all(|(a, b)| a.seq < b.seq) {
         return Err(PayoutError::Input("shares are not in the journal's order".to_owned()));
     }
-    if !state.fits(&scheme.terms) {
-        return Err(PayoutError::Input(format!("the state does not fit scheme {}", scheme.name)));
-    }
+    let seen = state.seen_by(scheme);
+    let state = seen.state.as_ref();
     // The longest run from the first share on that the reserve covers; nearly always all of them.
     let (mut covered, mut bound) = (0, shares.len().saturating_add(1));
     let mut best = None;
@@ -82,7 +81,10 @@ pub fn accrue(
         }
         count = covered.midpoint(bound);
     }
-    let Some(credit) = best else { return Ok(Accrual { entry: None, shares: 0, audit: Vec::new() }) };
+    let Some(mut credit) = best else { return Ok(Accrual { entry: None, shares: 0, audit: Vec::new() }) };
+    if !seen.kept {
+        credit.change = StateChange::default();
+    }
     let run = shares.get(..covered).unwrap_or(shares);
     entry(scheme, fee, run, credit, attributes)
 }
@@ -101,6 +103,10 @@ fn credit(scheme: &BoundScheme, shares: &[AccruedShare], state: &SchemeState) ->
     let (two, change_two) = ask(scheme, shares, &miners, state, 1, &mut audit)?;
     let by_miner = |rows: &[(MinerId, u64)]| rows.iter().copied().collect::<BTreeMap<_, _>>();
     let (first, second) = (by_miner(&one.rows), by_miner(&two.rows));
+    if !scheme.terms.reserve && !one.rows.is_empty() {
+        let detail = "it credits shares without declaring a reserve";
+        return Err(scheme.broken("accrue", Rule::Terms, detail));
+    }
     // Credit per share has no rounding by position: renaming changes nothing at all.
     if first != second || change.rows != change_two.rows {
         return Err(scheme.broken("accrue", Rule::Renaming, "credits differ when the miners are renamed"));

@@ -44,12 +44,14 @@ pub fn allocate(
     let gross = facts.amount.checked_add(carry_in).ok_or_else(|| {
         PayoutError::Input("an income with its carried-in units does not fit 64 bits".to_owned())
     })?;
+    let seen = state.seen_by(scheme);
+    let state = seen.state.as_ref();
     let miners = inputs(scheme, facts, windows, state)?;
     let names = Pseudonyms::new(&miners, facts.key.as_bytes(), 0);
     let income = Income {
         key: facts.key.as_bytes().to_vec(),
         gross: gross.0,
-        seq: facts.seq.0,
+        seq: facts.number,
         time_ms: facts.time.0,
         coord: facts.coord,
         finder: facts.finder.and_then(|miner| names.name(miner)),
@@ -92,9 +94,9 @@ pub fn allocate(
         facts.amount,
         carry_in,
         Allocation::merged(parts)?,
-        change.to_bytes(),
+        if seen.kept { change.to_bytes() } else { Vec::new() },
     )?;
-    Ok(Decision { entry, audit })
+    Ok(Decision { entry: entry.ending(facts.end), audit })
 }
 
 /// All miners that the scheme may name, after a look at the host's own columns.
@@ -108,14 +110,6 @@ fn inputs(
     if windows.len() != declared {
         let given = windows.len();
         return Err(PayoutError::Input(format!("{given} windows for a scheme that declares {declared}")));
-    }
-    if !state.fits(&scheme.terms) {
-        return Err(PayoutError::Input(format!(
-            "the state is of format {:?}, scheme {} works on {:?}",
-            state.format(),
-            scheme.name,
-            scheme.terms.state_format
-        )));
     }
     let mut miners = BTreeSet::new();
     for (window, declared) in windows.iter().zip(&scheme.terms.windows) {

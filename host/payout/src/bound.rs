@@ -5,16 +5,22 @@ use crate::{PayoutError, Rule};
 use millpond_contracts::Settings;
 use millpond_contracts::payout::{FeePolicy, PayoutScheme, Terms};
 use millpond_ledger::FeeName;
-use millpond_types::Digest;
+use millpond_types::{Digest, ShareSeq};
 use std::fmt;
 use std::sync::Arc;
 
-/// Windows that one scheme may ask for.
-const MAX_WINDOWS: usize = 16;
+/// Windows that one scheme may ask for, by the contract.
+pub const MAX_WINDOWS: usize = 8;
 /// Cells per miner, by the contract.
-const MAX_CELLS: u8 = 8;
-/// Rows that one accrue call may take.
-const MAX_BATCH: u32 = 100_000;
+pub const MAX_CELLS: u8 = 8;
+/// Rows that one accrue call may take, by the contract.
+pub const MAX_BATCH: u32 = 65_536;
+/// Columns that one fee policy may ask for, by the contract.
+pub const MAX_COLUMNS: usize = 8;
+
+/// Claim of a scheme that its state holds less than one unit of money for each miner (what rounding left over), so
+/// that another scheme may start without it.
+const SMALL_CHANGE: &str = "small-change";
 
 /// A payout scheme in force.
 #[derive(Clone)]
@@ -24,6 +30,7 @@ pub struct BoundScheme {
     pub(crate) settings: Settings,
     pub(crate) config: Digest,
     pub(crate) terms: Terms,
+    pub(crate) since: ShareSeq,
 }
 
 impl fmt::Debug for BoundScheme {
@@ -66,7 +73,20 @@ impl BoundScheme {
             return broken("a state format of more than 256 bytes, or more than 64 claims".to_owned());
         }
         let config = digest_of(&settings)?;
-        Ok(Self { name, plugin, settings, config, terms })
+        Ok(Self { name, plugin, settings, config, terms, since: ShareSeq(0) })
+    }
+
+    /// The same scheme, in force for what comes after this share.
+    #[must_use]
+    pub fn in_force_after(mut self, since: ShareSeq) -> Self {
+        self.since = since;
+        self
+    }
+
+    /// Whether what its state holds may be dropped when another scheme follows: less than a unit for each miner.
+    #[must_use]
+    pub fn owes_less_than_a_unit(&self) -> bool {
+        self.claims(SMALL_CHANGE)
     }
 
     /// Its name and the start of its digest.
@@ -134,7 +154,8 @@ impl BoundFee {
     /// Asks the policy for its columns under these settings.
     ///
     /// # Errors
-    /// When the policy refuses the settings or wants more than 64 columns, or nobody would receive the fee.
+    /// When the policy refuses the settings or wants more than [`MAX_COLUMNS`] columns, or nobody would receive the
+    /// fee.
     pub fn new(
         name: &str,
         plugin: Arc<dyn FeePolicy>,
@@ -146,8 +167,8 @@ impl BoundFee {
             .describe(&settings)
             .map_err(|source| PayoutError::Call { plugin: name.clone(), source })?
             .value;
-        if columns.len() > 64 {
-            let detail = format!("{} columns, at most 64", columns.len());
+        if columns.len() > MAX_COLUMNS {
+            let detail = format!("{} columns, at most {MAX_COLUMNS}", columns.len());
             return Err(PayoutError::Broken {
                 plugin: name,
                 function: "describe",
@@ -170,6 +191,12 @@ impl BoundFee {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The columns it wants, by name.
+    #[must_use]
+    pub fn columns(&self) -> &[String] {
+        &self.columns
     }
 
     /// The component's digest.

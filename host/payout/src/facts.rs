@@ -15,9 +15,11 @@ pub struct IncomeFacts {
     pub key: IncomeKey,
     /// What the chain paid.
     pub amount: Amount,
+    /// Its ascending number in this pool, from 1.
+    pub number: u64,
     /// The share that ends its windows: the one that found the block.
-    pub seq: ShareSeq,
-    /// That share's time.
+    pub end: ShareSeq,
+    /// When it was first reported.
     pub time: UnixMillis,
     /// Height or score.
     pub coord: u64,

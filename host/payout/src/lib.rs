@@ -4,7 +4,7 @@
 //! Payout schemes and fee policies are not trusted. They see miners as pseudonyms that change with every call, and
 //! nothing they return counts before it was checked here: conserved to the unit, known miners only, strictly
 //! ascending, amounts above zero, state within its bounds, and the same under renamed miners. This crate does no I/O:
-//! what must be kept (the ledger's entry, the audit records, the swaps) is handed back as plain data.
+//! what must be kept (the ledger's entry, the audit records) is handed back as plain data.
 
 mod accrue;
 mod allocate;
@@ -22,8 +22,8 @@ mod swap;
 pub use accrue::{Accrual, AccruedShare, accrue};
 pub use allocate::{Decision, allocate};
 pub use audit::{AuditRecord, PACKAGE};
-pub use bound::{BoundFee, BoundScheme, Recipient};
+pub use bound::{BoundFee, BoundScheme, MAX_BATCH, MAX_CELLS, MAX_COLUMNS, MAX_WINDOWS, Recipient};
 pub use error::{PayoutError, Rule};
 pub use facts::{Attributes, IncomeFacts, NoAttributes, WindowSums};
 pub use state::{SchemeState, StateChange};
-pub use swap::{SwapError, SwapRecord, Timeline, check_upgrade};
+pub use swap::{SwapError, check_upgrade};

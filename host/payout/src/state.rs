@@ -5,8 +5,9 @@ use crate::pseudonyms::Pseudonyms;
 use crate::{BoundScheme, PayoutError, Rule};
 use millpond_contracts::payout::{State, Terms};
 use millpond_ledger::IncomeKey;
-use millpond_types::MinerId;
+use millpond_types::{MinerId, ShareSeq};
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// The memo's limit, by the contract.
@@ -19,6 +20,9 @@ pub struct StateChange {
     pub format: String,
     /// Cells per miner.
     pub width: u8,
+    /// The share behind which the scheme came into force.
+    #[serde(default)]
+    pub since: ShareSeq,
     /// The new memo, in hex; `None` when it did not change.
     pub memo: Option<String>,
     /// Changed rows, ascending; all zero means forgotten.
@@ -41,14 +45,43 @@ impl StateChange {
 pub struct SchemeState {
     format: String,
     width: u8,
+    /// The share behind which the scheme came into force that changed it last.
+    since: ShareSeq,
     memo: Vec<u8>,
     rows: BTreeMap<MinerId, Vec<u64>>,
     /// What each open income changed, oldest first, to be undone.
     undo: Vec<Undo>,
+    /// Open incomes that were divided on top of one that was lost and undone, oldest first: to be divided again.
+    again: Vec<IncomeKey>,
 }
 
-/// An open income, and the memo and rows before it.
-type Undo = (IncomeKey, Vec<u8>, BTreeMap<MinerId, Vec<u64>>);
+/// An open income, and what to put back when it is lost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Undo {
+    key: IncomeKey,
+    format: String,
+    width: u8,
+    since: ShareSeq,
+    memo: Vec<u8>,
+    rows: Before,
+}
+
+/// Rows as they were.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Before {
+    /// Those that changed.
+    Changed(BTreeMap<MinerId, Vec<u64>>),
+    /// All: the state of an earlier scheme was dropped.
+    All(BTreeMap<MinerId, Vec<u64>>),
+}
+
+/// The state as one scheme sees it.
+pub(crate) struct Seen<'a> {
+    /// What it works on.
+    pub(crate) state: Cow<'a, SchemeState>,
+    /// Whether what it changes is kept: not when a scheme of another format has taken over since.
+    pub(crate) kept: bool,
+}
 
 impl SchemeState {
     /// No state yet, for a scheme.
@@ -86,41 +119,66 @@ impl SchemeState {
         self.is_empty() || (self.format == terms.state_format && self.width == terms.cells)
     }
 
+    /// The state as a scheme sees it: this one where it fits. A scheme of another format that came into force later
+    /// starts with none, which [`crate::check_upgrade`] allows only when what is dropped is less than a unit for each
+    /// miner. One that came into force earlier (an income of before a swap comes late) works without state too, and
+    /// leaves the present one alone.
+    pub(crate) fn seen_by(&self, scheme: &BoundScheme) -> Seen<'_> {
+        if self.fits(&scheme.terms) {
+            // An empty state has no format to defend, but a scheme that is no longer in force must not begin one.
+            let same = self.format == scheme.terms.state_format && self.width == scheme.terms.cells;
+            return Seen { state: Cow::Borrowed(self), kept: same || scheme.since >= self.since };
+        }
+        Seen { state: Cow::Owned(Self::new(&scheme.terms)), kept: scheme.since > self.since }
+    }
+
     /// Applies the change that a ledger entry holds. `income` makes it possible to undo it.
     ///
     /// # Errors
-    /// When the bytes are not a change, or one of another format than the state that is there.
+    /// When the bytes are not a change, or one of another format than the state that is there and not of a later
+    /// scheme.
     pub fn apply(&mut self, bytes: &[u8], income: Option<&IncomeKey>) -> Result<(), PayoutError> {
+        if let Some(key) = income {
+            self.again.retain(|waiting| waiting != key);
+        }
         let change: StateChange = if bytes.is_empty() {
-            StateChange { format: self.format.clone(), width: self.width, ..StateChange::default() }
+            let (format, width, since) = (self.format.clone(), self.width, self.since);
+            StateChange { format, width, since, ..StateChange::default() }
         } else {
             serde_json::from_slice(bytes).map_err(|error| {
                 PayoutError::Input(format!("a stored change of state cannot be read: {error}"))
             })?
         };
-        if !self.is_empty() && (change.format != self.format || change.width != self.width) {
+        let same = change.format == self.format && change.width == self.width;
+        let drops = !same && !self.is_empty();
+        if drops && change.since <= self.since {
             return Err(PayoutError::Input(format!(
                 "a stored change is of format {:?} with {} cells, the state is {:?} with {}",
                 change.format, change.width, self.format, self.width
             )));
         }
-        self.format = change.format;
-        self.width = change.width;
-        let before = change
-            .rows
-            .iter()
-            .map(|(miner, _)| (*miner, self.rows.get(miner).cloned().unwrap_or_default()))
-            .collect();
-        let memo_before = self.memo.clone();
+        let before = if drops {
+            Before::All(std::mem::take(&mut self.rows))
+        } else {
+            let row = |miner: &MinerId| (*miner, self.rows.get(miner).cloned().unwrap_or_default());
+            Before::Changed(change.rows.iter().map(|(miner, _)| row(miner)).collect())
+        };
+        if let Some(key) = income {
+            let (key, format, memo) = (key.clone(), self.format.clone(), self.memo.clone());
+            let (width, since) = (self.width, self.since);
+            self.undo.push(Undo { key, format, width, since, memo, rows: before });
+        }
+        (self.format, self.width) = (change.format, change.width);
+        self.since = self.since.max(change.since);
+        if drops {
+            self.memo.clear();
+        }
         if let Some(memo) = change.memo {
             self.memo = hex::decode(memo)
                 .map_err(|error| PayoutError::Input(format!("a stored memo is not hex: {error}")))?;
         }
         for (miner, cells) in change.rows {
             self.set(miner, cells);
-        }
-        if let Some(key) = income {
-            self.undo.push((key.clone(), memo_before, before));
         }
         Ok(())
     }
@@ -135,24 +193,39 @@ impl SchemeState {
 
     /// The income is final: its change can no longer be undone, nor can those before it.
     pub fn settle(&mut self, income: &IncomeKey) {
-        if let Some(at) = self.undo.iter().position(|(key, _, _)| key == income) {
+        if let Some(at) = self.undo.iter().position(|undo| undo.key == *income) {
             self.undo.drain(..=at);
         }
     }
 
-    /// Restores the state before an income that was lost (reversal `restore`), and gives the incomes after it, oldest
-    /// first: they were divided on top of it and are to be divided again. Nothing when the income is not known.
-    #[must_use]
-    pub fn restore_before(&mut self, income: &IncomeKey) -> Vec<IncomeKey> {
-        let Some(at) = self.undo.iter().position(|(key, _, _)| key == income) else { return Vec::new() };
+    /// Restores the state before an income that was lost (reversal `restore`). The incomes after it were divided on
+    /// top of it and are to be divided again: see [`SchemeState::again`]. Nothing when the income is not known.
+    pub fn restore_before(&mut self, income: &IncomeKey) {
+        self.again.retain(|waiting| waiting != income);
+        let Some(at) = self.undo.iter().position(|undo| undo.key == *income) else { return };
         let undone = self.undo.split_off(at);
-        for (_, memo, rows) in undone.iter().rev() {
-            self.memo.clone_from(memo);
-            for (miner, cells) in rows {
-                self.set(*miner, cells.clone());
+        let after: Vec<IncomeKey> = undone.iter().skip(1).map(|undo| undo.key.clone()).collect();
+        for undo in undone.into_iter().rev() {
+            (self.format, self.width) = (undo.format, undo.width);
+            (self.since, self.memo) = (undo.since, undo.memo);
+            match undo.rows {
+                Before::All(rows) => self.rows = rows,
+                Before::Changed(rows) => rows.into_iter().for_each(|(miner, cells)| self.set(miner, cells)),
             }
         }
-        undone.into_iter().skip(1).map(|(key, _, _)| key).collect()
+        self.again.extend(after);
+    }
+
+    /// Open incomes that stand as divided on top of a lost one, oldest first: each is to be taken back and divided
+    /// again.
+    #[must_use]
+    pub fn again(&self) -> &[IncomeKey] {
+        &self.again
+    }
+
+    /// An income is not to be divided again after all: the chain has lost it too.
+    pub fn forget(&mut self, income: &IncomeKey) {
+        self.again.retain(|waiting| waiting != income);
     }
 
     pub(crate) fn rows(&self) -> Vec<(MinerId, Vec<u64>)> {
@@ -201,7 +274,8 @@ impl SchemeState {
         }
         rows.sort_unstable_by_key(|row| row.0);
         let memo = (!given.memo.is_empty()).then(|| hex::encode(&given.memo));
-        Ok(StateChange { format: scheme.terms.state_format.clone(), width: scheme.terms.cells, memo, rows })
+        let (format, width, since) = (scheme.terms.state_format.clone(), scheme.terms.cells, scheme.since);
+        Ok(StateChange { format, width, since, memo, rows })
     }
 }
 
@@ -211,7 +285,7 @@ mod tests {
 
     fn change(rows: &[(u64, u64)]) -> Vec<u8> {
         let rows = rows.iter().map(|(miner, cell)| (MinerId(*miner), vec![*cell])).collect();
-        StateChange { format: "f".to_owned(), width: 1, memo: None, rows }.to_bytes()
+        StateChange { format: "f".to_owned(), width: 1, since: ShareSeq(0), memo: None, rows }.to_bytes()
     }
 
     #[test]
@@ -222,10 +296,16 @@ mod tests {
         let before = state.clone();
         state.apply(&change(&[(1, 0), (2, 7)]), Some(&keys[1])).unwrap();
         state.apply(&change(&[(2, 9)]), Some(&keys[2])).unwrap();
-        assert_eq!(state.restore_before(&keys[1]), [keys[2].clone()]);
+        state.restore_before(&keys[1]);
+        assert_eq!(state.again(), [keys[2].clone()]);
+        // Divided again: it waits no longer.
+        state.apply(&change(&[]), Some(&keys[2])).unwrap();
+        assert_eq!(state.again(), []);
+        state.restore_before(&keys[2]);
         assert_eq!(state, before);
         state.settle(&keys[0]);
-        assert_eq!(state.restore_before(&keys[0]), []);
+        state.restore_before(&keys[0]);
+        assert_eq!(state.again(), []);
         assert!(!state.is_empty());
     }
 
@@ -233,8 +313,22 @@ mod tests {
     fn a_change_of_another_format_is_refused() {
         let mut state = SchemeState::default();
         state.apply(&change(&[(1, 5)]), None).unwrap();
-        let other =
-            StateChange { format: "g".to_owned(), width: 1, memo: None, rows: vec![(MinerId(1), vec![1])] };
+        let mut other = StateChange {
+            format: "g".to_owned(),
+            width: 1,
+            since: ShareSeq(0),
+            memo: None,
+            rows: vec![(MinerId(1), vec![1])],
+        };
         assert!(state.apply(&other.to_bytes(), None).is_err());
+        // But of a scheme that took over later it begins anew, and can be undone.
+        let before = state.clone();
+        let key = IncomeKey::new(vec![9]).unwrap();
+        other.since = ShareSeq(70);
+        other.rows = vec![(MinerId(2), vec![3])];
+        state.apply(&other.to_bytes(), Some(&key)).unwrap();
+        assert_eq!((state.format(), state.rows()), ("g", vec![(MinerId(2), vec![3])]));
+        state.restore_before(&key);
+        assert_eq!(state, before);
     }
 }

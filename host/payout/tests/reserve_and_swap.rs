@@ -7,8 +7,7 @@ use common::*;
 use millpond_contracts::payout::{Allocation, Batch, State, Terms};
 use millpond_ledger::{Entry, Owner};
 use millpond_payout::{
-    AccruedShare, BoundScheme, NoAttributes, PayoutError, Rule, SchemeState, SwapError, Timeline, accrue,
-    check_upgrade,
+    AccruedShare, BoundScheme, NoAttributes, PayoutError, Rule, SchemeState, SwapError, accrue, check_upgrade,
 };
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work, WorkSum};
 use std::collections::BTreeMap;
@@ -146,35 +145,4 @@ fn an_upgrade_that_forgets_its_debts_is_refused() {
 fn a_scheme_that_owes_nothing_may_be_followed_by_any() {
     let old = versioned(1, "owed-1", false);
     assert!(check_upgrade(&old, &honest(), &SchemeState::new(old.terms())).is_ok());
-}
-
-#[test]
-fn a_swap_one_share_before_a_block_changes_nothing_that_was_owed() {
-    let solo = bound(Fake {
-        terms: terms(),
-        version: 2,
-        allocate: Box::new(|income, _, _| Allocation {
-            miner: income.finder.into_iter().collect(),
-            amount: income.finder.map(|_| income.gross).into_iter().collect(),
-            rest: 0,
-            state: State::default(),
-        }),
-        accrue: None,
-    });
-    let state = SchemeState::default();
-    let mut timeline = Timeline::new(honest());
-    assert!(timeline.due(ShareSeq(50), &state).unwrap().is_none());
-    timeline.schedule(solo.clone(), &state).unwrap();
-    // Share 100 finds a block: the old scheme divides its income, the new one those after it.
-    let record = timeline.due(ShareSeq(100), &state).unwrap().unwrap();
-    assert_eq!(timeline.at(ShareSeq(100)).unwrap().digest(), honest().digest());
-    timeline.take_effect(&record, solo.clone()).unwrap();
-    assert_eq!(timeline.at(ShareSeq(100)).unwrap().digest(), honest().digest());
-    assert_eq!(timeline.at(ShareSeq(101)).unwrap().digest(), solo.digest());
-    assert!(timeline.pending().is_none());
-    // A replay arrives at the same from the record alone.
-    let mut replayed = Timeline::new(honest());
-    replayed.take_effect(&record, solo.clone()).unwrap();
-    assert_eq!(replayed.at(ShareSeq(100)).unwrap().digest(), honest().digest());
-    assert!(replayed.take_effect(&record, honest()).is_err(), "another component than was recorded");
 }

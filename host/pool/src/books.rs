@@ -21,6 +21,8 @@ use std::sync::Arc;
 const CONFIGURATION: &str = "configuration";
 /// Why.
 const DECLARED: &str = "declared reserve";
+/// Why an income that the chain still has is taken back.
+const DIVIDED_AGAIN: &str = "an earlier income was lost: divided again";
 
 /// Money could not be booked.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,8 @@ struct Inner {
     /// The first error of the policy in force since it was loaded.
     first_error: Option<String>,
     reserve_spent: bool,
+    /// What was posted to the reserve so far because the configuration declares it.
+    deposited: Amount,
 }
 
 /// The money of one pool.
@@ -120,9 +124,9 @@ impl Books {
             }
             Ok(())
         })?;
-        let inner = Inner { state, pending: None, first_error: None, reserve_spent: false };
+        let inner = Inner { state, pending: None, first_error: None, reserve_spent: false, deposited };
         let books = Self { pool: pool.to_owned(), journal, ledger, loader, alarms, inner: Mutex::new(inner) };
-        books.deposit(wanted.reserve, deposited, now)?;
+        books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
         if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
             books.schedule(wanted, "configuration", now)?;
         }
@@ -131,10 +135,9 @@ impl Books {
 
     /// Posts what the operator declared above what he declared before. Declaring less takes nothing back: what is
     /// left in the reserve is paid out by an adjustment of his own.
-    fn deposit(&self, declared: Amount, before: Amount, now: UnixMillis) -> Result<(), BooksError> {
-        let Some(more) = declared.checked_sub(before).filter(|more| *more > Amount::ZERO) else {
-            return Ok(());
-        };
+    fn deposit(&self, inner: &mut Inner, declared: Amount, now: UnixMillis) -> Result<(), BooksError> {
+        let more = declared.checked_sub(inner.deposited).filter(|more| *more > Amount::ZERO);
+        let Some(more) = more else { return Ok(()) };
         let amount = i128::from(more.0);
         let postings = vec![
             Posting { account: Account::Wallet, amount },
@@ -142,6 +145,7 @@ impl Books {
         ];
         let entry = Entry::Adjustment { postings, by: CONFIGURATION.to_owned(), reason: DECLARED.to_owned() };
         self.ledger.append(now, entry)?;
+        inner.deposited = declared;
         Ok(())
     }
 
@@ -172,9 +176,28 @@ impl Books {
         let old = self.in_force()?;
         let mut inner = self.inner.lock();
         let Some((mut policy, bound)) = inner.pending.clone() else { return Ok(false) };
+        // What the old scheme owes for each share is credited by it before another takes over.
+        self.credit(&mut inner, now)?;
+        let mut from = end;
+        if old.scheme.terms().batch > 0 {
+            let given = ShareSeq(self.ledger.book().accrued_to());
+            if given < end {
+                let text = format!(
+                    "the policy in force has not credited shares {given} to {end} yet (is its reserve spent?): the \
+                     new one waits for another block"
+                );
+                self.alarms.raise(Level::Critical, &self.pool, "swap", text);
+                return Ok(false);
+            }
+            // Shares behind the block that it has credited already are its own.
+            from = given;
+        }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
-        (policy.from, policy.time) = (end, now);
+        (policy.from, policy.time) = (from, now);
+        let reserve = reserve_of(&policy);
         self.journal.record(policy).wait()?;
+        // Behind the record: a crash in between is made good by the next start, which posts what is declared.
+        self.deposit(&mut inner, reserve, now)?;
         inner.pending = None;
         inner.first_error = None;
         Ok(true)
@@ -207,8 +230,33 @@ impl Books {
     /// # Errors
     /// When it could not be divided: it waits, undivided, and is tried again by [`Books::catch_up`].
     pub fn divide(&self, income: &Income) -> Result<(), BooksError> {
-        let key = income_key(&income.key)?;
         let mut inner = self.inner.lock();
+        self.divide_again(&mut inner)?;
+        self.divide_one(&mut inner, income)
+    }
+
+    /// Takes back, oldest first, what was divided on top of an income that was lost and undone, and divides it again.
+    /// A step that a crash interrupted is found again in the scheme's state.
+    fn divide_again(&self, inner: &mut Inner) -> Result<(), BooksError> {
+        while let Some(key) = inner.state.again().first().cloned() {
+            let open = self.journal.open_incomes().into_iter().find(|open| open.key == key.as_bytes());
+            let Some(income) = open else {
+                // The chain lost it too, or it was spent: its own record says so.
+                inner.state.forget(&key);
+                continue;
+            };
+            let status = self.ledger.book().income(&key).map(|known| known.status);
+            if status == Some(IncomeStatus::Immature) {
+                let (how, proof) = (Reversal::Restore, DIVIDED_AGAIN.to_owned());
+                self.ledger.append(income.time, Entry::Reversed { key: key.clone(), how, proof })?;
+            }
+            self.divide_one(inner, &income)?;
+        }
+        Ok(())
+    }
+
+    fn divide_one(&self, inner: &mut Inner, income: &Income) -> Result<(), BooksError> {
+        let key = income_key(&income.key)?;
         let status = self.ledger.book().income(&key).map(|known| known.status);
         match status {
             // Never seen, or taken back and there again: it is divided (again).
@@ -222,7 +270,7 @@ impl Books {
         let policy = self.journal.policy_at(income.end.seq).ok_or(BooksError::NoPolicy(income.end.seq))?;
         let bound = self.loader.bind(&policy)?;
         // What is owed per share before the block is credited before the block's income is booked.
-        self.credit(&mut inner, income.time)?;
+        self.credit(inner, income.time)?;
         let view = self.journal.view();
         let decided = {
             let book = self.ledger.book();
@@ -261,28 +309,26 @@ impl Books {
     /// An income is gone, on positive proof.
     ///
     /// # Errors
-    /// When the ledger fails.
+    /// When the ledger fails, the income's own policy cannot be loaded, or what was divided after it cannot be divided
+    /// again (it is tried again by [`Books::catch_up`]).
     pub fn lost(&self, key: &[u8], proof: &str, time: UnixMillis) -> Result<(), BooksError> {
         let key = income_key(key)?;
         let mut inner = self.inner.lock();
-        let status = self.ledger.book().income(&key).map(|income| income.status);
-        let how = match status {
-            None | Some(IncomeStatus::Reversed(_) | IncomeStatus::LostAfterMaturity) => return Ok(()),
-            Some(IncomeStatus::Matured) => {
-                let text =
-                    format!("a matured income was taken back by the chain ({proof}): the pool bears it");
-                self.alarms.raise(Level::Critical, &self.pool, "chain", text);
-                Reversal::Keep
-            }
-            Some(IncomeStatus::Immature) => match self.in_force()?.scheme.terms().reversal {
-                millpond_contracts::payout::Reversal::Drop => Reversal::Drop,
-                millpond_contracts::payout::Reversal::Restore => Reversal::Restore,
-                millpond_contracts::payout::Reversal::Keep => Reversal::Keep,
-            },
+        let known = self.ledger.book().income(&key).map(|income| (income.status, income.end));
+        let (status, end) = match known {
+            None | Some((IncomeStatus::Reversed(_) | IncomeStatus::LostAfterMaturity, _)) => return Ok(()),
+            Some(known) => known,
         };
+        if status == IncomeStatus::Matured {
+            let text = format!("a matured income was taken back by the chain ({proof}): the pool bears it");
+            self.alarms.raise(Level::Critical, &self.pool, "chain", text);
+        }
+        let policy = self.journal.policy_at(end).ok_or(BooksError::NoPolicy(end))?;
+        let how = decide::reversal(&self.loader.bind(&policy)?, status);
         let entry = Entry::Reversed { key, how, proof: proof.to_owned() };
         self.ledger.append(time, entry.clone())?;
-        Ok(decide::follow(&mut inner.state, &entry)?)
+        decide::follow(&mut inner.state, &entry)?;
+        self.divide_again(&mut inner)
     }
 
     /// Credits shares from the reserve, as far as there are whole batches or, with `all`, every share.
@@ -296,11 +342,12 @@ impl Books {
 
     fn credit(&self, inner: &mut Inner, now: UnixMillis) -> Result<(), BooksError> {
         loop {
-            let bound = self.in_force()?;
             let view = self.journal.view();
             let credited = {
                 let book = self.ledger.book();
-                decide::credit(&bound, &view, view.newest(), &book, &inner.state)?
+                let given = ShareSeq(book.accrued_to());
+                let due = decide::due(&self.journal.policies(), &self.loader, given, view.newest())?;
+                due.map(|due| decide::credit(&due, &view, &book, &inner.state)).transpose()?.flatten()
             };
             let Some((accrual, given)) = credited else { return Ok(()) };
             let spent = accrual.shares < given;
@@ -332,6 +379,10 @@ impl Books {
     /// When the journal fails; an income that cannot be divided only counts as waiting.
     pub fn catch_up(&self) -> Result<usize, BooksError> {
         let mut waiting = 0;
+        if let Err(why) = self.divide_again(&mut self.inner.lock()) {
+            tracing::warn!(pool = %self.pool, %why, "an income waits to be divided again");
+            waiting += 1;
+        }
         let mut incomes = self.journal.open_incomes();
         incomes.sort_by(|a, b| (a.time, &a.key).cmp(&(b.time, &b.key)));
         for income in incomes {

@@ -1,10 +1,10 @@
 //! One decision about money, from raw records alone. The running pool and the replay call the same functions, so
 //! that a replay that agrees says something.
 
-use crate::policy::Bound;
+use crate::policy::{Bound, Loader, PolicyError};
 use millpond_contracts::payout as contract;
-use millpond_journal::{Edge, Income, JournalError, JournalView, Measure, Span, Window};
-use millpond_ledger::{Book, Entry, IncomeKey, LedgerError, Owner};
+use millpond_journal::{Edge, Income, JournalError, JournalView, Measure, Policy, Span, Window};
+use millpond_ledger::{Book, Entry, IncomeKey, IncomeStatus, LedgerError, Owner, Reversal};
 use millpond_payout::{
     Accrual, AccruedShare, AuditRecord, Decision, IncomeFacts, NoAttributes, PayoutError, SchemeState,
     WindowSums,
@@ -79,10 +79,11 @@ pub fn divide(
     // What rounding left over goes with the next income; a reserve keeps its own, and the chain pays no leftovers.
     let carry = if terms.reserve || bound.direct { Amount::ZERO } else { book.payable(&Owner::Carry) };
     let facts = IncomeFacts {
+        number: book.number_of(&key),
         key,
         amount: income.amount,
-        seq: income.end.seq,
-        time: income.end.time,
+        end: income.end.seq,
+        time: income.time,
         coord: income.end.coord,
         finder: income.finder,
     };
@@ -113,26 +114,57 @@ impl From<millpond_segments::LogError> for Stop {
     }
 }
 
-/// Credits the next batch of shares from the reserve, after the last one credited and up to `newest`.
+/// Shares to be given to a scheme that takes each share, and the policy that was in force for them.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// The policy.
+    pub bound: Bound,
+    /// The first share.
+    pub first: ShareSeq,
+    /// The last one.
+    pub last: ShareSeq,
+}
+
+/// The next batch after the last share given, up to `newest`: of one policy, never across the boundary to another.
+/// Shares of a policy whose scheme does not take shares are passed over. `policies` in the order they were recorded.
+///
+/// # Errors
+/// When a policy cannot be loaded.
+pub fn due(
+    policies: &[Policy],
+    loader: &Loader,
+    given: ShareSeq,
+    newest: ShareSeq,
+) -> Result<Option<Due>, PolicyError> {
+    let next = given.0.saturating_add(1);
+    for (at, policy) in policies.iter().enumerate() {
+        let end = policies.get(at.saturating_add(1)).map_or(newest, |after| after.from.min(newest));
+        let first = next.max(policy.from.0.saturating_add(1));
+        if first > end.0 {
+            continue;
+        }
+        let bound = loader.bind(policy)?;
+        let Some(more) = bound.scheme.terms().batch.checked_sub(1) else { continue };
+        let last = ShareSeq(end.0.min(first.saturating_add(u64::from(more))));
+        return Ok(Some(Due { bound, first: ShareSeq(first), last }));
+    }
+    Ok(None)
+}
+
+/// Gives a batch of shares to the scheme that takes them, and how many there were.
 ///
 /// # Errors
 /// As [`divide`].
 pub fn credit(
-    bound: &Bound,
+    due: &Due,
     view: &JournalView,
-    newest: ShareSeq,
     book: &Book,
     state: &SchemeState,
 ) -> Result<Option<(Accrual, usize)>, DecideError> {
-    let terms = bound.scheme.terms();
-    let first = book.accrued_to().saturating_add(1);
-    if terms.batch == 0 || newest.0 < first {
-        return Ok(None);
-    }
-    let last = newest.0.min(first.saturating_add(u64::from(terms.batch)).saturating_sub(1));
+    let Due { bound, first, last } = due;
     let mut shares = Vec::new();
-    let read = view.shares(ShareSeq(first), |seq, share| {
-        if seq.0 > last {
+    let read = view.shares(*first, |seq, share| {
+        if seq > *last {
             return Err(Stop::Enough);
         }
         shares.push(AccruedShare {
@@ -169,11 +201,22 @@ pub fn follow(state: &mut SchemeState, entry: &Entry) -> Result<(), PayoutError>
             state.settle(key);
             Ok(())
         }
-        Entry::Reversed { key, how: millpond_ledger::Reversal::Restore, .. } => {
-            let _ = state.restore_before(key);
+        Entry::Reversed { key, how: Reversal::Restore, .. } => {
+            state.restore_before(key);
             Ok(())
         }
         _ => Ok(()),
+    }
+}
+
+/// What becomes of a lost income: what its own policy says as long as it was immature; what had matured was paid out,
+/// and the pool bears it.
+#[must_use]
+pub fn reversal(bound: &Bound, status: IncomeStatus) -> Reversal {
+    match (status, bound.scheme.terms().reversal) {
+        (IncomeStatus::Immature, contract::Reversal::Drop) => Reversal::Drop,
+        (IncomeStatus::Immature, contract::Reversal::Restore) => Reversal::Restore,
+        (IncomeStatus::Immature, contract::Reversal::Keep) | (_, _) => Reversal::Keep,
     }
 }
 

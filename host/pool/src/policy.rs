@@ -136,6 +136,16 @@ pub enum PolicyError {
     /// It refuses its settings or its terms are wrong.
     #[error(transparent)]
     Payout(#[from] PayoutError),
+    /// It asks for what the pool does not keep.
+    #[error(
+        "fee policy {name} asks for the column {column:?}: this host has no columns for fee policies yet"
+    )]
+    Column {
+        /// The policy.
+        name: String,
+        /// What it asks for first.
+        column: String,
+    },
 }
 
 /// A policy with its components loaded.
@@ -198,8 +208,12 @@ impl Loader {
     pub fn bind(&self, policy: &Policy) -> Result<Bound, PolicyError> {
         let fees = policy.fees.iter().map(|fee| fee.config).collect();
         let key = (policy.scheme.component, policy.scheme.config, fees);
+        let in_force = |bound: &Bound| Bound {
+            scheme: bound.scheme.clone().in_force_after(policy.from),
+            ..bound.clone()
+        };
         if let Some(bound) = self.bound.lock().get(&key) {
-            return Ok(bound.clone());
+            return Ok(in_force(bound));
         }
         let load = |plugin: &PluginInForce, why| PolicyError::Load { name: plugin.name.clone(), why };
         let kept = self.store.get(policy.scheme.component)?;
@@ -211,10 +225,15 @@ impl Loader {
             let kept = self.store.get(plugin.component)?;
             let loaded = load_fee_policy(&self.sandbox, &plugin.name, &kept.bytes, &self.sink)
                 .map_err(|why| load(plugin, why))?;
-            fee = Some(BoundFee::new(&plugin.name, loaded, plugin_settings(plugin), recipients_of(plugin))?);
+            let bound = BoundFee::new(&plugin.name, loaded, plugin_settings(plugin), recipients_of(plugin))?;
+            if let Some(column) = bound.columns().first().cloned() {
+                return Err(PolicyError::Column { name: plugin.name.clone(), column });
+            }
+            fee = Some(bound);
         }
         let bound = Bound { scheme, fee, direct: is_direct(policy) };
-        self.bound.lock().insert(key, bound.clone());
-        Ok(bound)
+        let given = in_force(&bound);
+        self.bound.lock().insert(key, bound);
+        Ok(given)
     }
 }

@@ -8,7 +8,7 @@
 use crate::decide::{self, DecideError};
 use crate::policy::{Loader, PolicyError};
 use millpond_journal::{Income, JournalError, JournalView, Policy, Record};
-use millpond_ledger::{Book, Entry, LedgerError, Reader, Record as Line};
+use millpond_ledger::{Book, Entry, IncomeKey, IncomeStatus, LedgerError, Reader, Record as Line, Reversal};
 use millpond_payout::{AuditRecord, SchemeState};
 use millpond_segments::LogError;
 use millpond_types::{Digest, ShareSeq};
@@ -136,7 +136,7 @@ pub fn replay(view: &JournalView, ledger: &Reader, loader: &Loader) -> Result<Re
         facts: &facts,
         book: Book::default(),
         state: None,
-        divided: HashMap::new(),
+        lost: HashMap::new(),
         done: Replayed {
             journal_records: facts.records,
             entries: 0,
@@ -167,7 +167,8 @@ struct Run<'a> {
     facts: &'a Facts,
     book: Book,
     state: Option<SchemeState>,
-    divided: HashMap<Vec<u8>, usize>,
+    /// How often the chain took an income back so far.
+    lost: HashMap<Vec<u8>, usize>,
     done: Replayed,
 }
 
@@ -178,7 +179,7 @@ impl Run<'_> {
         match &line.entry {
             Entry::IncomeAllocated(there) => {
                 let key = there.key.as_bytes().to_vec();
-                let times = self.divided.get(&key).copied().unwrap_or(0);
+                let times = self.lost.get(&key).copied().unwrap_or(0);
                 let seen = self.facts.incomes.get(&key);
                 let income = seen
                     .and_then(|seen| seen.get(times))
@@ -191,13 +192,15 @@ impl Run<'_> {
                     return Err(differs(difference(&again.entry, there)));
                 }
                 self.audited(&key, &again.audit).map_err(differs)?;
-                self.divided.insert(key, times + 1);
                 self.done.incomes += 1;
             }
             Entry::Accrued { first, last, .. } => {
-                let bound = self.bound(*last, seq)?;
-                let state = self.state.get_or_insert_with(|| SchemeState::new(bound.scheme.terms()));
-                let again = decide::credit(&bound, self.view, *last, &self.book, state)
+                let given = ShareSeq(self.book.accrued_to());
+                let due = decide::due(&self.facts.policies, self.loader, given, *last)
+                    .map_err(|why| ReplayError::Policy { seq, why })?
+                    .ok_or_else(|| differs("no policy takes these shares".to_owned()))?;
+                let state = self.state.get_or_insert_with(|| SchemeState::new(due.bound.scheme.terms()));
+                let again = decide::credit(&due, self.view, &self.book, state)
                     .map_err(|why| ReplayError::Decide { seq, why })?;
                 let (accrual, _) = again.ok_or_else(|| differs("there is nothing to credit".to_owned()))?;
                 if accrual.entry.as_ref() != Some(&line.entry) {
@@ -210,9 +213,7 @@ impl Run<'_> {
             Entry::Matured { key } if !self.facts.mature.contains_key(key.as_bytes()) => {
                 return Err(differs("the journal does not say that it matured".to_owned()));
             }
-            Entry::Reversed { key, .. } if !self.facts.lost.contains_key(key.as_bytes()) => {
-                return Err(differs("the journal does not say that it was lost".to_owned()));
-            }
+            Entry::Reversed { key, how, .. } => self.reversed(line, key, *how)?,
             _ => {}
         }
         self.book.replay(line)?;
@@ -221,6 +222,27 @@ impl Run<'_> {
                 .map_err(|why| ReplayError::Decide { seq, why: DecideError::Payout(why) })?;
         }
         self.done.entries += 1;
+        Ok(())
+    }
+
+    /// A reversal: on the journal's word, or because it was divided on top of an income that was lost.
+    fn reversed(&mut self, line: &Line, key: &IncomeKey, how: Reversal) -> Result<(), ReplayError> {
+        let (seq, kind) = (line.seq, line.entry.kind());
+        let differs = |what: &str| ReplayError::Differs { seq, kind, what: what.to_owned() };
+        if self.state.as_ref().is_some_and(|state| state.again().contains(key)) && how == Reversal::Restore {
+            return Ok(());
+        }
+        if !self.facts.lost.contains_key(key.as_bytes()) {
+            return Err(differs("the journal does not say that it was lost"));
+        }
+        let income = self.book.income(key).ok_or_else(|| differs("it was never divided"))?;
+        let (end, status) = (income.end, income.status);
+        // What had matured is borne by the pool, whatever is written beside it.
+        if status == IncomeStatus::Immature && decide::reversal(&self.bound(end, seq)?, status) != how {
+            return Err(differs("its policy says that another thing becomes of it"));
+        }
+        let times = self.lost.entry(key.as_bytes().to_vec()).or_default();
+        *times = times.saturating_add(1);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 //! (often called FPPS). The host stops crediting when the reserve is spent. Lost blocks are the operator's loss.
 //!
 //! The fraction of a unit below each credit is kept per miner in one cell, in 2^-64 units, so that rounding costs
-//! nobody more than one unit ever.
+//! nobody more than one unit ever. That is all it holds: any other scheme may follow.
 
 use millpond_sdk::payout::{
     Accrual, Allocation, Batch, Income, Reversal, Scheme, Settings, State, Terms, Totals, claims,
@@ -26,6 +26,7 @@ impl Scheme for Pps {
             claims::MONOTONE,
             claims::SHARE_ONCE,
             claims::HOPPING_NEUTRAL,
+            claims::SMALL_CHANGE,
         ];
         Ok(Terms {
             windows: Vec::new(),

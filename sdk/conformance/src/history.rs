@@ -19,7 +19,8 @@ fn facts(log: &ShareLog, at: usize, amount: u64) -> Result<IncomeFacts, String> 
     Ok(IncomeFacts {
         key,
         amount: Amount(amount),
-        seq: ShareSeq(seq),
+        number: seq,
+        end: ShareSeq(seq),
         time: UnixMillis(share.time_ms),
         coord: share.coord,
         finder: Some(MinerId(share.miner)),
@@ -123,7 +124,7 @@ pub(crate) fn orphan(bound: &BoundScheme, options: Options) -> Result<Result<Str
         let first = divide(bound, log, *lost, None, *amount, &with)?;
         with.apply(&first.state, Some(&first.key)).map_err(|error| error.to_string())?;
         if reversal == Reversal::Restore {
-            let _ = with.restore_before(&first.key);
+            with.restore_before(&first.key);
         }
         let mut without = SchemeState::new(bound.terms());
         let mut before = Some(*lost);

@@ -98,6 +98,12 @@ pub fn test(name: &str, scheme: &Arc<dyn PayoutScheme>, settings: &Settings, opt
         "coming and going by the round's age, or before a retarget, earns no more than staying",
         || hopping::neutral(&under),
     );
+    under.claimed(
+        &mut report,
+        "small-change",
+        "forgetting the state at any time costs no miner more than a unit",
+        || accrual::small_change(&under),
+    );
     for unknown in under.terms.claims.iter().filter(|claim| !CLAIMS.contains(&claim.as_str())) {
         let why = Err(format!("{unknown:?} is no property; there are {}", CLAIMS.join(", ")));
         report.add("claims", "every claim is a property that is known", why);
@@ -109,7 +115,8 @@ pub fn test(name: &str, scheme: &Arc<dyn PayoutScheme>, settings: &Settings, opt
 }
 
 /// Names that `terms.claims` may hold.
-const CLAIMS: [&str; 6] = ["permutation", "split", "scale", "monotone", "share-once", "hopping-neutral"];
+const CLAIMS: [&str; 7] =
+    ["permutation", "split", "scale", "monotone", "share-once", "hopping-neutral", "small-change"];
 
 /// A scheme under test.
 struct Subject<'a> {

@@ -65,6 +65,8 @@ pub mod claims {
     pub const SHARE_ONCE: &str = "share-once";
     /// Leaving and joining by the round's age earns nothing.
     pub const HOPPING_NEUTRAL: &str = "hopping-neutral";
+    /// The state holds less than one unit of money for each miner: another scheme may take over without it.
+    pub const SMALL_CHANGE: &str = "small-change";
 }
 
 /// A scheme that splits each income over one window in proportion to work. Name the window; the rest follows.

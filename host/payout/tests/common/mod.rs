@@ -162,7 +162,8 @@ pub fn facts(amount: u64) -> IncomeFacts {
     IncomeFacts {
         key: IncomeKey::new(amount.to_le_bytes().to_vec()).unwrap(),
         amount: Amount(amount),
-        seq: ShareSeq(9),
+        number: 4,
+        end: ShareSeq(9),
         time: UnixMillis(5),
         coord: 3,
         finder: Some(MinerId(10)),

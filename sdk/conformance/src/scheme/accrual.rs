@@ -51,9 +51,6 @@ fn size(subject: &Subject<'_>) -> usize {
 }
 
 fn host(subject: &Subject<'_>, bound: &BoundScheme) -> Result<String, String> {
-    if !subject.terms.reserve {
-        return Err("it takes batches but declares no reserve: its credits could not be paid".to_owned());
-    }
     logs(subject, "accrual", |log, rng| {
         let shares: Vec<AccruedShare> = (1..).zip(&log.0).map(|(seq, share)| accrued(seq, share)).collect();
         let shares = shares.get(..shares.len().min(size(subject))).unwrap_or(&shares);
@@ -113,6 +110,30 @@ fn batches(subject: &Subject<'_>) -> Result<String, String> {
         let cut = usize::try_from(rng.within(1, 9)).unwrap_or(1).min(size(subject));
         same(&credits(subject, log, size(subject))?, &credits(subject, log, cut)?, 1)
             .map_err(|why| format!("{why} in batches of {cut}, over {} shares", log.0.len()))
+    })
+}
+
+/// What a swap to another scheme drops.
+pub(super) fn small_change(subject: &Subject<'_>) -> Result<String, String> {
+    if subject.terms.batch == 0 {
+        return Err(
+            "only the state of a scheme that takes batches of shares is known to be worth nothing else: \
+                    leave what an income's rounding left over to `rest`"
+                .to_owned(),
+        );
+    }
+    logs(subject, "small-change", |log, rng| {
+        let (size, end) = (size(subject), log.0.len());
+        let cut = usize::try_from(rng.below(end as u64 + 1)).unwrap_or(0);
+        let part =
+            |range| Direct::new(subject.scheme, subject.settings, &subject.terms, log).accrue(range, size);
+        let mut forgetful = part(0..cut)?;
+        for (miner, credit) in part(cut..end)? {
+            let sum = forgetful.entry(miner).or_default();
+            *sum = sum.checked_add(credit).ok_or("a miner's credits do not fit 64 bits")?;
+        }
+        same(&credits(subject, log, size)?, &forgetful, 1)
+            .map_err(|why| format!("{why} when the state is dropped after share {cut} of {end}"))
     })
 }
 

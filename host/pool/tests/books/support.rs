@@ -1,0 +1,182 @@
+//! Journal, ledger and books of a pool on a simulated disk, without its network.
+
+use millpond_alerts::Alarms;
+use millpond_contracts::{Setting, Settings};
+use millpond_disk::{Disk, SimDisk};
+use millpond_journal::{
+    Income, IncomeAt, IncomeLost, Journal, JournalView, Options, Share, Solution, WorkerId,
+};
+use millpond_ledger::{FeeName, Ledger, Owner, Reader};
+use millpond_payout::Recipient;
+use millpond_pool::books::Books;
+use millpond_pool::plugins::PluginStore;
+use millpond_pool::policy::{Loader, Wanted};
+use millpond_pool::replay::{ReplayError, replay};
+use millpond_runtime::{Compiler, Sandbox, TracingSink};
+use millpond_types::{Amount, JobId, MinerId, ShareSeq, UnixMillis, Work};
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+fn sandbox() -> Sandbox {
+    static ONE: OnceLock<Sandbox> = OnceLock::new();
+    ONE.get_or_init(|| Sandbox::new(None, Compiler::InProcess).unwrap()).clone()
+}
+
+fn loader(disk: &Arc<dyn Disk>) -> Arc<Loader> {
+    let store = PluginStore::open(Arc::clone(disk), Path::new("/plugins")).unwrap();
+    Arc::new(Loader::new(sandbox(), store, Arc::new(TracingSink)))
+}
+
+pub fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
+    let component = |name: &str| PluginStore::find(name, Path::new("/")).unwrap();
+    let recipient = Recipient { name: FeeName::try_from("operator".to_owned()).unwrap(), weight: 1 };
+    let fee_settings = vec![("basis_points".to_owned(), Setting::Int(basis_points))];
+    Wanted {
+        scheme: component(scheme),
+        scheme_settings: settings,
+        fee: (basis_points > 0).then(|| (component("flat-fee"), fee_settings, vec![recipient])),
+        reserve: Amount::ZERO,
+        direct: false,
+    }
+}
+
+pub struct Pool {
+    pub disk: SimDisk,
+    pub journal: Arc<Journal>,
+    pub ledger: Arc<Ledger>,
+    pub loader: Arc<Loader>,
+    pub books: Books,
+    pub clock: u64,
+    pub blocks: u64,
+}
+
+impl Pool {
+    pub fn start(wanted: &Wanted) -> Self {
+        Self::open(SimDisk::new(), wanted, 1_000_000, 0)
+    }
+
+    pub fn open(disk: SimDisk, wanted: &Wanted, clock: u64, blocks: u64) -> Self {
+        let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+        let (journal, _) =
+            Journal::open(Arc::clone(&shared), Path::new("/journal"), Options::new("journal")).unwrap();
+        let ledger = Arc::new(Ledger::open(Arc::clone(&shared), Path::new("/ledger")).unwrap());
+        let (journal, loader) = (Arc::new(journal), loader(&shared));
+        let books = Books::open(
+            "test",
+            Arc::clone(&journal),
+            Arc::clone(&ledger),
+            Arc::clone(&loader),
+            Alarms::quiet(),
+            wanted,
+            UnixMillis(clock),
+        )
+        .unwrap();
+        Self { disk, journal, ledger, loader, books, clock, blocks }
+    }
+
+    pub fn miner(&self, name: &str) -> MinerId {
+        self.journal.miner(name.as_bytes(), name).wait().unwrap()
+    }
+
+    fn one(&mut self, miner: MinerId, work: u64) -> Share {
+        self.clock += 1_000;
+        let mut id = [0; 32];
+        id[..8].copy_from_slice(&self.clock.to_le_bytes());
+        Share {
+            miner,
+            worker: WorkerId(1),
+            job: JobId(1),
+            coord: 100,
+            network_work: 1_000,
+            reward: Amount(5_000_000_000),
+            work: Work(work),
+            time: UnixMillis(self.clock),
+            id,
+        }
+    }
+
+    pub fn share(&mut self, miner: MinerId, work: u64) -> ShareSeq {
+        let share = self.one(miner, work);
+        self.journal.worker(miner, "rig").wait().unwrap();
+        self.journal.share(share).wait().unwrap()
+    }
+
+    /// Finds a block with a share, records its income, divides it.
+    pub fn block(&mut self, finder: MinerId, amount: u64) -> Income {
+        let share = self.one(finder, 100);
+        self.blocks += 1;
+        let block = self.blocks.to_be_bytes().to_vec();
+        let solution = Solution {
+            block: block.clone(),
+            job: JobId(1),
+            miner: finder,
+            worker: WorkerId(1),
+            share: None,
+            end: ShareSeq(0),
+            coord: 100,
+            network_work: 1_000,
+            fields: Vec::new(),
+            results: Vec::new(),
+            private: None,
+            time: share.time,
+        };
+        self.journal.solution(solution, Some(share)).wait().unwrap();
+        let (end, _) = self.journal.end_of_block(&block).unwrap();
+        let income = Income {
+            key: block.clone(),
+            amount: Amount(amount),
+            at: IncomeAt::Block(block),
+            mature: false,
+            job: Some(JobId(1)),
+            finder: Some(finder),
+            end,
+            time: UnixMillis(self.clock),
+        };
+        self.journal.record(income.clone()).wait().unwrap();
+        // As in the pool: the block is known before the adapter reports its income.
+        self.books.block_found(end.seq, UnixMillis(self.clock)).unwrap();
+        self.books.divide(&income).unwrap();
+        income
+    }
+
+    /// The chain takes an income back.
+    pub fn lose(&self, income: &Income) {
+        let (key, time) = (income.key.clone(), UnixMillis(self.clock));
+        let lost = IncomeLost { key, reason: "another block".into(), time };
+        self.journal.record(lost).wait().unwrap();
+        self.books.lost(&income.key, "another block", time).unwrap();
+    }
+
+    /// Ends it without a word, and starts it again on its disk.
+    pub fn restart(self, wanted: &Wanted) -> Self {
+        let (disk, clock, blocks) = (self.disk.clone(), self.clock, self.blocks);
+        drop(self);
+        Self::open(disk, wanted, clock, blocks)
+    }
+
+    pub fn credit_shares(&self) {
+        self.books.credit_shares(UnixMillis(self.clock)).unwrap();
+    }
+
+    pub fn swap(&self, wanted: &Wanted) {
+        self.books.schedule(wanted, "an operator", UnixMillis(self.clock)).unwrap();
+    }
+
+    pub fn mature(&self, income: &Income) {
+        let mature = Income { mature: true, time: UnixMillis(self.clock), ..income.clone() };
+        self.journal.record(mature.clone()).wait().unwrap();
+        self.books.mature(&mature).unwrap();
+    }
+
+    pub fn payable(&self, miner: MinerId) -> u64 {
+        self.ledger.payable(&Owner::Miner(miner)).0
+    }
+
+    pub fn replay(&self) -> Result<millpond_pool::replay::Replayed, ReplayError> {
+        let shared: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let (view, _) = JournalView::open(Arc::clone(&shared), Path::new("/journal"))?;
+        let reader = Reader::open(Arc::clone(&shared), Path::new("/ledger"))?;
+        // A loader of its own: nothing of the running pool's memory takes part.
+        replay(&view, &reader, &loader(&shared))
+    }
+}

@@ -1,0 +1,188 @@
+//! Swaps of scheme and fee: what was earned under one policy is owed by that policy, to the unit.
+
+use crate::support::{Pool, wanted};
+use millpond_ledger::Owner;
+use millpond_pool::policy::Wanted;
+use millpond_types::{Amount, MinerId};
+
+/// A share of work 100 of 1000 is worth a tenth of the reward of 50.
+const SHARE: u64 = 500_000_000;
+
+fn pps(reserve: u64, basis_points: i64) -> Wanted {
+    Wanted { reserve: Amount(reserve), ..wanted("pps", Vec::new(), basis_points) }
+}
+
+fn fees(pool: &Pool) -> u64 {
+    let fee = |owner: &Owner| matches!(owner, Owner::Fee(_));
+    let balances = pool.ledger.book();
+    let owned = balances.balances().filter_map(|(account, balance)| match account {
+        millpond_ledger::Account::Payable(owner) if fee(owner) => u64::try_from(balance).ok(),
+        _ => None,
+    });
+    owned.sum()
+}
+
+/// What the pool owes this miner comes out again from its records alone.
+fn replays(pool: &Pool, miner: MinerId, payable: u64) {
+    assert_eq!(pool.payable(miner), payable);
+    assert!(pool.ledger.totals().conserved);
+    pool.replay().unwrap();
+}
+
+#[test]
+fn a_swap_one_share_before_a_block_changes_nothing_that_was_owed() {
+    let mut pool = Pool::start(&wanted("pplns", Vec::new(), 0));
+    let (a, b) = (pool.miner("a"), pool.miner("b"));
+    pool.share(a, 400);
+    pool.share(b, 500);
+    pool.swap(&wanted("solo", Vec::new(), 0));
+    assert!(pool.books.pending().is_some());
+    // Found right after the swap was asked for: still divided by PPLNS.
+    let first = pool.block(a, 1_000_000);
+    assert!(pool.books.pending().is_none(), "the block is the boundary");
+    let second = pool.block(b, 2_000_000);
+    pool.mature(&first);
+    pool.mature(&second);
+    // Units are rounded down per share, so half is half to the unit of money.
+    assert!(pool.payable(a).abs_diff(500_000) <= 1, "half of the first block's window was a's");
+    assert_eq!(
+        pool.payable(a) + pool.payable(b),
+        3_000_000,
+        "the second block was found under SOLO, all of it b's"
+    );
+    assert_eq!(pool.replay().unwrap().incomes, 2);
+}
+
+#[test]
+fn a_swap_to_pps_credits_no_share_of_before_it() {
+    let mut pool = Pool::start(&wanted("pplns", Vec::new(), 0));
+    let a = pool.miner("a");
+    for _ in 0..5 {
+        pool.share(a, 100);
+    }
+    pool.swap(&pps(10 * SHARE, 0));
+    pool.credit_shares();
+    // The block's own share is the last under PPLNS.
+    let income = pool.block(a, 1_000_000);
+    pool.credit_shares();
+    assert_eq!(pool.payable(a), 0, "five shares and the block's are PPLNS's");
+    for _ in 0..3 {
+        pool.share(a, 100);
+    }
+    pool.credit_shares();
+    assert_eq!(pool.payable(a), 3 * SHARE);
+    pool.mature(&income);
+    replays(&pool, a, 3 * SHARE + 1_000_000);
+}
+
+#[test]
+fn a_swap_from_pps_credits_each_share_of_before_it_and_none_after() {
+    let mut pool = Pool::start(&pps(100 * SHARE, 0));
+    let a = pool.miner("a");
+    for work in [100, 33, 67] {
+        pool.share(a, work);
+    }
+    pool.credit_shares();
+    // These wait for the next batch when the block is found, its own share too.
+    pool.share(a, 100);
+    pool.swap(&wanted("prop", Vec::new(), 0));
+    let pps_block = pool.block(a, 1_000_000);
+    assert!(pool.books.pending().is_none(), "the fractions of a unit that PPS keeps hold nobody back");
+    assert_eq!(pool.payable(a), 4 * SHARE, "a tenth four times");
+    pool.share(a, 100);
+    pool.credit_shares();
+    assert_eq!(pool.payable(a), 4 * SHARE, "credited by PROP, with its block");
+    let prop_block = pool.block(a, 2_000_000);
+    pool.mature(&pps_block);
+    assert_eq!(pool.payable(a), 4 * SHARE, "the income of a PPS block fills the reserve");
+    pool.mature(&prop_block);
+    let pool = pool.restart(&wanted("prop", Vec::new(), 0));
+    replays(&pool, a, 4 * SHARE + 2_000_000);
+}
+
+#[test]
+fn a_scheme_that_follows_pps_and_is_followed_by_it_keeps_the_books() {
+    let mut pool = Pool::start(&pps(100 * SHARE, 0));
+    let (a, b) = (pool.miner("a"), pool.miner("b"));
+    let mut incomes = Vec::new();
+    // Sevenths leave fractions in the cells.
+    for next in [
+        wanted("pplns", Vec::new(), 100),
+        pps(100 * SHARE, 50),
+        wanted("solo", Vec::new(), 0),
+        pps(100 * SHARE, 0),
+    ] {
+        pool.share(a, 7);
+        pool.share(b, 143);
+        pool.swap(&next);
+        incomes.push(pool.block(b, 777_777));
+        pool = pool.restart(&next);
+        assert!(pool.books.pending().is_none());
+        pool.share(b, 9);
+        pool.credit_shares();
+        pool.replay().unwrap();
+    }
+    for income in &incomes {
+        pool.mature(income);
+    }
+    assert!(pool.ledger.totals().conserved);
+    assert_eq!(pool.replay().unwrap().incomes, 4);
+}
+
+#[test]
+fn a_fee_that_changes_under_pps_is_taken_from_later_shares_only() {
+    let mut pool = Pool::start(&pps(100 * SHARE, 100));
+    let a = pool.miner("a");
+    pool.share(a, 100);
+    pool.swap(&pps(100 * SHARE, 1_000));
+    // Credited when the block is found, not before: by the fee of their time all the same.
+    pool.block(a, 1);
+    pool.share(a, 100);
+    pool.credit_shares();
+    let (before, after) = (2 * SHARE / 100, SHARE / 10);
+    assert_eq!(fees(&pool), before + after);
+    replays(&pool, a, 3 * SHARE - before - after);
+}
+
+#[test]
+fn pps_with_a_spent_reserve_is_left_when_its_shares_are_credited() {
+    let mut pool = Pool::start(&pps(SHARE, 0));
+    let a = pool.miner("a");
+    pool.share(a, 100);
+    pool.share(a, 100);
+    pool.swap(&wanted("prop", Vec::new(), 0));
+    let first = pool.block(a, 5 * SHARE);
+    assert!(pool.books.pending().is_some(), "two shares are still owed");
+    pool.mature(&first);
+    assert_eq!(pool.payable(a), SHARE);
+    // The income of the block has filled the reserve: the next block is the boundary.
+    let second = pool.block(a, 1_000);
+    assert!(pool.books.pending().is_none());
+    assert_eq!(pool.payable(a), 4 * SHARE);
+    pool.mature(&second);
+    replays(&pool, a, 4 * SHARE);
+}
+
+#[test]
+fn what_becomes_of_a_lost_income_is_for_its_own_policy_to_say() {
+    // PROP: nobody earns from a lost block. PPS, which follows, would let the miners keep it.
+    let mut pool = Pool::start(&wanted("prop", Vec::new(), 0));
+    let a = pool.miner("a");
+    pool.swap(&pps(SHARE, 0));
+    let income = pool.block(a, 1_000_000);
+    pool.share(a, 100);
+    pool.credit_shares();
+    pool.lose(&income);
+    assert_eq!(pool.ledger.totals().immature, 0);
+    replays(&pool, a, SHARE);
+}
+
+#[test]
+fn fees_are_what_the_settings_say() {
+    let mut pool = Pool::start(&wanted("prop", Vec::new(), 250));
+    let a = pool.miner("a");
+    let income = pool.block(a, 1_000_000);
+    pool.mature(&income);
+    assert_eq!(fees(&pool), 25_000);
+    replays(&pool, a, 975_000);
+}
