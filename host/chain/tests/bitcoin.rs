@@ -238,7 +238,7 @@ fn solo_is_paid_in_the_coinbase_and_checked_for_each_session() {
     let world = world(outputs);
     let job = world.heard.job();
     assert!(job.pays_session());
-    let session = job.stage.session(&[miner.clone(), vec![]]).unwrap();
+    let session = job.stage.session(&[miner.clone(), vec![], vec![]]).unwrap();
     job.check_session(world.chain.trust(), &session, &miner).unwrap();
     let other = [&[0x00, 0x14][..], &[1; 20]].concat();
     assert!(job.check_session(world.chain.trust(), &session, &other).is_err());

@@ -18,4 +18,4 @@ mod transaction;
 
 pub use address::{AddressError, address_of, script_of};
 pub use network::Network;
-pub use transaction::{Input, OutPoint, Output, Transaction, TransactionError, Txid};
+pub use transaction::{Input, OutPoint, Output, SignedInput, Transaction, TransactionError, Txid, assemble};

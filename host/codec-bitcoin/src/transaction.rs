@@ -1,7 +1,10 @@
 //! Transactions as the host reads them.
 
+use bitcoin::absolute::LockTime;
 use bitcoin::consensus::encode;
 use bitcoin::hashes::Hash;
+use bitcoin::transaction::Version;
+use bitcoin::{ScriptBuf, Sequence, Witness};
 use millpond_types::Amount;
 use std::fmt;
 use std::str::FromStr;
@@ -95,6 +98,59 @@ pub enum TransactionError {
     Txid(String),
 }
 
+/// An input with what signs it, for [`assemble`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedInput {
+    /// The output spent.
+    pub spends: OutPoint,
+    /// Its script (scriptSig).
+    pub script: Vec<u8>,
+    /// Its witness as it stands in a transaction, the count of items first; none when empty.
+    pub witness: Vec<u8>,
+    /// Its sequence number.
+    pub sequence: u32,
+}
+
+/// Puts a transaction together from its parts, as a wallet lists them that does not give the bytes: the bytes, with
+/// witness where an input has one (BIP 144), and the transaction's identity.
+///
+/// # Errors
+/// When a witness is not one.
+pub fn assemble(
+    version: i32,
+    inputs: &[SignedInput],
+    outputs: &[Output],
+    lock_time: u32,
+) -> Result<(Vec<u8>, Txid), TransactionError> {
+    let input = |part: &SignedInput| {
+        let witness = match part.witness.as_slice() {
+            [] => Witness::new(),
+            bytes => encode::deserialize(bytes)
+                .map_err(|error| TransactionError::Malformed(format!("an input's witness: {error}")))?,
+        };
+        Ok(bitcoin::TxIn {
+            previous_output: bitcoin::OutPoint {
+                txid: bitcoin::Txid::from_byte_array(part.spends.txid.0),
+                vout: part.spends.vout,
+            },
+            script_sig: ScriptBuf::from_bytes(part.script.clone()),
+            sequence: Sequence(part.sequence),
+            witness,
+        })
+    };
+    let output = |part: &Output| bitcoin::TxOut {
+        value: bitcoin::Amount::from_sat(part.amount.0),
+        script_pubkey: ScriptBuf::from_bytes(part.script.clone()),
+    };
+    let tx = bitcoin::Transaction {
+        version: Version(version),
+        lock_time: LockTime::from_consensus(lock_time),
+        input: inputs.iter().map(input).collect::<Result<_, _>>()?,
+        output: outputs.iter().map(output).collect(),
+    };
+    Ok((encode::serialize(&tx), Txid(tx.compute_txid().to_byte_array())))
+}
+
 impl Transaction {
     /// Reads a serialised transaction, with or without witness.
     ///
@@ -149,6 +205,29 @@ mod tests {
         assert!(tx.inputs.iter().all(|input| input.signed));
         let script = hex::decode("76a9143bde42dbee7e4dbe6a21b2d50ce2f0167faa815988ac").unwrap();
         assert_eq!(tx.outputs_to(&script).collect::<Vec<_>>(), [(1, Amount(223_450_000))]);
+    }
+
+    #[test]
+    fn a_transaction_of_bip_143_is_put_together_from_its_parts() {
+        let bytes = hex::decode(SIGNED).unwrap();
+        let tx: bitcoin::Transaction = encode::deserialize(&bytes).unwrap();
+        let inputs: Vec<_> = tx
+            .input
+            .iter()
+            .map(|input| SignedInput {
+                spends: OutPoint {
+                    txid: Txid(input.previous_output.txid.to_byte_array()),
+                    vout: input.previous_output.vout,
+                },
+                script: input.script_sig.to_bytes(),
+                witness: encode::serialize(&input.witness),
+                sequence: input.sequence.0,
+            })
+            .collect();
+        let read = Transaction::parse(&bytes).unwrap();
+        assert_eq!(assemble(1, &inputs, &read.outputs, 17), Ok((bytes, read.txid)));
+        let broken = SignedInput { witness: vec![2, 1], ..inputs[0].clone() };
+        assert!(matches!(assemble(1, &[broken], &read.outputs, 17), Err(TransactionError::Malformed(_))));
     }
 
     #[test]

@@ -55,7 +55,7 @@ fn main() {
         .with("branch", bytes(12 * 32))
         .with("version", bytes(4))
         .with("bits", bytes(4))
-        .with("job_time", bytes(4));
+        .with("first", bytes(4));
     let session =
         ValueMap::new().with("job", Value::Text("6b0143a5000000ed".into())).with("clean", Value::Flag(true));
     let rope = dialect.encode_job(&job).unwrap();

@@ -49,7 +49,7 @@ fn job_values(params: &Json) -> ValueMap {
         .with("branch", Value::Bytes(branch.into()))
         .with("version", Value::Bytes(register(5).into()))
         .with("bits", Value::Bytes(bits.into()))
-        .with("job_time", Value::Bytes(register(7).into()))
+        .with("first", Value::Bytes(register(7).into()))
         .with("clean", Value::Flag(params[8].as_bool().unwrap()))
 }
 

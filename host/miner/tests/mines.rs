@@ -17,8 +17,8 @@ use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const RECIPE: &str = include_str!("../../stratum/tests/documents/bitcoin.recipe");
-const DIALECT: &str = include_str!("../../stratum/tests/documents/bitcoin.dialect");
+const RECIPE: &str = include_str!("../../../examples/families/bitcoin/bitcoin.recipe");
+const DIALECT: &str = include_str!("../../../examples/families/bitcoin/v1.dialect");
 
 #[derive(Default)]
 struct Pool(Mutex<Vec<Accepted>>);
@@ -62,7 +62,7 @@ async fn start(pow: &str, diff1: Target, difficulty: f64, vardiff: bool) -> Runn
     let chain = Chain {
         dialects: DialectSet::from_documents(&[dialect]).unwrap(),
         diff1,
-        extranonce: 12,
+        extranonce: 8,
         masks: Default::default(),
     };
     let (pool, jobs) = (Arc::new(Pool::default()), Arc::new(JobTable::default()));

@@ -6,12 +6,13 @@ use crate::view::BlockView;
 use millpond_alerts::Level;
 use millpond_disk::replace_file;
 use millpond_jobs::Job;
-use millpond_journal::{Share, WorkerId};
+use millpond_journal::{ExtranonceLease, Share, WorkerId};
 use millpond_recipe::SessionStage;
-use millpond_stratum::{Accepted, Backend, NotDurable, Payee, Refusal};
+use millpond_stratum::{Accepted, Backend, NotDurable, Past, Payee, Refusal};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Logins and workers remembered; when full, all are forgotten and asked for again.
@@ -21,13 +22,15 @@ const LOGIN: usize = 512;
 
 pub(crate) struct PoolBackend {
     core: Arc<Core>,
+    front_end: u32,
+    past: Past,
     logins: Mutex<HashMap<String, Arc<Payee>>>,
     workers: Mutex<HashMap<(MinerId, Arc<str>), WorkerId>>,
 }
 
 impl PoolBackend {
-    pub(crate) fn new(core: Arc<Core>) -> Arc<Self> {
-        Arc::new(Self { core, logins: Mutex::default(), workers: Mutex::default() })
+    pub(crate) fn new(core: Arc<Core>, front_end: u32, past: Past) -> Arc<Self> {
+        Arc::new(Self { core, front_end, past, logins: Mutex::default(), workers: Mutex::default() })
     }
 
     async fn worker(&self, miner: MinerId, name: &Arc<str>) -> Result<WorkerId, NotDurable> {
@@ -201,6 +204,18 @@ impl Backend for PoolBackend {
             self.core.alarm(Level::Critical, "trust", text.clone());
             text
         })
+    }
+
+    fn past(&self) -> Past {
+        self.past.clone()
+    }
+
+    async fn reserve(&self, count: u64) -> Result<Range<u64>, NotDurable> {
+        let from = self.core.journal.next_extranonce_slot();
+        let to = from.saturating_add(count);
+        let lease = ExtranonceLease { front_end: self.front_end, from, to, time: UnixMillis::now() };
+        self.core.journal.record(lease).await.map_err(|why| self.not_durable(&why))?;
+        Ok(from..to)
     }
 
     fn refused(&self, payee: Option<&Arc<Payee>>, worker: &str, why: Refusal) {

@@ -8,6 +8,7 @@ pub mod books;
 mod core;
 mod decide;
 pub mod luck;
+mod maturity;
 mod money;
 mod payments;
 pub mod plugins;

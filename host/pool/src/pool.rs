@@ -3,6 +3,7 @@
 use crate::backend::PoolBackend;
 use crate::books::Books;
 use crate::core::{Core, OnItsWay, Parts, Task};
+use crate::maturity::NodesCount;
 use crate::payments::Payments;
 use crate::plugins::PluginStore;
 use crate::policy::Loader;
@@ -21,12 +22,12 @@ use millpond_config::Pool as Section;
 use millpond_contracts::chain as contract;
 use millpond_contracts::load_adapter;
 use millpond_dialect::DialectSet;
-use millpond_disk::{Disk, DiskError, read_file};
+use millpond_disk::{Disk, DiskError, read_file, replace_file};
 use millpond_journal::{Journal, JournalError, Options, Record, Solution};
 use millpond_ledger::{BalanceIndex, Ledger, LedgerError};
 use millpond_node::Nodes;
 use millpond_runtime::{LogSink, Sandbox};
-use millpond_stratum::{Chain as StratumChain, Server, ServerHandle, StratumConfig};
+use millpond_stratum::{Chain as StratumChain, NameKey, Past, Server, ServerHandle, StratumConfig};
 use millpond_types::{Amount, Digest, JobId, ShareSeq, UnixMillis};
 use millpond_validator::Validator;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -110,6 +111,7 @@ pub struct Pool {
     pub(crate) process: Process,
     pub(crate) server: ServerHandle,
     pub(crate) payments: Option<Arc<Payments>>,
+    pub(crate) maturity: Option<Arc<NodesCount>>,
     pub(crate) network: String,
     pub(crate) roles: parking_lot::Mutex<BTreeMap<&'static str, (String, Digest)>>,
     addresses: Vec<SocketAddr>,
@@ -152,20 +154,23 @@ impl Pool {
             let (process, folder) = opening;
             open(&process, &folder, name, &wanted, &component, shift, tasks)
         });
-        let Opened { core, unsubmitted } = opened.await.map_err(std::io::Error::other)??;
+        let Opened { core, unsubmitted, past } = opened.await.map_err(std::io::Error::other)??;
 
         let (nodes, events) =
             Nodes::start(prepared.transports.clone(), prepared.nodes, millpond_node::Options::default())?;
         let names = prepared.transports.iter().map(|transport| transport.name.clone()).collect();
         let port = Arc::new(NodesPort::new(nodes, names, tokio::runtime::Handle::current()));
         let trusting = section.chain.trust_adapter_with_coinbase;
+        let handle = tokio::runtime::Handle::current();
+        let maturity =
+            NodesCount::new(&section, &description.settlement, section.chain.confirmations, &handle)?;
         let trust = Trust {
             floor: prepared.floor,
             reward_cap: (section.chain.reward_cap > Amount::ZERO).then_some(section.chain.reward_cap),
             confirmations: section.chain.confirmations,
             coinbase: (!trusting).then(|| Arc::new(BitcoinCoinbase { height: true }) as _),
             adapter_writes_coinbase: trusting,
-            maturity: None,
+            maturity: maturity.clone().map(|nodes| nodes as _),
         };
         let (blocks, incomes) = known(&core, prepared.adapter.as_ref())?;
         let saved = read_file(core.disk.as_ref(), &folder.join("adapter-state")).unwrap_or_default();
@@ -192,7 +197,11 @@ impl Pool {
         let version = chain.version().ok_or(PoolError::NoDialect)?;
         let served = stratum_chain(&version).ok_or(PoolError::NoDialect)?;
         let parts = millpond_stratum::Parts {
-            backend: PoolBackend::new(Arc::clone(&core)),
+            backend: PoolBackend::new(
+                Arc::clone(&core),
+                u32::try_from(stratum.extranonce.front_end).unwrap_or(u32::MAX),
+                past,
+            ),
             jobs: Arc::clone(&core.jobs),
             seen: Arc::clone(&core.seen),
             validator: Arc::clone(&process.validator),
@@ -211,6 +220,10 @@ impl Pool {
         let money = Arc::clone(&core);
         let named = |what: &str| std::thread::Builder::new().name(format!("{what}-{}", core.name));
         threads.push(named("money").spawn(move || money::run(&money, &queue))?);
+        if let Some(maturity) = &maturity {
+            let (maturity, core) = (Arc::clone(maturity), Arc::clone(&core));
+            threads.push(named("maturity").spawn(move || maturity.keep_asking(&core))?);
+        }
         if let Some(payments) = &payments {
             let (payments, core) = (Arc::clone(payments), Arc::clone(&core));
             threads.push(named("pay").spawn(move || payments.keep_paying(&core))?);
@@ -230,6 +243,7 @@ impl Pool {
             beside: beside.to_owned(),
             process: process.clone(),
             payments,
+            maturity,
             network: description.network,
             roles: parking_lot::Mutex::new(roles),
             stopping: parking_lot::Mutex::new(Some(Stopping { server, threads })),
@@ -359,6 +373,9 @@ impl Pool {
         if let Some(payments) = &self.payments {
             payments.end();
         }
+        if let Some(maturity) = &self.maturity {
+            maturity.end();
+        }
         let chain = self.core.chain.write().take();
         let core = Arc::clone(&self.core);
         // Ending the chain joins its threads; what they still report goes through the money thread first.
@@ -387,6 +404,25 @@ impl Pool {
 struct Opened {
     core: Arc<Core>,
     unsubmitted: Vec<Solution>,
+    past: Past,
+}
+
+/// The key that sessions are named under, made at the first start. Without it sessions cannot be resumed over a restart,
+/// and nothing else is lost.
+fn name_key(process: &Process, folder: &Path, pool: &str) -> NameKey {
+    let path = folder.join("session-key");
+    let kept =
+        read_file(process.disk.as_ref(), &path).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    if let Some(key) = kept {
+        return key.into();
+    }
+    let key = NameKey::random();
+    if let Err(why) = replace_file(process.disk.as_ref(), &path, key.bytes()) {
+        let text =
+            format!("the key of the sessions' names was not kept, none is resumed over a restart: {why}");
+        process.alarms.raise(Level::Warning, pool, "disk", text);
+    }
+    key
 }
 
 fn open(
@@ -449,7 +485,9 @@ fn open(
         let ids = view.share_ids_since(coord)?;
         core.seen.reload(ids.into_iter().map(|(_, id)| (newest.coord, id)));
     }
-    Ok(Opened { core, unsubmitted: recovered.unsubmitted })
+    let key = name_key(process, folder, core.name.as_str());
+    let past = Past { key, until: core.journal.next_extranonce_slot() };
+    Ok(Opened { core, unsubmitted: recovered.unsubmitted, past })
 }
 
 /// Blocks and incomes of before the start, as the chain's trust rules need them.

@@ -125,9 +125,13 @@ impl Pool {
     }
 
     fn trusted(&self) -> Vec<String> {
-        let mut facts = vec![
-            "which blocks are in the chain, and how deep (counted by the host in its own tips)".to_owned(),
-        ];
+        let counted = match &self.maturity {
+            Some(_) => {
+                "which blocks are in the chain (how deep: counted by the host, and asked of every node)"
+            }
+            None => "which blocks are in the chain, and how deep (counted by the host in its own tips)",
+        };
+        let mut facts = vec![counted.to_owned()];
         if self.section.chain.trust_adapter_with_coinbase {
             facts.push("whom the coinbase pays: the host cannot read it".to_owned());
         }

@@ -61,6 +61,27 @@ fn operator() -> (String, ScriptBuf) {
     stranger("rb", 3)
 }
 
+/// PPLNS, paid by the node's wallet.
+fn wallet_pays(node: &Peer) -> String {
+    format!(
+        r#"
+[pool.payout]
+scheme = "pplns"
+minimum = 1000
+[pool.wallet]
+driver = "bcoin"
+url = "{}"
+user = "{}"
+password = "{}"
+[pool.settlement]
+schedule = "interval 1s"
+"#,
+        node.wallet_url(),
+        node.user(),
+        node.api_key(),
+    )
+}
+
 /// A miner finds a block and the pool says that the chain has it. The block's name, and the job it came of.
 async fn find_block(pool: &Pool, client: &mut Client, rpc: &Rpc, rolled: u32) -> (String, Job) {
     let tip = rpc.call("getbestblockhash", json!([])).await;
@@ -210,23 +231,7 @@ async fn a_pool_on_bcoin_finds_blocks_survives_a_reorganisation_and_pays_to_the_
     }
     let folder = tempfile::tempdir().unwrap();
     let process = process(folder.path());
-    let payout = format!(
-        r#"
-[pool.payout]
-scheme = "pplns"
-minimum = 1000
-[pool.wallet]
-driver = "bcoin"
-url = "{}"
-user = "{}"
-password = "{}"
-[pool.settlement]
-schedule = "interval 1s"
-"#,
-        node.wallet_url(),
-        node.user(),
-        node.api_key(),
-    );
+    let payout = wallet_pays(&node);
     let text = config(&node, &format!("payout_address = \"{own}\""), "network = \"bcoin\"", &payout);
     let pool = start(&process, &text).await;
     let miners: Vec<_> = (1..=2).map(|number| stranger("rb", number)).collect();
@@ -311,6 +316,39 @@ async fn a_pool_on_lcoin_is_settings_alone_and_pays_the_finder_to_the_unit() {
     assert!(totals.conserved, "{totals:?}");
     assert_eq!((totals.paid, totals.fees), (i128::from(paid), i128::from(fees)));
     assert_eq!((totals.income, totals.payable), (i128::from(paid + fees), 0), "the chain has paid");
+    drop((alice, bob));
+    pool.stop().await;
+    let replayed = check_replay(&process, &folder.path().join("real"));
+    assert_eq!(replayed.incomes, 2, "{replayed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_pool_on_lcoin_pays_from_its_wallet_to_the_unit() {
+    if !real_nodes_wanted() {
+        return;
+    }
+    let node = Lcoin::start().await.unwrap();
+    let rpc = Rpc::new(node.rpc_url(), node.user(), node.api_key());
+    // Segwit is active from 432 on, and the wallet's own addresses are segwit's.
+    let (own, purse) = (node.new_address().await.unwrap(), node.new_address().await.unwrap());
+    node.generate(440, &purse).await.unwrap();
+    let since = rpc.height().await + 1;
+    let folder = tempfile::tempdir().unwrap();
+    let process = process(folder.path());
+    let settings = "network = \"lcoin\", algorithm = \"scrypt\"";
+    let text = config(&node, &format!("payout_address = \"{own}\""), settings, &wallet_pays(&node));
+    let pool = start(&process, &text).await;
+    let miners: Vec<_> = (1..=2).map(|number| stranger("rb", number)).collect();
+    let mut alice = Client::connect(pool.addresses()[0], &miners[0].0, "scrypt").await.unwrap();
+    let mut bob = Client::connect(pool.addresses()[0], &miners[1].0, "scrypt").await.unwrap();
+    let (first, _) = find_block(&pool, &mut alice, &rpc, 0).await;
+    find_block(&pool, &mut bob, &rpc, 0).await;
+    let script = rpc.block(&first).await.txdata[0].output[0].script_pubkey.clone();
+    let (nobody, _) = stranger("rb", 202);
+    node.generate(MATURITY, &nobody).await.unwrap();
+    until(&pool, "maturity", || pool.matured() == 2).await;
+    settle(&pool, &node).await;
+    agrees(&pool, &rpc, since, &script, &miners).await;
     drop((alice, bob));
     pool.stop().await;
     let replayed = check_replay(&process, &folder.path().join("real"));

@@ -85,7 +85,7 @@ fn measure(steps: usize) -> serde_json::Value {
     let (version, time) = (job.version.to_be_bytes(), job.time.to_be_bytes());
     let branch = job.branch.concat();
     let consts = [&job.head[..], &job.tail, &branch, &version, &job.prev, &job.bits, &time];
-    let session = recipe.job(&consts).unwrap().session(&[mask.to_be_bytes()]).unwrap();
+    let session = recipe.job(&consts).unwrap().session(&[&mask.to_be_bytes()[..], &[]]).unwrap();
     let (mut scratch, mut cb) = (Scratch::default(), Vec::new());
     let vary = |i: u32| {
         (u64::from(i).to_be_bytes(), job.time + i % 600, i.wrapping_mul(0x9e37_79b9), (i << 13) & mask)

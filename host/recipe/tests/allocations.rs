@@ -36,7 +36,7 @@ fn a_bitcoin_share_allocates_nothing() {
     let recipe = Recipe::compile("bitcoin.recipe", text, &Algorithms::native()).unwrap();
     let consts: [&[u8]; 7] =
         [&[1; 90], &[2; 130], &[3; 32 * 12], &[0; 4], &[4; 32], &[0xff, 0xff, 0x7f, 0x20], &[0; 4]];
-    let session = recipe.job(&consts).unwrap().session(&[[0x1f, 0xff, 0xe0, 0]]).unwrap();
+    let session = recipe.job(&consts).unwrap().session(&[&[0x1f, 0xff, 0xe0, 0][..], &[]]).unwrap();
     let mut scratch = Scratch::default();
     let mut judge = |i: u32| {
         let nonce = i.to_be_bytes();

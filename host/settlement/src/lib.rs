@@ -34,6 +34,7 @@
 
 mod charge;
 mod decimal;
+mod depth;
 mod drivers;
 mod error;
 mod plan;
@@ -46,6 +47,7 @@ mod wallet;
 
 pub use charge::{Charge, charge};
 pub use decimal::{DecimalError, from_decimal, to_decimal};
+pub use depth::depth;
 pub use drivers::{BcoinWallet, CoreWallet, SendManyWallet};
 pub use error::{SettlementError, WalletError};
 pub use plan::{Plan, Skip, Skipped, plan};

@@ -1,9 +1,10 @@
-//! The drivers against nodes: the development chain always, bcoin where real nodes are wanted.
+//! The drivers against nodes: the development chain always, bcoin and lcoin where real nodes are wanted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod common;
 
 use common::{START, earn, hours, miner, open};
+use millpond_devchain::peers::Peer;
 use millpond_devchain::{DevChain, Options, peers};
 use millpond_disk::SimDisk;
 use millpond_ledger::{Ledger, Owner, PaymentId, PaymentStatus, TxId};
@@ -45,6 +46,17 @@ fn outputs(rpc: &dyn Rpc, txid: &TxId) -> BTreeMap<String, u64> {
     paid
 }
 
+/// The miners' addresses, in the order of their numbers.
+fn payees(addresses: &[String]) -> impl Fn(&Owner) -> Option<PayTo> + Sync {
+    move |owner| match owner {
+        Owner::Miner(id) => {
+            let address = addresses[usize::try_from(id.0).unwrap() - 1].clone();
+            Some(PayTo { address, minimum: Amount::ZERO })
+        }
+        _ => None,
+    }
+}
+
 const EARNED: [u64; 3] = [123_456_789, 50_000_001, 7_654_321];
 
 /// Three miners are paid by one transaction each, in one run, and again later by one for all; every amount arrives to
@@ -57,13 +69,7 @@ fn pays_exactly(
     mine: &dyn Fn(),
 ) {
     let ledger = open(&SimDisk::new()).unwrap();
-    let payees = |owner: &Owner| match owner {
-        Owner::Miner(id) => {
-            let address = strangers[usize::try_from(id.0).unwrap() - 1].clone();
-            Some(PayTo { address, minimum: Amount::ZERO })
-        }
-        _ => None,
-    };
+    let payees = payees(strangers);
     let policy = Policy { minimum: Amount(1000), batch: 1, charge, fee_rate: 5000, ..Policy::default() };
     let each = Settlement::new(ledger.clone(), wallet.clone(), policy.clone());
     let all = Settlement::new(ledger.clone(), wallet, Policy { batch: 100, ..policy });
@@ -164,6 +170,51 @@ async fn a_lost_sendmany_is_found_in_a_real_history() {
     });
 }
 
+/// Makes blocks that pay the node's own wallet, and waits until the wallet knows them all: its address, and addresses
+/// of somebody else's wallet.
+async fn purse(node: &Peer, blocks: u32) -> (String, Vec<String>) {
+    let own = node.new_address().await.unwrap();
+    node.generate(blocks, &own).await.unwrap();
+    // The wallet hears of blocks a little after the node has them.
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    while node.wallet_rest("/wallet/primary/coin", None).await.unwrap().as_array().map(Vec::len)
+        != Some(blocks as usize)
+    {
+        assert!(std::time::Instant::now() < deadline, "the wallet does not follow the node");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    node.wallet_put("/wallet/strangers", json!({})).await.unwrap();
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        let made = node.wallet_rest("/wallet/strangers/address", Some(json!({ "account": "default" }))).await;
+        strangers.push(made.unwrap()["address"].as_str().unwrap().to_owned());
+    }
+    (own, strangers)
+}
+
+fn rpc_of(node: &Peer, url: String) -> NodeRpc<JsonRpc> {
+    rpc(url, node.user(), node.api_key())
+}
+
+fn bcoin_wallet(node: &Peer) -> Arc<dyn Wallet> {
+    let rest = HttpClient::new(endpoint(node.wallet_url(), node.user(), node.api_key()), Limits::default());
+    let rest = NodeRpc::new(rest.unwrap(), Handle::current(), Duration::from_secs(20));
+    let (node_rpc, wallet_rpc) = (rpc_of(node, node.rpc_url()), rpc_of(node, node.wallet_url()));
+    Arc::new(BcoinWallet::new(node_rpc, wallet_rpc, rest, "primary", 1, 100))
+}
+
+fn pays_exactly_on(node: &Peer, wallet: Arc<dyn Wallet>, own: &str, strangers: &[String], charge: Charge) {
+    let mine = || {
+        let hashes = Handle::current().block_on(node.generate(1, own)).unwrap();
+        assert_eq!(hashes.len(), 1);
+    };
+    block_in_place(|| {
+        let owned = wallet.owns(&[own.to_owned(), strangers[0].clone()]).unwrap();
+        assert_eq!(owned, [true, false], "whose the addresses are");
+        pays_exactly(wallet, &rpc_of(node, node.rpc_url()), strangers, charge, &mine);
+    });
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_bcoin_driver_pays_exactly_on_a_real_node() {
     if !peers::real_nodes_wanted() {
@@ -171,31 +222,71 @@ async fn the_bcoin_driver_pays_exactly_on_a_real_node() {
     }
     for charge in [Charge::Pool, Charge::Owners] {
         let node = peers::Bcoin::start().await.unwrap();
-        let own = node.new_address().await.unwrap();
-        node.generate(115, &own).await.unwrap();
-        // The wallet hears of blocks a little after the node has them.
-        let deadline = std::time::Instant::now() + Duration::from_secs(60);
-        while node.wallet_rest("/wallet/primary/balance", None).await.unwrap()["coin"] != json!(115) {
-            assert!(std::time::Instant::now() < deadline, "the wallet does not follow the node");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-        node.wallet_put("/wallet/strangers", json!({})).await.unwrap();
-        let mut strangers = Vec::new();
-        for _ in 0..3 {
-            let made =
-                node.wallet_rest("/wallet/strangers/address", Some(json!({ "account": "default" }))).await;
-            strangers.push(made.unwrap()["address"].as_str().unwrap().to_owned());
-        }
-        let node_rpc = || rpc(node.rpc_url(), node.user(), node.api_key());
-        let wallet_rpc = rpc(node.wallet_url(), node.user(), node.api_key());
-        let rest =
-            HttpClient::new(endpoint(node.wallet_url(), node.user(), node.api_key()), Limits::default());
-        let rest = NodeRpc::new(rest.unwrap(), Handle::current(), Duration::from_secs(20));
-        let wallet = Arc::new(BcoinWallet::new(node_rpc(), wallet_rpc, rest, "primary", 1, 100));
-        let mine = || {
-            let hashes = Handle::current().block_on(node.generate(1, &own)).unwrap();
-            assert_eq!(hashes.len(), 1);
-        };
-        block_in_place(|| pays_exactly(wallet, &node_rpc(), &strangers, charge, &mine));
+        let (own, strangers) = purse(&node, 115).await;
+        pays_exactly_on(&node, bcoin_wallet(&node), &own, &strangers, charge);
     }
+}
+
+/// lcoin's addresses are segwit's, which can be spent from height 432 on.
+const SEGWIT: u32 = 440;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bcoin_driver_pays_exactly_on_lcoin_which_gives_a_transaction_in_parts() {
+    if !peers::real_nodes_wanted() {
+        return;
+    }
+    for charge in [Charge::Pool, Charge::Owners] {
+        let node = peers::Lcoin::start().await.unwrap();
+        let (own, strangers) = purse(&node, SEGWIT).await;
+        pays_exactly_on(&node, bcoin_wallet(&node), &own, &strangers, charge);
+    }
+}
+
+/// lcoin multiplies an amount in coins by 10^8 in floating point and refuses what is no whole number then. What it
+/// refuses goes back to the balances; what it takes arrives to the unit.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sendmany_driver_on_lcoin_pays_to_the_unit_or_not_at_all() {
+    if !peers::real_nodes_wanted() {
+        return;
+    }
+    let node = peers::Lcoin::start().await.unwrap();
+    let (own, strangers) = purse(&node, SEGWIT).await;
+    let wallet = Arc::new(SendManyWallet::new(rpc_of(&node, node.wallet_url()), 1));
+    block_in_place(|| {
+        let owned = wallet.owns(&[own.clone(), strangers[0].clone()]).unwrap();
+        assert_eq!(owned, [true, false], "it has no getaddressinfo and tells all the same");
+        let ledger = open(&SimDisk::new()).unwrap();
+        let parts: Vec<_> = (1..).zip(EARNED).map(|(id, amount)| (miner(id), amount)).collect();
+        earn(&ledger, 1, &parts).unwrap();
+        let payees = payees(&strangers);
+        let policy = Policy { minimum: Amount(1000), batch: 1, ..Policy::default() };
+        let settlement = Settlement::new(ledger.clone(), wallet, policy);
+        let report = settlement.run(START, &payees).unwrap();
+        assert_eq!(report.blocked, None, "{report:?}");
+        // The wallet hands a transaction to its node, and hears of blocks, a little later.
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while ledger.book().payments().any(|payment| payment.status.is_open()) {
+            assert!(std::time::Instant::now() < deadline, "{:?}", ledger.payment(PaymentId(3)));
+            Handle::current().block_on(node.generate(1, &own)).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            settlement.recover(hours(1)).unwrap();
+        }
+        let mut paid = 0;
+        for payment in ledger.book().payments() {
+            let [row] = payment.rows.as_slice() else { panic!("{payment:?}") };
+            match &payment.status {
+                PaymentStatus::Settled => {
+                    let arrived = outputs(&rpc_of(&node, node.rpc_url()), payment.txid.as_ref().unwrap());
+                    assert_eq!(arrived[&row.address], row.amount.0);
+                    paid += row.amount.0;
+                }
+                PaymentStatus::Released(why) => assert!(why.contains("must be a btc float"), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(paid, EARNED[2], "the one that survives lcoin's arithmetic");
+        let totals = ledger.totals();
+        assert!(totals.conserved);
+        assert_eq!(totals.paid + totals.payable, i128::from(EARNED.iter().sum::<u64>()));
+    });
 }

@@ -1,10 +1,13 @@
 //! What the server asks of its pool. The server knows no money, no plugins and no storage: the pool implements this
 //! trait over its journal, and the tests implement it in memory.
 
+use crate::extranonce::Past;
+use crate::names::NameKey;
 use millpond_jobs::Job;
 use millpond_recipe::SessionStage;
 use millpond_types::{MinerId, SessionId, ShareSeq, UnixMillis, Work};
-use std::future::Future;
+use std::future::{Future, ready};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Who is paid for a session's work, as the pool's adapter resolved a login.
@@ -116,6 +119,23 @@ pub trait Backend: Send + Sync + 'static {
     fn may_work(&self, job: &Job, session: &SessionStage, payee: &Payee) -> Result<(), String> {
         let _ = (job, session, payee);
         Ok(())
+    }
+
+    /// What is known of the extranonce leases of before the start. Called once, when the server starts. By default
+    /// nothing is: sessions cannot be resumed over a restart.
+    fn past(&self) -> Past {
+        Past { key: NameKey::random(), until: 0 }
+    }
+
+    /// Reserves this many numbers of extranonce leases: resolves when it is durable that they are taken, with numbers
+    /// that were never given before, all above those of earlier calls. Called by one task at a time, seldom. By default
+    /// they begin at random and nothing is durable.
+    ///
+    /// # Errors
+    /// When it could not be made durable: the connection that needed one is closed.
+    fn reserve(&self, count: u64) -> impl Future<Output = Result<Range<u64>, NotDurable>> + Send {
+        let first = u64::from(rand::random::<u32>());
+        ready(Ok(first..first.saturating_add(count)))
     }
 
     /// A share was refused; `worker` as named at submit. Statistics only: called on the connection's task, must not

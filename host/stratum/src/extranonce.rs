@@ -6,14 +6,18 @@
 //! the rest.
 //!
 //! A lease outlives its connection by the resume window, so that a miner that reconnects with its session id goes on
-//! in the same space. Slots are handed out in rotation: a freed one is used again as late as possible.
+//! in the same space. Leases are numbered without end and slots handed out in rotation, so a freed one is used again as
+//! late as possible. The pool makes blocks of numbers durable before any of them is handed out: a restarted pool goes on
+//! behind all that were, and a session of before that comes back by its name gets the slot that the name says.
 
 use crate::epoch::Epochs;
+use crate::names::NameKey;
 use crate::span::Span;
 use millpond_types::SessionId;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -185,9 +189,18 @@ enum Slot {
     Parked { session: SessionId, until: Instant, kept: Box<Parked> },
 }
 
+impl Slot {
+    fn is_over(&self, now: Instant) -> bool {
+        matches!(self, Self::Parked { until, .. } if *until <= now)
+    }
+}
+
 #[derive(Debug)]
 struct Slots {
+    /// Number of the next lease; its slot is what it leaves over by the number of slots.
     next: u64,
+    /// Number behind the last that was made durable.
+    end: u64,
     taken: HashMap<u64, Slot>,
     parked: HashMap<SessionId, u64>,
 }
@@ -197,22 +210,55 @@ struct Slots {
 pub struct PrefixTree {
     layout: Layout,
     resume: Duration,
+    key: NameKey,
+    past: u64,
+    started: Instant,
     slots: Mutex<Slots>,
 }
 
-/// All slots of this front end are in use.
+/// What a pool knows of the leases of before its start.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// What its sessions are named under.
+    pub key: NameKey,
+    /// Number behind the last lease that may have been handed out.
+    pub until: u64,
+}
+
+/// No slot can be leased now.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("all {0} extranonce prefixes are in use; raise extranonce.prefix")]
-pub struct Exhausted(pub u64);
+pub enum NoLease {
+    /// All slots of this front end are in use.
+    #[error("all {0} extranonce prefixes are in use; raise extranonce.prefix")]
+    Exhausted(u64),
+    /// Numbers have to be made durable first.
+    #[error("no extranonce prefix is reserved")]
+    Reserve,
+}
 
 impl PrefixTree {
-    /// A tree whose first lease is `first_slot` (taken modulo the number of slots). A pool starts at a random slot, so
-    /// that sessions after a restart do not get the prefixes of those before it.
+    /// A tree that hands out nothing until numbers are reserved. Sessions of before can be resumed for one resume
+    /// window from now on.
     #[must_use]
-    pub fn new(layout: Layout, resume: Duration, first_slot: u64) -> Arc<Self> {
-        let next = first_slot % layout.slots();
-        let slots = Mutex::new(Slots { next, taken: HashMap::new(), parked: HashMap::new() });
-        Arc::new(Self { layout, resume, slots })
+    pub fn new(layout: Layout, resume: Duration, past: Past) -> Arc<Self> {
+        let slots = Slots { next: 0, end: 0, taken: HashMap::new(), parked: HashMap::new() };
+        let (started, slots) = (Instant::now(), Mutex::new(slots));
+        Arc::new(Self { layout, resume, key: past.key, past: past.until, started, slots })
+    }
+
+    /// How many numbers to reserve at once: few enough that restarts do not use the slots up, enough that they are
+    /// seldom asked for.
+    #[must_use]
+    pub fn batch(&self) -> u64 {
+        (self.layout.slots() / 16).clamp(1, 1024)
+    }
+
+    /// Numbers from `range` may be handed out: they are durable, and nobody else ever gets them.
+    pub fn reserved(&self, range: Range<u64>) {
+        let mut slots = self.slots.lock();
+        if slots.next >= slots.end {
+            (slots.next, slots.end) = (range.start, range.end);
+        }
     }
 
     /// How the field is divided.
@@ -234,38 +280,50 @@ impl PrefixTree {
         self.slots.lock().taken.len()
     }
 
-    /// Leases the next free slot to a session.
+    /// Leases the next free slot to a new session.
     ///
     /// # Errors
-    /// When every slot is held or parked.
-    pub fn lease(self: &Arc<Self>, session: SessionId, now: Instant) -> Result<Lease, Exhausted> {
+    /// When every slot is held or parked, or numbers have to be reserved first.
+    pub fn lease(self: &Arc<Self>, now: Instant) -> Result<Lease, NoLease> {
         let count = self.layout.slots();
         let mut slots = self.slots.lock();
         // Among n taken slots and one more, one is free or none is.
-        let tries = u64::try_from(slots.taken.len()).unwrap_or(u64::MAX).saturating_add(1).min(count);
-        for _ in 0..tries {
-            let slot = slots.next;
-            slots.next = (slot + 1) % count;
+        let tries = u64::try_from(slots.taken.len()).unwrap_or(u64::MAX).saturating_add(1);
+        if tries > count && !slots.taken.values().any(|slot| slot.is_over(now)) {
+            return Err(NoLease::Exhausted(count));
+        }
+        while slots.next < slots.end {
+            let number = slots.next;
+            slots.next = number.saturating_add(1);
+            let slot = number % count;
             match slots.taken.get(&slot) {
-                Some(Slot::Held) => continue,
-                Some(Slot::Parked { until, .. }) if *until > now => continue,
-                Some(Slot::Parked { session, .. }) => {
+                Some(Slot::Parked { session, until, .. }) if *until <= now => {
                     let expired = *session;
                     slots.parked.remove(&expired);
                 }
+                Some(_) => continue,
                 None => {}
             }
             slots.taken.insert(slot, Slot::Held);
             drop(slots);
-            return Ok(self.hold(slot, session, Parked::default()));
+            return Ok(self.hold(slot, self.key.name(number), Parked::default()));
         }
-        Err(Exhausted(count))
+        Err(NoLease::Reserve)
     }
 
-    /// Takes up a parked session. `None` when it is unknown, past the window, or connected.
+    /// Takes up a parked session, or one of before the start. `None` when it is unknown, past the window, or connected.
     pub fn resume(self: &Arc<Self>, session: SessionId, now: Instant) -> Option<Lease> {
         let mut slots = self.slots.lock();
-        let slot = slots.parked.get(&session).copied()?;
+        let Some(slot) = slots.parked.get(&session).copied() else {
+            let number = self.key.lease(session);
+            let slot = number % self.layout.slots();
+            if self.newest_of_before(slot, now)? != number || slots.taken.contains_key(&slot) {
+                return None;
+            }
+            slots.taken.insert(slot, Slot::Held);
+            drop(slots);
+            return Some(self.hold(slot, session, Parked::default()));
+        };
         let Some(Slot::Parked { until, kept, .. }) = slots.taken.get(&slot) else { return None };
         if *until <= now {
             return None;
@@ -283,9 +341,20 @@ impl PrefixTree {
         let slot = self.layout.slot_of(prefix)?;
         let session = match self.slots.lock().taken.get(&slot) {
             Some(Slot::Parked { session, .. }) => *session,
-            _ => return None,
+            Some(Slot::Held) => return None,
+            None => self.key.name(self.newest_of_before(slot, now)?),
         };
         self.resume(session, now)
+    }
+
+    /// The number of the last lease of a slot before the start, while such sessions may be resumed.
+    fn newest_of_before(&self, slot: u64, now: Instant) -> Option<u64> {
+        if now.saturating_duration_since(self.started) >= self.resume {
+            return None;
+        }
+        let newest = self.past.checked_sub(1)?;
+        let back = newest.checked_sub(slot)? % self.layout.slots();
+        newest.checked_sub(back)
     }
 
     fn hold(self: &Arc<Self>, slot: u64, session: SessionId, kept: Parked) -> Lease {
@@ -353,8 +422,15 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::HashSet;
 
+    fn tree_at(total: usize, config: &ExtranonceConfig, past: Past, more: u64) -> Arc<PrefixTree> {
+        let until = past.until;
+        let tree = PrefixTree::new(Layout::new(total, config).unwrap(), config.resume.0, past);
+        tree.reserved(until..until + more);
+        tree
+    }
+
     fn tree(total: usize, config: &ExtranonceConfig) -> Arc<PrefixTree> {
-        PrefixTree::new(Layout::new(total, config).unwrap(), config.resume.0, 0)
+        tree_at(total, config, Past { key: NameKey::random(), until: 0 }, 1_000)
     }
 
     #[test]
@@ -380,10 +456,11 @@ mod tests {
     fn a_family_without_an_extranonce_has_sessions_all_the_same() {
         let tree = tree(0, &ExtranonceConfig::default());
         let now = Instant::now();
-        let leases: Vec<_> = (0..300).map(|i| tree.lease(SessionId(i), now).unwrap()).collect();
+        let leases: Vec<_> = (0..300).map(|_| tree.lease(now).unwrap()).collect();
         assert!(leases.iter().all(|lease| lease.prefix().is_empty()));
+        let session = leases[7].session();
         drop(leases);
-        assert!(tree.resume(SessionId(7), now).is_some());
+        assert!(tree.resume(session, now).is_some());
         assert!(tree.resume_prefix(&[], now).is_none());
     }
 
@@ -391,29 +468,67 @@ mod tests {
     fn a_resumed_session_gets_its_prefix_back_and_nobody_else_does_meanwhile() {
         let tree = tree(4, &ExtranonceConfig { prefix: Some(1), ..Default::default() });
         let now = Instant::now();
-        let lease = tree.lease(SessionId(7), now).unwrap();
-        let prefix = lease.prefix().to_vec();
-        assert!(tree.resume(SessionId(7), now).is_none(), "a connected session was resumed");
+        let lease = tree.lease(now).unwrap();
+        let (session, prefix) = (lease.session(), lease.prefix().to_vec());
+        assert!(tree.resume(session, now).is_none(), "a connected session was resumed");
         drop(lease);
-        let others: Vec<_> = (0..255).map(|i| tree.lease(SessionId(100 + i), now).unwrap()).collect();
+        let others: Vec<_> = (0..255).map(|_| tree.lease(now).unwrap()).collect();
         assert!(others.iter().all(|other| other.prefix() != prefix));
-        assert_eq!(tree.lease(SessionId(999), now).unwrap_err(), Exhausted(256));
-        assert_eq!(tree.resume(SessionId(7), now).unwrap().prefix(), prefix);
-        assert_eq!(tree.resume_prefix(&prefix, now).unwrap().session(), SessionId(7));
+        assert_eq!(tree.lease(now).unwrap_err(), NoLease::Exhausted(256));
+        assert_eq!(tree.resume(session, now).unwrap().prefix(), prefix);
+        assert_eq!(tree.resume_prefix(&prefix, now).unwrap().session(), session);
     }
 
     #[test]
     fn after_the_window_the_prefix_is_free_and_the_session_gone() {
         let tree = tree(4, &ExtranonceConfig { prefix: Some(1), ..Default::default() });
         let now = Instant::now();
-        drop(tree.lease(SessionId(7), now).unwrap());
+        let session = tree.lease(now).unwrap().session();
         let later = now + Duration::from_secs(700);
-        assert!(tree.resume(SessionId(7), later).is_none());
-        let all: Vec<_> = (0..256).map(|i| tree.lease(SessionId(100 + i), later).unwrap()).collect();
+        assert!(tree.resume(session, later).is_none());
+        let all: Vec<_> = (0..256).map(|_| tree.lease(later).unwrap()).collect();
         assert_eq!(all.len(), 256);
         drop(all);
         tree.sweep(later + Duration::from_secs(700));
         assert_eq!(tree.in_use(), 0);
+    }
+
+    #[test]
+    fn a_restarted_pool_goes_on_behind_all_leases_and_gives_a_session_of_before_its_own_prefix() {
+        let (config, key) = (ExtranonceConfig::default(), NameKey::random());
+        let past = |until| Past { key: key.clone(), until };
+        let before = tree_at(8, &config, past(0), 16);
+        let now = Instant::now();
+        let old: Vec<_> = (0..16).map(|_| before.lease(now).unwrap()).collect();
+        assert_eq!(before.lease(now).unwrap_err(), NoLease::Reserve, "what is not durable is not handed out");
+
+        let after = tree_at(8, &config, past(16), 16);
+        let fresh: Vec<_> = (0..16).map(|_| after.lease(now).unwrap()).collect();
+        for lease in &old {
+            assert!(fresh.iter().all(|other| other.prefix() != lease.prefix()));
+        }
+        let by_name = after.resume(old[3].session(), now).unwrap();
+        assert_eq!((by_name.prefix(), by_name.session()), (old[3].prefix(), old[3].session()));
+        let by_prefix = after.resume_prefix(old[4].prefix(), now).unwrap();
+        assert_eq!(by_prefix.session(), old[4].session());
+        assert!(after.resume(old[3].session(), now).is_none(), "it is connected");
+        assert!(after.resume(SessionId(7), now).is_none(), "a name that was never given");
+        assert!(after.resume(old[5].session(), now + config.resume.0).is_none(), "the window is over");
+        let never = tree_at(8, &config, Past { key: NameKey::random(), until: 16 }, 16);
+        assert!(never.resume(old[5].session(), now).is_none(), "another pool's session");
+    }
+
+    #[test]
+    fn after_a_whole_rotation_only_the_newest_session_of_a_slot_is_resumed() {
+        let config = ExtranonceConfig { prefix: Some(1), ..Default::default() };
+        let key = NameKey::random();
+        let tree = tree_at(4, &config, Past { key: key.clone(), until: 300 }, 16);
+        let now = Instant::now();
+        assert!(tree.resume(key.name(10), now).is_none(), "slot 10 was leased again as number 266");
+        assert_eq!(tree.resume(key.name(266), now).unwrap().prefix(), [10]);
+        assert_eq!(tree.resume(key.name(50), now).unwrap().prefix(), [50]);
+        assert!(tree.resume(key.name(300), now).is_none(), "it was never leased");
+        assert_eq!(tree.resume_prefix(&[43], now).unwrap().session(), key.name(299));
     }
 
     proptest! {
@@ -427,9 +542,11 @@ mod tests {
             let mut leases = Vec::new();
             for id in [a, b].into_iter().collect::<HashSet<_>>() {
                 let layout = Layout::new(total, &config(id)).unwrap();
-                let tree = PrefixTree::new(layout, Duration::from_secs(1), skip);
-                for session in 0..40 {
-                    let lease = tree.lease(SessionId(session), Instant::now()).unwrap();
+                let past = Past { key: NameKey::random(), until: skip };
+                let tree = PrefixTree::new(layout, Duration::from_secs(1), past);
+                tree.reserved(skip..skip + 40);
+                for _ in 0..40 {
+                    let lease = tree.lease(Instant::now()).unwrap();
                     prop_assert_eq!(lease.prefix().len(), layout.prefix);
                     prop_assert!(tree.slot_of(lease.prefix()).is_some());
                     prop_assert!(seen.insert(lease.prefix().to_vec()));

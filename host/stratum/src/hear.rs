@@ -32,7 +32,7 @@ impl<B: Backend> Connection<B> {
         }
         let call = decoded.call;
         match decoded.intent {
-            Intent::Hello { agent, resume } => self.hello(&call, agent, resume),
+            Intent::Hello { agent, resume } => self.hello(&call, agent, resume).await,
             Intent::Login { user, password, agent } => self.login(&call, user, password, agent).await,
             Intent::Submit(share) => self.submitted(call, &share).await,
             Intent::Negotiate(requests) => {
@@ -66,7 +66,7 @@ impl<B: Backend> Connection<B> {
         }
     }
 
-    pub(crate) fn hello(
+    pub(crate) async fn hello(
         &mut self,
         call: &Call,
         agent: Option<String>,
@@ -76,7 +76,7 @@ impl<B: Backend> Connection<B> {
             self.met(&agent);
         }
         if self.session.lease.is_none() {
-            let lease = self.lease(resume.as_deref())?;
+            let lease = self.lease(resume.as_deref()).await?;
             if let Some(difficulty) = lease.kept.difficulty.filter(|_| !self.chose) {
                 self.session.vardiff.suggest(difficulty, Instant::now());
                 self.chose = true;
@@ -102,7 +102,7 @@ impl<B: Backend> Connection<B> {
         self.session.agent = agent;
     }
 
-    pub(crate) fn lease(&self, resume: Option<&str>) -> Result<Lease, End> {
+    pub(crate) async fn lease(&self, resume: Option<&str>) -> Result<Lease, End> {
         let now = Instant::now();
         let tree = &self.shared.core.tree;
         let resumed = resume.and_then(|text| {
@@ -113,7 +113,7 @@ impl<B: Backend> Connection<B> {
             add(&self.shared.core.counters.resumed);
             return Ok(lease);
         }
-        tree.lease(self.session.id, now).map_err(|error| {
+        self.shared.new_lease().await.map_err(|error| {
             tracing::error!(%error, "a connection was refused");
             End::NoExtranonce
         })
@@ -144,7 +144,7 @@ impl<B: Backend> Connection<B> {
         add(&self.shared.core.counters.logins);
         if self.session.lease.is_none() {
             // A login before the subscription, or a dialect without one: the extranonce is leased now.
-            let lease = self.lease(None)?;
+            let lease = self.lease(None).await?;
             self.session.take_lease(lease);
         }
         self.seat.settled();

@@ -1,10 +1,10 @@
 //! The server of one pool: listeners, what its connections share, and a stop that loses nothing.
 
-use crate::backend::{Backend, Payee};
+use crate::backend::{Backend, NotDurable, Payee};
 use crate::bans::{Ban, BanReason, Bans};
 use crate::config::StratumConfig;
 use crate::counters::{Counters, CountersNow, Registry, SessionInfo};
-use crate::extranonce::{ExtranonceError, Layout, PrefixTree};
+use crate::extranonce::{ExtranonceError, Layout, Lease, NoLease, PrefixTree};
 use crate::limits::{Gate, Source};
 use crate::listen::{bind, listen, sweep};
 use crate::tls::TlsError;
@@ -92,6 +92,8 @@ pub(crate) enum Announcement {
 pub(crate) struct Core {
     pub(crate) config: StratumConfig,
     pub(crate) tree: Arc<PrefixTree>,
+    /// Held while numbers of leases are made durable.
+    reserving: tokio::sync::Mutex<()>,
     pub(crate) gate: Arc<Gate>,
     pub(crate) bans: Bans,
     pub(crate) counters: Counters,
@@ -122,6 +124,15 @@ pub struct Parts<B: Backend> {
     pub validator: Arc<Validator>,
 }
 
+/// Why a connection gets no extranonce.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error(transparent)]
+    NoLease(#[from] NoLease),
+    #[error(transparent)]
+    NotDurable(#[from] NotDurable),
+}
+
 /// What all connections of a pool share.
 pub(crate) struct Shared<B: Backend> {
     pub(crate) core: Arc<Core>,
@@ -139,6 +150,26 @@ impl<B: Backend> Shared<B> {
     /// The target of a difficulty in a dialect's scale.
     pub(crate) fn target_of(&self, dialect: &Dialect, difficulty: f64) -> Target {
         Target::from_difficulty(difficulty, dialect.diff1(self.chain().diff1)).unwrap_or(Target::MAX)
+    }
+
+    /// An extranonce that nobody has, its lease made durable first.
+    pub(crate) async fn new_lease(&self) -> Result<Lease, Refused> {
+        let tree = &self.core.tree;
+        loop {
+            match tree.lease(Instant::now()) {
+                Ok(lease) => return Ok(lease),
+                Err(NoLease::Reserve) => {}
+                Err(full) => return Err(full.into()),
+            }
+            let reserving = self.core.reserving.lock().await;
+            // Somebody else may have reserved more meanwhile.
+            match tree.lease(Instant::now()) {
+                Ok(lease) => return Ok(lease),
+                Err(NoLease::Reserve) => tree.reserved(self.backend.reserve(tree.batch()).await?),
+                Err(full) => return Err(full.into()),
+            }
+            drop(reserving);
+        }
     }
 
     /// A job as a dialect writes it, encoded once for all sessions.
@@ -233,15 +264,17 @@ impl Server {
                 return Err(StartError::Rest { dialect, least, most, rest: layout.rest() });
             }
         }
-        let probe = PrefixTree::new(layout, Duration::ZERO, 0);
-        // A random start: sessions after a restart do not get the prefixes of those before it.
-        let first = first_prefix.and_then(|prefix| probe.slot_of(prefix)).unwrap_or_else(rand::random);
+        let tree = PrefixTree::new(layout, config.extranonce.resume.0, parts.backend.past());
+        if let Some(first) = first_prefix.and_then(|prefix| tree.slot_of(prefix)) {
+            tree.reserved(first..first.saturating_add(tree.batch()));
+        }
         let mut bound = Vec::new();
         for port in &config.ports {
             bound.push(bind(port, &config, &chain).await?);
         }
         let core = Arc::new(Core {
-            tree: PrefixTree::new(layout, config.extranonce.resume.0, first),
+            tree,
+            reserving: tokio::sync::Mutex::default(),
             gate: Gate::new(config.limits.clone()),
             bans: Bans::new(config.bans.clone()),
             counters: Counters::default(),

@@ -262,7 +262,9 @@ async fn an_eighth_family_runs_by_its_two_files_alone() {
 #[tokio::test]
 async fn an_extranonce_that_a_firmware_cannot_roll_is_found_at_start() {
     let text = common::DIALECT.replace("extranonce rest 2..8", "extranonce rest 2..4");
-    let Err(error) = start(common::SOURCES[0], &[&text], 12, config()).await else { panic!("it started") };
+    let Err(error) = start(common::SOURCES[0], &[&text], common::EXTRANONCE, config()).await else {
+        panic!("it started")
+    };
     let error = error.to_string();
-    assert!(error.contains("2 to 4 bytes") && error.contains("left 8"), "{error}");
+    assert!(error.contains("2 to 4 bytes") && error.contains("left 6"), "{error}");
 }

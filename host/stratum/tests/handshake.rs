@@ -16,7 +16,7 @@ async fn a_subscription_names_session_extranonce_and_room() {
         let mut client = Client::connect(pool.address()).await;
         let reply = client.subscribe(params).await;
         assert_eq!(reply["result"][0][0][0], "mining.notify");
-        assert_eq!((client.en1.len(), client.en2_size), (4, 8));
+        assert_eq!((client.en1.len(), client.en2_size), (2, 6));
     }
 }
 

@@ -145,7 +145,7 @@ async fn other_documents_after_a_swap_serve_new_miners_and_keep_the_old() {
     let dialect = millpond_dialect::Dialect::compile("new", &text).unwrap();
     chain.dialects = millpond_dialect::DialectSet::from_documents(&[dialect]).unwrap();
     assert!(pool.handle.replace_chain(chain.clone()));
-    chain.extranonce = 8;
+    chain.extranonce = 12;
     assert!(!pool.handle.replace_chain(chain), "the length of the extranonce changed under running sessions");
     let mut after = Client::ready(pool.address(), "bob").await;
     assert_eq!(after.call("mining.ping", json!([])).await["result"], "swapped");

@@ -255,7 +255,7 @@ async fn time_is_held_to_its_window() {
     let (_pool, mut client, job) = mining().await;
     for (offset, fits) in [(0_i64, true), (7000, true), (7001, false), (-1, false)] {
         let time = u32::try_from(i64::from(job.time) + offset).unwrap();
-        let en2 = vec![0, 0, 0, 0, 0, 0, 0, 5];
+        let en2 = vec![0, 0, 0, 0, 0, 5];
         let extranonce = client.extranonce(&en2);
         let rolled = common::miner::Notify { time, ..job.clone() };
         let nonce = rolled.mine(&extranonce, job.version, 0, |hash| {
@@ -332,7 +332,7 @@ async fn roll(
     reading: fn(u32, u32) -> u32,
 ) -> Value {
     let version = reading(job.version, bits);
-    let en2 = vec![0, 0, 0, 0, 0, 0, 1, 0];
+    let en2 = vec![0, 0, 0, 0, 1, 0];
     let nonce = job.mine(&client.extranonce(&en2), version, 0, |hash| {
         target(EASY).is_met_by(hash) && !target(BLOCK).is_met_by(hash)
     });

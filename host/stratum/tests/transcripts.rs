@@ -5,7 +5,7 @@
 mod common;
 
 use common::miner::{Client, bytes, word};
-use common::{Template, chain, config, start_full};
+use common::{SOURCES, Template, chain, config, start_recipes};
 use millpond_types::Target;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -49,7 +49,11 @@ async fn replay(recording: &str) -> Replayed {
     (config.vardiff.start, config.vardiff.min, config.vardiff.max) = (0.0005, 0.0005, 0.0005);
     // Half of the shares below are sent twice, which no miner does.
     config.bans.window = 1000;
-    let pool = start_full(config, chain(), Some(&extranonce)).await;
+    // ckpool's extranonce has twelve bytes.
+    let recipe = SOURCES[0].replace("xn:8", "xn:12");
+    let mut chain = chain();
+    chain.extranonce = 12;
+    let pool = start_recipes(config, chain, Some(&extranonce), &[&recipe]).await;
     let mut client = Client::connect(pool.address()).await;
     let (mut names, mut waiting, mut accepted, mut ready) = (HashMap::new(), Vec::new(), 0, false);
     let mut unseen = Vec::new();

@@ -143,7 +143,7 @@ impl Network {
             .map_err(|_| "setting `work_shift` is too large")?;
         Ok(Description {
             network: self.name.clone(),
-            recipes: vec![self.recipe(RECIPE), self.recipe(SOLO_RECIPE)],
+            recipes: vec![self.recipe(RECIPE)?, self.recipe(SOLO_RECIPE)?],
             dialects: vec![DIALECT.to_owned()],
             transports,
             diff1: diff1.to_vec(),
@@ -159,11 +159,17 @@ impl Network {
     }
 
     /// The family's recipe with this network's proof of work. A block is named by sha256d everywhere.
-    fn recipe(&self, document: &str) -> String {
+    fn recipe(&self, document: &str) -> Result<String, String> {
+        let mut recipe = document.to_owned();
         if self.algorithm == "sha256d" {
-            return document.to_owned();
+            return Ok(recipe);
         }
-        let work = format!("pow  = {} hdr", self.algorithm);
-        document.replace("pow  = sha256d hdr", &work).replace("| id pow |", "| id sha256d hdr |")
+        let work = format!("= {} hdr\n", self.algorithm);
+        for (as_bitcoin, here) in [("= sha256d hdr\n", work.as_str()), ("| id pow |", "| id sha256d hdr |")] {
+            let (before, behind) =
+                recipe.split_once(as_bitcoin).ok_or("the family's recipe takes no other proof of work")?;
+            recipe = [before, here, behind].concat();
+        }
+        Ok(recipe)
     }
 }

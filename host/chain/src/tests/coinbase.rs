@@ -107,7 +107,7 @@ fn solo_pays_the_sessions_own_payee_and_each_session_is_checked() {
     let job = pool.job(17);
     assert!(job.pays_session());
     let miner = [0x00, 0x14, 9, 9];
-    let session = job.stage.session(&[miner.to_vec(), vec![]]).unwrap();
+    let session = job.stage.session(&[miner.to_vec(), vec![], vec![]]).unwrap();
     assert_eq!(job.check_session(chain.trust(), &session, &miner), Ok(()));
     let error = job.check_session(chain.trust(), &session, &[0x00, 0x14, 1, 1]).unwrap_err();
     assert!(error.to_string().starts_with("its coinbase: "), "{error}");

@@ -42,10 +42,18 @@ pub(super) fn amount(call: &str, value: &Value, key: &str, signed: bool) -> Resu
     from_decimal(digits, DECIMALS).map_err(|error| unfit(call, format!("{key}: {error}")))
 }
 
-/// An amount in ledger units, as bcoin's REST writes it.
+/// An amount as bcoin's REST writes it: in ledger units as a whole number, or, in its older versions and lcoin, in coins
+/// as text.
 pub(super) fn units(call: &str, value: &Value, key: &str) -> Result<Amount, WalletError> {
-    let units = value.get(key).and_then(Value::as_u64);
-    units.map(Amount).ok_or_else(|| unfit(call, format!("{key} is missing or no amount in base units")))
+    match value.get(key) {
+        Some(Value::String(_)) => amount(call, value, key, false),
+        Some(number) => number.as_u64().map(Amount).ok_or(()).map_err(|()| unfit_units(call, key)),
+        None => Err(unfit_units(call, key)),
+    }
+}
+
+fn unfit_units(call: &str, key: &str) -> WalletError {
+    unfit(call, format!("{key} is missing or no amount"))
 }
 
 /// A transaction's name: 64 hex digits.

@@ -1,9 +1,14 @@
 //! bcoin's wallet: REST `create` builds and signs without sending, the node's RPC sends. Behaviour as seen with bcoin
 //! 1.0.2: two calls of `create` choose the same coin, so coins of open payments are locked before; listings include
 //! immature coinbases, so confirmations are counted here.
+//!
+//! lcoin 1.0.0-beta.15 descends from an older bcoin: its answers have amounts in coins as text, and `create` gives a
+//! transaction's parts without its bytes, which are then put together here and held against its name. Which of the two
+//! it is shows in the answer.
 
 use super::answer::{bytes, confirmations, input, int, list, outpoint, text, txid, unable, unfit, units};
 use crate::{Kind, Lookup, Output, Rest, Rpc, Seen, Signed, Wallet, WalletError};
+use millpond_codec_bitcoin::{OutPoint, SignedInput, assemble};
 use millpond_ledger::{InputId, TxId};
 use millpond_types::{Amount, UnixMillis};
 use serde_json::{Value, json};
@@ -120,13 +125,12 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
             let address = text(&call, output, "address")?.to_owned();
             made.push(Output { address, amount: units(&call, output, "value")? });
         }
-        Ok(Signed {
-            bytes: bytes(&call, text(&call, &answer, "hex")?)?,
-            txid: txid(&call, text(&call, &answer, "hash")?)?,
-            inputs,
-            fee: units(&call, &answer, "fee")?,
-            outputs: made,
-        })
+        let name = txid(&call, text(&call, &answer, "hash")?)?;
+        let bytes = match answer.get("hex").and_then(Value::as_str) {
+            Some(hex) => bytes(&call, hex)?,
+            None => put_together(&call, &answer, &name)?,
+        };
+        Ok(Signed { bytes, txid: name, inputs, fee: units(&call, &answer, "fee")?, outputs: made })
     }
 
     /// Creates until only coins that may be spent are chosen; locks in the way what may not.
@@ -154,6 +158,37 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
         }
         Err(unable("create", "the wallet goes on choosing coins that are immature or reserved"))
     }
+}
+
+/// The bytes of a transaction that the wallet answers in parts.
+fn put_together(call: &str, answer: &Value, name: &TxId) -> Result<Vec<u8>, WalletError> {
+    let small = |value: &Value, key: &str| {
+        let number = int(call, value, key)?;
+        u32::try_from(number).map_err(|_| unfit(call, format!("{key} does not fit 32 bits")))
+    };
+    let mut inputs = Vec::new();
+    for part in list(call, answer.get("inputs").unwrap_or(&Value::Null))? {
+        let prevout = part.get("prevout").unwrap_or(&Value::Null);
+        let hash = text(call, prevout, "hash")?.parse().map_err(|_| unfit(call, "an input names no coin"))?;
+        inputs.push(SignedInput {
+            spends: OutPoint { txid: hash, vout: small(prevout, "index")? },
+            script: bytes(call, text(call, part, "script")?)?,
+            witness: bytes(call, text(call, part, "witness")?)?,
+            sequence: small(part, "sequence")?,
+        });
+    }
+    let mut outputs = Vec::new();
+    for part in list(call, answer.get("outputs").unwrap_or(&Value::Null))? {
+        let script = bytes(call, text(call, part, "script")?)?;
+        outputs.push(millpond_codec_bitcoin::Output { amount: units(call, part, "value")?, script });
+    }
+    let version = i32::try_from(int(call, answer, "version")?).map_err(|_| unfit(call, "its version"))?;
+    let (bytes, txid) = assemble(version, &inputs, &outputs, small(answer, "locktime")?)
+        .map_err(|error| unfit(call, error.to_string()))?;
+    if txid.to_string() != name.0 {
+        return Err(unfit(call, format!("its parts make transaction {txid}, and it is called {name}")));
+    }
+    Ok(bytes)
 }
 
 fn refused(call: &str, status: u16, body: &Value) -> WalletError {

@@ -200,8 +200,19 @@ impl<R: Rpc> Wallet for CoreWallet<R> {
     }
 }
 
-/// Whether the wallet holds an address's key.
+/// Whether the wallet holds an address's key. Wallets without `getaddressinfo` (lcoin; Core before 0.17) are asked for
+/// the address's account: of an address that is not theirs they name none. Core's unnamed account has no name either,
+/// and `validateaddress` told of ownership there.
 pub(super) fn owns<R: Rpc>(rpc: &R, address: &str) -> Result<bool, WalletError> {
-    let answer = rpc.call("getaddressinfo", json!([address]))?;
-    Ok(answer.get("ismine").and_then(Value::as_bool).unwrap_or(false))
+    let is_mine = |answer: &Value| answer.get("ismine").and_then(Value::as_bool).unwrap_or(false);
+    match rpc.call("getaddressinfo", json!([address])) {
+        Ok(answer) => return Ok(is_mine(&answer)),
+        Err(WalletError::Refused { code: NO_METHOD, .. }) => {}
+        Err(error) => return Err(error),
+    }
+    if is_mine(&rpc.call("validateaddress", json!([address]))?) {
+        return Ok(true);
+    }
+    let account = rpc.call("getaccount", json!([address]))?;
+    Ok(account.as_str().is_some_and(|name| !name.is_empty()))
 }

@@ -30,9 +30,13 @@ pub const EASY: f64 = 1.0 / ((1_u64 << 26) as f64);
 /// One hash in 2^14 is a block.
 pub const BLOCK: f64 = 1.0 / ((1_u64 << 18) as f64);
 
-pub const SOURCES: [&str; 2] =
-    [include_str!("../documents/bitcoin.recipe"), include_str!("../documents/solo.recipe")];
-pub const DIALECT: &str = include_str!("../documents/bitcoin.dialect");
+pub const SOURCES: [&str; 2] = [
+    include_str!("../../../../examples/families/bitcoin/bitcoin.recipe"),
+    include_str!("../../../../examples/families/bitcoin-solo/bitcoin-solo.recipe"),
+];
+pub const DIALECT: &str = include_str!("../../../../examples/families/bitcoin/v1.dialect");
+/// Bytes of the recipes' extranonce.
+pub const EXTRANONCE: usize = 8;
 
 /// A pool that keeps everything in memory.
 #[derive(Default)]
@@ -153,7 +157,7 @@ pub fn chain() -> Chain {
     Chain {
         dialects: DialectSet::from_documents(&[dialect]).unwrap(),
         diff1: Target::BITCOIN_DIFF1,
-        extranonce: 12,
+        extranonce: EXTRANONCE,
         masks: BTreeMap::from([("mask".to_owned(), vec![0x1f, 0xff, 0xe0, 0x00])]),
     }
 }
@@ -216,15 +220,19 @@ impl Harness {
     /// Publishes a job and returns it.
     pub fn publish(&self, template: &Template) -> Arc<Job> {
         let next = self.jobs.all().last().map_or(1, |(job, _)| job.id.0 + 1);
-        let consts: Vec<Vec<u8>> = vec![
-            template.head.clone(),
+        let mut consts = vec![template.head.clone()];
+        if template.recipe == 1 {
+            // Nothing stands between the extranonce and the miner's own script.
+            consts.push(Vec::new());
+        }
+        consts.extend([
             template.tail.clone(),
             template.branch.clone(),
             template.version.to_be_bytes().to_vec(),
             template.prev.to_vec(),
             template.bits.to_le_bytes().to_vec(),
             template.time.to_be_bytes().to_vec(),
-        ];
+        ]);
         let now = UnixMillis::now();
         let job = Job {
             id: JobId(next),

@@ -134,7 +134,7 @@ pub fn search(host: &Host, job: &Job, payee: Option<&[u8]>, tries: u32) -> (Solu
     let target = stage.network_target().unwrap();
     assert_eq!(target.to_be_bytes().to_vec(), job.network_target, "the header's own target");
     let mut session: Vec<Vec<u8>> = payee.map(<[u8]>::to_vec).into_iter().collect();
-    session.push(vec![0x1f, 0xff, 0xe0, 0x00]);
+    session.extend([vec![0x1f, 0xff, 0xe0, 0x00], Vec::new()]);
     let session = Arc::new(stage.session(&session).unwrap());
     let mut scratch = millpond_recipe::Scratch::default();
     let mut nonce = 0u32;
