@@ -5,7 +5,7 @@
 //! blocks and incomes) before any of it reaches nodes ([`NodePort`]) or the pool ([`ChainSink`]). Pure calls run in
 //! fresh instances on other threads.
 //!
-//! This crate knows no coin but through [`BitcoinCoinbase`], the glue to the codec family.
+//! This crate knows no coin but through [`BitcoinCoinbase`] and [`signed_messages`], the glue to the codec family.
 
 mod bitcoin_coinbase;
 mod bodies;
@@ -18,6 +18,7 @@ mod handle;
 mod income;
 mod instance;
 mod job;
+mod messages;
 mod nodes_port;
 mod outputs;
 mod plugin_pow;
@@ -37,6 +38,7 @@ pub use grants::{Grant, GrantError, Granted, never};
 pub use handle::{ChainHandle, Recorder, Setup, StartError, Status};
 pub use income::{IncomeRefused, KnownBlock, KnownIncome};
 pub use job::{ReadyJob, Refused};
+pub use messages::{SignedMessages, signed_messages};
 pub use nodes_port::NodesPort;
 pub use port::{Answered, NodeAnswer, NodeCall, NodePort};
 pub use sink::{Alarm, AlarmKind, ChainSink, CheckedIncome, Submission};

@@ -3,7 +3,8 @@
 //! Two forms are taken. The older one of `signmessage` (65 bytes with key recovery; BIP 137 for the header byte), for
 //! P2PKH, P2WPKH and P2SH-P2WPKH; wallets write segwit signatures with the header of P2PKH as well, so the header's
 //! kind is not held against them: the recovered key must hash to the address. And the "simple" form of BIP 322, for
-//! P2WPKH and for P2TR by its key.
+//! P2WPKH and for P2TR by its key. bcoin's `signmessage` differs from everybody's: a DER signature over magic and message
+//! without their lengths; it is taken too, by any of the keys that it may be recovered to.
 
 use crate::{AddressError, Network, base64, script_of};
 use bitcoin::absolute::LockTime;
@@ -47,37 +48,71 @@ pub enum MessageError {
 /// # Errors
 /// When it was not, or cannot be checked.
 pub fn verify(address: &str, message: &str, signature: &str, network: &Network) -> Result<(), MessageError> {
-    let script = script_of(address, network)?;
+    verify_script(&script_of(address, network)?, message, signature, &network.message_magic)
+}
+
+/// As [`verify`], for the address's output script and what wallets of its network put before a message.
+///
+/// # Errors
+/// When it was not, or cannot be checked.
+pub fn verify_script(script: &[u8], message: &str, signature: &str, magic: &str) -> Result<(), MessageError> {
     if message.len() > MAX_MESSAGE || signature.len() > MAX_SIGNATURE {
         return Err(MessageError::TooLong);
     }
     let signature = base64::decode(signature.trim()).ok_or(MessageError::Malformed)?;
-    match <[u8; 65]>::try_from(signature.as_slice()) {
-        Ok(signature) => verify_legacy(&script, message, signature, network),
-        Err(_) => verify_bip322(ScriptBuf::from_bytes(script), message, &signature),
+    if let Ok(signature) = <[u8; 65]>::try_from(signature.as_slice()) {
+        return verify_legacy(script, message, signature, magic);
+    }
+    match secp256k1::ecdsa::Signature::from_der(&signature) {
+        Ok(signature) => verify_der(script, message, signature, magic),
+        Err(_) => verify_bip322(ScriptBuf::from_bytes(script.to_vec()), message, &signature),
     }
 }
 
-fn verify_legacy(
-    script: &[u8],
-    message: &str,
-    signature: [u8; 65],
-    network: &Network,
-) -> Result<(), MessageError> {
+fn verify_legacy(script: &[u8], message: &str, signature: [u8; 65], magic: &str) -> Result<(), MessageError> {
     let (header, compact) = signature.split_first().ok_or(MessageError::Malformed)?;
     // BIP 137: 27 to 30 P2PKH uncompressed, 31 to 34 compressed, 35 to 38 P2SH-P2WPKH, 39 to 42 P2WPKH.
     let kind = header.checked_sub(27).filter(|kind| *kind < 16).ok_or(MessageError::Malformed)?;
     let recovery = RecoveryId::from_i32(i32::from(kind & 3)).map_err(|_| MessageError::Malformed)?;
     let recoverable =
         RecoverableSignature::from_compact(compact, recovery).map_err(|_| MessageError::Malformed)?;
-    let digest = Message::from_digest(legacy_digest(message, &network.message_magic));
+    let digest = Message::from_digest(legacy_digest(message, magic));
     let key = Secp256k1::verification_only()
         .recover_ecdsa(&digest, &recoverable)
         .map_err(|_| MessageError::Wrong)?;
+    signed_by(script, &key, kind < 4)
+}
+
+/// bcoin's form: the key is one of the four that a signature may be recovered to.
+fn verify_der(
+    script: &[u8],
+    message: &str,
+    signature: secp256k1::ecdsa::Signature,
+    magic: &str,
+) -> Result<(), MessageError> {
+    let digest = sha256d::Hash::hash(&[magic.as_bytes(), message.as_bytes()].concat()).to_byte_array();
+    let digest = Message::from_digest(digest);
+    let (verifier, compact) = (Secp256k1::verification_only(), signature.serialize_compact());
+    let mut outcome = Err(MessageError::Wrong);
+    for id in 0..4 {
+        let recovered = RecoveryId::from_i32(id)
+            .and_then(|id| RecoverableSignature::from_compact(&compact, id))
+            .and_then(|signature| verifier.recover_ecdsa(&digest, &signature));
+        let Ok(key) = recovered else { continue };
+        outcome = signed_by(script, &key, false).or_else(|_| signed_by(script, &key, true));
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
+}
+
+/// Whether a script pays a key by its hash.
+fn signed_by(script: &[u8], key: &secp256k1::PublicKey, uncompressed: bool) -> Result<(), MessageError> {
     let compressed = hash160::Hash::hash(&key.serialize()).to_byte_array();
     let signer_is = |hash: &[u8], own: [u8; 20]| if hash == own { Ok(()) } else { Err(MessageError::Wrong) };
     match script {
-        [0x76, 0xa9, 0x14, hash @ .., 0x88, 0xac] if kind < 4 => {
+        [0x76, 0xa9, 0x14, hash @ .., 0x88, 0xac] if uncompressed => {
             signer_is(hash, hash160::Hash::hash(&key.serialize_uncompressed()).to_byte_array())
         }
         [0x76, 0xa9, 0x14, hash @ .., 0x88, 0xac] => signer_is(hash, compressed),
@@ -218,6 +253,21 @@ mod tests {
             assert_eq!(verify(SEGWIT, message, signature, &main), Ok(()));
             assert_eq!(verify(SEGWIT, "another message", signature, &main), Err(MessageError::Wrong));
         }
+    }
+
+    /// Made by bcoin 1.0.2's wallet on regtest: `signmessage`.
+    #[test]
+    fn a_message_that_bcoin_signed_counts() {
+        let network = Network::bcoin_regtest();
+        let address = "RHq5rBMXDfJbEznnXVCGBo1MumxorhXBhe";
+        let message =
+            "Millpond pool btc on regtest: pay RHq5rBMXDfJbEznnXVCGBo1MumxorhXBhe from 250000 base units on.";
+        let signature = "MEQCIE2JSriq9zwhD15EqPGwnAKtRCWfS+rkNDwj6ssYftIPAiAcAqDMCxGr3JIpdY+Uu1GSJJ9Qcuu4cYHELaLeUX+08w==";
+        assert_eq!(verify(address, message, signature, &network), Ok(()));
+        let altered = message.replace("250000", "250001");
+        assert_eq!(verify(address, &altered, signature, &network), Err(MessageError::Wrong));
+        let litecoin = Network::lcoin_regtest();
+        assert_eq!(verify(address, message, signature, &litecoin), Err(MessageError::Wrong));
     }
 
     fn signed(message: &str, header: u8, magic: &str) -> (secp256k1::PublicKey, String) {

@@ -207,6 +207,10 @@ section! {
         scheme: String = "\"pplns\"";
         /// The least balance that is paid. A miner may ask for more.
         minimum: Amount = "100000";
+        /// The least that a miner can set for himself, by a signature of his address; 0: `minimum`.
+        own_minimum_least: Amount = "0";
+        /// The most that he can set; 0 for no bound.
+        own_minimum_most: Amount = "0";
         /// What the operator stands in with, for schemes that credit before a block is found (PPS).
         reserve: Option<Reserve>;
         /// The scheme's own settings (`millpond plugin schema pplns`).

@@ -1,11 +1,15 @@
 //! The routes.
 
 use crate::{Source, metrics, openapi, page};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::{JsonRejection, QueryRejection};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use millpond_pool::settings::SettingRefused;
+use millpond_pool::view::SettingChange;
+use millpond_types::Amount;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -14,8 +18,11 @@ type Shared = State<Arc<dyn Source>>;
 /// Rows given when none is asked for, and at most.
 const ROWS: usize = 100;
 const MOST_ROWS: usize = 1_000;
+/// Bytes of a signed change of settings.
+const LARGEST_CHANGE: usize = 4 * 1024;
 
 pub(crate) fn router(source: Arc<dyn Source>) -> Router {
+    let settings = get(setting_text).post(change_setting).layer(DefaultBodyLimit::max(LARGEST_CHANGE));
     Router::new()
         .route("/", get(|| async { text("text/html; charset=utf-8", page::HTML) }))
         .route("/page.css", get(|| async { text("text/css; charset=utf-8", page::CSS) }))
@@ -31,6 +38,7 @@ pub(crate) fn router(source: Arc<dyn Source>) -> Router {
         .route("/api/v1/pools/{pool}/payments", get(payments))
         .route("/api/v1/pools/{pool}/miners", get(miners))
         .route("/api/v1/pools/{pool}/miners/{address}", get(miner))
+        .route("/api/v1/pools/{pool}/miners/{address}/settings", settings)
         .fallback(|| async { missing("there is no such page; /openapi.json lists what there is") })
         .with_state(source)
 }
@@ -109,4 +117,60 @@ async fn miners(State(source): Shared, Path(name): Path<String>, Query(page): Qu
 
 async fn miner(State(source): Shared, Path((name, address)): Path<(String, String)>) -> Response {
     found(source.miner(&name, &address), "no miner of this address has mined here")
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    minimum_payout: Option<u64>,
+}
+
+fn problem(status: StatusCode, error: &str) -> Response {
+    (status, Json(Problem { error })).into_response()
+}
+
+/// What became of a request about a miner's settings.
+fn settled<T: Serialize>(answer: Option<Result<T, SettingRefused>>) -> Response {
+    let refused = match answer {
+        None => return missing(NO_POOL),
+        Some(Ok(done)) => return Json(done).into_response(),
+        Some(Err(refused)) => refused,
+    };
+    let status = match &refused {
+        SettingRefused::NoMiner => StatusCode::NOT_FOUND,
+        SettingRefused::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        SettingRefused::Bounds { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        SettingRefused::Expired(_) => StatusCode::GONE,
+        SettingRefused::Used => StatusCode::CONFLICT,
+        SettingRefused::Signature(_) => StatusCode::FORBIDDEN,
+        SettingRefused::NotRecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    problem(status, &refused.to_string())
+}
+
+async fn setting_text(
+    State(source): Shared,
+    Path((name, address)): Path<(String, String)>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    match asked {
+        Ok(Query(asked)) => settled(source.setting_text(&name, &address, asked.minimum_payout.map(Amount))),
+        Err(why) => problem(why.status(), &why.body_text()),
+    }
+}
+
+async fn change_setting(
+    State(source): Shared,
+    Path((name, address)): Path<(String, String)>,
+    change: Result<Json<SettingChange>, JsonRejection>,
+) -> Response {
+    let change = match change {
+        Ok(Json(change)) => change,
+        Err(why) => return problem(why.status(), &why.body_text()),
+    };
+    let done = tokio::task::spawn_blocking(move || source.change_setting(&name, &address, &change)).await;
+    done.map_or_else(
+        |_| problem(StatusCode::INTERNAL_SERVER_ERROR, "the change could not be made; try again"),
+        settled,
+    )
 }

@@ -26,10 +26,26 @@ pub fn document() -> Value {
             "429": {"description": "too many requests from this address"}}}})
     };
     let none = json!([]);
+    let asked = json!([{"name": "minimum_payout", "in": "query", "schema": {"type": "integer", "minimum": 0},
+        "description": "base units; without it the pool's own minimum"}]);
+    let mut settings = get("what a miner signs to set his minimum payout", link("SettingText"), &asked);
+    if let Some(methods) = settings.as_object_mut() {
+        let answer = |about: &str| json!({"description": about});
+        methods.insert("post".to_owned(), json!({"summary": "a change of a miner's settings that he signed",
+            "requestBody": {"required": true, "content": {"application/json": {"schema": link("SettingChange")}}},
+            "responses": {"200": {"description": "changed, and recorded in the pool's hash chain",
+                "content": {"application/json": {"schema": link("MinerSettings")}}},
+                "403": answer("not signed by this address, or another text"),
+                "404": answer("no such pool or miner"), "409": answer("used, or overtaken by another change"),
+                "410": answer("expired"), "422": answer("out of the operator's bounds"),
+                "429": answer("too many requests from this address"),
+                "501": answer("signatures of this chain cannot be checked")}}));
+    }
     json!({
         "openapi": "3.1.0",
         "info": {"title": "Millpond", "version": env!("CARGO_PKG_VERSION"),
-            "description": "A pool runtime. Everything reads, except POST /api/v1/admin, which needs a token."},
+            "description": "A pool runtime. Everything reads, except POST /api/v1/admin, which needs a token, and POST \
+            .../miners/{address}/settings, which needs a signature of the miner's address."},
         "paths": {
             "/health": get("the process lives", link("Health"), &none),
             "/ready": get("whether miners are served; 503 with reasons when not", link("Ready"), &none),
@@ -40,6 +56,7 @@ pub fn document() -> Value {
             "/api/v1/pools/{pool}/payments": get("payments, newest first", list("Payment"), &page),
             "/api/v1/pools/{pool}/miners": get("miners of the last day, by rate", list("Miner"), &page),
             "/api/v1/pools/{pool}/miners/{address}": get("one miner", link("Miner"), &none),
+            "/api/v1/pools/{pool}/miners/{address}/settings": settings,
             "/api/v1/admin": {"post": {"summary": "a command; what changes money answers 202 with a code and is done \
                 when it comes again with it", "security": [{"token": []}],
                 "requestBody": {"required": true, "content": {"application/json": {"schema": {"type": "object",
@@ -82,6 +99,14 @@ pub fn document() -> Value {
                 "txid": {"type": ["string", "null"]}, "time": time()})),
             "Worker": object(json!({"name": text("its name"), "hashrate": link("Hashrate"), "shares": link("Shares"),
                 "last_share": time()})),
+            "SettingText": object(json!({"address": text("his address"),
+                "minimum_payout": {"type": ["integer", "null"], "description": "as asked for; null: the pool's own"},
+                "least": amount(), "most": {"type": ["integer", "null"], "description": "null: no bound"},
+                "issued": time(), "expires": time(), "message": text("to be signed, to the letter")})),
+            "SettingChange": {"type": "object", "required": ["issued", "signature"], "properties": {
+                "minimum_payout": {"type": ["integer", "null"], "description": "as in the text that was signed"},
+                "issued": time(), "signature": text("base64: signmessage, or BIP 322 simple")}},
+            "MinerSettings": object(json!({"address": text("his address"), "minimum_payout": amount()})),
             "Miner": object(json!({"address": text("his address"), "payable": amount(), "immature": amount(),
                 "paid": amount(), "minimum_payout": amount(), "hashrate": link("Hashrate"), "shares": link("Shares"),
                 "workers": list("Worker")})),

@@ -1,10 +1,14 @@
 //! Where the pages get their data from.
 
 use millpond_alerts::Alarm;
-use millpond_pool::view::{BlockView, MinerView, PaymentView, PoolView};
+use millpond_pool::settings::SettingRefused;
+use millpond_pool::view::{
+    BlockView, MinerSettings, MinerView, PaymentView, PoolView, SettingChange, SettingText,
+};
+use millpond_types::Amount;
 
-/// The process's pools, read only. Called on the server's threads for each request: an implementation answers from
-/// memory and waits for nothing.
+/// The process's pools, read only but for what a miner signed. Called on the server's threads for each request: an
+/// implementation answers from memory and waits for nothing, except where it says so.
 pub trait Source: Send + Sync + 'static {
     /// All pools.
     fn pools(&self) -> Vec<PoolView>;
@@ -16,6 +20,20 @@ pub trait Source: Send + Sync + 'static {
     fn miners(&self, pool: &str, limit: usize) -> Option<Vec<MinerView>>;
     /// One miner by his address.
     fn miner(&self, pool: &str, address: &str) -> Option<MinerView>;
+    /// What a miner signs to set his minimum payout (`None`: the pool's own); `None` for a pool that is not there.
+    fn setting_text(
+        &self,
+        pool: &str,
+        address: &str,
+        minimum: Option<Amount>,
+    ) -> Option<Result<SettingText, SettingRefused>>;
+    /// Changes a miner's settings by his signature. Waits until it is durable: called on a thread that may block.
+    fn change_setting(
+        &self,
+        pool: &str,
+        address: &str,
+        change: &SettingChange,
+    ) -> Option<Result<MinerSettings, SettingRefused>>;
     /// The alarms kept, newest last.
     fn alarms(&self) -> Vec<Alarm>;
 }

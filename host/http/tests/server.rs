@@ -6,8 +6,10 @@ use millpond_alerts::{Alarm, Alarms, Level};
 use millpond_disk::{Disk, SimDisk};
 use millpond_http::{AdminDoor, GuardOptions, HttpOptions, Server, Source, openapi, serve};
 use millpond_node::{Auth, Endpoint, HttpClient, Limits};
+use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, Hashrate, MinerView, Money, PaymentView, PluginView, PoolView, ShareCounts, WorkerView,
+    BlockView, Hashrate, MinerSettings, MinerView, Money, PaymentView, PluginView, PoolView, SettingChange,
+    SettingText, ShareCounts, WorkerView,
 };
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde_json::Value;
@@ -97,6 +99,40 @@ impl Source for Fixed {
             workers: vec![worker],
         })
     }
+    fn setting_text(
+        &self,
+        pool: &str,
+        address: &str,
+        minimum: Option<Amount>,
+    ) -> Option<Result<SettingText, SettingRefused>> {
+        let known = self.miner(pool, address).ok_or(SettingRefused::NoMiner);
+        let text = known.map(|miner| SettingText {
+            address: miner.address,
+            minimum_payout: minimum,
+            least: Amount(4),
+            most: None,
+            issued: UnixMillis(1),
+            expires: UnixMillis(2),
+            message: "sign this".into(),
+        });
+        (pool == "btc").then_some(text)
+    }
+    fn change_setting(
+        &self,
+        pool: &str,
+        address: &str,
+        change: &SettingChange,
+    ) -> Option<Result<MinerSettings, SettingRefused>> {
+        let done = match change.signature.as_str() {
+            "good" => Ok(MinerSettings {
+                address: address.into(),
+                minimum_payout: change.minimum_payout.unwrap_or(Amount(4)),
+            }),
+            "old" => Err(SettingRefused::Used),
+            _ => Err(SettingRefused::Signature("the signature is not by this address".into())),
+        };
+        (pool == "btc").then_some(done)
+    }
     fn alarms(&self) -> Vec<Alarm> {
         let alarms = Alarms::quiet();
         alarms.raise(Level::Critical, "btc", "disk", "full");
@@ -124,10 +160,14 @@ fn door() -> AdminDoor {
 }
 
 async fn post(address: std::net::SocketAddr, head: &str, body: &str) -> (u16, String) {
+    post_to(address, "/api/v1/admin", head, body).await
+}
+
+async fn post_to(address: std::net::SocketAddr, path: &str, head: &str, body: &str) -> (u16, String) {
     let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
     let length = body.len();
     let text = format!(
-        "POST /api/v1/admin HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}"
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{head}\r\n{body}"
     );
     socket.write_all(text.as_bytes()).await.unwrap();
     let mut answer = String::new();
@@ -215,6 +255,35 @@ async fn every_path_of_openapi_answers_with_the_keys_it_tells() {
         agree(&document, schema, &serde_json::from_str(&body).unwrap(), path);
     }
     assert!(paths.len() >= 9);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_signed_change_of_settings_is_answered_by_what_became_of_it() {
+    let (server, client) = start(&[]).await;
+    let path = "/api/v1/pools/btc/miners/bcrt1/settings";
+    let (status, text) = get(&client, &format!("{path}?minimum_payout=500")).await;
+    let text: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &text["minimum_payout"], &text["message"]), (200, &500.into(), &"sign this".into()));
+    assert_eq!(get(&client, &format!("{path}?minimum_payout=-1")).await.0, 400);
+    assert_eq!(get(&client, "/api/v1/pools/btc/miners/nobody/settings").await.0, 404);
+    let json = "Content-Type: application/json\r\n";
+    let change =
+        |signature: &str| format!(r#"{{"minimum_payout":500,"issued":1,"signature":"{signature}"}}"#);
+    let (status, body) = post_to(server.address, path, json, &change("good")).await;
+    let done: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((status, &done["minimum_payout"]), (200, &500.into()), "{body}");
+    for (signature, expected) in [("old", 409), ("of somebody else", 403)] {
+        let (status, body) = post_to(server.address, path, json, &change(signature)).await;
+        assert_eq!(status, expected, "{body}");
+        assert!(serde_json::from_str::<Value>(&body).unwrap()["error"].is_string(), "{body}");
+    }
+    let elsewhere = "/api/v1/pools/ltc/miners/bcrt1/settings";
+    assert_eq!(post_to(server.address, elsewhere, json, &change("good")).await.0, 404);
+    assert_eq!(post_to(server.address, path, "", &change("good")).await.0, 415, "not JSON");
+    assert_eq!(post_to(server.address, path, json, "{").await.0, 400);
+    assert_eq!(post_to(server.address, path, json, r#"{"issued":1,"signature":"good","x":1}"#).await.0, 422);
+    assert_eq!(post_to(server.address, path, json, &change(&"x".repeat(5_000))).await.0, 413, "too large");
     server.stop().await;
 }
 

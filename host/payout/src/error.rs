@@ -81,6 +81,15 @@ pub enum PayoutError {
 }
 
 impl PayoutError {
+    /// Who failed, by name and version.
+    #[must_use]
+    pub fn plugin(&self) -> Option<&str> {
+        match self {
+            Self::Call { plugin, .. } | Self::Broken { plugin, .. } => Some(plugin),
+            Self::Input(_) | Self::Ledger(_) => None,
+        }
+    }
+
     /// Whether it counts against the plugin.
     #[must_use]
     pub fn is_strike(&self) -> bool {

@@ -26,4 +26,4 @@ pub use bound::{BoundFee, BoundScheme, MAX_BATCH, MAX_CELLS, MAX_COLUMNS, MAX_WI
 pub use error::{PayoutError, Rule};
 pub use facts::{Attributes, IncomeFacts, NoAttributes, WindowSums};
 pub use state::{SchemeState, StateChange};
-pub use swap::{SwapError, check_upgrade};
+pub use swap::{SwapError, check_repair, check_upgrade};

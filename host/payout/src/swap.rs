@@ -54,18 +54,41 @@ pub fn check_upgrade(old: &BoundScheme, new: &BoundScheme, state: &SchemeState) 
     if state.is_empty() {
         return Ok(());
     }
-    if !state.fits(&new.terms) {
-        if old.owes_less_than_a_unit() {
-            return Ok(());
-        }
-        return Err(SwapError::Format {
-            old: old.name.clone(),
-            new: new.name.clone(),
-            old_format: format!("{} ({} cells)", state.format(), state.width()),
-            new_format: format!("{} ({} cells)", new.terms.state_format, new.terms.cells),
-        });
+    if !fits(old, new, state)? {
+        return Ok(());
     }
-    let (before, after) = (trial(old, state)?, trial(new, state)?);
+    keeps(old, new, &trial(old, state)?, &trial(new, state)?)
+}
+
+/// Whether `new` may take over from an `old` that cannot be called any more: given nothing to divide, it has to leave
+/// every row as it is.
+///
+/// # Errors
+/// As [`check_upgrade`].
+pub fn check_repair(old: &BoundScheme, new: &BoundScheme, state: &SchemeState) -> Result<(), SwapError> {
+    if state.is_empty() || !fits(old, new, state)? {
+        return Ok(());
+    }
+    keeps(old, new, &state.rows(), &trial(new, state)?)
+}
+
+/// Whether the new scheme reads the state at all; false when what it holds may be dropped.
+fn fits(old: &BoundScheme, new: &BoundScheme, state: &SchemeState) -> Result<bool, SwapError> {
+    if state.fits(&new.terms) {
+        return Ok(true);
+    }
+    if old.owes_less_than_a_unit() {
+        return Ok(false);
+    }
+    Err(SwapError::Format {
+        old: old.name.clone(),
+        new: new.name.clone(),
+        old_format: format!("{} ({} cells)", state.format(), state.width()),
+        new_format: format!("{} ({} cells)", new.terms.state_format, new.terms.cells),
+    })
+}
+
+fn keeps(old: &BoundScheme, new: &BoundScheme, before: &Rows, after: &Rows) -> Result<(), SwapError> {
     if before != after {
         let rows = before.iter().filter(|row| !after.contains(row)).count();
         let extra = after.iter().filter(|row| !before.contains(row)).count();

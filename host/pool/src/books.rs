@@ -5,12 +5,13 @@
 //! its key, so a crash at any point is answered by doing the step again ([`Books::catch_up`]). One thread at a time
 //! works here; nothing here waits for a miner, a node or a notification.
 
+use crate::conduct::{Conduct, Stopped};
 use crate::decide::{self, DecideError, income_key};
 use crate::policy::{Bound, Loader, PolicyError, Wanted, reserve_of};
 use millpond_alerts::{Alarms, Level};
 use millpond_journal::{Income, Journal, JournalError, Policy, Record};
 use millpond_ledger::{Account, Entry, IncomeStatus, Ledger, LedgerError, Owner, Posting, Reversal};
-use millpond_payout::{PayoutError, SchemeState, SwapError, check_upgrade};
+use millpond_payout::{PayoutError, SchemeState, SwapError, check_repair, check_upgrade};
 use millpond_segments::LogError;
 use millpond_types::{Amount, ShareSeq, UnixMillis};
 use parking_lot::Mutex;
@@ -48,6 +49,20 @@ pub enum BooksError {
     /// There is no policy for an income: the journal's first records are missing.
     #[error("no policy is recorded for share {0}")]
     NoPolicy(ShareSeq),
+    /// A component of the policy is in quarantine.
+    #[error("{} is in quarantine: {}", .0.plugin, .0.first_error)]
+    Quarantined(Stopped),
+    /// A component failed a moment ago and is asked again after a pause.
+    #[error("the plugin failed and is asked again in a moment")]
+    Pause,
+}
+
+impl BooksError {
+    /// Whether the operator was told of it by a plugin's alarm.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        matches!(self, Self::Quarantined(_) | Self::Pause)
+    }
 }
 
 impl From<LogError> for BooksError {
@@ -56,25 +71,26 @@ impl From<LogError> for BooksError {
     }
 }
 
-struct Inner {
+pub(crate) struct Inner {
     state: SchemeState,
     /// Takes over after the next block.
     pending: Option<(Policy, Bound)>,
     /// The first error of the policy in force since it was loaded.
-    first_error: Option<String>,
+    pub(crate) first_error: Option<String>,
     reserve_spent: bool,
+    pub(crate) conduct: Conduct,
     /// What was posted to the reserve so far because the configuration declares it.
     deposited: Amount,
 }
 
 /// The money of one pool.
 pub struct Books {
-    pool: String,
-    journal: Arc<Journal>,
-    ledger: Arc<Ledger>,
-    loader: Arc<Loader>,
-    alarms: Alarms,
-    inner: Mutex<Inner>,
+    pub(crate) pool: String,
+    pub(crate) journal: Arc<Journal>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) loader: Arc<Loader>,
+    pub(crate) alarms: Alarms,
+    pub(crate) inner: Mutex<Inner>,
 }
 
 impl std::fmt::Debug for Books {
@@ -124,7 +140,9 @@ impl Books {
             }
             Ok(())
         })?;
-        let inner = Inner { state, pending: None, first_error: None, reserve_spent: false, deposited };
+        let conduct = Conduct::default();
+        let inner =
+            Inner { state, pending: None, first_error: None, reserve_spent: false, conduct, deposited };
         let books = Self { pool: pool.to_owned(), journal, ledger, loader, alarms, inner: Mutex::new(inner) };
         books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
         if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
@@ -150,11 +168,12 @@ impl Books {
     }
 
     /// Has a new policy take over after the next block. The income of that block, and of every one before it, is
-    /// divided by the policy in force now.
+    /// divided by the policy in force now. Where a component of that is in quarantine the new policy takes over at once,
+    /// and divides what is undivided; true then.
     ///
     /// # Errors
     /// When it does not load, or would forget what the scheme in force owes; the one in force goes on.
-    pub fn schedule(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<(), BooksError> {
+    pub fn schedule(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<bool, BooksError> {
         self.loader.store().keep(&wanted.scheme).map_err(PolicyError::from)?;
         if let Some((component, _, _)) = &wanted.fee {
             self.loader.store().keep(component).map_err(PolicyError::from)?;
@@ -163,9 +182,23 @@ impl Books {
         let bound = self.loader.bind(&policy)?;
         let old = self.in_force()?;
         let mut inner = self.inner.lock();
+        let stuck = self.stuck_policies(&inner)?;
+        if !stuck.is_empty() {
+            check_repair(&old.scheme, &bound.scheme, &inner.state)?;
+        }
+        let at_once = inner.conduct.stopped(&old).is_some();
+        for failed in stuck {
+            self.take_over(&mut inner, &failed, &policy, now)?;
+        }
+        inner.conduct.release(&bound);
+        if at_once {
+            self.deposit(&mut inner, wanted.reserve, now)?;
+            inner.pending = None;
+            return Ok(true);
+        }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
         inner.pending = Some((policy, bound));
-        Ok(())
+        Ok(false)
     }
 
     /// A block of ours is durable in the journal, its window ends at this share: a waiting policy takes over behind it.
@@ -269,6 +302,8 @@ impl Books {
         }
         let policy = self.journal.policy_at(income.end.seq).ok_or(BooksError::NoPolicy(income.end.seq))?;
         let bound = self.loader.bind(&policy)?;
+        let clock = UnixMillis::now();
+        inner.conduct.may_ask(&bound, clock)?;
         // What is owed per share before the block is credited before the block's income is booked.
         self.credit(inner, income.time)?;
         let view = self.journal.view();
@@ -282,6 +317,9 @@ impl Books {
                 inner.first_error.get_or_insert_with(|| why.to_string());
                 let text = format!("an income of {} waits undivided: {why}", income.amount);
                 self.alarms.raise(Level::Critical, &self.pool, "plugin", text);
+                if let Some(stopped) = inner.conduct.failed(&bound, &income.key, &why, clock) {
+                    self.quarantine(inner, &policy, &bound, &stopped);
+                }
                 return Err(why.into());
             }
         };
@@ -291,7 +329,16 @@ impl Books {
         let entry = Entry::IncomeAllocated(decision.entry);
         self.ledger.append(income.time, entry.clone())?;
         decide::follow(&mut inner.state, &entry)?;
+        inner.conduct.went_well(&bound, clock);
         Ok(())
+    }
+
+    /// Whether an income is divided, or was.
+    ///
+    /// # Errors
+    /// When its key is none.
+    pub fn is_divided(&self, income: &Income) -> Result<bool, BooksError> {
+        Ok(self.ledger.book().income(&income_key(&income.key)?).is_some())
     }
 
     /// An income can be spent: its parts become payable.
@@ -343,11 +390,26 @@ impl Books {
     fn credit(&self, inner: &mut Inner, now: UnixMillis) -> Result<(), BooksError> {
         loop {
             let view = self.journal.view();
+            let given = ShareSeq(self.ledger.book().accrued_to());
+            let due = decide::due(&self.journal.policies(), &self.loader, given, view.newest())?;
+            let Some(due) = due else { return Ok(()) };
+            // By the clock, since the time of a catching up is the income's.
+            let clock = UnixMillis::now();
+            inner.conduct.may_ask(&due.bound, clock)?;
             let credited = {
                 let book = self.ledger.book();
-                let given = ShareSeq(book.accrued_to());
-                let due = decide::due(&self.journal.policies(), &self.loader, given, view.newest())?;
-                due.map(|due| decide::credit(&due, &view, &book, &inner.state)).transpose()?.flatten()
+                decide::credit(&due, &view, &book, &inner.state)
+            };
+            let credited = match credited {
+                Ok(credited) => credited,
+                Err(why) => {
+                    inner.first_error.get_or_insert_with(|| why.to_string());
+                    let stopped = inner.conduct.failed(&due.bound, b"shares", &why, clock);
+                    if let (Some(stopped), Some(policy)) = (stopped, self.journal.policy_at(due.last)) {
+                        self.quarantine(inner, &policy, &due.bound, &stopped);
+                    }
+                    return Err(why.into());
+                }
             };
             let Some((accrual, given)) = credited else { return Ok(()) };
             let spent = accrual.shares < given;
@@ -387,7 +449,9 @@ impl Books {
         incomes.sort_by(|a, b| (a.time, &a.key).cmp(&(b.time, &b.key)));
         for income in incomes {
             if let Err(why) = self.divide(&income) {
-                tracing::warn!(pool = %self.pool, %why, "an income still waits");
+                if !why.is_told() {
+                    tracing::warn!(pool = %self.pool, %why, "an income still waits");
+                }
                 waiting += 1;
             }
         }

@@ -9,6 +9,7 @@ use millpond_disk::Disk;
 use millpond_jobs::{Job, JobTable, Seen};
 use millpond_journal::Journal;
 use millpond_ledger::Ledger;
+use millpond_stratum::NameKey;
 use millpond_types::{JobId, PoolName};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -67,6 +68,10 @@ pub(crate) struct Core {
     /// Blocks as the adapter names them, to their ids in the journal.
     pub(crate) names: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
     pub(crate) shown: Mutex<VecDeque<(Vec<u8>, BlockView)>>,
+    /// The pool's own key: names of sessions, codes in texts to sign.
+    pub(crate) key: NameKey,
+    /// Held while a miner's setting is changed.
+    pub(crate) changing: Mutex<()>,
     tags: AtomicU64,
 }
 
@@ -81,11 +86,12 @@ pub(crate) struct Parts {
     pub(crate) books: Arc<Books>,
     pub(crate) stats: Stats,
     pub(crate) tasks: Sender<Task>,
+    pub(crate) key: NameKey,
 }
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { name, folder, disk, alarms, journal, ledger, books, stats, tasks } = parts;
+        let Parts { name, folder, disk, alarms, journal, ledger, books, stats, tasks, key } = parts;
         Arc::new(Self {
             name,
             folder,
@@ -103,6 +109,8 @@ impl Core {
             on_their_way: Mutex::default(),
             names: Mutex::default(),
             shown: Mutex::default(),
+            key,
+            changing: Mutex::default(),
             tags: AtomicU64::new(1),
         })
     }

@@ -5,6 +5,7 @@
 
 mod backend;
 pub mod books;
+pub mod conduct;
 mod core;
 mod decide;
 pub mod luck;
@@ -15,6 +16,7 @@ pub mod plugins;
 pub mod policy;
 mod pool;
 pub mod replay;
+pub mod settings;
 pub mod setup;
 pub mod show;
 mod sink;

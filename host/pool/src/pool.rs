@@ -338,13 +338,16 @@ impl Pool {
         let process = &self.process;
         let wanted = setup::wanted(&section, &self.beside, &process.sandbox, &process.sink)
             .map_err(|errors| errors.join("; "))?;
-        self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
+        let at_once = self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
         let mut roles = self.roles.lock();
         roles.insert("scheme", (wanted.scheme.name.clone(), wanted.scheme.digest));
         if let Some((fee, _, _)) = &wanted.fee {
             roles.insert("fee", (fee.name.clone(), fee.digest));
         }
-        Ok(format!("{plugin} takes over after the next block; what is owed stays owed"))
+        Ok(match at_once {
+            true => format!("{plugin} takes over at once, and divides what was left undivided"),
+            false => format!("{plugin} takes over after the next block; what is owed stays owed"),
+        })
     }
 
     /// Records what an operator does in the journal's hash chain, before it takes effect.
@@ -407,10 +410,10 @@ struct Opened {
     past: Past,
 }
 
-/// The key that sessions are named under, made at the first start. Without it sessions cannot be resumed over a restart,
-/// and nothing else is lost.
-fn name_key(process: &Process, folder: &Path, pool: &str) -> NameKey {
-    let path = folder.join("session-key");
+/// The pool's own key, made at the first start: sessions are named under it, and texts to sign carry a code of it. When it
+/// is lost sessions cannot be resumed over that restart and texts have to be asked for again, nothing else.
+fn pool_key(process: &Process, folder: &Path, pool: &str) -> NameKey {
+    let path = folder.join("pool-key");
     let kept =
         read_file(process.disk.as_ref(), &path).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
     if let Some(key) = kept {
@@ -419,7 +422,7 @@ fn name_key(process: &Process, folder: &Path, pool: &str) -> NameKey {
     let key = NameKey::random();
     if let Err(why) = replace_file(process.disk.as_ref(), &path, key.bytes()) {
         let text =
-            format!("the key of the sessions' names was not kept, none is resumed over a restart: {why}");
+            format!("the pool's own key was not kept, no session is resumed over the next restart: {why}");
         process.alarms.raise(Level::Warning, pool, "disk", text);
     }
     key
@@ -464,6 +467,7 @@ fn open(
         wanted,
         now,
     )?;
+    let key = pool_key(process, folder, name.as_str());
     let core = Core::new(Parts {
         name,
         folder: folder.to_owned(),
@@ -474,6 +478,7 @@ fn open(
         books: Arc::new(books),
         stats: Stats::new(shift, now),
         tasks,
+        key: key.clone(),
     });
     // Job numbers never come again, and shares that count are known again as duplicates.
     core.jobs.resume_after(JobId(core.journal.next_job_id().0.saturating_sub(1)));
@@ -485,7 +490,6 @@ fn open(
         let ids = view.share_ids_since(coord)?;
         core.seen.reload(ids.into_iter().map(|(_, id)| (newest.coord, id)));
     }
-    let key = name_key(process, folder, core.name.as_str());
     let past = Past { key, until: core.journal.next_extranonce_slot() };
     Ok(Opened { core, unsubmitted: recovered.unsubmitted, past })
 }

@@ -1,6 +1,6 @@
 //! What a pool shows of itself.
 
-use crate::payments::{MINIMUM, own_minimum};
+use crate::payments::own_minimum;
 use crate::pool::Pool;
 use crate::view::{BlockView, MinerView, Money, PaymentView, PluginView, PoolView, WorkerView};
 use millpond_admin::Role;
@@ -81,6 +81,7 @@ impl Pool {
                 }
             }
         }
+        reasons.extend(core.books.stuck());
         if core.books.troubles().1 {
             reasons.push("the declared reserve is spent: shares are not credited".to_owned());
         }
@@ -106,13 +107,22 @@ impl Pool {
             .iter()
             .map(|(role, (name, digest))| {
                 let adapter = *role == "adapter";
+                let quarantined = self.core.books.quarantined(*digest).filter(|_| !adapter);
                 let state = match (adapter, &status.quarantined, &pending) {
                     (true, Some(_), _) => "quarantined",
+                    (false, ..) if quarantined.as_ref().is_some_and(|(_, replaced)| *replaced) => {
+                        "quarantined; the last good version decides"
+                    }
+                    (false, ..) if quarantined.is_some() => "quarantined; incomes wait",
                     (false, _, Some(_)) => "takes over after the next block",
                     (false, _, None) if money_error.is_some() => "failing; incomes wait",
                     _ => "running",
                 };
-                let first_error = if adapter { status.first_error.clone() } else { money_error.clone() };
+                let first_error = match quarantined {
+                    Some((first_error, _)) => Some(first_error),
+                    None if adapter => status.first_error.clone(),
+                    None => money_error.clone(),
+                };
                 PluginView {
                     role: (*role).to_owned(),
                     name: name.clone(),
@@ -235,25 +245,6 @@ impl Pool {
         let book = self.core.ledger.book();
         let matured = book.incomes().filter(|(_, income)| income.status == IncomeStatus::Matured).count();
         u64::try_from(matured).unwrap_or(u64::MAX)
-    }
-
-    /// Sets a miner's own minimum payout, by order of an operator.
-    ///
-    /// # Errors
-    /// When there is no such miner, or it could not be recorded.
-    pub fn set_minimum(&self, address: &str, minimum: Option<Amount>, actor: &str) -> Result<(), String> {
-        let miners = self.core.journal.miners();
-        let miner = miners.into_iter().find(|miner| miner.address == address);
-        let miner = miner.ok_or_else(|| format!("no miner with the address {address:?} has mined here"))?;
-        let value = minimum.map_or_else(String::new, |minimum| minimum.to_string());
-        let setting = millpond_journal::MinerSetting {
-            miner: miner.id,
-            key: MINIMUM.to_owned(),
-            value,
-            by: millpond_journal::Authority::Operator(actor.to_owned()),
-            time: UnixMillis::now(),
-        };
-        self.core.journal.record(setting).wait().map(drop).map_err(|why| why.to_string())
     }
 }
 

@@ -141,7 +141,8 @@ impl Sink {
                 (view.income, view.mature) = (record.amount, record.mature);
             });
         }
-        if self.record("an income", record.clone()) {
+        // Maturity is recorded by whoever books it, when the income is divided.
+        if record.mature || self.record("an income", record.clone()) {
             let _ = core.tasks.send(Task::Income(Box::new(record)));
         }
     }

@@ -1,7 +1,7 @@
 //! What a pool shows: plain data for the HTTP API, the terminal and the dashboard. Amounts are base units.
 
 use millpond_types::{Amount, Digest, UnixMillis};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Hashes a second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -86,6 +86,46 @@ pub struct MinerView {
     pub shares: ShareCounts,
     /// His workers.
     pub workers: Vec<WorkerView>,
+}
+
+/// What a miner signs to change his settings, in clear text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SettingText {
+    /// Whose.
+    pub address: String,
+    /// The minimum payout that the text asks for; `None`: the pool's own.
+    pub minimum_payout: Option<Amount>,
+    /// The least that can be asked for.
+    pub least: Amount,
+    /// The most, where there is a bound.
+    pub most: Option<Amount>,
+    /// When the text was given: to be sent back with the signature.
+    pub issued: UnixMillis,
+    /// Until when it is good.
+    pub expires: UnixMillis,
+    /// The text to sign, to the letter, with the key of the address.
+    pub message: String,
+}
+
+/// A signed change of a miner's settings.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingChange {
+    /// As in [`SettingText`].
+    pub minimum_payout: Option<Amount>,
+    /// As in [`SettingText`].
+    pub issued: UnixMillis,
+    /// The signature over [`SettingText::message`], as the wallet writes it (base64).
+    pub signature: String,
+}
+
+/// A miner's settings as they are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MinerSettings {
+    /// His address.
+    pub address: String,
+    /// The balance from which he is paid.
+    pub minimum_payout: Amount,
 }
 
 /// A worker of a miner.

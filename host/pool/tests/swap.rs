@@ -198,3 +198,45 @@ async fn a_job_of_before_the_swap_is_solved_after_it_and_paid() {
     pool.stop().await;
     check_replay(&process, &folder.path().join("dev"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_scheme_that_traps_leaves_its_income_waiting_and_a_swap_divides_it_after_it_matured() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain(0x207f_ffff).await;
+    let process = process(folder.path());
+    let broken = folder.path().join("trapping.wasm");
+    std::fs::write(&broken, support::broken::trapping_scheme()).unwrap();
+    let scheme = format!("scheme = \"{}\"", broken.display());
+    let text = config(&chain, &chain.new_address()).replace("scheme = \"pplns\"", &scheme);
+    let pool = Arc::new(start(&process, &text).await);
+    let (miner, _) = stranger("bcrt", 1);
+    let mut client = Client::connect(pool.addresses()[0], &miner, "sha256d").await.unwrap();
+    let job = client.job_on(&chain.tip()).await;
+    let share = client.find(&job, 0, Want::Block);
+    assert_eq!(client.submit(&share).await["result"], serde_json::json!(true));
+    let why = |pool: &Pool| pool.not_ready().into_iter().find(|why| why.contains("in quarantine"));
+    until(&pool, "quarantine", || why(&pool).is_some()).await;
+    let state = |pool: &Pool| {
+        pool.view().plugins.into_iter().find(|plugin| plugin.role == "scheme").map(|plugin| plugin.state)
+    };
+    assert_eq!(state(&pool).unwrap(), "quarantined; incomes wait");
+
+    // The chain goes on; what is mature and undivided waits too, and miners work on.
+    chain.generate(5).unwrap();
+    let tip = u64::from(chain.height()) + 1;
+    until(&pool, "jobs go on", || pool.view().coord == tip).await;
+    assert_eq!(pool.ledger().book().incomes().count(), 0);
+    let job = client.job_on(&chain.tip()).await;
+    let share = client.find(&job, 0, Want::Share);
+    assert_eq!(client.submit(&share).await["result"], serde_json::json!(true));
+
+    let said = swap(&pool, Role::Scheme, "solo").await.unwrap();
+    assert!(said.contains("at once"), "{said}");
+    until(&pool, "the income is divided and booked as mature", || pool.matured() >= 1).await;
+    assert_eq!(why(&pool), None);
+    let totals = pool.ledger().totals();
+    assert!(totals.conserved && totals.credited + totals.fees == totals.income, "{totals:?}");
+    drop(client);
+    pool.stop().await;
+    assert!(check_replay(&process, &folder.path().join("dev")).incomes >= 1);
+}

@@ -3,7 +3,11 @@
 use millpond_alerts::{Alarm, Alarms};
 use millpond_http::Source;
 use millpond_pool::Pool;
-use millpond_pool::view::{BlockView, MinerView, PaymentView, PoolView};
+use millpond_pool::settings::SettingRefused;
+use millpond_pool::view::{
+    BlockView, MinerSettings, MinerView, PaymentView, PoolView, SettingChange, SettingText,
+};
+use millpond_types::Amount;
 use std::sync::Arc;
 
 pub(crate) struct Pools {
@@ -36,6 +40,24 @@ impl Source for Pools {
 
     fn miner(&self, pool: &str, address: &str) -> Option<MinerView> {
         self.named(pool)?.miner(address)
+    }
+
+    fn setting_text(
+        &self,
+        pool: &str,
+        address: &str,
+        minimum: Option<Amount>,
+    ) -> Option<Result<SettingText, SettingRefused>> {
+        Some(self.named(pool)?.setting_text(address, minimum))
+    }
+
+    fn change_setting(
+        &self,
+        pool: &str,
+        address: &str,
+        change: &SettingChange,
+    ) -> Option<Result<MinerSettings, SettingRefused>> {
+        Some(self.named(pool)?.change_setting(address, change))
     }
 
     fn alarms(&self) -> Vec<Alarm> {

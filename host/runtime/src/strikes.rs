@@ -64,11 +64,16 @@ impl Strikes {
         if !error.is_strike() {
             return if error.is_trap() { Decision::RetryAfter(FIRST_BACKOFF) } else { Decision::GoOn };
         }
+        self.struck(plugin, input, &error.to_string(), now)
+    }
+
+    /// A strike: a trap, or a result that breaks the host's rules.
+    pub fn struck(&mut self, plugin: Digest, input: Digest, error: &str, now: UnixMillis) -> Decision {
         let record = self.plugins.entry(plugin).or_default();
         if record.traps > 0 && !record.quarantined && now.since(record.last) >= HEALTHY_MS {
             *record = Record::default();
         }
-        let first_error = record.first_error.get_or_insert_with(|| error.to_string()).clone();
+        let first_error = record.first_error.get_or_insert_with(|| error.to_owned()).clone();
         record.last = now;
         record.traps = record.traps.saturating_add(1);
         if record.per_input.len() >= INPUTS && !record.per_input.contains_key(&input) {

@@ -10,6 +10,9 @@ pub const RPC: u16 = 0;
 /// The bits that miners may roll (BIP 320). Jobs carry the version without them.
 pub const ROLLED_BITS: u32 = 0x1fff_e000;
 
+/// Bitcoin's own.
+const MESSAGE_MAGIC: &str = "Bitcoin Signed Message:\n";
+
 const RECIPE: &str = include_str!("../../../examples/families/bitcoin/bitcoin.recipe");
 const SOLO_RECIPE: &str = include_str!("../../../examples/families/bitcoin-solo/bitcoin-solo.recipe");
 const DIALECT: &str = include_str!("../../../examples/families/bitcoin/v1.dialect");
@@ -37,6 +40,8 @@ pub struct Network {
     pub maturity: u32,
     /// Confirmations of another block at our height that make ours an orphan.
     pub orphan_after: u32,
+    /// What wallets put before a message that they sign.
+    pub message_magic: String,
     /// Pushed into the coinbase script.
     pub tag: Vec<u8>,
     /// Ask the node about each new template's block (BIP 23).
@@ -101,6 +106,7 @@ impl Network {
             trailer,
             maturity: count("maturity", 100)?,
             orphan_after: count("orphan_after", 6)?.max(1),
+            message_magic: settings.text("message_magic").unwrap_or(MESSAGE_MAGIC).to_owned(),
             tag,
             proposal: settings.flag_or("proposal", true),
             poll_ms: count("poll_ms", 1_000)?.max(100),
@@ -154,7 +160,11 @@ impl Network {
             final_after: self.maturity,
             settlement: "jsonrpc-sendmany".to_owned(),
             // What sessions may roll, by the recipe's session field, as the recipe has it.
-            extra: vec![("roll.mask".to_owned(), ROLLED_BITS.to_be_bytes().to_vec())],
+            // And by which codec of the host messages that an address signed are read.
+            extra: vec![
+                ("roll.mask".to_owned(), ROLLED_BITS.to_be_bytes().to_vec()),
+                ("message.bitcoin".to_owned(), self.message_magic.as_bytes().to_vec()),
+            ],
         })
     }
 

@@ -150,6 +150,11 @@ impl Swap {
 
 /// Set a miner's own minimum payout.
 #[derive(Debug, Args)]
+#[command(after_help = "A miner can do it himself, within the pool's bounds, by a signature of his address:
+  GET  /api/v1/pools/POOL/miners/ADDRESS/settings?minimum_payout=UNITS   gives the text to sign
+  POST /api/v1/pools/POOL/miners/ADDRESS/settings                        takes it signed, as JSON:
+       {\"minimum_payout\": UNITS, \"issued\": AS GIVEN, \"signature\": \"BASE64\"}
+Wallets sign by `signmessage ADDRESS TEXT` or BIP 322.")]
 pub struct Minimum {
     #[command(flatten)]
     door: Door,

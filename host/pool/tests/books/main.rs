@@ -1,6 +1,9 @@
 //! Money from shares to balances with the bundled components, and its replay.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[path = "../support/broken.rs"]
+mod broken;
+mod conduct;
 mod support;
 mod swaps;
 

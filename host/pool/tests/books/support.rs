@@ -9,13 +9,14 @@ use millpond_journal::{
 use millpond_ledger::{FeeName, Ledger, Owner, Reader};
 use millpond_payout::Recipient;
 use millpond_pool::books::Books;
-use millpond_pool::plugins::PluginStore;
+use millpond_pool::plugins::{Component, PluginStore};
 use millpond_pool::policy::{Loader, Wanted};
 use millpond_pool::replay::{ReplayError, replay};
 use millpond_runtime::{Compiler, Sandbox, TracingSink};
-use millpond_types::{Amount, JobId, MinerId, ShareSeq, UnixMillis, Work};
+use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, UnixMillis, Work};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 fn sandbox() -> Sandbox {
     static ONE: OnceLock<Sandbox> = OnceLock::new();
@@ -40,7 +41,16 @@ pub fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
     }
 }
 
+/// A scheme with SOLO's terms that traps when it has to divide.
+pub fn trapping() -> Wanted {
+    static BYTES: OnceLock<Arc<[u8]>> = OnceLock::new();
+    let bytes = Arc::clone(BYTES.get_or_init(|| Arc::from(crate::broken::trapping_scheme())));
+    let scheme = Component { name: "trapping".into(), digest: Digest::of(&bytes), bytes };
+    Wanted { scheme, ..wanted("solo", Vec::new(), 0) }
+}
+
 pub struct Pool {
+    pub alarms: Alarms,
     pub disk: SimDisk,
     pub journal: Arc<Journal>,
     pub ledger: Arc<Ledger>,
@@ -60,18 +70,18 @@ impl Pool {
         let (journal, _) =
             Journal::open(Arc::clone(&shared), Path::new("/journal"), Options::new("journal")).unwrap();
         let ledger = Arc::new(Ledger::open(Arc::clone(&shared), Path::new("/ledger")).unwrap());
-        let (journal, loader) = (Arc::new(journal), loader(&shared));
+        let (journal, loader, alarms) = (Arc::new(journal), loader(&shared), Alarms::quiet());
         let books = Books::open(
             "test",
             Arc::clone(&journal),
             Arc::clone(&ledger),
             Arc::clone(&loader),
-            Alarms::quiet(),
+            alarms.clone(),
             wanted,
             UnixMillis(clock),
         )
         .unwrap();
-        Self { disk, journal, ledger, loader, books, clock, blocks }
+        Self { alarms, disk, journal, ledger, loader, books, clock, blocks }
     }
 
     pub fn miner(&self, name: &str) -> MinerId {
@@ -103,6 +113,15 @@ impl Pool {
 
     /// Finds a block with a share, records its income, divides it.
     pub fn block(&mut self, finder: MinerId, amount: u64) -> Income {
+        let income = self.found(finder, amount);
+        // As in the pool: the block is known before the adapter reports its income.
+        self.books.block_found(income.end.seq, UnixMillis(self.clock)).unwrap();
+        self.books.divide(&income).unwrap();
+        income
+    }
+
+    /// Finds a block with a share and records its income.
+    pub fn found(&mut self, finder: MinerId, amount: u64) -> Income {
         let share = self.one(finder, 100);
         self.blocks += 1;
         let block = self.blocks.to_be_bytes().to_vec();
@@ -133,10 +152,17 @@ impl Pool {
             time: UnixMillis(self.clock),
         };
         self.journal.record(income.clone()).wait().unwrap();
-        // As in the pool: the block is known before the adapter reports its income.
-        self.books.block_found(end.seq, UnixMillis(self.clock)).unwrap();
-        self.books.divide(&income).unwrap();
         income
+    }
+
+    /// Tries what waits, again and again, until it holds.
+    pub fn catch_up_until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "{what}: {:?}", self.alarms.list());
+            self.books.catch_up().unwrap();
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The chain takes an income back.

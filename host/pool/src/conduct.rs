@@ -1,0 +1,243 @@
+//! What becomes of a scheme or fee policy that fails: strikes per component and input, pauses that grow, quarantine; and
+//! who divides what it left undivided.
+//!
+//! In quarantine a component is not called again. An older version of it that declares the same terms takes its place;
+//! without one its incomes wait undivided, the pool is not ready and an alarm says why, until an operator swaps. Either
+//! way exactly the undivided incomes and everything after them go over to the other component, by policy records in the
+//! journal, so that a replay divides each income by whom the pool did.
+
+use crate::books::{Books, BooksError, Inner};
+use crate::decide::{DecideError, income_key};
+use crate::policy::Bound;
+use millpond_alerts::Level;
+use millpond_journal::{Income, Policy};
+use millpond_ledger::{IncomeStatus, Reversal};
+use millpond_runtime::strikes::{Decision, Strikes};
+use millpond_types::{Digest, ShareSeq, UnixMillis};
+use std::collections::BTreeSet;
+
+/// The strikes of a pool's money plugins.
+#[derive(Debug, Default)]
+pub(crate) struct Conduct {
+    strikes: Strikes,
+    /// Nothing is asked of a plugin that failed before this.
+    retry_at: UnixMillis,
+}
+
+/// A component that may not be called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stopped {
+    /// The component.
+    pub component: Digest,
+    /// Its name, with the start of its digest.
+    pub plugin: String,
+    /// Its first error.
+    pub first_error: String,
+}
+
+/// The components of a policy, with their names.
+fn components(bound: &Bound) -> Vec<(Digest, &str)> {
+    let fee = bound.fee.iter().map(|fee| (fee.digest(), fee.name()));
+    [(bound.scheme.digest(), bound.scheme.name())].into_iter().chain(fee).collect()
+}
+
+impl Conduct {
+    /// Which component of a policy is in quarantine.
+    pub(crate) fn stopped(&self, bound: &Bound) -> Option<Stopped> {
+        components(bound).into_iter().find_map(|(component, name)| {
+            let first_error = self.strikes.quarantined(component)?.to_owned();
+            Some(Stopped { component, plugin: name.to_owned(), first_error })
+        })
+    }
+
+    /// Whether a policy may be asked now.
+    ///
+    /// # Errors
+    /// Why not: it waits out a pause, or for good.
+    pub(crate) fn may_ask(&self, bound: &Bound, now: UnixMillis) -> Result<(), BooksError> {
+        match self.stopped(bound) {
+            Some(stopped) => Err(BooksError::Quarantined(stopped)),
+            None if now < self.retry_at => Err(BooksError::Pause),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn quarantined(&self, component: Digest) -> Option<&str> {
+        self.strikes.quarantined(component)
+    }
+
+    /// A decision did not come about. Gives who went into quarantine by it.
+    pub(crate) fn failed(
+        &mut self,
+        bound: &Bound,
+        input: &[u8],
+        why: &DecideError,
+        now: UnixMillis,
+    ) -> Option<Stopped> {
+        let DecideError::Payout(error) = why else { return None };
+        let name = error.plugin().filter(|_| error.is_strike())?;
+        let (component, _) = components(bound).into_iter().find(|(_, known)| *known == name)?;
+        match self.strikes.struck(component, Digest::of(input), &error.to_string(), now) {
+            Decision::GoOn => None,
+            Decision::RetryAfter(pause) => {
+                let pause = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX);
+                self.retry_at = UnixMillis(now.0.saturating_add(pause));
+                None
+            }
+            Decision::Quarantine { .. } => self.stopped(bound),
+        }
+    }
+
+    pub(crate) fn went_well(&mut self, bound: &Bound, now: UnixMillis) {
+        for (component, _) in components(bound) {
+            self.strikes.went_well(component, now);
+        }
+    }
+
+    /// Another policy takes over, by an operator's order: what it consists of may be called again.
+    pub(crate) fn release(&mut self, bound: &Bound) {
+        for (component, _) in components(bound) {
+            self.strikes.release(component);
+        }
+        self.retry_at = UnixMillis(0);
+    }
+}
+
+impl Books {
+    /// Why incomes wait, when the policy in force may not be called any more.
+    #[must_use]
+    pub fn stuck(&self) -> Option<String> {
+        let bound = self.in_force().ok()?;
+        let stopped = self.inner.lock().conduct.stopped(&bound)?;
+        Some(format!("{} is in quarantine, incomes wait undivided: {}", stopped.plugin, stopped.first_error))
+    }
+
+    /// The first error of a component that is in quarantine, and whether another one decides in its place.
+    #[must_use]
+    pub fn quarantined(&self, component: Digest) -> Option<(String, bool)> {
+        let in_force = self.journal.newest_policy()?;
+        let first_error = self.inner.lock().conduct.quarantined(component)?.to_owned();
+        let decides = in_force.scheme.component == component
+            || in_force.fees.iter().any(|fee| fee.component == component);
+        Some((first_error, !decides))
+    }
+
+    /// A component went into quarantine: an older version takes over, or the operator has to.
+    pub(crate) fn quarantine(&self, inner: &mut Inner, policy: &Policy, bound: &Bound, stopped: &Stopped) {
+        let Stopped { plugin, first_error, .. } = stopped;
+        let now = UnixMillis::now();
+        let done = match self.last_good(inner, policy, bound) {
+            None => format!(
+                "{plugin} is in quarantine, and there is no older version of it with the same terms: incomes wait \
+                 undivided until another one takes over (`millpond swap`). Its first error: {first_error}"
+            ),
+            Some((older, name)) => {
+                let reason = format!("the last good version, since {plugin} is in quarantine");
+                let older = Policy { reason, ..older };
+                match self.take_over(inner, policy, &older, now) {
+                    Ok(()) => format!(
+                        "{plugin} is in quarantine; its older version {name} goes on. Its first error: {first_error}"
+                    ),
+                    Err(why) => format!(
+                        "{plugin} is in quarantine and its older version could not take over: {why}. Its first \
+                         error: {first_error}"
+                    ),
+                }
+            }
+        };
+        self.alarms.raise(Level::Critical, &self.pool, "plugin", done);
+    }
+
+    /// The newest policy of before whose components are not in quarantine, with the same settings and terms.
+    fn last_good(&self, inner: &Inner, policy: &Policy, bound: &Bound) -> Option<(Policy, String)> {
+        let same = |older: &Policy| {
+            older.scheme.config == policy.scheme.config
+                && older.fees.len() == policy.fees.len()
+                && older.fees.iter().zip(&policy.fees).all(|(a, b)| a.config == b.config)
+        };
+        let fits = |older: Policy| {
+            let candidate = self.loader.bind(&older).ok()?;
+            let good = candidate.scheme.terms() == bound.scheme.terms()
+                && inner.conduct.stopped(&candidate).is_none();
+            let differs = components(&candidate).into_iter().zip(components(bound)).find(|(a, b)| a.0 != b.0);
+            let name = differs.map(|((_, name), _)| name.to_owned())?;
+            good.then_some((older, name))
+        };
+        self.journal.policies().into_iter().rev().filter(same).find_map(fits)
+    }
+
+    /// Puts a policy in the place of one that failed: for the incomes that it left undivided and, when it is in force, for
+    /// everything from now on. What it divided or credited stays its own.
+    ///
+    /// # Errors
+    /// When the journal fails.
+    pub(crate) fn take_over(
+        &self,
+        inner: &mut Inner,
+        failed: &Policy,
+        by: &Policy,
+        now: UnixMillis,
+    ) -> Result<(), BooksError> {
+        let before = self.journal.policies();
+        let in_force = before.last() == Some(failed);
+        let at = |end: ShareSeq| before.iter().rev().find(|policy| policy.from < end || policy.from.0 == 0);
+        let record =
+            |policy: &Policy, from| self.journal.record(Policy { from, time: now, ..policy.clone() }).wait();
+        // Boundaries of schemes that take each share lie where they began to: those stay, and their incomes wait.
+        let takes_shares =
+            |policy: &Policy| self.loader.bind(policy).map(|bound| bound.scheme.terms().batch > 0);
+        let ends = match takes_shares(failed)? || takes_shares(by)? {
+            true => BTreeSet::new(),
+            false => self.undivided(failed)?,
+        };
+        // An end's policy is the newest that begins before it. So from the first of these ends on all beginnings are
+        // written again, in order: the new policy's for these ends alone, and every other as it was.
+        let mut begins: BTreeSet<ShareSeq> =
+            ends.iter().flat_map(|end| [ShareSeq(end.0.saturating_sub(1)), *end]).collect();
+        if let Some(first) = begins.first().copied() {
+            begins.extend(before.iter().map(|policy| policy.from).filter(|from| *from > first));
+        }
+        for from in begins {
+            let end = ShareSeq(from.0.saturating_add(1));
+            let policy = if ends.contains(&end) { Some(by) } else { at(end) };
+            if let Some(policy) = policy {
+                record(policy, from)?;
+            }
+        }
+        if in_force {
+            record(by, self.journal.view().newest())?;
+        }
+        inner.first_error = None;
+        Ok(())
+    }
+
+    /// The policies that left incomes undivided because a component of theirs is in quarantine.
+    pub(crate) fn stuck_policies(&self, inner: &Inner) -> Result<Vec<Policy>, BooksError> {
+        let mut stuck: Vec<Policy> = Vec::new();
+        let ends = self.journal.open_incomes().into_iter().map(|income| income.end.seq);
+        let of_ends = ends.filter_map(|end| self.journal.policy_at(end));
+        for policy in of_ends.chain(self.journal.newest_policy()) {
+            if !stuck.contains(&policy) && inner.conduct.stopped(&self.loader.bind(&policy)?).is_some() {
+                stuck.push(policy);
+            }
+        }
+        Ok(stuck)
+    }
+
+    /// Ends of the undivided incomes that a policy has to divide; without those at whose end it has divided another.
+    fn undivided(&self, policy: &Policy) -> Result<BTreeSet<ShareSeq>, BooksError> {
+        let mut incomes: Vec<Income> = self.journal.open_incomes();
+        incomes.retain(|income| self.journal.policy_at(income.end.seq).as_ref() == Some(policy));
+        let book = self.ledger.book();
+        let (mut waiting, mut divided) = (BTreeSet::new(), BTreeSet::new());
+        for income in incomes {
+            match book.income(&income_key(&income.key)?).map(|known| known.status) {
+                None | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore)) => {
+                    waiting.insert(income.end.seq)
+                }
+                Some(_) => divided.insert(income.end.seq),
+            };
+        }
+        Ok(waiting.difference(&divided).copied().collect())
+    }
+}

@@ -1,0 +1,31 @@
+//! A payout scheme with the terms of the bundled SOLO, whose `allocate` traps: as a real component.
+
+#[path = "../../../contracts/tests/support/guest.rs"]
+mod guest;
+
+use guest::Data;
+
+const SCHEME: &str = "millpond:payout/scheme@0.1.0";
+const SCHEMA: &str = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
+
+pub fn trapping_scheme() -> Vec<u8> {
+    let mut data = Data::default();
+    // One window: of the finder, in work, whole.
+    let window = data.words(&[1, 0, 0, 0, 0, 0]);
+    let claims: Vec<u32> = ["permutation", "split", "scale", "monotone"]
+        .iter()
+        .flat_map(|claim| data.bytes(claim.as_bytes()))
+        .collect();
+    let claims = data.words(&claims);
+    // Ok; windows, no cells, no batches, a lost income is dropped and there is no reserve, claims, no state.
+    let terms = data.words(&[0, window, 1, 0, 0, 0, claims, 4, 0, 0]);
+    let schema = data.bytes(SCHEMA.as_bytes());
+    let schema = data.words(&schema);
+    let bodies = [
+        (format!("{SCHEME}#schema"), format!("i32.const {schema}")),
+        (format!("{SCHEME}#describe"), format!("i32.const {terms}")),
+        (format!("{SCHEME}#allocate"), "unreachable".to_owned()),
+    ];
+    let bodies: Vec<_> = bodies.iter().map(|(name, body)| (name.as_str(), body.as_str())).collect();
+    guest::guest("payout-0.1", "payout-scheme", &bodies, &data.0)
+}
