@@ -4,7 +4,7 @@ use crate::owner::{Item, Packer, Published, solution_size};
 use crate::records::{Miner, Solution, WindowEnd, Worker, WorkerId};
 use crate::state::{Answered, OpenBlock};
 use crate::view::JournalView;
-use crate::{FORMAT, Income, JournalError, MinerSetting, Policy, Record, Retention, Share};
+use crate::{BlockFate, FORMAT, Income, JournalError, MinerSetting, Policy, Record, Retention, Share};
 use millpond_disk::Disk;
 use millpond_segments::{Commit, Forecast, GroupLog, LogError, MAX_PAYLOAD, Opened};
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
@@ -322,14 +322,18 @@ impl Journal {
         Ok(WindowEnd { seq, time: share.time, coord, network_work: share.network_work, round_after })
     }
 
-    /// Solutions that no node has answered for.
+    /// Solutions that no node has answered for, and whose place in the chain is not decided either.
     ///
     /// # Errors
     /// When a segment does not check.
     pub fn unsubmitted(&self) -> Result<Vec<Solution>, JournalError> {
         let view = self.view();
         let mut solutions = Vec::new();
-        for open in self.open_blocks().into_iter().filter(|open| open.submitted == Answered::Nobody) {
+        let waits = |open: &OpenBlock| {
+            let decided = matches!(open.fate, Some(BlockFate::Accepted(_) | BlockFate::Orphan(_)));
+            open.submitted == Answered::Nobody && !decided
+        };
+        for open in self.open_blocks().into_iter().filter(waits) {
             if let Some(Record::Solution(solution)) = view.record(open.position)? {
                 solutions.push(solution);
             }

@@ -213,6 +213,20 @@ fn segments_that_a_followed_block_needs_are_not_dropped() {
 }
 
 #[test]
+fn a_block_whose_place_in_the_chain_is_decided_needs_no_submission() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk);
+    for block in [b"a", b"b", b"c"] {
+        journal.solution(solution(block), None).wait().unwrap();
+    }
+    for (block, fate) in [(b"a", BlockFate::Orphan("another".into())), (b"b", BlockFate::Accepted(1))] {
+        journal.record(Fate { block: block.to_vec(), fate, time: UnixMillis(1) }).wait().unwrap();
+    }
+    let left: Vec<_> = journal.unsubmitted().unwrap().into_iter().map(|solution| solution.block).collect();
+    assert_eq!(left, [b"c".to_vec()]);
+}
+
+#[test]
 fn rounds_are_cut_at_the_ends_of_incomes_in_whatever_order_they_come() {
     let disk = SimDisk::new();
     let (journal, _) = open(&disk);

@@ -1,6 +1,8 @@
 //! The pool as its sockets see it: logins resolved, shares made durable, solutions submitted in parallel.
 
 use crate::core::{Core, OnItsWay, Task};
+use crate::edges::Edge;
+use crate::sink;
 use crate::stats::Count;
 use crate::view::BlockView;
 use millpond_alerts::Level;
@@ -61,6 +63,7 @@ impl PoolBackend {
     ) -> Result<Option<ShareSeq>, NotDurable> {
         let core = &self.core;
         let Some(solution) = &share.solution else { return Ok(None) };
+        core.pass(Edge::Solved);
         let id = share.id.to_vec();
         let job = &share.job;
         core.show(
@@ -77,6 +80,7 @@ impl PoolBackend {
                 mature: false,
             },
         );
+        core.recording.lock().insert(id.clone(), Vec::new());
         // To the nodes first: the journal takes a millisecond that another pool's block could use.
         let tag = core.tag(OnItsWay { id: id.clone(), job: Some(Arc::clone(&share.job)) });
         match core.chain() {
@@ -112,13 +116,21 @@ impl PoolBackend {
             let (core, path) = (Arc::clone(core), core.body_path(&id));
             tokio::task::spawn_blocking(move || replace_file(core.disk.as_ref(), &path, &body))
         });
-        let seq = durable.await.map_err(|why| self.not_durable(&why))?;
+        let durable = durable.await;
+        let early = core.recording.lock().remove(&id).unwrap_or_default();
+        let seq = durable.map_err(|why| self.not_durable(&why))?;
+        if !early.is_empty() {
+            // On a disk so slow the chain was quicker.
+            let core = Arc::clone(core);
+            drop(tokio::task::spawn_blocking(move || sink::place(&core, early)));
+        }
         if let Some(body) = body
             && let Ok(Err(why)) = body.await
         {
             // The block itself is on its way and recorded; only a resubmission after a crash would miss this.
             core.alarm(Level::Warning, "disk", format!("a solution's template was not kept: {why}"));
         }
+        core.pass(Edge::SolutionRecorded);
         let _ = core.tasks.send(Task::Found { block: id });
         Ok(seq)
     }
@@ -185,6 +197,7 @@ impl Backend for PoolBackend {
             self.solved(&share, recorded, worker).await?
         } else if share.credited {
             let seq = self.core.journal.share(recorded).await.map_err(|why| self.not_durable(&why))?;
+            self.core.pass(Edge::ShareRecorded);
             Some(seq)
         } else {
             None

@@ -7,15 +7,18 @@
 
 use crate::conduct::{Conduct, Stopped};
 use crate::decide::{self, DecideError, income_key};
+use crate::edges::{Edge, Edges};
 use crate::policy::{Bound, Loader, PolicyError, Wanted, reserve_of};
 use millpond_alerts::{Alarms, Level};
 use millpond_journal::{Income, Journal, JournalError, Policy, Record};
-use millpond_ledger::{Account, Entry, IncomeStatus, Ledger, LedgerError, Owner, Posting, Reversal};
+use millpond_ledger::{
+    Account, Entry, IncomeKey, IncomeStatus, Ledger, LedgerError, Owner, Posting, Reversal,
+};
 use millpond_payout::{PayoutError, SchemeState, SwapError, check_repair, check_upgrade};
 use millpond_segments::LogError;
 use millpond_types::{Amount, ShareSeq, UnixMillis};
 use parking_lot::Mutex;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// Who posts the reserve.
@@ -81,6 +84,8 @@ pub(crate) struct Inner {
     pub(crate) conduct: Conduct,
     /// What was posted to the reserve so far because the configuration declares it.
     deposited: Amount,
+    /// Incomes that can be spent and are not divided yet.
+    ripe: BTreeMap<Vec<u8>, Income>,
 }
 
 /// The money of one pool.
@@ -91,6 +96,7 @@ pub struct Books {
     pub(crate) loader: Arc<Loader>,
     pub(crate) alarms: Alarms,
     pub(crate) inner: Mutex<Inner>,
+    pub(crate) edges: Edges,
 }
 
 impl std::fmt::Debug for Books {
@@ -141,14 +147,29 @@ impl Books {
             Ok(())
         })?;
         let conduct = Conduct::default();
-        let inner =
-            Inner { state, pending: None, first_error: None, reserve_spent: false, conduct, deposited };
-        let books = Self { pool: pool.to_owned(), journal, ledger, loader, alarms, inner: Mutex::new(inner) };
+        let inner = Inner {
+            state,
+            pending: None,
+            first_error: None,
+            reserve_spent: false,
+            conduct,
+            deposited,
+            ripe: BTreeMap::new(),
+        };
+        let (pool, inner, edges) = (pool.to_owned(), Mutex::new(inner), Edges::default());
+        let books = Self { pool, journal, ledger, loader, alarms, inner, edges };
         books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
         if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
             books.schedule(wanted, "configuration", now)?;
         }
         Ok(books)
+    }
+
+    /// The same books with a listener at their edges.
+    #[must_use]
+    pub fn with_edges(mut self, edges: Edges) -> Self {
+        self.edges = edges;
+        self
     }
 
     /// Posts what the operator declared above what he declared before. Declaring less takes nothing back: what is
@@ -326,30 +347,44 @@ impl Books {
         for audit in &decision.audit {
             self.journal.record(decide::recorded(audit, &income.key, income.time)).wait()?;
         }
+        self.edges.pass(Edge::Decided);
         let entry = Entry::IncomeAllocated(decision.entry);
         self.ledger.append(income.time, entry.clone())?;
         decide::follow(&mut inner.state, &entry)?;
         inner.conduct.went_well(&bound, clock);
+        self.edges.pass(Edge::Divided);
         Ok(())
     }
 
-    /// Whether an income is divided, or was.
+    /// A recorded income can be spent: that is written down, and its parts become payable. One that still waits
+    /// undivided is divided first: until then the journal does not call it mature, and a restart asks the chain again.
     ///
     /// # Errors
-    /// When its key is none.
-    pub fn is_divided(&self, income: &Income) -> Result<bool, BooksError> {
-        Ok(self.ledger.book().income(&income_key(&income.key)?).is_some())
-    }
-
-    /// An income can be spent: its parts become payable.
-    ///
-    /// # Errors
-    /// When it was never divided, or the ledger fails.
+    /// When it could not be divided (it is tried again by [`Books::catch_up`]), or journal or ledger fail.
     pub fn mature(&self, income: &Income) -> Result<(), BooksError> {
         let key = income_key(&income.key)?;
+        let status = || self.ledger.book().income(&key).map(|known| known.status);
+        if status() == Some(IncomeStatus::Matured) {
+            return Ok(());
+        }
+        if let Err(why) = self.divide(income) {
+            self.inner.lock().ripe.insert(income.key.clone(), income.clone());
+            return Err(why);
+        }
+        if status() == Some(IncomeStatus::Immature) {
+            self.journal.record(Income { mature: true, ..income.clone() }).wait()?;
+            self.edges.pass(Edge::MaturityRecorded);
+            self.book_maturity(key, income.time)?;
+            self.edges.pass(Edge::Matured);
+        }
+        self.inner.lock().ripe.remove(&income.key);
+        Ok(())
+    }
+
+    fn book_maturity(&self, key: IncomeKey, time: UnixMillis) -> Result<(), BooksError> {
         let mut inner = self.inner.lock();
         let entry = Entry::Matured { key };
-        self.ledger.append(income.time, entry.clone())?;
+        self.ledger.append(time, entry.clone())?;
         Ok(decide::follow(&mut inner.state, &entry)?)
     }
 
@@ -359,6 +394,7 @@ impl Books {
     /// When the ledger fails, the income's own policy cannot be loaded, or what was divided after it cannot be divided
     /// again (it is tried again by [`Books::catch_up`]).
     pub fn lost(&self, key: &[u8], proof: &str, time: UnixMillis) -> Result<(), BooksError> {
+        self.inner.lock().ripe.remove(key);
         let key = income_key(key)?;
         let mut inner = self.inner.lock();
         let known = self.ledger.book().income(&key).map(|income| (income.status, income.end));
@@ -455,6 +491,13 @@ impl Books {
                 waiting += 1;
             }
         }
+        let ripe: Vec<Income> = self.inner.lock().ripe.values().cloned().collect();
+        for income in ripe {
+            if let Err(why) = self.mature(&income) {
+                tracing::warn!(pool = %self.pool, %why, "an income that can be spent still waits");
+                waiting += 1;
+            }
+        }
         Ok(waiting)
     }
 
@@ -478,7 +521,7 @@ impl Books {
         for entry in self.journal.view().records(1) {
             match entry?.record {
                 Record::Income(income) if income.mature && closed.remove(&income.key) => {
-                    self.mature(&income)?
+                    self.book_maturity(income_key(&income.key)?, income.time)?;
                 }
                 Record::IncomeLost(lost) if closed.contains(&lost.key) => {
                     self.lost(&lost.key, &lost.reason, lost.time)?;

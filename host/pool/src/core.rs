@@ -1,10 +1,11 @@
 //! What the parts of a running pool share.
 
 use crate::books::Books;
+use crate::edges::{Edge, Edges};
 use crate::stats::Stats;
 use crate::view::BlockView;
 use millpond_alerts::{Alarms, Level};
-use millpond_chain::{ChainHandle, ReadyJob};
+use millpond_chain::{ChainHandle, CheckedIncome, ReadyJob};
 use millpond_disk::Disk;
 use millpond_jobs::{Job, JobTable, Seen};
 use millpond_journal::Journal;
@@ -33,10 +34,10 @@ pub(crate) enum Task {
     },
     /// An income is recorded.
     Income(Box<millpond_journal::Income>),
+    /// A recorded income can be spent, by the adapter's word and our own count.
+    Mature(Box<millpond_journal::Income>),
     /// An income is lost, and the proof.
     Lost(Vec<u8>, String),
-    /// Look whether something is due.
-    Tick,
     /// End.
     Stop,
 }
@@ -65,6 +66,8 @@ pub(crate) struct Core {
     pub(crate) chain: RwLock<Option<Arc<ChainHandle>>>,
     pub(crate) ready: Mutex<BTreeMap<JobId, Arc<ReadyJob>>>,
     pub(crate) on_their_way: Mutex<HashMap<u64, OnItsWay>>,
+    /// Solutions whose record is on its way to the disk, with what the chain said of their incomes meanwhile.
+    pub(crate) recording: Mutex<HashMap<Vec<u8>, Vec<CheckedIncome>>>,
     /// Blocks as the adapter names them, to their ids in the journal.
     pub(crate) names: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
     pub(crate) shown: Mutex<VecDeque<(Vec<u8>, BlockView)>>,
@@ -72,6 +75,7 @@ pub(crate) struct Core {
     pub(crate) key: NameKey,
     /// Held while a miner's setting is changed.
     pub(crate) changing: Mutex<()>,
+    pub(crate) edges: Edges,
     tags: AtomicU64,
 }
 
@@ -87,11 +91,12 @@ pub(crate) struct Parts {
     pub(crate) stats: Stats,
     pub(crate) tasks: Sender<Task>,
     pub(crate) key: NameKey,
+    pub(crate) edges: Edges,
 }
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { name, folder, disk, alarms, journal, ledger, books, stats, tasks, key } = parts;
+        let Parts { name, folder, disk, alarms, journal, ledger, books, stats, tasks, key, edges } = parts;
         Arc::new(Self {
             name,
             folder,
@@ -102,11 +107,13 @@ impl Core {
             books,
             stats,
             tasks,
+            edges,
             jobs: Arc::new(JobTable::new(millpond_jobs::DEFAULT_CAPACITY)),
             seen: Arc::new(Seen::new()),
             chain: RwLock::new(None),
             ready: Mutex::default(),
             on_their_way: Mutex::default(),
+            recording: Mutex::default(),
             names: Mutex::default(),
             shown: Mutex::default(),
             key,
@@ -121,6 +128,11 @@ impl Core {
 
     pub(crate) fn alarm(&self, level: Level, about: &str, text: impl Into<String>) {
         self.alarms.raise(level, self.name.as_str(), about, text);
+    }
+
+    /// Tells whoever listens that an edge is passed.
+    pub(crate) fn pass(&self, edge: Edge) {
+        self.edges.pass(edge);
     }
 
     /// A tag for a solution, by which the chain speaks of it.

@@ -8,6 +8,7 @@ pub mod books;
 pub mod conduct;
 mod core;
 mod decide;
+mod edges;
 pub mod luck;
 mod maturity;
 mod money;
@@ -24,4 +25,5 @@ pub mod sockets;
 pub mod stats;
 pub mod view;
 
+pub use edges::{Edge, Edges, UnknownEdge, VARIABLE as CRASH_VARIABLE};
 pub use pool::{Pool, PoolError, Process};

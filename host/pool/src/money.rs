@@ -3,74 +3,84 @@
 use crate::books::BooksError;
 use crate::core::{Core, Task};
 use millpond_alerts::Level;
-use millpond_journal::Income;
 use millpond_types::UnixMillis;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What could not be done is tried again, and shares are credited, this often.
 const TICK: Duration = Duration::from_secs(1);
 
+/// What a crash or a failure left to do.
+struct Undone {
+    /// The journal may have closed incomes that are open in the ledger.
+    closing: bool,
+    /// Incomes may wait for their division.
+    waiting: bool,
+}
+
 pub(crate) fn run(core: &Arc<Core>, tasks: &Receiver<Task>) {
-    let mut waiting = true;
-    let mut mature: Vec<Income> = Vec::new();
-    match core.books.close_closed() {
-        Ok(0) => {}
-        Ok(done) => tracing::info!(pool = %core.name, done, "booked what a crash had left unbooked"),
-        Err(why) => core.alarm(Level::Critical, "money", why.to_string()),
-    }
+    let mut undone = Undone { closing: true, waiting: true };
+    // At once, so that what a crash left undone comes before all that is new; and then as often however much comes.
+    let mut next = Instant::now();
     loop {
-        let task = match tasks.recv_timeout(TICK) {
+        let left = next.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            tick(core, &mut undone);
+            next = Instant::now() + TICK;
+            continue;
+        }
+        let task = match tasks.recv_timeout(left) {
             Ok(task) => task,
-            Err(RecvTimeoutError::Timeout) => Task::Tick,
+            Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
         let done = match task {
             Task::Stop => return,
             Task::Found { block } => found(core, &block),
-            Task::Income(income) if income.mature => {
-                mature.push(*income);
-                book_mature(core, &mut mature)
-            }
             Task::Income(income) => core.books.divide(&income),
-            Task::Lost(key, proof) => {
-                mature.retain(|income| income.key != key);
-                core.books.lost(&key, &proof, UnixMillis::now())
-            }
-            Task::Tick => {
-                let credited = core.books.credit_shares(UnixMillis::now());
-                if waiting {
-                    waiting = core.books.catch_up().map_or(true, |left| left > 0);
-                }
-                credited.and(book_mature(core, &mut mature))
-            }
+            Task::Mature(income) => core.books.mature(&income),
+            Task::Lost(key, proof) => core.books.lost(&key, &proof, UnixMillis::now()),
         };
         if let Err(why) = done {
-            waiting = true;
-            if why.is_told() {
-                continue;
+            undone.waiting = true;
+            told(core, &why);
+        }
+    }
+}
+
+/// Tells the operator, unless a plugin's failure was told where it happened.
+fn told(core: &Core, why: &BooksError) {
+    if why.is_told() {
+        return;
+    }
+    core.alarm(Level::Critical, "money", why.to_string());
+}
+
+fn tick(core: &Core, undone: &mut Undone) {
+    if undone.closing {
+        match core.books.close_closed() {
+            Ok(done) => {
+                undone.closing = false;
+                if done > 0 {
+                    tracing::info!(pool = %core.name, done, "booked what a crash had left unbooked");
+                }
             }
-            core.alarm(Level::Critical, "money", why.to_string());
+            Err(why) => told(core, &why),
         }
+    }
+    if undone.waiting {
+        match core.books.catch_up() {
+            Ok(left) => undone.waiting = left > 0,
+            Err(why) => told(core, &why),
+        }
+    }
+    if let Err(why) = core.books.credit_shares(UnixMillis::now()) {
+        told(core, &why);
     }
 }
 
-/// Books what is mature, once it is divided: the journal keeps an income open until then, so that nothing of it is lost
-/// when the scheme that has to divide it fails for long.
-fn book_mature(core: &Arc<Core>, mature: &mut Vec<Income>) -> Result<(), BooksError> {
-    for income in std::mem::take(mature) {
-        if !core.books.is_divided(&income)? {
-            mature.push(income);
-            continue;
-        }
-        core.journal.record(income.clone()).wait()?;
-        core.books.mature(&income)?;
-    }
-    Ok(())
-}
-
-fn found(core: &Arc<Core>, block: &[u8]) -> Result<(), crate::books::BooksError> {
+fn found(core: &Arc<Core>, block: &[u8]) -> Result<(), BooksError> {
     let (end, _) = core.journal.end_of_block(block)?;
     if core.books.block_found(end.seq, UnixMillis::now())? {
         core.alarms.clear(core.name.as_str(), "swap");

@@ -1,6 +1,7 @@
 //! The payments of a running pool: the wallet from the configuration, and a thread that pays on schedule.
 
 use crate::core::Core;
+use crate::edges::Edge;
 use crate::setup::{SetupError, basic};
 use millpond_alerts::Level;
 use millpond_config::Pool as Section;
@@ -68,10 +69,18 @@ impl Payments {
             fee_rate: rules.fee_rate.0,
             confirmations: 1,
         };
+        let mut settlement = Settlement::new(Arc::clone(&core.ledger), wallet, policy);
+        if core.edges.are_watched() {
+            let edges = core.edges.clone();
+            settlement = settlement.with_hook(move |edge, _| {
+                edges.pass(Edge::Payment(edge));
+                true
+            });
+        }
         let now = UnixMillis::now();
         let clock = Clock { last: now, last_height: 0, followed: UnixMillis(0) };
         Ok(Some(Self {
-            settlement: Settlement::new(Arc::clone(&core.ledger), wallet, policy),
+            settlement,
             schedule,
             fee_addresses,
             minimum: section.payout.minimum,

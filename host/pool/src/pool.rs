@@ -3,6 +3,7 @@
 use crate::backend::PoolBackend;
 use crate::books::Books;
 use crate::core::{Core, OnItsWay, Parts, Task};
+use crate::edges::Edges;
 use crate::maturity::NodesCount;
 use crate::payments::Payments;
 use crate::plugins::PluginStore;
@@ -57,6 +58,8 @@ pub struct Process {
     pub validator: Arc<Validator>,
     /// Tells people.
     pub alarms: Alarms,
+    /// Where a crash test stops the world; nowhere in production.
+    pub edges: Edges,
 }
 
 impl std::fmt::Debug for Process {
@@ -172,7 +175,8 @@ impl Pool {
             adapter_writes_coinbase: trusting,
             maturity: maturity.clone().map(|nodes| nodes as _),
         };
-        let (blocks, incomes) = known(&core, prepared.adapter.as_ref())?;
+        let final_after = description.final_after.max(section.chain.confirmations);
+        let (blocks, incomes) = known(&core, prepared.adapter.as_ref(), final_after)?;
         let saved = read_file(core.disk.as_ref(), &folder.join("adapter-state")).unwrap_or_default();
         let chain_setup = Setup {
             adapter: Arc::clone(&prepared.adapter),
@@ -466,7 +470,8 @@ fn open(
         process.alarms.clone(),
         wanted,
         now,
-    )?;
+    )?
+    .with_edges(process.edges.clone());
     let key = pool_key(process, folder, name.as_str());
     let core = Core::new(Parts {
         name,
@@ -479,7 +484,9 @@ fn open(
         stats: Stats::new(shift, now),
         tasks,
         key: key.clone(),
+        edges: process.edges.clone(),
     });
+    forget_templates(core.as_ref(), &recovered.unsubmitted);
     // Job numbers never come again, and shares that count are known again as duplicates.
     core.jobs.resume_after(JobId(core.journal.next_job_id().0.saturating_sub(1)));
     let view = core.journal.view();
@@ -494,13 +501,35 @@ fn open(
     Ok(Opened { core, unsubmitted: recovered.unsubmitted, past })
 }
 
-/// Blocks and incomes of before the start, as the chain's trust rules need them.
+/// Removes the templates of solutions that need no submission any more: a stop may come between a verdict and the removal.
+fn forget_templates(core: &Core, unsubmitted: &[Solution]) {
+    let needed: HashSet<PathBuf> =
+        unsubmitted.iter().map(|solution| core.body_path(&solution.block)).collect();
+    let folder = core.folder.join("solutions");
+    for name in core.disk.list(&folder).unwrap_or_default() {
+        let path = folder.join(name);
+        if !needed.contains(&path)
+            && let Err(why) = core.disk.remove(&path)
+        {
+            tracing::warn!(%why, "a template that nobody needs stays on disk");
+        }
+    }
+}
+
+/// Blocks and incomes of before the start, as the chain's trust rules need them. An orphan that is deeper than
+/// `final_after` is as final as a block of that depth: nobody asks for it again.
 fn known(
     core: &Arc<Core>,
     adapter: &dyn contract::ChainAdapter,
+    final_after: u32,
 ) -> Result<(Vec<KnownBlock>, Vec<KnownIncome>), PoolError> {
     let view = core.journal.view();
-    let open = core.journal.open_blocks();
+    let tip = view.share(view.newest())?.map_or(0, |newest| newest.coord);
+    let mut open = core.journal.open_blocks();
+    open.retain(|block| {
+        let orphan = matches!(block.fate, Some(millpond_journal::BlockFate::Orphan(_)));
+        !orphan || block.coord.saturating_add(final_after.into()) >= tip
+    });
     let mut rewards: HashMap<JobId, Amount> = HashMap::new();
     for block in &open {
         if let Some(seq) = block.share

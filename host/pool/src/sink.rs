@@ -4,6 +4,7 @@
 //! the money thread hears of it.
 
 use crate::core::{Core, Task};
+use crate::edges::Edge;
 use millpond_alerts::Level;
 use millpond_chain::{AlarmKind, ChainSink, CheckedIncome, ReadyJob, Submission, Version};
 use millpond_contracts::chain::{Fate, IncomeAt, Solution, Verdict, Watched};
@@ -33,6 +34,12 @@ impl Sink {
             }
         }
     }
+}
+
+/// Incomes that came before their block's record was durable.
+pub(crate) fn place(core: &Arc<Core>, incomes: Vec<CheckedIncome>) {
+    let sink = Sink(Arc::clone(core));
+    incomes.into_iter().for_each(|income| sink.income(income));
 }
 
 impl Sink {
@@ -99,9 +106,17 @@ impl Sink {
         let core = &self.0;
         let now = UnixMillis::now();
         let known = core.journal.open_incomes().into_iter().find(|known| known.key == income.key);
-        let record = match known {
-            Some(known) if income.mature => journal::Income { mature: true, time: now, ..known },
-            Some(_) => return,
+        if let IncomeAt::Block(name) = &income.at
+            && let Some(id) = core.journal_id(name)
+            && let Some(early) = core.recording.lock().get_mut(&id)
+        {
+            // Its block's record is not durable yet: it is placed when it is.
+            return early.push(income);
+        }
+        core.pass(Edge::IncomeSeen);
+        let mature = income.mature;
+        let (fresh, record) = match known {
+            Some(known) => (false, known),
             None => {
                 let placed = match &income.at {
                     IncomeAt::Block(name) => core
@@ -124,26 +139,24 @@ impl Sink {
                         return core.alarm(Level::Critical, "income", text);
                     }
                 };
-                journal::Income {
-                    key: income.key,
-                    amount: income.amount,
-                    at,
-                    mature: false,
-                    job,
-                    finder,
-                    end,
-                    time: now,
-                }
+                let (key, amount) = (income.key, income.amount);
+                (true, journal::Income { key, amount, at, mature: false, job, finder, end, time: now })
             }
         };
         if let journal::IncomeAt::Block(id) = &record.at {
-            core.change_shown(id, |view| {
-                (view.income, view.mature) = (record.amount, record.mature);
-            });
+            core.change_shown(id, |view| (view.income, view.mature) = (record.amount, mature));
         }
-        // Maturity is recorded by whoever books it, when the income is divided.
-        if record.mature || self.record("an income", record.clone()) {
-            let _ = core.tasks.send(Task::Income(Box::new(record)));
+        if fresh {
+            if !self.record("an income", record.clone()) {
+                return;
+            }
+            core.pass(Edge::IncomeRecorded);
+            let _ = core.tasks.send(Task::Income(Box::new(record.clone())));
+        }
+        // That it matured is written down by the money thread, after its division: what the journal calls mature is in
+        // the ledger.
+        if mature {
+            let _ = core.tasks.send(Task::Mature(Box::new(journal::Income { time: now, ..record })));
         }
     }
 
@@ -193,11 +206,13 @@ impl Sink {
         }
         self.0.change_shown(&id, |view| view.block = hex::encode(&watched.block));
         self.0.names.lock().insert(watched.block.clone(), id);
+        self.0.pass(Edge::Assembled);
     }
 
     fn submitted(&self, submission: &Submission) {
         let core = &self.0;
         let Some(on_its_way) = core.on_their_way.lock().remove(&submission.tag) else { return };
+        core.pass(Edge::Answered);
         let now = UnixMillis::now();
         for (link, verdict, words) in &submission.verdicts {
             let verdict = match verdict {
@@ -211,6 +226,7 @@ impl Sink {
             let (block, detail) = (on_its_way.id.clone(), words.clone());
             self.record("a node's verdict", journal::Submission { block, node, verdict, detail, time: now });
         }
+        core.pass(Edge::VerdictRecorded);
         core.change_shown(&on_its_way.id, |view| {
             let verdict = |(link, verdict, words): &(u16, Verdict, String)| {
                 format!("node {link}: {verdict:?} {words}").trim_end().to_owned()

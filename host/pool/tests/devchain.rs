@@ -9,7 +9,7 @@ use millpond_miner::{Miner, Options as MinerOptions};
 use millpond_pool::plugins::PluginStore;
 use millpond_pool::policy::Loader;
 use millpond_pool::replay::replay;
-use millpond_pool::{Pool, Process, setup, sockets};
+use millpond_pool::{Edges, Pool, Process, setup, sockets};
 use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
 use millpond_validator::{Limits, Validator};
 use std::path::Path;
@@ -33,6 +33,7 @@ fn process(data: &Path) -> Process {
         sink,
         validator: Arc::new(Validator::new(Limits::default()).unwrap()),
         alarms: Alarms::quiet(),
+        edges: Edges::default(),
     }
 }
 

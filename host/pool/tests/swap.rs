@@ -126,7 +126,7 @@ async fn under_load_schemes_and_adapters_are_swapped_without_a_disconnect_or_a_l
     assert!(totals.conserved, "{totals:?}");
     pool.stop().await;
     let mut ids = HashSet::new();
-    let newest = journalled(&folder.path().join("dev"), 1, &mut ids);
+    let newest = journalled(&process.disk, &folder.path().join("dev"), 1, &mut ids);
     assert_eq!((answered, newest), (ids.len() as u64, ids.len() as u64), "a share was lost");
     assert!(answered > 100, "{answered}");
     let replayed = check_replay(&process, &folder.path().join("dev"));

@@ -9,7 +9,7 @@ use millpond_config::{Alert, Config};
 use millpond_disk::{Disk, DiskError, DiskLock, RealDisk};
 use millpond_http::{AdminDoor, GuardOptions, HttpError, HttpOptions, Server, Source};
 use millpond_pool::setup::{SetupError, prepare};
-use millpond_pool::{Pool, PoolError, Process, sockets};
+use millpond_pool::{Edges, Pool, PoolError, Process, UnknownEdge, sockets};
 use millpond_runtime::{Compiler, LoadError, LogSink, Sandbox, TracingSink};
 use millpond_validator::{Limits, Validator};
 use parking_lot::Mutex;
@@ -60,6 +60,9 @@ pub enum RunError {
     /// The tokens.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// A crash drill at no edge.
+    #[error(transparent)]
+    Drill(#[from] UnknownEdge),
 }
 
 /// A process that runs. Stop it with [`Running::stop`].
@@ -109,8 +112,16 @@ impl Running {
             alarms.raise(Level::Critical, "", "restored", text);
         }
         let sandbox = Sandbox::new(Some(&data.join("cache")), compiler)?;
-        let process =
-            Process { data: data.clone(), disk, sandbox, sink, validator: Arc::new(validator), alarms };
+        let edges = Edges::from_environment()?;
+        let process = Process {
+            data: data.clone(),
+            disk,
+            sandbox,
+            sink,
+            validator: Arc::new(validator),
+            alarms,
+            edges,
+        };
         let all = start_pools(&config, &process, beside).await?;
         let pools = Arc::new(Pools { all, alarms: process.alarms.clone() });
         match doors(&config, &process, &pools).await {

@@ -8,6 +8,9 @@ use crate::{Ask, Bitcoin, FOLLOW, LONG_POLL_MS};
 use millpond_sdk::chain::{Action, CallError, ErrorKind, Fate, Income, IncomeAt, Watched};
 use millpond_sdk::{hex, json::Cursor};
 
+/// Blocks that are asked about at a time. The host has a bound of 128 calls in flight, for everything.
+const AT_ONCE: usize = 64;
+
 /// A block of ours that is not final.
 #[derive(Debug, Clone)]
 pub struct Ours {
@@ -98,6 +101,20 @@ impl Ours {
     }
 }
 
+/// The blocks to ask about now: no more at a time than the host lets an adapter ask, and those first that wait longest.
+/// The others have their turn at the next tip or timer.
+fn next_to_ask(ours: &mut [Ours]) -> Vec<(Vec<u8>, u64)> {
+    let under_way = ours.iter().filter(|ours| ours.asked).count();
+    let free = ours.iter_mut().filter(|ours| !ours.asked).take(AT_ONCE.saturating_sub(under_way));
+    let due = free.map(|ours| {
+        ours.asked = true;
+        (ours.block.clone(), ours.height)
+    });
+    let due = due.collect();
+    ours.sort_by_key(|ours| ours.asked);
+    due
+}
+
 impl Bitcoin {
     /// Follows a block of ours from now on.
     pub(crate) fn watch(&mut self, watched: Watched) {
@@ -125,15 +142,7 @@ impl Bitcoin {
         let shown = self.shown.as_ref().map(|shown| shown.link).filter(|link| self.nodes.contains_key(link));
         let any = || self.nodes.iter().find(|(_, node)| node.fit).map(|(link, _)| *link);
         let Some(link) = shown.or_else(any) else { return };
-        // The actions of one event are bounded; the others have their turn at the next tip or timer.
-        let due: Vec<_> = self.ours.iter_mut().filter(|ours| !ours.asked).take(100).collect();
-        let due: Vec<_> = due
-            .into_iter()
-            .map(|ours| {
-                ours.asked = true;
-                (ours.block.clone(), ours.height)
-            })
-            .collect();
+        let due = next_to_ask(&mut self.ours);
         for (block, height) in due {
             self.ask(link, Ask::HashAt { block }, "getblockhash", format!("[{height}]"), 20_000);
         }
@@ -182,6 +191,22 @@ mod tests {
         let watched = Watched { block: vec![7; 32], coord: 50, since_ms: 0, saved: Vec::new() };
         let network = Network::from_settings(&Vec::new()).unwrap();
         (Ours::new(watched, vec![(10, false), (90, true)]), network)
+    }
+
+    #[test]
+    fn many_blocks_are_asked_about_in_turns() {
+        let watched = |n: u8| Watched { block: vec![n; 32], coord: n.into(), since_ms: 0, saved: Vec::new() };
+        let mut all: Vec<Ours> = (0..150).map(|n| Ours::new(watched(n), Vec::new())).collect();
+        let mut asked = Vec::new();
+        for _ in 0..3 {
+            let now = next_to_ask(&mut all);
+            assert!(now.len() <= AT_ONCE);
+            assert!(next_to_ask(&mut all).len() + now.len() <= AT_ONCE, "the answers are awaited");
+            asked.extend(now);
+            all.iter_mut().for_each(|ours| ours.asked = false);
+        }
+        let different: std::collections::BTreeSet<_> = asked.iter().collect();
+        assert_eq!(different.len(), 150, "every one has had its turn");
     }
 
     fn key() -> Vec<u8> {

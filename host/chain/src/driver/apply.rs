@@ -5,7 +5,7 @@ use crate::effects::Effect;
 use crate::port::NodeAnswer;
 use crate::queue::Input;
 use crate::sink::AlarmKind;
-use millpond_contracts::chain::{NodeError, NodeErrorKind};
+use millpond_contracts::chain::{Fate, NodeError, NodeErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -63,10 +63,12 @@ impl Driver {
         (held, refused)
     }
 
+    /// A block that is final is forgotten: whatever else the same event says, of its income above all, takes place
+    /// before, in whichever order the adapter said it.
     fn apply_all(&mut self, effects: Vec<Effect>) {
-        for effect in effects {
-            self.apply_one(effect);
-        }
+        let is_final = |effect: &Effect| matches!(effect, Effect::Fate { fate: Fate::Final, .. });
+        let (last, first): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_final);
+        first.into_iter().chain(last).for_each(|effect| self.apply_one(effect));
     }
 
     /// Calls, sends and timers of an instance.

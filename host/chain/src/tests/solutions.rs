@@ -205,3 +205,25 @@ fn one_block_matured_twice_pays_once_and_not_before_the_hosts_own_count() {
     rig.pool.alarm("an income or fate was refused: incomes of 10000 for block");
     assert_eq!(rig.pool.incomes().len(), 2, "once immature, once mature");
 }
+
+/// After a restart the first that is heard of a block may be that it is final; adapters say its income in the same event.
+#[test]
+fn an_income_that_is_told_behind_its_blocks_final_fate_takes_place_before_it() {
+    let adapter = Fake::new("late", |event| match &event.what {
+        Happening::Link { .. } => done(vec![Action::Publish(job(1))]),
+        Happening::Watch(watched) => {
+            let at = IncomeAt::Block(watched.block.clone());
+            done(vec![
+                Action::Fate { block: watched.block.clone(), fate: Fate::Final },
+                Action::Income(Income { key: vec![1], amount: Amount(5_000), at, mature: true }),
+            ])
+        }
+        _ => done(vec![]),
+    });
+    let rig = rig(adapter);
+    solve(&rig, 1);
+    rig.pool.wait("the fate", |heard| matches!(heard, Heard::Fate).then_some(()));
+    let heard = rig.pool.heard();
+    let at = |wanted: fn(&Heard) -> bool| heard.iter().position(wanted).unwrap();
+    assert!(at(|h| matches!(h, Heard::Income(_))) < at(|h| matches!(h, Heard::Fate)), "{heard:?}");
+}

@@ -130,6 +130,23 @@ fn what_a_crash_left_undone_is_done_at_the_next_start_once() {
 }
 
 #[test]
+fn an_income_that_can_be_spent_before_it_is_divided_is_divided_then() {
+    let mut pool = Pool::start(&wanted("prop", Vec::new(), 250));
+    let a = pool.miner("a");
+    pool.share(a, 10);
+    let income = pool.block(a, 777);
+    let waits = Income { key: b"waits".to_vec(), amount: Amount(1_001), ..income };
+    pool.journal.record(waits.clone()).wait().unwrap();
+    // The chain is quicker than the money thread: nothing was divided yet, and a restart in between asks it again.
+    assert!(pool.journal.open_incomes().contains(&waits));
+    pool.mature(&waits);
+    assert!(pool.payable(a) > 900, "{}", pool.payable(a));
+    assert!(!pool.journal.open_incomes().iter().any(|open| open.key == waits.key), "the journal knows");
+    pool.mature(&waits);
+    pool.replay().unwrap();
+}
+
+#[test]
 fn a_lost_income_gives_nothing_and_leaves_no_trace_in_balances() {
     let mut pool = Pool::start(&wanted("prop", Vec::new(), 100));
     let a = pool.miner("a");

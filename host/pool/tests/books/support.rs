@@ -189,9 +189,7 @@ impl Pool {
     }
 
     pub fn mature(&self, income: &Income) {
-        let mature = Income { mature: true, time: UnixMillis(self.clock), ..income.clone() };
-        self.journal.record(mature.clone()).wait().unwrap();
-        self.books.mature(&mature).unwrap();
+        self.books.mature(&Income { time: UnixMillis(self.clock), ..income.clone() }).unwrap();
     }
 
     pub fn payable(&self, miner: MinerId) -> u64 {

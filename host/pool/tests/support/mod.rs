@@ -3,7 +3,9 @@
 #![allow(dead_code, reason = "each test uses its part")]
 
 pub mod broken;
+pub mod child;
 pub mod client;
+pub mod crash;
 
 use bitcoin::consensus::deserialize;
 use bitcoin::{Block, ScriptBuf, Transaction};
@@ -15,7 +17,7 @@ use millpond_node::{Auth, Endpoint, JsonRpc, Limits as RpcLimits, Secret};
 use millpond_pool::plugins::PluginStore;
 use millpond_pool::policy::Loader;
 use millpond_pool::replay::{Replayed, replay};
-use millpond_pool::{Pool, Process, setup, sockets};
+use millpond_pool::{Edges, Pool, PoolError, Process, setup, sockets};
 use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
 use millpond_types::ShareSeq;
 use millpond_validator::{Limits, Validator};
@@ -38,11 +40,17 @@ pub fn process(data: &Path) -> Process {
         sink,
         validator: Arc::new(Validator::new(Limits::default()).unwrap()),
         alarms: Alarms::quiet(),
+        edges: Edges::default(),
     }
 }
 
 /// Starts the first pool of a configuration.
 pub async fn start(process: &Process, text: &str) -> Pool {
+    try_start(process, text).await.unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// Starts the first pool of a configuration, or says why it does not start.
+pub async fn try_start(process: &Process, text: &str) -> Result<Pool, PoolError> {
     let config = millpond_config::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
     let section = config.pool.into_iter().next().unwrap();
     let (sandbox, sink) = (process.sandbox.clone(), Arc::clone(&process.sink));
@@ -50,7 +58,7 @@ pub async fn start(process: &Process, text: &str) -> Pool {
         tokio::task::spawn_blocking(move || setup::prepare(section, Path::new("."), &sandbox, &sink));
     let prepared = prepared.await.unwrap().unwrap_or_else(|why| panic!("{why}"));
     let stratum = sockets::stratum(&prepared.section).unwrap();
-    Pool::start(process, prepared, Path::new("."), stratum).await.unwrap_or_else(|why| panic!("{why}"))
+    Pool::start(process, prepared, Path::new("."), stratum).await
 }
 
 /// Waits until it holds, or shows what the pool says.
@@ -82,8 +90,8 @@ pub fn check_replay(process: &Process, folder: &Path) -> Replayed {
 }
 
 /// Hashes of the shares in a pool's journal from a number on, running or not; none may be there twice.
-pub fn journalled(folder: &Path, from: u64, ids: &mut HashSet<[u8; 32]>) -> u64 {
-    let (view, _) = JournalView::open(Arc::new(RealDisk), &folder.join("journal")).unwrap();
+pub fn journalled(disk: &Arc<dyn Disk>, folder: &Path, from: u64, ids: &mut HashSet<[u8; 32]>) -> u64 {
+    let (view, _) = JournalView::open(Arc::clone(disk), &folder.join("journal")).unwrap();
     view.shares(ShareSeq(from), |seq, share| -> Result<(), millpond_journal::JournalError> {
         assert!(ids.insert(share.id), "share {seq} was counted before");
         Ok(())
