@@ -186,7 +186,9 @@ mod tests {
     fn a_stop_comes_at_the_passing_that_was_asked_for() {
         let stopped = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&stopped);
-        let edges = Edges::stop_at(Edge::Divided, 2, move |_| drop(count.fetch_add(1, Ordering::Relaxed)));
+        let edges = Edges::stop_at(Edge::Divided, 2, move |_| {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
         for edge in [Edge::Divided, Edge::Matured, Edge::Matured] {
             edges.pass(edge);
             assert_eq!(stopped.load(Ordering::Relaxed), 0);
