@@ -7,6 +7,7 @@ mod backend;
 pub mod books;
 mod core;
 mod decide;
+mod expiry;
 pub mod luck;
 mod maturity;
 mod money;
