@@ -7,6 +7,7 @@ use crate::queue::Input;
 use crate::sink::{Alarm, AlarmKind, Submission};
 use crate::version::Version;
 use bytes::Bytes;
+use millpond_contracts::CallError;
 use millpond_contracts::chain::{Assembled, Chunk, Solution, Verdict, Watched};
 use millpond_types::{Amount, UnixMillis};
 use std::sync::Arc;
@@ -19,7 +20,9 @@ const REQUEST: usize = 64 << 20;
 const SUBMIT: Duration = Duration::from_secs(30);
 /// Times that a block is sent to a node that did not answer or asks for it again.
 const TRIES: u32 = 3;
-/// The pause before it is sent again.
+/// Times that a block is assembled again while the host is overloaded.
+const OVERLOADS: u32 = 20;
+/// The pause before it is sent, or assembled, again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Solved work of a job.
@@ -85,18 +88,29 @@ pub(crate) fn solve(shared: &Shared, solved: &Solved) {
     shared.sink.submitted(&submission);
 }
 
-/// Assembles; a trap is tried again once, in another fresh instance.
-fn assemble(solved: &Solved) -> Result<(Assembled, Vec<u8>), String> {
-    let adapter = &solved.version.adapter;
-    let first = adapter.assemble(&solved.solution);
-    let done = match first {
-        Err(error) if error.is_trap() => {
-            tracing::error!(%error, "assemble trapped; it is tried again in a fresh instance");
-            adapter.assemble(&solved.solution).map_err(|_| error.to_string())?
+/// Runs `assemble`: a trap is tried again once, in another fresh instance; an overloaded host several times, since a
+/// block is worth a wait.
+fn run(solved: &Solved) -> Result<Assembled, CallError> {
+    let (mut first, mut overloads): (Option<CallError>, u32) = (None, 0);
+    loop {
+        match solved.version.adapter.assemble(&solved.solution) {
+            Ok(done) => return Ok(done.value),
+            Err(error) if error.is_trap() && !error.is_strike() && overloads < OVERLOADS => {
+                overloads += 1;
+                tracing::error!(%error, "assemble had no room on this machine; it is tried again");
+                std::thread::sleep(PAUSE);
+            }
+            Err(error) if error.is_strike() && first.is_none() => {
+                tracing::error!(%error, "assemble trapped; it is tried again in a fresh instance");
+                first = Some(error);
+            }
+            Err(error) => return Err(first.unwrap_or(error)),
         }
-        other => other.map_err(|error| error.to_string())?,
-    };
-    let assembled = done.value;
+    }
+}
+
+fn assemble(solved: &Solved) -> Result<(Assembled, Vec<u8>), String> {
+    let assembled = run(solved).map_err(|error| error.to_string())?;
     if assembled.block.is_empty() || assembled.block.len() > crate::job::ID {
         return Err(format!("assemble names a block of {} bytes", assembled.block.len()));
     }

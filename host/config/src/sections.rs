@@ -121,6 +121,8 @@ section! {
         easiest_target: Option<String>;
         /// The most that one block can earn; 0 holds jobs against the median of recent ones.
         reward_cap: Amount = "0";
+        /// A job is worked on for at most this long when nothing newer comes; an adapter may ask for less.
+        job_expiry: Duration = "\"10m\"";
         /// The adapter's own settings (`millpond plugin schema bitcoin`).
         settings: PluginSettings = "{}", eg "{ network = \"regtest\" }";
     }

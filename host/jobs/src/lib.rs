@@ -10,4 +10,4 @@ mod table;
 
 pub use job::{Job, Origin};
 pub use seen::Seen;
-pub use table::{DEFAULT_CAPACITY, Found, JobFeed, JobTable, MIN_CAPACITY, Notice, PublishError};
+pub use table::{DEFAULT_CAPACITY, Found, HELD_MS, JobFeed, JobTable, MIN_CAPACITY, Notice, PublishError};

@@ -1,8 +1,9 @@
 //! Which jobs live.
 //!
-//! A job is published, is current until the next, is *stale* from the tip that leaves its parent behind, and is
-//! forgotten when it expires or when the table is full. Stale and forgotten ids are told apart from ids that were
-//! never issued: the first is a slow miner, the second a broken or lying one.
+//! A job is published, is current until the next, is *stale* from the tip that leaves its parent behind, earns nothing
+//! from its expiry on, and is forgotten [`HELD_MS`] later or when the table is full: a solution of a job that expired is
+//! still a block. Stale, expired and forgotten ids are told apart from ids that were never issued: the first are a slow
+//! miner, the last a broken or lying one.
 
 use crate::Job;
 use millpond_types::{JobId, UnixMillis};
@@ -15,6 +16,9 @@ use tokio::sync::watch;
 pub const MIN_CAPACITY: usize = 16;
 /// The jobs a table keeps unless told otherwise: ten minutes of one job every ten seconds.
 pub const DEFAULT_CAPACITY: usize = 64;
+/// An expired job is held for this long, so that its solutions can be judged and submitted: ckpool keeps jobs for ten
+/// minutes.
+pub const HELD_MS: u64 = 600_000;
 
 /// What an id stands for.
 #[derive(Clone, Debug)]
@@ -23,8 +27,10 @@ pub enum Found {
     Live(Arc<Job>),
     /// A job whose parent is no longer the tip. It earns nothing, but a solution of it is still submitted.
     Stale(Arc<Job>),
+    /// A job whose time is over and that is still held. It earns nothing, but a solution of it is still submitted.
+    Expired(Arc<Job>),
     /// Issued once and forgotten since: answered as stale.
-    Expired,
+    Forgotten,
     /// Never issued.
     Unknown,
 }
@@ -144,10 +150,10 @@ impl JobTable {
     pub fn lookup(&self, id: JobId, now: UnixMillis) -> Found {
         let inner = self.inner.read();
         match inner.jobs.get(&id) {
-            Some((job, _)) if job.expires_at <= now => Found::Expired,
+            Some((job, _)) if job.expires_at <= now => Found::Expired(Arc::clone(job)),
             Some((job, true)) => Found::Stale(Arc::clone(job)),
             Some((job, false)) => Found::Live(Arc::clone(job)),
-            None if id.0 != 0 && inner.last.is_some_and(|last| id <= last) => Found::Expired,
+            None if id.0 != 0 && inner.last.is_some_and(|last| id <= last) => Found::Forgotten,
             None => Found::Unknown,
         }
     }
@@ -165,23 +171,15 @@ impl JobTable {
         }
     }
 
-    /// Drops the jobs that have expired and returns them, oldest first. Called now and then by the pool. When the
-    /// current job is among them there is no current job.
-    pub fn expire(&self, now: UnixMillis) -> Vec<Arc<Job>> {
+    /// Ends the jobs whose time is over: an expired job is no longer the current one, and is forgotten when it was held
+    /// for long enough. Called by the pool on a timer. Returns the job that was current until now, when nothing follows
+    /// it: miners have no work from here on.
+    pub fn expire(&self, now: UnixMillis) -> Option<Arc<Job>> {
         let mut inner = self.inner.write();
-        let gone: Vec<_> = inner
-            .jobs
-            .values()
-            .filter(|(job, _)| job.expires_at <= now)
-            .map(|(job, _)| Arc::clone(job))
-            .collect();
-        for job in &gone {
-            inner.jobs.remove(&job.id);
-        }
-        if self.current.borrow().as_ref().is_some_and(|current| current.job.expires_at <= now) {
-            self.current.send_replace(None);
-        }
-        gone
+        inner.jobs.retain(|_, (job, _)| now.0 < job.expires_at.0.saturating_add(HELD_MS));
+        let ended = self.current().filter(|current| current.expires_at <= now)?;
+        self.current.send_replace(None);
+        Some(ended)
     }
 
     /// All jobs kept, oldest first, with whether each is stale.

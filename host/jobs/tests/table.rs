@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use millpond_algorithms::Algorithms;
-use millpond_jobs::{Found, Job, JobTable, MIN_CAPACITY, Origin, PublishError, Seen};
+use millpond_jobs::{Found, HELD_MS, Job, JobTable, MIN_CAPACITY, Origin, PublishError, Seen};
 use millpond_recipe::{JobStage, Recipe};
 use millpond_types::{Amount, JobId, Target, UnixMillis, WorkShift};
 use proptest::prelude::*;
@@ -44,7 +44,8 @@ fn word(found: &Found) -> &'static str {
     match found {
         Found::Live(_) => "live",
         Found::Stale(_) => "stale",
-        Found::Expired => "expired",
+        Found::Expired(_) => "expired",
+        Found::Forgotten => "forgotten",
         Found::Unknown => "unknown",
     }
 }
@@ -118,7 +119,7 @@ fn a_full_table_forgets_the_oldest_and_remembers_that_it_was_issued() {
         table.publish(job(id, "a", 10)).unwrap();
     }
     assert_eq!(table.all().len(), MIN_CAPACITY);
-    assert_eq!(word(&table.lookup(JobId(4), NOW)), "expired");
+    assert_eq!(word(&table.lookup(JobId(4), NOW)), "forgotten");
     assert_eq!(word(&table.lookup(JobId(5), NOW)), "live");
     assert_eq!(word(&table.lookup(JobId(21), NOW)), "unknown");
 }
@@ -129,18 +130,33 @@ fn a_job_ends_with_its_time_and_the_current_one_too() {
     let held = table.publish(job(1, "a", 10)).unwrap();
     let late = UnixMillis(601_000);
     assert_eq!(word(&table.lookup(JobId(1), late)), "expired");
-    assert!(table.expire(NOW).is_empty());
-    let gone = table.expire(late);
-    assert!(gone.len() == 1 && Arc::ptr_eq(&gone[0], &held));
+    assert!(table.expire(NOW).is_none());
+    let ended = table.expire(late).unwrap();
+    assert!(Arc::ptr_eq(&ended, &held));
     assert!(table.current().is_none());
-    assert_eq!(word(&table.lookup(JobId(1), NOW)), "expired");
+    assert!(table.expire(late).is_none(), "it ends once");
+    table.publish(Job { expires_at: UnixMillis(900_000), ..job(2, "a", 10) }).unwrap();
+    assert!(table.expire(late).is_none(), "a newer job is current");
+}
+
+#[test]
+fn an_expired_job_is_held_for_its_solutions_and_forgotten_after_that() {
+    let table = JobTable::default();
+    table.publish(job(1, "a", 10)).unwrap();
+    let last = UnixMillis(601_000 + HELD_MS - 1);
+    table.expire(last);
+    let Found::Expired(held) = table.lookup(JobId(1), last) else { panic!() };
+    assert_eq!(held.coord, 10, "a solution of it is still submitted, so the job is there");
+    let over = UnixMillis(last.0 + 1);
+    table.expire(over);
+    assert_eq!(word(&table.lookup(JobId(1), over)), "forgotten");
 }
 
 #[test]
 fn ids_ascend_also_over_a_restart() {
     let table = JobTable::default();
     table.resume_after(JobId(7));
-    assert_eq!(word(&table.lookup(JobId(7), NOW)), "expired", "issued by the process before this one");
+    assert_eq!(word(&table.lookup(JobId(7), NOW)), "forgotten", "issued by the process before this one");
     let error = table.publish(job(7, "a", 10)).unwrap_err();
     assert_eq!(error, PublishError::Order { given: JobId(7), last: JobId(7) });
     table.publish(job(8, "a", 10)).unwrap();
@@ -218,7 +234,7 @@ proptest! {
         }
         for each in 1..=id {
             if published.iter().all(|(p, _)| *p != each) {
-                prop_assert_eq!(word(&table.lookup(JobId(each), NOW)), "expired");
+                prop_assert_eq!(word(&table.lookup(JobId(each), NOW)), "forgotten");
             }
         }
         prop_assert_eq!(word(&table.lookup(JobId(id + 1), NOW)), "unknown");

@@ -32,7 +32,10 @@ pub struct Recovered {
 }
 
 /// The longest payee, address or worker name in bytes: they are carried over into every segment.
-const MAX_NAME: usize = 4096;
+pub const MAX_NAME: usize = 4096;
+/// Workers of one miner that have a number of their own: names cost a miner nothing, and are carried over into every
+/// segment.
+pub const MAX_WORKERS: usize = 1_000;
 
 fn check_names(names: &[&[u8]]) -> Result<(), LogError> {
     match names.iter().map(|name| name.len()).find(|bytes| *bytes > MAX_NAME) {
@@ -57,6 +60,8 @@ pub struct Journal {
 struct Registry {
     miners: HashMap<Vec<u8>, MinerId>,
     workers: HashMap<(MinerId, String), WorkerId>,
+    /// How many workers each miner has.
+    named: HashMap<MinerId, usize>,
     next_miner: u64,
     next_worker: u64,
 }
@@ -79,6 +84,10 @@ impl Journal {
             let registry = Registry {
                 miners: state.miners.values().map(|miner| (miner.payee.clone(), miner.id)).collect(),
                 workers: state.workers.values().map(|w| ((w.miner, w.name.clone()), w.id)).collect(),
+                named: state.workers.values().fold(HashMap::new(), |mut named, worker| {
+                    *named.entry(worker.miner).or_default() += 1;
+                    named
+                }),
                 next_miner: state.miners.keys().next_back().map_or(1, |id| id.0.saturating_add(1)),
                 next_worker: state.workers.keys().next_back().map_or(1, |id| id.0.saturating_add(1)),
             };
@@ -138,18 +147,26 @@ impl Journal {
         self.append(miner.into(), Some(id.0)).map(MinerId)
     }
 
-    /// The number of a miner's worker, a new one when it was never seen.
+    /// The number of a miner's worker, a new one when it was never seen. Beyond [`MAX_WORKERS`] names a new one counts as
+    /// the worker without a name.
     pub fn worker(&self, miner: MinerId, name: &str) -> Durable<WorkerId> {
         if let Err(error) = check_names(&[name.as_bytes()]) {
             return Commit::ready(Err(error)).map(WorkerId);
         }
         let mut registry = self.registry.lock();
-        let key = (miner, name.to_owned());
+        let registry = &mut *registry;
+        let named = registry.named.entry(miner).or_default();
+        let mut key = (miner, name.to_owned());
+        if *named >= MAX_WORKERS && !registry.workers.contains_key(&key) {
+            key.1.clear();
+        }
         if let Some(id) = registry.workers.get(&key) {
             return self.known(id.0).map(WorkerId);
         }
         let id = WorkerId(registry.next_worker);
         registry.next_worker += 1;
+        *named += 1;
+        let name = &key.1.clone();
         registry.workers.insert(key, id);
         let worker = Worker { id, miner, name: name.to_owned() };
         self.append(worker.into(), Some(id.0)).map(WorkerId)

@@ -19,6 +19,7 @@
 //! Every segment begins with what older ones said that still matters, so old ones can be dropped
 //! ([`Journal::drop_before`]). A window that would reach into dropped shares is an error, never a smaller window.
 
+mod carry;
 mod codec;
 mod journal;
 mod owner;
@@ -29,8 +30,9 @@ mod summary;
 mod view;
 mod window;
 
+pub use carry::More;
 pub use codec::DecodeError;
-pub use journal::{Durable, Journal, Options, Recovered};
+pub use journal::{Durable, Journal, MAX_NAME, MAX_WORKERS, Options, Recovered};
 pub use records::{
     Admin, Authority, BlockFate, Decision, ExtranonceLease, Fate, Income, IncomeAt, IncomeLost, Job, Miner,
     MinerSetting, PluginInForce, Policy, Record, Retention, Setting, Solution, Submission, Verdict,

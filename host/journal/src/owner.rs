@@ -1,5 +1,6 @@
 //! Packs what is queued into records, on the log's writer thread.
 
+use crate::carry::PART;
 use crate::records::Solution;
 use crate::state::State;
 use crate::summary::{self, SegmentShares, Tally};
@@ -133,8 +134,9 @@ impl Owner for Packer {
 
     fn preamble(&mut self, group: &mut GroupBuilder) {
         let state = self.published.state.lock().clone();
-        let record = Record::CarriedOver(Box::new(state));
-        group.push(record.kind(), &record.encode());
+        for record in state.carried(PART) {
+            group.push(record.kind(), &record.encode());
+        }
     }
 
     fn recover(&mut self, record: RecordRef<'_>) -> Result<(), String> {

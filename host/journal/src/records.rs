@@ -5,6 +5,7 @@ mod money;
 mod parties;
 mod work;
 
+use crate::carry::More;
 use crate::codec::{DecodeError, Field, Input};
 use crate::shares::ShareBlock;
 use crate::state::State;
@@ -101,6 +102,8 @@ records! {
     15 1 CarriedOver(Box<State>),
     /// Old shares are about to be dropped.
     16 1 Retention(Retention),
+    /// More of what older segments said, where one record does not hold it: right behind `CarriedOver`.
+    17 1 CarriedMore(More),
 }
 
 pub(crate) const SHARES: u16 = 4;

@@ -168,6 +168,7 @@ impl State {
                 self.leases.insert(lease.front_end, lease.clone());
             }
             Record::CarriedOver(state) => *self = state.as_ref().clone(),
+            Record::CarriedMore(more) => self.add(more.0.as_ref().clone()),
             Record::Retention(retention) => self.dropped = *retention,
             Record::Decision(_) | Record::Admin(_) => {}
         }

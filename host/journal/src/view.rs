@@ -120,7 +120,7 @@ impl JournalView {
     }
 
     /// Records from a position on, as they were written: shares as blocks, and what was carried over at the front
-    /// of each segment ([`Record::CarriedOver`], which says nothing new).
+    /// of each segment ([`Record::CarriedOver`] and [`Record::CarriedMore`], which say nothing new).
     #[must_use]
     pub fn records(&self, from: u64) -> Records {
         Records(self.log.iter(from))

@@ -8,6 +8,7 @@ use millpond_disk::{Disk, Fault, Operation, SimDisk};
 use millpond_journal::*;
 use millpond_segments::LogError;
 use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, Target, UnixMillis};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,6 +139,45 @@ fn a_miner_has_one_number_however_often_he_comes() {
     assert_eq!(journal.worker_by_id(worker).unwrap().name, "rig");
     assert_eq!(journal.miner_by_payee(&[2]), Some(MinerId(3)));
     assert_eq!(journal.miners().len(), 4);
+}
+
+#[test]
+fn names_beyond_what_one_record_holds_are_carried_over_into_the_next_segment() {
+    let disk = SimDisk::new();
+    let long = |number: u64| [number.to_le_bytes().to_vec(), vec![7; MAX_NAME - 8]].concat();
+    {
+        let (journal, _) = open(&disk);
+        // 8 KiB each, 68 MiB in all: a frame holds 64.
+        let commits: Vec<_> =
+            (0..8_700).map(|number| journal.miner(&long(number), &"a".repeat(MAX_NAME))).collect();
+        for commit in commits {
+            commit.wait().unwrap();
+        }
+        journal.roll().wait().unwrap();
+        assert!(journal.poisoned().is_none());
+        journal.miner(b"last", "last").wait().unwrap();
+    }
+    let (journal, _) = open(&disk);
+    assert_eq!(journal.miners().len(), 8_701);
+    assert_eq!(journal.miner_by_payee(&long(8_699)), Some(MinerId(8_700)));
+}
+
+#[test]
+fn a_miner_with_endless_worker_names_fills_no_registry() {
+    let (journal, _) = open(&SimDisk::new());
+    let miner = journal.miner(b"script", "address").wait().unwrap();
+    let known = journal.worker(miner, "0").wait().unwrap();
+    let workers: HashSet<_> = (0..3_000)
+        .map(|number| journal.worker(miner, &number.to_string()))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|commit| commit.wait().unwrap())
+        .collect();
+    assert_eq!(workers.len(), MAX_WORKERS + 1, "the names it knows, and one without a name");
+    assert_eq!(journal.worker(miner, "0").wait().unwrap(), known);
+    let other = journal.miner(b"other", "other").wait().unwrap();
+    let name = journal.worker(other, "rig").wait().unwrap();
+    assert_eq!(journal.worker_by_id(name).unwrap().name, "rig");
 }
 
 #[test]
@@ -368,9 +408,10 @@ fn every_kind_of_record_survives_its_bytes() {
         ExtranonceLease { front_end: 1, from: 2, to: 3, time: UnixMillis(4) }.into(),
         Record::CarriedOver(Box::default()),
         Retention { last: ShareSeq(5), time: UnixMillis(6), coord: 7 }.into(),
+        Record::CarriedMore(More::default()),
     ];
     let kinds: Vec<_> = records.iter().map(Record::kind).collect();
-    assert_eq!(kinds, (1..17).collect::<Vec<_>>(), "a kind without a test");
+    assert_eq!(kinds, (1..18).collect::<Vec<_>>(), "a kind without a test");
     for record in records {
         let bytes = record.encode();
         assert_eq!(Record::decode(record.kind(), &bytes), Ok(record.clone()));

@@ -5,11 +5,11 @@ use millpond_algorithms::Algorithms;
 use millpond_dialect::{Dialect, DialectSet};
 use millpond_jobs::{Job, JobTable, Origin};
 use millpond_miner::{MineError, Miner, Options};
-use millpond_recipe::Recipe;
+use millpond_recipe::{Recipe, SessionStage};
 use millpond_stratum::{
     Accepted, Backend, Chain, NotDurable, Parts, Payee, PortConfig, Server, StratumConfig,
 };
-use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, Target, UnixMillis, WorkShift};
+use millpond_types::{Amount, Digest, JobId, ShareSeq, Target, UnixMillis, WorkShift};
 use millpond_validator::Validator;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -30,7 +30,6 @@ impl Backend for Pool {
         }
         let (address, worker) = login.split_once('.').unwrap_or((login, ""));
         Ok(Arc::new(Payee {
-            miner: MinerId(1),
             payee: login.as_bytes().to_vec(),
             address: address.to_owned(),
             worker: worker.to_owned(),
@@ -41,6 +40,10 @@ impl Backend for Pool {
         let mut shares = self.0.lock().unwrap();
         shares.push(share);
         Ok(Some(ShareSeq(shares.len() as u64)))
+    }
+
+    fn may_work(&self, _: &Job, _: &SessionStage, _: &Payee) -> Result<(), String> {
+        Ok(())
     }
 }
 

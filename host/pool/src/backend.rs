@@ -8,31 +8,72 @@ use crate::view::BlockView;
 use millpond_alerts::Level;
 use millpond_disk::replace_file;
 use millpond_jobs::Job;
-use millpond_journal::{ExtranonceLease, Share, WorkerId};
+use millpond_journal::{ExtranonceLease, MAX_NAME, Share, WorkerId};
 use millpond_recipe::SessionStage;
 use millpond_stratum::{Accepted, Backend, NotDurable, Past, Payee, Refusal};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::ops::Range;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 
 /// Logins and workers remembered; when full, all are forgotten and asked for again.
 const REMEMBERED: usize = 100_000;
 /// The longest login that is looked at.
 const LOGIN: usize = 512;
+/// Logins that the adapter resolves at once: each takes an instance and a core, and a flood of them must leave both to
+/// the others.
+const RESOLVING: usize = 4;
 
 pub(crate) struct PoolBackend {
     core: Arc<Core>,
     front_end: u32,
     past: Past,
     logins: Mutex<HashMap<String, Arc<Payee>>>,
+    resolving: Semaphore,
+    miners: Mutex<HashMap<Vec<u8>, MinerId>>,
     workers: Mutex<HashMap<(MinerId, Arc<str>), WorkerId>>,
+}
+
+/// Remembers in a map that is emptied when it is full.
+fn remember<K: Eq + Hash, V>(known: &Mutex<HashMap<K, V>>, key: K, value: V) {
+    let mut known = known.lock();
+    if known.len() >= REMEMBERED {
+        known.clear();
+    }
+    known.insert(key, value);
 }
 
 impl PoolBackend {
     pub(crate) fn new(core: Arc<Core>, front_end: u32, past: Past) -> Arc<Self> {
-        Arc::new(Self { core, front_end, past, logins: Mutex::default(), workers: Mutex::default() })
+        Arc::new(Self {
+            core,
+            front_end,
+            past,
+            logins: Mutex::default(),
+            resolving: Semaphore::new(RESOLVING),
+            miners: Mutex::default(),
+            workers: Mutex::default(),
+        })
+    }
+
+    /// The miner's number and his worker's. A payee enters the journal here, with a share that counts or solves, and not
+    /// with his login: addresses without work would fill it.
+    async fn parties(&self, share: &Accepted) -> Result<(MinerId, WorkerId), NotDurable> {
+        let payee = &share.payee;
+        let known = self.miners.lock().get(&payee.payee).copied();
+        let miner = match known {
+            Some(miner) => miner,
+            None => {
+                let durable = self.core.journal.miner(&payee.payee, &payee.address);
+                let miner = durable.await.map_err(|why| self.not_durable(&why))?;
+                remember(&self.miners, payee.payee.clone(), miner);
+                miner
+            }
+        };
+        Ok((miner, self.worker(miner, &share.worker).await?))
     }
 
     async fn worker(&self, miner: MinerId, name: &Arc<str>) -> Result<WorkerId, NotDurable> {
@@ -41,11 +82,7 @@ impl PoolBackend {
             return Ok(*id);
         }
         let id = self.core.journal.worker(miner, name).await.map_err(|why| self.not_durable(&why))?;
-        let mut workers = self.workers.lock();
-        if workers.len() >= REMEMBERED {
-            workers.clear();
-        }
-        workers.insert(key, id);
+        remember(&self.workers, key, id);
         Ok(id)
     }
 
@@ -55,14 +92,9 @@ impl PoolBackend {
         NotDurable("the pool cannot record shares now; yours was not counted".to_owned())
     }
 
-    async fn solved(
-        &self,
-        share: &Accepted,
-        recorded: Share,
-        worker: WorkerId,
-    ) -> Result<Option<ShareSeq>, NotDurable> {
+    async fn solved(&self, share: &Accepted) -> Result<(Option<ShareSeq>, MinerId), NotDurable> {
         let core = &self.core;
-        let Some(solution) = &share.solution else { return Ok(None) };
+        let Some(solution) = &share.solution else { return Ok((None, MinerId(0))) };
         core.pass(Edge::Solved);
         let id = share.id.to_vec();
         let job = &share.job;
@@ -97,10 +129,12 @@ impl PoolBackend {
             }
             None => core.alarm(Level::Critical, "block", "a block was found while the pool was ending"),
         }
+        // Where names cannot be recorded nothing can, and the block is on its way all the same.
+        let (miner, worker) = self.parties(share).await.unwrap_or((MinerId(0), WorkerId(0)));
         let record = millpond_journal::Solution {
             block: id.clone(),
             job: job.id,
-            miner: share.payee.miner,
+            miner,
             worker,
             share: None,
             end: ShareSeq(0),
@@ -111,7 +145,7 @@ impl PoolBackend {
             private: Some(job.private.to_vec()),
             time: share.time,
         };
-        let durable = core.journal.solution(record, share.credited.then_some(recorded));
+        let durable = core.journal.solution(record, share.credited.then(|| recorded(share, miner, worker)));
         let body = job.body.clone().map(|body| {
             let (core, path) = (Arc::clone(core), core.body_path(&id));
             tokio::task::spawn_blocking(move || replace_file(core.disk.as_ref(), &path, &body))
@@ -132,7 +166,23 @@ impl PoolBackend {
         }
         core.pass(Edge::SolutionRecorded);
         let _ = core.tasks.send(Task::Found { block: id });
-        Ok(seq)
+        Ok((seq, miner))
+    }
+}
+
+/// A share as it is recorded.
+fn recorded(share: &Accepted, miner: MinerId, worker: WorkerId) -> Share {
+    let job = &share.job;
+    Share {
+        miner,
+        worker,
+        job: job.id,
+        coord: job.coord,
+        network_work: u128::from(job.network_work().0),
+        reward: job.reward,
+        work: share.work,
+        time: share.time,
+        id: share.id,
     }
 }
 
@@ -141,6 +191,11 @@ impl Backend for PoolBackend {
         if login.len() > LOGIN {
             return Err(format!("a login has at most {LOGIN} bytes"));
         }
+        if let Some(payee) = self.logins.lock().get(login) {
+            return Ok(Arc::clone(payee));
+        }
+        let _place = self.resolving.acquire().await.map_err(|_| "the pool is ending")?;
+        // Somebody may have asked for the same meanwhile.
         if let Some(payee) = self.logins.lock().get(login) {
             return Ok(Arc::clone(payee));
         }
@@ -158,60 +213,38 @@ impl Backend for PoolBackend {
         if found.payee.is_empty() {
             return Err("this address pays nobody".to_owned());
         }
-        let miner = self
-            .core
-            .journal
-            .miner(&found.payee, &found.address)
-            .await
-            .map_err(|why| self.not_durable(&why).to_string())?;
-        let payee = Payee { miner, payee: found.payee, address: found.address, worker: found.worker };
-        let payee = Arc::new(payee);
-        let mut logins = self.logins.lock();
-        if logins.len() >= REMEMBERED {
-            logins.clear();
+        if found.payee.len() > MAX_NAME || found.address.len() > MAX_NAME {
+            return Err(format!("an address has at most {MAX_NAME} bytes"));
         }
-        logins.insert(login.to_owned(), Arc::clone(&payee));
+        let payee = Payee { payee: found.payee, address: found.address, worker: found.worker };
+        let payee = Arc::new(payee);
+        remember(&self.logins, login.to_owned(), Arc::clone(&payee));
         Ok(payee)
     }
 
     async fn accept(&self, share: Accepted) -> Result<Option<ShareSeq>, NotDurable> {
-        let worker = match self.worker(share.payee.miner, &share.worker).await {
-            Ok(worker) => worker,
-            // A block goes to the nodes even when nothing can be recorded.
-            Err(_) if share.solution.is_some() => WorkerId(0),
-            Err(why) => return Err(why),
-        };
-        let job = &share.job;
-        let recorded = Share {
-            miner: share.payee.miner,
-            worker,
-            job: job.id,
-            coord: job.coord,
-            network_work: u128::from(job.network_work().0),
-            reward: job.reward,
-            work: share.work,
-            time: share.time,
-            id: share.id,
-        };
-        let seq = if share.solution.is_some() {
-            self.solved(&share, recorded, worker).await?
+        let (seq, miner) = if share.solution.is_some() {
+            self.solved(&share).await?
         } else if share.credited {
-            let seq = self.core.journal.share(recorded).await.map_err(|why| self.not_durable(&why))?;
+            let (miner, worker) = self.parties(&share).await?;
+            let durable = self.core.journal.share(recorded(&share, miner, worker));
+            let seq = durable.await.map_err(|why| self.not_durable(&why))?;
             self.core.pass(Edge::ShareRecorded);
-            Some(seq)
+            (Some(seq), miner)
         } else {
-            None
+            return Ok(None);
         };
         if share.credited {
-            let (miner, work) = (Some(share.payee.miner), share.work);
-            self.core.stats.count(miner, &share.worker, Count::Accepted, work, share.time);
+            self.core.stats.count(Some(miner), &share.worker, Count::Accepted, share.work, share.time);
         }
         Ok(seq)
     }
 
     fn may_work(&self, job: &Job, session: &SessionStage, payee: &Payee) -> Result<(), String> {
         let ready = self.core.ready.lock().get(&job.id).cloned();
-        let (Some(ready), Some(chain)) = (ready, self.core.chain()) else { return Ok(()) };
+        let (Some(ready), Some(chain)) = (ready, self.core.chain()) else {
+            return Err("what it was checked with is gone".to_owned());
+        };
         ready.check_session(chain.trust(), session, &payee.payee).map_err(|why| {
             let text = format!("a job would pay somebody else than the miner who works on it: {why}");
             self.core.alarm(Level::Critical, "trust", text.clone());
@@ -238,6 +271,7 @@ impl Backend for PoolBackend {
             Refusal::LowDifficulty => Count::LowDifficulty,
             _ => Count::Invalid,
         };
-        self.core.stats.count(payee.map(|payee| payee.miner), worker, count, Work(0), UnixMillis::now());
+        let miner = payee.and_then(|payee| self.core.journal.miner_by_payee(&payee.payee));
+        self.core.stats.count(miner, worker, count, Work(0), UnixMillis::now());
     }
 }

@@ -9,6 +9,7 @@ pub mod conduct;
 mod core;
 mod decide;
 mod edges;
+mod expiry;
 pub mod luck;
 mod maturity;
 mod money;

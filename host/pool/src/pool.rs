@@ -177,6 +177,7 @@ impl Pool {
         };
         let final_after = description.final_after.max(section.chain.confirmations);
         let (blocks, incomes) = known(&core, prepared.adapter.as_ref(), final_after)?;
+        let job_expiry = u64::try_from(section.chain.job_expiry.as_millis()).unwrap_or(u64::MAX).max(1);
         let saved = read_file(core.disk.as_ref(), &folder.join("adapter-state")).unwrap_or_default();
         let chain_setup = Setup {
             adapter: Arc::clone(&prepared.adapter),
@@ -184,7 +185,7 @@ impl Pool {
             grants: prepared.grants.clone(),
             trust,
             port: Arc::clone(&port) as _,
-            sink: Arc::new(PoolSink(Arc::downgrade(&core))),
+            sink: Arc::new(PoolSink(Arc::downgrade(&core), job_expiry)),
             recorder: None,
             swap_time: SWAP_TIME,
             saved,
@@ -196,6 +197,7 @@ impl Pool {
         let chain = Arc::new(chain.await.map_err(std::io::Error::other)??);
         *core.chain.write() = Some(Arc::clone(&chain));
         port.forward(events, Arc::downgrade(&chain));
+        tokio::spawn(crate::expiry::watch(Arc::downgrade(&core)));
         resubmit(process, &core, &chain, &prepared.adapter, &prepared.adapter_settings, unsubmitted);
 
         let version = chain.version().ok_or(PoolError::NoDialect)?;

@@ -75,7 +75,7 @@ impl Pool {
                     reasons.push(format!("the adapter is in quarantine: {why}"));
                 } else if let Some(why) = &status.stopped {
                     reasons.push(format!("the adapter asked to stop: {why}"));
-                } else if !status.ready(UnixMillis::now()) {
+                } else if !status.ready(UnixMillis::now()) || core.jobs.current().is_none() {
                     let why = status.last_error.as_deref().unwrap_or("no node gave a template yet");
                     reasons.push(format!("there is no job: {why}"));
                 }

@@ -5,6 +5,7 @@
 
 use crate::core::{Core, Task};
 use crate::edges::Edge;
+use crate::expiry;
 use millpond_alerts::Level;
 use millpond_chain::{AlarmKind, ChainSink, CheckedIncome, ReadyJob, Submission, Version};
 use millpond_contracts::chain::{Fate, IncomeAt, Solution, Verdict, Watched};
@@ -15,12 +16,12 @@ use millpond_types::{Amount, UnixMillis};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
 
-/// Shares of this many coordinates behind the tip are still known as duplicates.
+/// Shares of this many coordinates behind the tip and behind every job that is kept are still known as duplicates.
 const REMEMBERED_COORDS: u64 = 16;
 
 /// Holds the pool weakly: a node's answer that is still on its way (a longpoll waits for minutes) must not keep the
-/// files of a stopped pool open.
-pub(crate) struct PoolSink(pub(crate) Weak<Core>);
+/// files of a stopped pool open. Beside it the longest life of a job, in milliseconds.
+pub(crate) struct PoolSink(pub(crate) Weak<Core>, pub(crate) u64);
 
 struct Sink(Arc<Core>);
 
@@ -43,7 +44,7 @@ pub(crate) fn place(core: &Arc<Core>, incomes: Vec<CheckedIncome>) {
 }
 
 impl Sink {
-    fn publish(&self, ready: Arc<ReadyJob>) {
+    fn publish(&self, ready: Arc<ReadyJob>, longest_ms: u64) {
         let core = &self.0;
         let now = UnixMillis::now();
         let job = Job {
@@ -61,7 +62,7 @@ impl Sink {
             private: ready.private.clone(),
             body: ready.body.clone(),
             published_at: now,
-            expires_at: UnixMillis(now.0.saturating_add(ready.expires_ms.into())),
+            expires_at: UnixMillis(now.0.saturating_add(longest_ms.min(ready.expires_ms.into()))),
             suspended: AtomicBool::new(false),
         };
         let record = journal::Job {
@@ -80,14 +81,17 @@ impl Sink {
             return;
         }
         core.keep_ready(job.id, ready);
-        if let Err(why) = core.jobs.publish(job) {
-            core.alarm(Level::Warning, "adapter", format!("a job was not taken: {why}"));
+        match core.jobs.publish(job) {
+            Ok(_) => core.alarms.clear(core.name.as_str(), expiry::ABOUT),
+            Err(why) => core.alarm(Level::Warning, "adapter", format!("a job was not taken: {why}")),
         }
     }
 
     fn tip(&self, parent: &[u8], coord: u64) {
         self.0.jobs.tip(parent);
-        self.0.seen.drop_below(coord.saturating_sub(REMEMBERED_COORDS));
+        // A chain of ten blocks a second leaves its live jobs further behind than that.
+        let oldest = self.0.jobs.lowest_coord().map_or(coord, |lowest| lowest.min(coord));
+        self.0.seen.drop_below(oldest.saturating_sub(REMEMBERED_COORDS));
     }
 
     fn fate(&self, block: &[u8], fate: &Fate) {
@@ -260,7 +264,7 @@ impl Sink {
 impl ChainSink for PoolSink {
     fn publish(&self, ready: Arc<ReadyJob>) {
         if let Some(core) = self.0.upgrade() {
-            Sink(core).publish(ready);
+            Sink(core).publish(ready, self.1);
         }
     }
 

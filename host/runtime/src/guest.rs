@@ -204,7 +204,9 @@ pub fn trapped(function: &str, error: &wasmtime::Error, budget: Budget) -> CallE
         return CallError::Trap { function, kind: TrapKind::Hostcall, message };
     }
     if error.is::<wasmtime::PoolConcurrencyLimitError>() {
-        return CallError::Host { function, message: format!("no free instance in the pool: {cause}") };
+        // Whoever took the last one, it was not this plugin's fault.
+        let message = format!("no free instance in the pool: {cause}");
+        return CallError::Trap { function, kind: TrapKind::Overload, message };
     }
     CallError::Trap { function, kind: TrapKind::Other, message: clean(&format!("{error:#}"), 1024) }
 }

@@ -168,6 +168,8 @@ pub const WASM_STACK: usize = 512 * 1024;
 pub const BODY: u64 = 32 * MIB;
 /// Instances alive at once, per class. A slot is address space until it is used.
 pub const INSTANCES: u32 = 64;
+/// Instances kept for calls that a block or an adapter's own life waits for, out of [`INSTANCES`].
+pub const RESERVED: u32 = 16;
 /// Linear memory that a pooled slot can grow to: the largest of the `memory` caps.
 pub const SLOT: u64 = 512 * MIB;
 

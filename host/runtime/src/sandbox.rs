@@ -5,6 +5,7 @@ use crate::compile::{CompileError, Compiler, compile};
 use crate::engine::{self, Purpose};
 use crate::inspect::{Finding, Report, inspect};
 use crate::limits::{self, Class};
+use crate::places::Places;
 use crate::unchecked;
 use millpond_types::Digest;
 use std::path::Path;
@@ -40,6 +41,7 @@ pub struct Sandbox(Arc<Shared>);
 struct Shared {
     adapter: Engine,
     strict: Engine,
+    places: [Arc<Places>; 2],
     cache: Option<Cache>,
     compiler: Compiler,
 }
@@ -62,7 +64,7 @@ impl Sandbox {
             })
             .transpose()?;
         tick(&[adapter.clone(), strict.clone()]).map_err(|error| LoadError::Sandbox(error.to_string()))?;
-        Ok(Self(Arc::new(Shared { adapter, strict, cache, compiler })))
+        Ok(Self(Arc::new(Shared { adapter, strict, places: Default::default(), cache, compiler })))
     }
 
     /// The engine of a class: for linkers.
@@ -108,7 +110,12 @@ impl Sandbox {
             }
         };
         admit(&component, class)?;
-        Ok(Plugin(Arc::new(Loaded { name: name.to_owned(), component, report })))
+        let [adapter, strict] = &self.0.places;
+        let places = Arc::clone(match class {
+            Class::Adapter => adapter,
+            Class::Strict => strict,
+        });
+        Ok(Plugin(Arc::new(Loaded { name: name.to_owned(), component, report, places })))
     }
 }
 
@@ -164,6 +171,7 @@ struct Loaded {
     name: String,
     component: Component,
     report: Report,
+    places: Arc<Places>,
 }
 
 impl Plugin {
@@ -183,6 +191,10 @@ impl Plugin {
     #[must_use]
     pub fn class(&self) -> Class {
         self.0.report.class
+    }
+
+    pub(crate) fn places(&self) -> &Arc<Places> {
+        &self.0.places
     }
 
     /// What the static checks found.

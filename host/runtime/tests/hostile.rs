@@ -1,10 +1,10 @@
 //! What hostile plugins cost: their own call, with a text that tells an operator why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use millpond_runtime::limits::ADAPTER;
+use millpond_runtime::limits::{ADAPTER, INSTANCES};
 use millpond_runtime::{
     Budget, CallError, CallSize, Class, CompileError, Compiler, Finding, GuestLog, LoadError, Outcome,
-    Plugin, Sandbox, TracingSink, TrapKind, call, inspect, store,
+    Plugin, Sandbox, TracingSink, TrapKind, call, inspect, store, trapped,
 };
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -176,6 +176,25 @@ fn an_oversized_result_is_refused_before_it_is_copied() {
         error.to_string(),
         "run: too many bytes handed to the host: one result or argument exceeds 16777216 bytes, the limit for this call"
     );
+}
+
+#[test]
+fn an_instance_pool_that_others_filled_is_no_strike() {
+    let plugin =
+        plugin(&component(r#"(func (export "run") (param i32) (result i32) local.get 0)"#), Class::Adapter);
+    let budget = Budget::of(Class::Adapter, CallSize::default());
+    let linker = Linker::new(plugin.component().engine());
+    let made = || {
+        let mut store = store(&plugin, budget, GuestLog::new("guest", &ADAPTER, Arc::new(TracingSink)));
+        linker.instantiate(&mut store, plugin.component()).map(|_| store)
+    };
+    let crowd: Vec<_> = (0..INSTANCES).map(|_| made().unwrap()).collect();
+    let Err(refused) = made() else { panic!("one more than there are places") };
+    let error = trapped("run", &refused, budget);
+    assert!(!error.is_strike(), "{error}");
+    assert!(error.is_trap(), "it is tried again: {error}");
+    drop(crowd);
+    made().unwrap();
 }
 
 #[test]

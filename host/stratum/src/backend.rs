@@ -5,17 +5,17 @@ use crate::extranonce::Past;
 use crate::names::NameKey;
 use millpond_jobs::Job;
 use millpond_recipe::SessionStage;
-use millpond_types::{MinerId, SessionId, ShareSeq, UnixMillis, Work};
+use millpond_types::{SessionId, ShareSeq, UnixMillis, Work};
 use std::future::{Future, ready};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Who is paid for a session's work, as the pool's adapter resolved a login.
+/// Who is paid for a session's work, as the pool's adapter resolved a login. A login alone leaves no trace in the pool's
+/// books: a payee gets his number with his first share that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payee {
-    /// The pool's number of the payee. Two logins that pay the same script have the same number.
-    pub miner: MinerId,
-    /// The payee as the chain pays it (a script, a lock), opaque here: it feeds the recipe's session stage.
+    /// The payee as the chain pays it (a script, a lock), opaque here: it feeds the recipe's session stage. Two logins
+    /// with the same payee are the same miner.
     pub payee: Vec<u8>,
     /// The address as text, canonical.
     pub address: String,
@@ -116,10 +116,7 @@ pub trait Backend: Send + Sync + 'static {
     ///
     /// # Errors
     /// A sentence for the log: why this session gets no work of this job.
-    fn may_work(&self, job: &Job, session: &SessionStage, payee: &Payee) -> Result<(), String> {
-        let _ = (job, session, payee);
-        Ok(())
-    }
+    fn may_work(&self, job: &Job, session: &SessionStage, payee: &Payee) -> Result<(), String>;
 
     /// What is known of the extranonce leases of before the start. Called once, when the server starts. By default
     /// nothing is: sessions cannot be resumed over a restart.

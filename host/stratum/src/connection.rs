@@ -11,6 +11,7 @@ use crate::limits::{Bucket, Seat};
 use crate::line::{LineError, Lines};
 use crate::listen::Listening;
 use crate::outbox::Outbox;
+use crate::parking::Leaving;
 use crate::server::Shared;
 use crate::session::Session;
 use crate::submit::Outcome;
@@ -116,7 +117,6 @@ impl<B: Backend> Connection<B> {
             port: listening.address.port(),
             dialect: session.dialect.name().to_owned(),
             agent: String::new(),
-            miner: None,
             address: String::new(),
             worker: String::new(),
             difficulty: session.vardiff.difficulty(),
@@ -216,7 +216,11 @@ impl<B: Backend> Connection<B> {
             if let Some(lease) = &mut self.session.lease {
                 lease.kept.difficulty = Some(difficulty);
                 lease.kept.epochs = self.session.epochs.take_newest();
+                let most = self.shared.core.config.limits.connections_per_source;
+                lease.leaving = Leaving::ParkedOf(self.seat.source(), most);
             }
+        } else if let Some(lease) = &mut self.session.lease {
+            lease.leaving = Leaving::Free;
         }
         // Before the socket closes, so that a miner that comes back at once finds its session.
         self.session.lease = None;

@@ -2,7 +2,7 @@
 
 use crate::backend::Refusal;
 use crate::limits::Source;
-use millpond_types::{MinerId, SessionId, Target, UnixMillis};
+use millpond_types::{SessionId, Target, UnixMillis};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -148,8 +148,6 @@ pub struct SessionInfo {
     pub dialect: String,
     /// The user agent.
     pub agent: String,
-    /// Who is paid, after login.
-    pub miner: Option<MinerId>,
     /// The address, after login.
     pub address: String,
     /// The worker, after login.

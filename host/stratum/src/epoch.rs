@@ -3,7 +3,8 @@
 //! A miner may work on a job long after its session changed: got another difficulty, rolls under another mask, is paid
 //! to another payee. So each job is sent under an *epoch*, the session's values at that moment, and a share is run with
 //! the values of the epoch its job was sent in. The id on the wire carries both: job * 256 + epoch, a decimal number,
-//! which miners that want numbers, hex or text all take.
+//! which miners that want numbers, hex or text all take. An epoch is good for the jobs that were sent under it and for no
+//! other: a miner cannot name an old, easier one for his new job.
 //!
 //! A job that is sent again (a new difficulty, a long silence) would have most miners search the same space again. A
 //! recipe can prevent it with a session field named `reissue`: the host sets it to the number of times the job was sent
@@ -74,10 +75,24 @@ impl WireJob {
     }
 }
 
+/// An epoch and the jobs that were sent under it: ids ascend, and an epoch is one stretch of them.
+#[derive(Clone, Debug)]
+struct Stretch {
+    epoch: Arc<Epoch>,
+    first: JobId,
+    last: JobId,
+}
+
+impl Stretch {
+    fn covers(&self, job: JobId) -> bool {
+        (self.first..=self.last).contains(&job)
+    }
+}
+
 /// The epochs of a session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Epochs {
-    kept: VecDeque<Arc<Epoch>>,
+    kept: VecDeque<Stretch>,
     /// The job sent last.
     last: Option<JobId>,
 }
@@ -87,7 +102,8 @@ impl Epochs {
     /// the recipe has the field.
     pub(crate) fn issue(&mut self, job: JobId, mut values: Values, can_reissue: bool) -> Arc<Epoch> {
         let again = self.last == Some(job);
-        if let Some(current) = self.kept.back() {
+        if let Some(stretch) = self.kept.back_mut() {
+            let current = &stretch.epoch;
             values.reissue = match (again, can_reissue) {
                 (true, true) => current.values.reissue.saturating_add(1),
                 _ => 0,
@@ -96,25 +112,31 @@ impl Epochs {
                 current.values == values || (again && !can_reissue && current.values.same_work(&values));
             if keep {
                 self.last = Some(job);
+                stretch.last = job;
                 return Arc::clone(current);
             }
         } else {
             values.reissue = 0;
         }
-        let number = self.kept.back().map_or(0, |current| current.number.wrapping_add(1));
+        let number = self.kept.back().map_or(0, |current| current.epoch.number.wrapping_add(1));
         let epoch = Arc::new(Epoch { number, values });
         if self.kept.len() >= KEPT {
             self.kept.pop_front();
         }
-        self.kept.push_back(Arc::clone(&epoch));
+        self.kept.push_back(Stretch { epoch: Arc::clone(&epoch), first: job, last: job });
         self.last = Some(job);
         epoch
     }
 
-    /// The epoch of a job that was sent under `number`; one that is forgotten, or from before the session was resumed,
-    /// is taken for the oldest that is known.
-    pub(crate) fn get(&self, number: u8) -> Option<&Arc<Epoch>> {
-        self.kept.iter().rev().find(|epoch| epoch.number == number).or_else(|| self.kept.front())
+    /// The epoch that a job was sent under, by its name on the wire. A number that this job was not sent under counts as
+    /// the newest that it was; a job from before all that is remembered (of a session that was resumed) counts as the
+    /// oldest's. `None` for a job that was never sent.
+    pub(crate) fn get(&self, wire: WireJob) -> Option<&Arc<Epoch>> {
+        let mut covering = self.kept.iter().rev().filter(|stretch| stretch.covers(wire.job));
+        let newest = covering.next();
+        let named = newest.into_iter().chain(covering).find(|stretch| stretch.epoch.number == wire.epoch);
+        let oldest = || self.kept.front().filter(|stretch| wire.job < stretch.first);
+        Some(&named.or(newest).or_else(oldest)?.epoch)
     }
 
     /// The newest ones, to keep for a session that may be resumed.
@@ -126,7 +148,7 @@ impl Epochs {
 
     /// The epoch of the job sent last.
     pub(crate) fn current(&self) -> Option<&Arc<Epoch>> {
-        self.kept.back()
+        self.kept.back().map(|stretch| &stretch.epoch)
     }
 
     /// The job sent last.
@@ -167,7 +189,11 @@ mod tests {
         assert_eq!(first.number, same.number);
         let harder = epochs.issue(JobId(3), values(2.0), true);
         assert_ne!(first.number, harder.number);
-        assert_eq!(epochs.get(first.number).unwrap().values.difficulty, 1.0);
+        let named = |job, epoch| epochs.get(WireJob { job: JobId(job), epoch }).unwrap().values.difficulty;
+        assert_eq!(named(2, first.number), 1.0);
+        assert_eq!(named(3, first.number), 2.0, "job 3 was never sent under the old difficulty");
+        assert_eq!(named(2, harder.number), 1.0, "nor job 2 under the new one");
+        assert!(epochs.get(WireJob { job: JobId(4), epoch: harder.number }).is_none());
     }
 
     #[test]
@@ -192,6 +218,8 @@ mod tests {
             epochs.issue(JobId(job), values(job as f64 + 1.0), true);
         }
         assert_eq!(epochs.kept.len(), KEPT);
-        assert!(epochs.get(0).is_some() && epochs.current().is_some());
+        let oldest = epochs.get(WireJob { job: JobId(0), epoch: 0 }).unwrap();
+        assert_eq!(oldest.values.difficulty, 1000.0 - KEPT as f64 + 1.0);
+        assert!(epochs.current().is_some());
     }
 }

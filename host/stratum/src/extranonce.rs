@@ -6,12 +6,13 @@
 //! the rest.
 //!
 //! A lease outlives its connection by the resume window, so that a miner that reconnects with its session id goes on
-//! in the same space. Leases are numbered without end and slots handed out in rotation, so a freed one is used again as
+//! in the same space (see `parking` for who leaves one). Leases are numbered without end and slots handed out in rotation, so a freed one is used again as
 //! late as possible. The pool makes blocks of numbers durable before any of them is handed out: a restarted pool goes on
 //! behind all that were, and a session of before that comes back by its name gets the slot that the name says.
 
 use crate::epoch::Epochs;
 use crate::names::NameKey;
+use crate::parking::{Leaving, Parking};
 use crate::span::Span;
 use millpond_types::SessionId;
 use parking_lot::Mutex;
@@ -189,12 +190,6 @@ enum Slot {
     Parked { session: SessionId, until: Instant, kept: Box<Parked> },
 }
 
-impl Slot {
-    fn is_over(&self, now: Instant) -> bool {
-        matches!(self, Self::Parked { until, .. } if *until <= now)
-    }
-}
-
 #[derive(Debug)]
 struct Slots {
     /// Number of the next lease; its slot is what it leaves over by the number of slots.
@@ -203,6 +198,7 @@ struct Slots {
     end: u64,
     taken: HashMap<u64, Slot>,
     parked: HashMap<SessionId, u64>,
+    parking: Parking,
 }
 
 /// All prefixes of one front end and pool, shared by its listeners.
@@ -241,7 +237,13 @@ impl PrefixTree {
     /// window from now on.
     #[must_use]
     pub fn new(layout: Layout, resume: Duration, past: Past) -> Arc<Self> {
-        let slots = Slots { next: 0, end: 0, taken: HashMap::new(), parked: HashMap::new() };
+        let slots = Slots {
+            next: 0,
+            end: 0,
+            taken: HashMap::new(),
+            parked: HashMap::new(),
+            parking: Parking::default(),
+        };
         let (started, slots) = (Instant::now(), Mutex::new(slots));
         Arc::new(Self { layout, resume, key: past.key, past: past.until, started, slots })
     }
@@ -280,16 +282,15 @@ impl PrefixTree {
         self.slots.lock().taken.len()
     }
 
-    /// Leases the next free slot to a new session.
+    /// Leases the next free slot to a new session; while all are taken, the next parked one.
     ///
     /// # Errors
-    /// When every slot is held or parked, or numbers have to be reserved first.
+    /// When every slot is held, or numbers have to be reserved first.
     pub fn lease(self: &Arc<Self>, now: Instant) -> Result<Lease, NoLease> {
         let count = self.layout.slots();
         let mut slots = self.slots.lock();
-        // Among n taken slots and one more, one is free or none is.
-        let tries = u64::try_from(slots.taken.len()).unwrap_or(u64::MAX).saturating_add(1);
-        if tries > count && !slots.taken.values().any(|slot| slot.is_over(now)) {
+        let full = u64::try_from(slots.taken.len()).unwrap_or(u64::MAX) >= count;
+        if full && slots.taken.values().all(|slot| matches!(slot, Slot::Held)) {
             return Err(NoLease::Exhausted(count));
         }
         while slots.next < slots.end {
@@ -297,7 +298,7 @@ impl PrefixTree {
             slots.next = number.saturating_add(1);
             let slot = number % count;
             match slots.taken.get(&slot) {
-                Some(Slot::Parked { session, until, .. }) if *until <= now => {
+                Some(Slot::Parked { session, until, .. }) if *until <= now || full => {
                     let expired = *session;
                     slots.parked.remove(&expired);
                 }
@@ -358,12 +359,14 @@ impl PrefixTree {
     }
 
     fn hold(self: &Arc<Self>, slot: u64, session: SessionId, kept: Parked) -> Lease {
-        Lease { tree: Arc::clone(self), slot, session, prefix: self.layout.prefix_of(slot), kept }
+        let (prefix, leaving) = (self.layout.prefix_of(slot), Leaving::default());
+        Lease { tree: Arc::clone(self), slot, session, prefix, kept, leaving }
     }
 
     /// Forgets parked slots whose window is over. Leasing does it by itself as it comes by; this bounds memory.
     pub fn sweep(&self, now: Instant) {
         let mut slots = self.slots.lock();
+        slots.parking.sweep(now);
         let Slots { taken, parked, .. } = &mut *slots;
         taken.retain(|_, slot| match slot {
             Slot::Parked { session, until, .. } if *until <= now => {
@@ -384,6 +387,8 @@ pub struct Lease {
     prefix: Vec<u8>,
     /// What the session had when it was parked, and what it leaves when it is parked again.
     pub(crate) kept: Parked,
+    /// What becomes of the slot when the lease is dropped.
+    pub(crate) leaving: Leaving,
 }
 
 impl Lease {
@@ -403,9 +408,8 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let mut slots = self.tree.slots.lock();
-        let Some(until) =
-            Instant::now().checked_add(self.tree.resume).filter(|_| !self.tree.resume.is_zero())
-        else {
+        let stays = !self.tree.resume.is_zero() && self.leaving != Leaving::Free;
+        let Some(until) = Instant::now().checked_add(self.tree.resume).filter(|_| stays) else {
             slots.taken.remove(&self.slot);
             return;
         };
@@ -413,6 +417,17 @@ impl Drop for Lease {
         let parked = Slot::Parked { session: self.session, until, kept };
         slots.taken.insert(self.slot, parked);
         slots.parked.insert(self.session, self.slot);
+        if let Leaving::ParkedOf(source, most) = self.leaving {
+            for (slot, listed) in slots.parking.park(source, most, self.slot, until) {
+                let Slots { taken, parked, .. } = &mut *slots;
+                if let Some(Slot::Parked { session, until, .. }) = taken.get(&slot)
+                    && *until == listed
+                {
+                    parked.remove(session);
+                    taken.remove(&slot);
+                }
+            }
+        }
     }
 }
 
@@ -474,9 +489,36 @@ mod tests {
         drop(lease);
         let others: Vec<_> = (0..255).map(|_| tree.lease(now).unwrap()).collect();
         assert!(others.iter().all(|other| other.prefix() != prefix));
-        assert_eq!(tree.lease(now).unwrap_err(), NoLease::Exhausted(256));
         assert_eq!(tree.resume(session, now).unwrap().prefix(), prefix);
-        assert_eq!(tree.resume_prefix(&prefix, now).unwrap().session(), session);
+        let resumed = tree.resume_prefix(&prefix, now).unwrap();
+        assert_eq!(resumed.session(), session);
+        assert_eq!(tree.lease(now).unwrap_err(), NoLease::Exhausted(256));
+        drop(resumed);
+        let newcomer = tree.lease(now).unwrap();
+        assert_eq!(newcomer.prefix(), prefix, "who is there goes before who was");
+        assert!(tree.resume(session, now).is_none());
+    }
+
+    #[test]
+    fn a_source_leaves_so_many_sessions_behind_and_one_without_work_none() {
+        let tree = tree(8, &ExtranonceConfig::default());
+        let now = Instant::now();
+        let source = |last| crate::Source::of([192, 0, 2, last].into(), 56);
+        let leave = |leaving| {
+            let mut lease = tree.lease(now).unwrap();
+            lease.leaving = leaving;
+            lease.session()
+        };
+        let idle = leave(Leaving::Free);
+        assert!(tree.resume(idle, now).is_none());
+        let other = leave(Leaving::ParkedOf(source(9), 3));
+        let crowd: Vec<_> = (0..8).map(|_| leave(Leaving::ParkedOf(source(1), 3))).collect();
+        assert_eq!(tree.in_use(), 4);
+        for (session, there) in [(crowd[4], false), (crowd[5], true), (crowd[7], true), (other, true)] {
+            assert_eq!(tree.resume(session, now).is_some(), there, "{session:?}");
+        }
+        tree.sweep(now + Duration::from_secs(700));
+        assert_eq!(tree.in_use(), 0);
     }
 
     #[test]

@@ -162,7 +162,6 @@ impl<B: Backend> Connection<B> {
         {
             let mut entry = self.entry.lock();
             entry.info.session = self.session.id;
-            entry.info.miner = Some(payee.miner);
             entry.info.address.clone_from(&payee.address);
             entry.info.worker.clone_from(&payee.worker);
         }

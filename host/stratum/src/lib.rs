@@ -29,6 +29,7 @@ mod line;
 mod listen;
 mod names;
 mod outbox;
+mod parking;
 mod proxy;
 mod server;
 mod session;

@@ -200,7 +200,7 @@ pub(crate) struct LastSeen(Mutex<[HashMap<String, f64>; 2]>);
 
 impl LastSeen {
     fn key(payee: &Payee, agent: &str) -> String {
-        format!("{}\n{}\n{agent}", payee.miner, payee.worker)
+        format!("{}\n{}\n{agent}", payee.address, payee.worker)
     }
 
     pub(crate) fn put(&self, payee: &Payee, agent: &str, difficulty: f64) {
@@ -272,10 +272,21 @@ impl Server {
         for port in &config.ports {
             bound.push(bind(port, &config, &chain).await?);
         }
+        let mut limits = config.limits.clone();
+        let slots = usize::try_from(layout.slots()).unwrap_or(usize::MAX);
+        if slots < limits.connections {
+            // Whoever is let in gets a prefix.
+            tracing::warn!(
+                slots,
+                wanted = limits.connections,
+                "a prefix of this length serves fewer connections"
+            );
+            limits.connections = slots;
+        }
         let core = Arc::new(Core {
             tree,
             reserving: tokio::sync::Mutex::default(),
-            gate: Gate::new(config.limits.clone()),
+            gate: Gate::new(limits),
             bans: Bans::new(config.bans.clone()),
             counters: Counters::default(),
             registry: Registry::default(),

@@ -128,6 +128,11 @@ impl Session {
         has_field(recipe, REISSUE)
     }
 
+    /// Whether the work itself pays the miner: the recipe's session stage takes his payee.
+    pub(crate) fn pays_in_work(recipe: &Recipe) -> bool {
+        has_field(recipe, PAYEE)
+    }
+
     /// The epoch to send a job under.
     pub(crate) fn issue(&mut self, job: &Job) -> Arc<Epoch> {
         let recipe = job.stage.recipe();
@@ -136,7 +141,7 @@ impl Session {
             target: self.target,
             prefix: Arc::clone(&self.prefix),
             negotiated: Arc::clone(&self.negotiated),
-            payee: has_field(recipe, PAYEE).then(|| self.payee().cloned()).flatten(),
+            payee: Self::pays_in_work(recipe).then(|| self.payee().cloned()).flatten(),
             reissue: 0,
         };
         let epoch = self.epochs.issue(job.id, values, Self::can_reissue(recipe));
@@ -182,7 +187,7 @@ impl Session {
 
     fn epoch_of(&self, job: &JobRef) -> Option<&Arc<Epoch>> {
         match job {
-            JobRef::Id(text) => self.epochs.get(WireJob::parse(text)?.epoch),
+            JobRef::Id(text) => self.epochs.get(WireJob::parse(text)?),
             JobRef::Register { .. } => self.epochs.current(),
         }
     }

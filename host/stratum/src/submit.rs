@@ -169,7 +169,7 @@ pub(crate) async fn judge<B: Backend>(shared: &Shared<B>, candidate: Candidate) 
             }
             Step::Done(Outcome::refused(Refusal::Malformed, Some(error.to_string()), &candidate.worker))
         }
-        Err(error @ (Refused::Busy | Refused::Lost)) => {
+        Err(error @ Refused::Lost) => {
             Step::Done(Outcome::refused(Refusal::Busy, Some(error.to_string()), &candidate.worker))
         }
     }
@@ -264,13 +264,15 @@ fn find_job<B: Backend>(
     match named {
         JobRef::Id(text) => {
             let wire = WireJob::parse(text).ok_or(Refusal::UnknownJob)?;
-            let epoch = session.epochs.get(wire.epoch).cloned().ok_or(Refusal::UnknownJob)?;
+            let epoch = session.epochs.get(wire).cloned();
             match shared.jobs.lookup(wire.job, now) {
-                Found::Live(job) => Ok((job, false, epoch)),
-                Found::Stale(job) => Ok((job, true, epoch)),
-                Found::Expired => Err(Refusal::Stale),
-                Found::Unknown => Err(Refusal::UnknownJob),
+                Found::Live(job) => epoch.map(|epoch| (job, false, epoch)),
+                // What an expired job earns is nothing too, and a solution of it is a block all the same.
+                Found::Stale(job) | Found::Expired(job) => epoch.map(|epoch| (job, true, epoch)),
+                Found::Forgotten => return Err(Refusal::Stale),
+                Found::Unknown => None,
             }
+            .ok_or(Refusal::UnknownJob)
         }
         JobRef::Register { name, value } => {
             // A job that this session was never sent is not this session's work, whoever else has it.
@@ -278,10 +280,10 @@ fn find_job<B: Backend>(
             for wire in issued {
                 let (job, stale) = match shared.jobs.lookup(wire.job, now) {
                     Found::Live(job) => (job, false),
-                    Found::Stale(job) => (job, true),
-                    Found::Expired | Found::Unknown => continue,
+                    Found::Stale(job) | Found::Expired(job) => (job, true),
+                    Found::Forgotten | Found::Unknown => continue,
                 };
-                let Some(epoch) = session.epochs.get(wire.epoch).cloned() else { continue };
+                let Some(epoch) = session.epochs.get(wire).cloned() else { continue };
                 let found = match job.stage.register(name) {
                     Some(register) => register == value.as_slice(),
                     None => {

@@ -3,13 +3,15 @@
 use crate::backend::Backend;
 use crate::connection::{Connection, End};
 use crate::counters::add;
+use crate::epoch::Epoch;
 use crate::holes::{JobHoles, JobInHand, SessionHoles};
 use crate::outbox::OutboxError;
 use crate::server::Announcement;
 use crate::session::Session;
 use bytes::Bytes;
-use millpond_dialect::{Call, Dialect, EncodeError, Failure, HOST_VALUES, Piece, Push};
+use millpond_dialect::{Call, EncodeError, Failure, HOST_VALUES, Piece, Push};
 use millpond_jobs::{Found, Job};
+use millpond_recipe::SessionStage;
 use millpond_types::UnixMillis;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,11 +34,17 @@ impl<B: Backend> Connection<B> {
     /// Answers a request, and sends what the dialect wants after it.
     pub(crate) fn reply(&mut self, call: &Call) -> Result<(), End> {
         let mut out = Vec::new();
-        if call.wants_job() && self.shared.jobs.current().is_none() {
-            return self.refuse(call, Failure::Other, Some("there is no work yet; try again"));
-        }
         let written = if call.wants_job() {
-            self.with_job(|dialect, holes, out| dialect.encode_reply(call, holes, out), &mut out)
+            let Some(job) = self.shared.jobs.current() else {
+                return self.refuse(call, Failure::Other, Some("there is no work yet; try again"));
+            };
+            let clean = self.is_clean(&job);
+            let Some((epoch, stage)) = self.opened(&job) else {
+                return self.refuse(call, Failure::Other, Some("there is no work for this login now"));
+            };
+            let stage = stage.or_else(|| self.session.stage(&job, &epoch).ok());
+            let hand = JobInHand { job: &job, epoch: &epoch, clean, stage: stage.as_deref() };
+            self.with_job(hand, call, &mut out)
         } else {
             self.session.dialect.encode_reply(call, &self.holes(), &mut out)
         };
@@ -103,14 +111,15 @@ impl<B: Backend> Connection<B> {
     /// A sign of life before the miner takes the pool for dead: its job again, where that is other work; otherwise its
     /// difficulty again, since several miners search the same space anew for the same job.
     pub(crate) fn keep_alive(&mut self) -> Result<(), End> {
-        let again = self.shared.jobs.current().is_none_or(|job| Session::can_reissue(job.stage.recipe()));
+        // Also when nothing can be sent: without work, or with none for this session, the next sign of life is due later.
+        self.worked = Some(Instant::now());
+        let again = self.shared.jobs.current().is_some_and(|job| Session::can_reissue(job.stage.recipe()));
         let dialect = Arc::clone(&self.session.dialect);
         if again || !dialect.may_push(Push::Target, &self.session) {
             return self.send_job();
         }
         let mut out = Vec::new();
         let written = dialect.encode_push(Push::Target, &self.holes(), &mut out);
-        self.worked = Some(Instant::now());
         self.write(written, out)
     }
 
@@ -129,22 +138,17 @@ impl<B: Backend> Connection<B> {
             self.session.told = Some(difficulty);
         }
         let clean = self.is_clean(&job);
-        let epoch = self.session.issue(&job);
-        if let Some(payee) = epoch.values.payee.clone()
-            && let Ok(stage) = self.session.stage(&job, &epoch)
-            && let Err(why) = self.shared.backend.may_work(&job, &stage, &payee)
-        {
-            // No work is better than work for somebody else; the next job is looked at again.
-            tracing::error!(job = %job.id, miner = %payee.miner, %why, "a session gets no work of this job");
-            return Ok(());
-        }
+        let Some((epoch, stage)) = self.opened(&job) else { return Ok(()) };
         let written = match self.shared.rope(&dialect, &job, || dialect.encode_job(&JobHoles(&job))) {
             Ok(rope) => {
                 let own = |piece: Piece<'_>| match piece {
                     Piece::Shared(_) => false,
                     Piece::Hole(hole) => HOST_VALUES.iter().all(|(name, _)| *name != hole.name()),
                 };
-                let stage = if rope.pieces().any(own) { self.session.stage(&job, &epoch).ok() } else { None };
+                let stage = match stage {
+                    None if rope.pieces().any(own) => self.session.stage(&job, &epoch).ok(),
+                    known => known,
+                };
                 let hand = JobInHand { job: &job, epoch: &epoch, clean, stage: stage.as_deref() };
                 let holes = SessionHoles { job: Some(hand), ..self.holes() };
                 rope.write(&holes, &mut out)
@@ -166,24 +170,42 @@ impl<B: Backend> Connection<B> {
         };
         match self.shared.jobs.lookup(last, UnixMillis::now()) {
             Found::Live(last) | Found::Stale(last) => last.parent != job.parent,
-            Found::Expired | Found::Unknown => true,
+            Found::Expired(_) | Found::Forgotten | Found::Unknown => true,
         }
     }
 
-    /// Encodes with the current job's values at hand.
-    pub(crate) fn with_job(
-        &mut self,
-        encode: impl FnOnce(&Dialect, &SessionHoles<'_>, &mut Vec<u8>) -> Result<(), EncodeError>,
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
+    /// The epoch to send a job under, if the session may work on it. Where the work itself pays somebody, the pool looks
+    /// at it as the session would hash it, and that session stage is given too. Whatever cannot be looked at is refused:
+    /// no work is better than work for somebody else. The next job is looked at again.
+    fn opened(&mut self, job: &Job) -> Option<(Arc<Epoch>, Option<Arc<SessionStage>>)> {
+        if !Session::pays_in_work(job.stage.recipe()) {
+            return Some((self.session.issue(job), None));
+        }
+        let before = self.session.epochs.clone();
+        let epoch = self.session.issue(job);
+        let looked = match &epoch.values.payee {
+            None => Err("nobody has logged in whom it could pay".to_owned()),
+            Some(payee) => match self.session.stage(job, &epoch) {
+                Ok(stage) => self.shared.backend.may_work(job, &stage, payee).map(|()| stage),
+                Err(why) => Err(why.to_string()),
+            },
+        };
+        match looked {
+            Ok(stage) => Some((epoch, Some(stage))),
+            Err(why) => {
+                tracing::error!(job = %job.id, session = self.session.id_text, %why, "a session gets no work of this job");
+                // It was not sent after all.
+                self.session.epochs = before;
+                None
+            }
+        }
+    }
+
+    /// Writes a reply that carries a job.
+    fn with_job(&mut self, hand: JobInHand<'_>, call: &Call, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         let dialect = Arc::clone(&self.session.dialect);
-        let Some(job) = self.shared.jobs.current() else { return encode(&dialect, &self.holes(), out) };
-        let clean = self.is_clean(&job);
-        let epoch = self.session.issue(&job);
-        let stage = self.session.stage(&job, &epoch).ok();
-        let hand = JobInHand { job: &job, epoch: &epoch, clean, stage: stage.as_deref() };
         let holes = SessionHoles { job: Some(hand), ..self.holes() };
-        encode(&dialect, &holes, out)?;
+        dialect.encode_reply(call, &holes, out)?;
         self.session.told = Some(self.session.vardiff.difficulty());
         self.worked = Some(Instant::now());
         Ok(())

@@ -6,6 +6,7 @@ mod common;
 use common::miner::{Client, code, is_true};
 use common::{EASY, Template, config, start, start_with};
 use millpond_stratum::{PortConfig, Span};
+use millpond_types::UnixMillis;
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -269,6 +270,25 @@ async fn where_a_job_sent_again_is_the_same_work_the_sign_of_life_is_the_difficu
     for _ in 0..2 {
         assert_eq!(client.message().await["method"], "mining.set_difficulty");
     }
+}
+
+#[tokio::test]
+async fn without_work_miners_stay_and_hear_a_sign_of_life_now_and_then() {
+    let pool = start_without_reissue(config()).await;
+    pool.publish_for(&Template::default(), 1_500);
+    let mut client = Client::ready(pool.address(), "alice.rig1").await;
+    client.notify().await;
+    pool.until("the job's end", |pool| pool.jobs.expire(UnixMillis::now()).is_some()).await;
+    client.pushed.clear();
+    // More than were sent before the end.
+    for _ in 0..15 {
+        client.difficulty().await;
+    }
+    let mut late = Client::ready(pool.address(), "bob.rig1").await;
+    pool.publish(&Template { coord: 101, ..Template::default() });
+    client.notify().await;
+    late.notify().await;
+    assert_eq!(pool.handle.connections(), 2);
 }
 
 #[tokio::test]

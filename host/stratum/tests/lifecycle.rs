@@ -37,13 +37,29 @@ async fn a_session_is_resumed_with_its_extranonce_and_its_old_work() {
 #[tokio::test]
 async fn a_miner_that_sends_its_extranonce_in_place_of_a_session_id_is_resumed_too() {
     let pool = start().await;
-    let client = Client::ready(pool.address(), "alice").await;
+    pool.publish(&Template::default());
+    let mut client = Client::ready(pool.address(), "alice").await;
+    client.notify().await;
     let en1 = client.en1.clone();
     drop(client);
     pool.until("it is gone", |pool| pool.handle.connections() == 0).await;
     let mut client = Client::connect(pool.address()).await;
     client.subscribe(json!(["cgminer/4.10", hex::encode(&en1)])).await;
     assert_eq!(client.en1, en1);
+}
+
+#[tokio::test]
+async fn who_subscribes_and_leaves_without_work_leaves_no_session_behind() {
+    let pool = start().await;
+    let mut client = Client::connect(pool.address()).await;
+    client.subscribe(json!(["test/1"])).await;
+    let session = client.session.clone();
+    drop(client);
+    pool.until("it is gone", |pool| pool.handle.connections() == 0).await;
+    let mut client = Client::connect(pool.address()).await;
+    client.subscribe(json!(["test/1", session])).await;
+    assert_ne!(client.session, session);
+    assert_eq!(pool.handle.counters().resumed, 0);
 }
 
 #[tokio::test]

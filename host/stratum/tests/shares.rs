@@ -5,7 +5,7 @@ mod common;
 
 use common::miner::{Client, Share, code, is_true, meets, params};
 use common::{BLOCK, EASY, Harness, Template, config, start, start_with, target};
-use millpond_types::{Target, WorkShift};
+use millpond_types::{Target, UnixMillis, WorkShift};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 
@@ -222,6 +222,22 @@ async fn a_stale_solution_is_submitted_and_answered_21() {
 }
 
 #[tokio::test]
+async fn a_solution_of_an_expired_job_is_submitted_and_answered_21() {
+    let pool = start().await;
+    pool.publish_for(&Template::default(), 1_500);
+    let mut client = Client::ready(pool.address(), "alice.rig1").await;
+    let job = client.notify().await;
+    let share = client.find(&job, 1, EASY, BLOCK);
+    let block = client.find_where(&job, 2, |hash| target(BLOCK).is_met_by(hash));
+    pool.until("the job's end", |pool| pool.jobs.expire(UnixMillis::now()).is_some()).await;
+    assert_eq!(code(&client.submit("alice.rig1", &share).await), 21);
+    assert_eq!(pool.pool.accepted.lock().unwrap().len(), 0, "it earns nothing");
+    assert_eq!(code(&client.submit("alice.rig1", &block).await), 21);
+    let accepted = pool.pool.last();
+    assert!(!accepted.credited && accepted.solution.is_some(), "it is a block all the same");
+}
+
+#[tokio::test]
 async fn a_solution_below_its_own_target_is_submitted_and_answered_23() {
     let mut config = config();
     // Regtest: the network is easier than any share.
@@ -297,6 +313,23 @@ async fn a_nonce_with_too_many_digits_and_a_short_extranonce_are_mended() {
     let odd = json!(["alice", good.job, "00", format!("{:08x}", good.time), format!("{:08x}00", good.nonce)]);
     assert!(is_true(&client.call("mining.submit", odd).await));
     assert_eq!(pool.pool.last().pow, good.hash);
+}
+
+#[tokio::test]
+async fn an_old_difficulty_ends_with_the_jobs_that_were_sent_under_it() {
+    let (pool, mut client, job) = mining().await;
+    let harder = EASY * 16.0;
+    assert!(is_true(&client.call("mining.authorize", json!(["alice", format!("d={harder:e}")])).await));
+    client.notify().await;
+    pool.publish(&Template { time: 1_700_000_100, ..Template::default() });
+    let fresh = client.notify().await;
+    // The easy epoch's number under the new job's id: a name that was never sent.
+    let (old, new): (u64, u64) = (job.job.parse().unwrap(), fresh.job.parse().unwrap());
+    let weak =
+        Share { job: (new >> 8 << 8 | old & 0xff).to_string(), ..client.find(&fresh, 1, EASY, harder) };
+    assert_ne!(weak.job, fresh.job);
+    assert_eq!(code(&client.submit("alice", &weak).await), 23);
+    assert_eq!(pool.pool.credited(), 0);
 }
 
 #[tokio::test]
@@ -413,6 +446,19 @@ async fn a_submit_before_login_or_subscription_has_its_own_code() {
     let mut client = Client::connect(pool.address()).await;
     client.call("mining.authorize", json!(["alice", "x"])).await;
     assert_eq!(code(&client.call("mining.submit", submit).await), 25);
+}
+
+#[tokio::test]
+async fn a_miner_whose_work_would_pay_somebody_else_gets_none() {
+    let pool = start().await;
+    *pool.pool.wrong_payee.lock().unwrap() = "alice".to_owned();
+    pool.publish(&Template { recipe: 1, ..Template::default() });
+    let mut alice = Client::ready(pool.address(), "alice").await;
+    let mut bob = Client::ready(pool.address(), "bob").await;
+    bob.notify().await;
+    pool.pool.wrong_payee.lock().unwrap().clear();
+    pool.publish(&Template { recipe: 1, time: 1_700_000_100, ..Template::default() });
+    assert_eq!(alice.notify().await.time, 1_700_000_100, "the first work that is his own");
 }
 
 #[tokio::test]

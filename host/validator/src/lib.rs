@@ -2,8 +2,8 @@
 //!
 //! A share comes as its session's stage, its field values and two targets, and leaves as a [`Verdict`]. Recipes of
 //! [`Cost::Light`] are judged where they arrive, since a thread's hand-over costs more than the hash; heavy ones wait
-//! in a bounded queue for the validator's own threads, and a full queue says so at once ([`Refused::Busy`]). Nothing
-//! here knows duplicates, credit or journals.
+//! in a bounded queue for the validator's own threads, and outside of it while it is full: any share may be a block, so
+//! none is turned away unhashed. Nothing here knows duplicates, credit or journals.
 //!
 //! [`Cost::Light`]: millpond_recipe::Cost::Light
 

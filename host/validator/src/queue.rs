@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Heavy shares that may wait: at 0.3 ms a share and two threads, 0.6 s of work. A miner waits longer than that for
 /// no answer.
@@ -21,7 +21,7 @@ const BATCH: usize = 16;
 pub struct Limits {
     /// Threads for heavy shares; 0 means as many as the machine has cores.
     pub threads: usize,
-    /// Heavy shares that may wait before [`Refused::Busy`] is the answer.
+    /// Heavy shares that may wait in the queue; whoever comes with one more waits for room.
     pub queue: usize,
 }
 
@@ -34,14 +34,15 @@ impl Default for Limits {
 type Answer = oneshot::Sender<Result<Verdict, Refused>>;
 
 struct Waiting {
-    shares: VecDeque<(Candidate, Answer)>,
+    shares: VecDeque<(Candidate, Answer, OwnedSemaphorePermit)>,
     /// Threads that are working through the queue.
     workers: usize,
 }
 
 struct Shared {
     waiting: Mutex<Waiting>,
-    queue: usize,
+    /// Places in the queue.
+    room: Arc<Semaphore>,
     threads: usize,
 }
 
@@ -75,17 +76,18 @@ impl Validator {
             .thread_name(|i| format!("judge-{i}"))
             .build()?;
         let waiting = Mutex::new(Waiting { shares: VecDeque::new(), workers: 0 });
-        let shared =
-            Arc::new(Shared { waiting, queue: limits.queue.max(1), threads: threads.current_num_threads() });
+        let room = Arc::new(Semaphore::new(limits.queue.clamp(1, Semaphore::MAX_PERMITS)));
+        let shared = Arc::new(Shared { waiting, room, threads: threads.current_num_threads() });
         Ok(Self { shared, threads })
     }
 
-    /// Judges a share. A light recipe is judged before this returns for the first time; a heavy one waits for a
-    /// thread. Dropping the future gives the share up.
+    /// Judges a share. A light recipe is judged before this returns for the first time; a heavy one waits for room in
+    /// the queue, in the order of the callers, and for a thread: any share may be a block, so none is turned away
+    /// unhashed. Callers bound how many they wait for. Dropping the future gives the share up.
     ///
     /// # Errors
-    /// [`Refused::Busy`] at once when the queue is full; [`Refused::Share`] when the values do not run through the
-    /// recipe; [`Refused::Lost`] when the validator ends first.
+    /// [`Refused::Share`] when the values do not run through the recipe; [`Refused::Lost`] when the validator ends
+    /// first.
     pub async fn judge(
         &self,
         session: &Arc<SessionStage>,
@@ -96,7 +98,8 @@ impl Validator {
             return guarded(|| with_scratch(|scratch| judge(session, values, &targets, scratch)));
         }
         let values = values.iter().map(|value| value.as_ref().to_vec()).collect();
-        let verdict = self.enqueue(Candidate { session: Arc::clone(session), values, targets })?;
+        let room = Arc::clone(&self.shared.room).acquire_owned().await.map_err(|_| Refused::Lost)?;
+        let verdict = self.enqueue(Candidate { session: Arc::clone(session), values, targets }, room);
         verdict.await.unwrap_or(Err(Refused::Lost))
     }
 
@@ -118,23 +121,20 @@ impl Validator {
         self.shared.waiting.lock().shares.len()
     }
 
-    fn enqueue(&self, share: Candidate) -> Result<oneshot::Receiver<Result<Verdict, Refused>>, Refused> {
+    fn enqueue(
+        &self,
+        share: Candidate,
+        room: OwnedSemaphorePermit,
+    ) -> oneshot::Receiver<Result<Verdict, Refused>> {
         let (answer, verdict) = oneshot::channel();
         let mut waiting = self.shared.waiting.lock();
-        if waiting.shares.len() >= self.shared.queue {
-            // Sessions that hung up need no answer: their places are free.
-            waiting.shares.retain(|(_, answer)| !answer.is_closed());
-            if waiting.shares.len() >= self.shared.queue {
-                return Err(Refused::Busy);
-            }
-        }
-        waiting.shares.push_back((share, answer));
+        waiting.shares.push_back((share, answer, room));
         if waiting.workers < self.shared.threads {
             waiting.workers += 1;
             let shared = Arc::clone(&self.shared);
             self.threads.spawn(move || shared.work());
         }
-        Ok(verdict)
+        verdict
     }
 }
 
@@ -153,7 +153,11 @@ impl Shared {
                 waiting.shares.drain(..count).collect()
             };
             // Sessions that hung up are passed over; shares of one job stand together, for hashes that take several.
-            let mut batch: Vec<_> = batch.into_iter().filter(|(_, answer)| !answer.is_closed()).collect();
+            let mut batch: Vec<_> = batch
+                .into_iter()
+                .filter(|(_, answer, _)| !answer.is_closed())
+                .map(|(share, answer, _)| (share, answer))
+                .collect();
             batch.sort_by_key(|(share, _)| Arc::as_ptr(share.session.job()));
             let shares: Vec<_> = batch.iter().map(|(share, _)| share).collect();
             let verdicts = together(&shares);

@@ -52,10 +52,6 @@ impl Verdict {
 /// Why there is no verdict.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The queue of heavy shares is full. The share was not judged and may be sent again; the miner reads error 20
-    /// with this text.
-    #[error("the pool is busy; send the share again")]
-    Busy,
     /// The share's values do not run through the recipe.
     #[error(transparent)]
     Share(#[from] ShareError),

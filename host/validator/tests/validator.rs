@@ -7,8 +7,10 @@ use millpond_types::Target;
 use millpond_validator::{Candidate, Limits, Refused, Targets, Validator};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
+use std::future::Future;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 const BITCOIN: &str = include_str!("../../../examples/families/bitcoin/bitcoin.recipe");
 const LITECOIN: &str = include_str!("../../../examples/families/litecoin/litecoin.recipe");
@@ -182,7 +184,7 @@ fn gated() -> (Arc<SessionStage>, Receiver<()>, Sender<()>) {
 const ANY: Targets = Targets { share: Target::MAX, network: Target::from_be_bytes([0; 32]) };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_queue_says_busy_at_once_and_what_waits_is_judged() {
+async fn a_full_queue_makes_the_next_share_wait_and_all_are_judged() {
     let validator = Arc::new(Validator::new(limits(1, 2)).unwrap());
     let (session, started, go) = gated();
     let submit = |byte: u8| {
@@ -195,10 +197,17 @@ async fn a_full_queue_says_busy_at_once_and_what_waits_is_judged() {
     while validator.waiting() < 2 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(validator.judge(&session, &[[4]], ANY).await, Err(Refused::Busy));
-    for _ in 0..3 {
+    // One more: it may be a block, so it is not turned away.
+    let session_of_fourth = Arc::clone(&session);
+    let values = [[4]];
+    let mut fourth = std::pin::pin!(validator.judge(&session_of_fourth, &values, ANY));
+    let waits = std::future::poll_fn(|context| Poll::Ready(fourth.as_mut().poll(context).is_pending()));
+    assert!(waits.await);
+    assert_eq!(validator.waiting(), 2, "the queue is as long as it may be");
+    for _ in 0..4 {
         go.send(()).unwrap();
     }
+    assert_eq!(fourth.await.unwrap().pow, [4; 32]);
     for (share, byte) in [(first, 1), (second, 2), (third, 3)] {
         assert_eq!(share.await.unwrap().unwrap().pow, [byte; 32]);
     }

@@ -3,6 +3,7 @@
 use crate::fake::*;
 use crate::{CheckedIncome, Solved};
 use millpond_contracts::chain::*;
+use millpond_contracts::{CallError, TrapKind};
 use millpond_types::{Amount, Digest};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -93,6 +94,28 @@ fn a_trap_in_assemble_is_tried_again_in_a_fresh_instance() {
     let adapter = Fake {
         assemble: Arc::new(move |solution| match calls.fetch_add(1, Ordering::Relaxed) {
             0 => Err(trap("stack overflow")),
+            _ => good(solution),
+        }),
+        ..publishing()
+    };
+    let rig = rig(adapter);
+    solve(&rig, 1);
+    assert!(submitted(&rig).accepted());
+}
+
+#[test]
+fn a_block_waits_for_room_on_an_overloaded_host_and_is_assembled_then() {
+    let calls = AtomicU32::new(0);
+    let good = publishing().assemble;
+    let adapter = Fake {
+        assemble: Arc::new(move |solution| match calls.fetch_add(1, Ordering::Relaxed) {
+            0..=2 => Err(CallError::Trap {
+                function: "block.assemble".into(),
+                kind: TrapKind::Overload,
+                message: "no instance came free".into(),
+            }),
+            // And a trap of its own in between costs one try, as ever.
+            3 => Err(trap("stack overflow")),
             _ => good(solution),
         }),
         ..publishing()

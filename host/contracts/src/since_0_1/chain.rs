@@ -7,7 +7,7 @@ use crate::chain::{
     Optional, Outgoing, Payee, PaymentPlan, PaymentRow, PaymentView, Solution, Verdict,
 };
 use crate::{CallError, Outcome, Settings};
-use millpond_runtime::{CallSize, Done, Guest, LogSink, Plugin, call, clean, store};
+use millpond_runtime::{CallSize, Done, Guest, LogSink, Place, Plugin, Urgency, call, clean, store};
 use millpond_types::Digest;
 use std::sync::Arc;
 use wasmtime::Store;
@@ -156,8 +156,19 @@ impl AdapterComponent {
         bytes: usize,
         run: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Result<T, String>>,
     ) -> Outcome<T> {
+        self.pure_as(Urgency::Ordinary, function, bytes, run)
+    }
+
+    /// As [`AdapterComponent::pure`], by how urgent the call is.
+    fn pure_as<T>(
+        &self,
+        urgency: Urgency,
+        function: &str,
+        bytes: usize,
+        run: impl FnOnce(&Bindings, &mut Store<Guest>) -> wasmtime::Result<Result<T, String>>,
+    ) -> Outcome<T> {
         let size = CallSize::bytes(bytes.saturating_add(settings_size(&self.settings)));
-        self.bound.main.run(function, size, |bindings, store| {
+        self.bound.main.run_as(urgency, function, size, |bindings, store| {
             match bindings.millpond_chain_adapter().call_describe(&mut *store, &self.given)? {
                 Ok(_) => run(bindings, store),
                 Err(message) => Ok(Err(format!("describe: {message}"))),
@@ -227,6 +238,7 @@ impl ChainAdapter for AdapterComponent {
     fn start_actor(&self) -> Result<Box<dyn AdapterActor>, CallError> {
         let function = "adapter.describe";
         let budget = self.bound.main.budget(function, CallSize::bytes(settings_size(&self.settings)))?;
+        let place = self.bound.main.plugin.place(Urgency::Urgent, function)?;
         let mut store = store(&self.bound.main.plugin, budget, self.bound.main.log.clone());
         let done = call(&mut store, function, budget, |store| {
             let bindings = self.bound.main.pre.instantiate(&mut *store)?;
@@ -240,18 +252,27 @@ impl ChainAdapter for AdapterComponent {
                 "it describes itself otherwise than at load: a description depends on the settings alone",
             ));
         }
-        Ok(Box::new(Actor { store, bindings, bound: self.bound.clone(), largest: 0, gone: None }))
+        Ok(Box::new(Actor {
+            store,
+            bindings,
+            bound: self.bound.clone(),
+            largest: 0,
+            gone: None,
+            _place: place,
+        }))
     }
 
     fn assemble(&self, solution: &Solution) -> Outcome<Assembled> {
         let given = solution.into();
-        self.pure("block.assemble", solution_size(solution), |bindings, store| {
+        let size = solution_size(solution);
+        self.pure_as(Urgency::Urgent, "block.assemble", size, |bindings, store| {
             Ok(bindings.millpond_chain_block().call_assemble(store, &given)?.map(Assembled::from))
         })
     }
 
     fn read_reply(&self, method: &str, reply: &[u8]) -> Outcome<(Verdict, String)> {
-        self.pure("block.read-reply", method.len() + reply.len(), |bindings, store| {
+        let size = method.len() + reply.len();
+        self.pure_as(Urgency::Urgent, "block.read-reply", size, |bindings, store| {
             let (verdict, words) =
                 bindings.millpond_chain_block().call_read_reply(store, method, &reply.to_vec())?;
             Ok(Ok((verdict.into(), clean(&words, 512))))
@@ -356,6 +377,8 @@ struct Actor {
     largest: usize,
     /// The trap that ended it.
     gone: Option<CallError>,
+    /// Freed last: fields are dropped in their order.
+    _place: Place,
 }
 
 impl AdapterActor for Actor {

@@ -1,7 +1,9 @@
 //! A call in a fresh instance: store, instantiation, call and drop.
 
 use super::signatures::Signatures;
-use millpond_runtime::{Budget, CallError, CallSize, Guest, GuestLog, LogSink, Outcome, Plugin, call, store};
+use millpond_runtime::{
+    Budget, CallError, CallSize, Guest, GuestLog, LogSink, Outcome, Plugin, Urgency, call, store,
+};
 use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::InstancePre;
@@ -47,6 +49,10 @@ impl<P: Instantiate> Fresh<P> {
         instance: &InstancePre<Guest>,
         signatures: Signatures,
     ) -> wasmtime::Result<Self> {
+        let _place = self
+            .plugin
+            .place(Urgency::Ordinary, "trial")
+            .map_err(|why| wasmtime::Error::msg(why.to_string()))?;
         let budget = Budget::of(self.plugin.class(), CallSize::default());
         let mut store = store(&self.plugin, budget, self.log.clone());
         let made = instance.instantiate(&mut store)?;
@@ -75,7 +81,19 @@ impl<P: Instantiate> Fresh<P> {
         size: CallSize,
         run: impl FnOnce(&P::Bindings, &mut Store<Guest>) -> wasmtime::Result<Result<T, String>>,
     ) -> Outcome<T> {
+        self.run_as(Urgency::Ordinary, function, size, run)
+    }
+
+    /// As [`Fresh::run`], by how urgent the call is.
+    pub(crate) fn run_as<T>(
+        &self,
+        urgency: Urgency,
+        function: &str,
+        size: CallSize,
+        run: impl FnOnce(&P::Bindings, &mut Store<Guest>) -> wasmtime::Result<Result<T, String>>,
+    ) -> Outcome<T> {
         let budget = self.budget(function, size)?;
+        let _place = self.plugin.place(urgency, function)?;
         let mut store = store(&self.plugin, budget, self.log.clone());
         call(&mut store, function, budget, |store| {
             let bindings = self.pre.instantiate(store)?;

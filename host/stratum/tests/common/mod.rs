@@ -7,12 +7,12 @@ pub mod miner;
 use millpond_algorithms::Algorithms;
 use millpond_dialect::{Dialect, DialectSet};
 use millpond_jobs::{Job, JobTable, Origin, Seen};
-use millpond_recipe::Recipe;
+use millpond_recipe::{Recipe, SessionStage};
 use millpond_stratum::{
     Accepted, Backend, Chain, NotDurable, Parts, Payee, PortConfig, Refusal, Server, ServerHandle,
     StartError, StratumConfig, VardiffConfig,
 };
-use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, Target, UnixMillis, WorkShift};
+use millpond_types::{Amount, Digest, JobId, ShareSeq, Target, UnixMillis, WorkShift};
 use millpond_validator::{Limits, Validator};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -48,6 +48,8 @@ pub struct Pool {
     /// Holds every record back while set, until permits are given.
     pub hold: AtomicBool,
     pub permits: Semaphores,
+    /// Whose work would pay somebody else.
+    pub wrong_payee: Mutex<String>,
     seq: AtomicU64,
 }
 
@@ -65,9 +67,7 @@ impl Backend for Pool {
         if address.starts_with("bad") {
             return Err(format!("{address} is no address of this chain"));
         }
-        let miner = address.bytes().fold(7, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
         Ok(Arc::new(Payee {
-            miner: MinerId(miner),
             payee: address.as_bytes().to_vec(),
             address: address.to_owned(),
             worker: worker.to_owned(),
@@ -84,6 +84,15 @@ impl Backend for Pool {
         let credited = share.credited;
         self.accepted.lock().unwrap().push(share);
         Ok(credited.then(|| ShareSeq(self.seq.fetch_add(1, Ordering::SeqCst) + 1)))
+    }
+
+    fn may_work(&self, _: &Job, _: &SessionStage, payee: &Payee) -> Result<(), String> {
+        let wrong = self.wrong_payee.lock().unwrap();
+        if *wrong == payee.address {
+            Err(format!("the work pays somebody else than {wrong}"))
+        } else {
+            Ok(())
+        }
     }
 
     fn refused(&self, _payee: Option<&Arc<Payee>>, _worker: &str, why: Refusal) {
@@ -219,6 +228,11 @@ impl Harness {
 
     /// Publishes a job and returns it.
     pub fn publish(&self, template: &Template) -> Arc<Job> {
+        self.publish_for(template, 600_000)
+    }
+
+    /// As [`Harness::publish`], with a life in milliseconds.
+    pub fn publish_for(&self, template: &Template, life_ms: u64) -> Arc<Job> {
         let next = self.jobs.all().last().map_or(1, |(job, _)| job.id.0 + 1);
         let mut consts = vec![template.head.clone()];
         if template.recipe == 1 {
@@ -249,7 +263,7 @@ impl Harness {
             private: bytes::Bytes::new(),
             body: None,
             published_at: now,
-            expires_at: UnixMillis(now.0 + 600_000),
+            expires_at: UnixMillis(now.0 + life_ms),
             suspended: AtomicBool::new(false),
         };
         self.jobs.publish(job).unwrap()

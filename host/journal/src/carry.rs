@@ -1,0 +1,124 @@
+//! What is carried over, in records of bounded size: a frame has a limit and the number of miners has none.
+
+use crate::Record;
+use crate::codec::{Field, Input};
+use crate::state::State;
+
+/// Bytes of one record of what is carried over, about: one item more may fit in. Far below what a frame holds.
+pub(crate) const PART: usize = 4 << 20;
+
+/// A further part of what is carried over: what it holds is added, its numbers say nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct More(pub(crate) Box<State>);
+
+impl Field for More {
+    fn put(&self, out: &mut Vec<u8>) {
+        self.0.put(out);
+    }
+
+    fn take(from: &mut Input<'_>) -> Option<Self> {
+        Field::take(from).map(|state| Self(Box::new(state)))
+    }
+}
+
+struct Parts {
+    done: Vec<State>,
+    last: State,
+    bytes: usize,
+    limit: usize,
+}
+
+impl Parts {
+    fn add<T: Field>(&mut self, item: T, place: impl FnOnce(&mut State, T)) {
+        let mut bytes = Vec::new();
+        item.put(&mut bytes);
+        if self.bytes >= self.limit {
+            self.done.push(std::mem::take(&mut self.last));
+            self.bytes = 0;
+        }
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        place(&mut self.last, item);
+    }
+}
+
+impl State {
+    /// The records that carry this state over, each of about `limit` bytes at most.
+    pub(crate) fn carried(self, limit: usize) -> Vec<Record> {
+        let whole = self;
+        let (next_share, next_job, dropped) = (whole.next_share, whole.next_job, whole.dropped);
+        let numbers = State { next_share, next_job, dropped, ..State::default() };
+        let mut parts = Parts { done: Vec::new(), last: numbers, bytes: 0, limit };
+        for (id, miner) in whole.miners {
+            parts.add(miner, |part, miner| _ = part.miners.insert(id, miner));
+        }
+        for (id, worker) in whole.workers {
+            parts.add(worker, |part, worker| _ = part.workers.insert(id, worker));
+        }
+        for (key, setting) in whole.settings {
+            parts.add(setting, |part, setting| _ = part.settings.insert(key, setting));
+        }
+        for policy in whole.policies {
+            parts.add(policy, |part, policy| part.policies.push(policy));
+        }
+        for (front_end, lease) in whole.leases {
+            parts.add(lease, |part, lease| _ = part.leases.insert(front_end, lease));
+        }
+        for (id, block) in whole.blocks {
+            parts.add(block, |part, block| _ = part.blocks.insert(id, block));
+        }
+        for (key, income) in whole.incomes {
+            parts.add(income, |part, income| _ = part.incomes.insert(key, income));
+        }
+        for end in whole.ends {
+            parts.add(end, |part, end| _ = part.ends.insert(end));
+        }
+        let Parts { mut done, last, .. } = parts;
+        done.push(last);
+        let mut states = done.into_iter().map(Box::new);
+        let first = states.next().map(Record::CarriedOver);
+        first.into_iter().chain(states.map(|state| Record::CarriedMore(More(state)))).collect()
+    }
+
+    /// Takes in a further part.
+    pub(crate) fn add(&mut self, more: State) {
+        self.miners.extend(more.miners);
+        self.workers.extend(more.workers);
+        self.settings.extend(more.settings);
+        self.policies.extend(more.policies);
+        self.leases.extend(more.leases);
+        self.blocks.extend(more.blocks);
+        self.incomes.extend(more.incomes);
+        self.ends.extend(more.ends);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{Miner, Worker, WorkerId};
+    use millpond_types::{MinerId, ShareSeq};
+
+    #[test]
+    fn a_state_in_parts_is_the_same_state_again() {
+        let mut state = State { next_share: 77, next_job: 9, ..State::default() };
+        for id in 1..=300 {
+            let (id, worker) = (MinerId(id), WorkerId(id));
+            let miner = Miner { id, payee: id.0.to_le_bytes().to_vec(), address: format!("m{}", id.0) };
+            state.miners.insert(id, miner);
+            state.workers.insert(worker, Worker { id: worker, miner: id, name: "rig".into() });
+            state.ends.insert(ShareSeq(id.0 * 3));
+        }
+        for limit in [1, 100, 2_000, usize::MAX] {
+            let records = state.clone().carried(limit);
+            assert_eq!(records.len() > 1, limit < usize::MAX, "{limit}");
+            let mut again = State::default();
+            for (place, record) in records.iter().enumerate() {
+                let bytes = record.encode();
+                assert!(bytes.len() < limit.saturating_add(100), "{} at a limit of {limit}", bytes.len());
+                let read = Record::decode(record.kind(), &bytes).unwrap();
+                again.apply(place as u64, &read);
+            }
+            assert_eq!(again, state);
+        }
+    }
+}
