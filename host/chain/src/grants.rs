@@ -38,15 +38,15 @@ pub enum GrantError {
         /// Which rule it falls under.
         why: &'static str,
     },
-    /// A method or transport that was not granted.
+    /// Methods of a transport that were not granted.
     #[error(
-        "the adapter asks for {method:?} on transport {transport:?}, which is not granted: grant it in the pool's file or use another adapter"
+        "the adapter asks for {methods} on transport {transport:?}, which is not granted: put `grant = [{methods}]`, with what stands there already, under [pool.chain], or use another adapter"
     )]
     NotGranted {
         /// The transport.
         transport: String,
-        /// The method.
-        method: String,
+        /// All of the transport's methods that are lacking, quoted, with commas between them.
+        methods: String,
     },
     /// Two transports of one name, or more transports or methods than an adapter may have.
     #[error("the adapter's transports are malformed: {0}")]
@@ -68,7 +68,7 @@ impl Granted {
     /// Checks an adapter's wishes against the operator's grants.
     ///
     /// # Errors
-    /// The first wish that is not granted or can never be.
+    /// The first wish that can never be granted, or all of the first transport's that are not.
     pub fn check(description: &Description, grants: &[Grant]) -> Result<Self, GrantError> {
         let transports = &description.transports;
         if transports.len() > TRANSPORTS
@@ -82,18 +82,25 @@ impl Granted {
                 return Err(GrantError::Malformed(format!("{:?} is there twice", transport.name)));
             }
             for method in &transport.methods {
-                let names = || (transport.name.clone(), method.clone());
                 if let Some(why) = never(method) {
-                    let (transport, method) = names();
+                    let (transport, method) = (transport.name.clone(), method.clone());
                     return Err(GrantError::Never { transport, method, why });
                 }
-                let granted = grants.iter().any(|grant| {
-                    grant.transport == transport.name && grant.methods.iter().any(|granted| granted == method)
-                });
-                if !granted {
-                    let (transport, method) = names();
-                    return Err(GrantError::NotGranted { transport, method });
-                }
+            }
+            let granted = |method: &&String| {
+                grants
+                    .iter()
+                    .any(|grant| grant.transport == transport.name && grant.methods.contains(*method))
+            };
+            let lacking: Vec<String> = transport
+                .methods
+                .iter()
+                .filter(|method| !granted(method))
+                .map(|method| format!("{method:?}"))
+                .collect();
+            if !lacking.is_empty() {
+                let (transport, methods) = (transport.name.clone(), lacking.join(", "));
+                return Err(GrantError::NotGranted { transport, methods });
             }
         }
         Ok(Self { transports: transports.clone() })
@@ -295,12 +302,18 @@ mod tests {
     }
 
     #[test]
-    fn a_method_that_the_operator_did_not_grant_is_named() {
-        let error = Granted::check(&wants(&["getblocktemplate", "getblock"]), &grant(&["getblocktemplate"]));
+    fn methods_that_the_operator_did_not_grant_are_named_all_at_once() {
+        let wants = wants(&["getblocktemplate", "getblock", "getblockhash"]);
+        let error = Granted::check(&wants, &grant(&["getblocktemplate"]));
         let text = error.unwrap_err().to_string();
+        let lacking = "\"getblock\", \"getblockhash\"";
         assert!(
-            text.starts_with("the adapter asks for \"getblock\" on transport \"node\", which is not granted")
+            text.starts_with(&format!(
+                "the adapter asks for {lacking} on transport \"node\", which is not granted"
+            )),
+            "{text}"
         );
+        assert!(text.contains(&format!("grant = [{lacking}]")), "{text}");
     }
 
     #[test]

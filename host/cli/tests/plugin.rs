@@ -89,6 +89,17 @@ fn check_says_exactly_what_does_not_fit_and_fails() {
     let said = ended(folder, 1, &["check", "module.wasm"]);
     assert!(said.contains("it is a core module; make it a component with `millpond plugin build`"), "{said}");
 
+    let bundled = Path::new(env!("CARGO_MANIFEST_DIR")).join("../bundled/components/handshake.wasm");
+    let mut untyped = std::fs::read(bundled).unwrap();
+    let (typed, other) = (br#""network": {"type": "string""#, br#""network": {"title": "strin""#);
+    let at = untyped.windows(typed.len()).position(|part| part == typed).unwrap();
+    untyped[at..at + other.len()].copy_from_slice(other);
+    std::fs::write(folder.join("untyped.wasm"), untyped).unwrap();
+    for command in ["check", "test"] {
+        let said = ended(folder, 1, &[command, "untyped.wasm"]);
+        assert!(said.contains("schema: network: the plugin's schema needs a type of string"), "{said}");
+    }
+
     assert!(
         ended(folder, 2, &["check", "nowhere.wasm"]).contains("no such file; bundled plugins are bitcoin, ")
     );

@@ -39,6 +39,23 @@ fn error(name: &str, message: impl Into<String>, span: Option<Span>) -> SettingE
     SettingError { name: name.to_owned(), message: message.into(), span }
 }
 
+/// Reads a schema alone: how many settings it describes, tables counted by what is in them.
+///
+/// # Errors
+/// Everything in it that would have a configuration with this plugin refused.
+pub fn described(schema: &str) -> Result<usize, Vec<SettingError>> {
+    rules(schema).map(|rules| rules.len())
+}
+
+fn rules(schema: &str) -> Result<BTreeMap<String, Rule>, Vec<SettingError>> {
+    let schema: Json = serde_json::from_str(schema)
+        .map_err(|why| vec![error("", format!("the plugin's schema is no JSON: {why}"), None)])?;
+    let mut rules = BTreeMap::new();
+    let mut errors = Vec::new();
+    collect(&schema, "", 0, &mut rules, &mut errors);
+    if errors.is_empty() { Ok(rules) } else { Err(errors) }
+}
+
 /// Checks settings against a schema.
 ///
 /// # Errors
@@ -47,14 +64,8 @@ pub fn check(
     schema: &str,
     given: &BTreeMap<String, (toml::Value, Span)>,
 ) -> Result<Settings, Vec<SettingError>> {
-    let schema: Json = serde_json::from_str(schema)
-        .map_err(|why| vec![error("", format!("the plugin's schema is no JSON: {why}"), None)])?;
-    let mut rules = BTreeMap::new();
+    let rules = rules(schema)?;
     let mut errors = Vec::new();
-    collect(&schema, "", 0, &mut rules, &mut errors);
-    if !errors.is_empty() {
-        return Err(errors);
-    }
     let mut settings = Settings::new();
     for (name, rule) in &rules {
         match given.get(name) {

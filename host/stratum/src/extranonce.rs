@@ -18,7 +18,7 @@ use millpond_types::SessionId;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -133,6 +133,29 @@ impl Layout {
             return Err(ExtranonceError::FrontEnd { id, bits, prefix });
         }
         Ok(Self { total, prefix, front_end_bits: bits, front_end: id })
+    }
+
+    /// As [`Layout::new`], but where the configuration leaves the prefix open it is chosen so that the rest lies in all
+    /// of these ranges (what the firmware of each dialect can roll), as near to the usual division as that allows. Where
+    /// nothing lies in all of them the division is the usual one.
+    ///
+    /// # Errors
+    /// As [`Layout::new`].
+    pub fn fitting(
+        total: usize,
+        config: &ExtranonceConfig,
+        rests: &[RangeInclusive<usize>],
+    ) -> Result<Self, ExtranonceError> {
+        let usual = Self::new(total, config)?;
+        let least = rests.iter().map(|range| *range.start()).max().unwrap_or(1);
+        let most = rests.iter().map(|range| *range.end()).min().unwrap_or(total);
+        let least = least.max(total.saturating_sub(PREFIX_MAX)).max(1);
+        let most = most.min(total.saturating_sub(1));
+        if config.prefix.is_some() || least > most {
+            return Ok(usual);
+        }
+        let prefix = Some(total - usual.rest().clamp(least, most));
+        Self::new(total, &ExtranonceConfig { prefix, ..config.clone() })
     }
 
     /// Bytes that the miner sets: extranonce2.
@@ -456,6 +479,21 @@ mod tests {
         assert_eq!((layout.prefix, layout.rest()), (2, 6));
         let layout = Layout::new(16, &ExtranonceConfig::default()).unwrap();
         assert_eq!((layout.prefix, layout.rest()), (8, 8));
+    }
+
+    #[test]
+    fn the_division_gives_every_dialects_firmware_what_it_rolls() {
+        let rest = |total, rests: &[RangeInclusive<usize>]| {
+            Layout::fitting(total, &ExtranonceConfig::default(), rests).unwrap().rest()
+        };
+        assert_eq!((rest(8, &[]), rest(8, &[2..=8])), (6, 6), "the usual one where it fits");
+        assert_eq!((rest(8, &[4..=4]), rest(8, &[4..=4, 2..=8])), (4, 4));
+        assert_eq!((rest(12, &[2..=4]), rest(12, &[9..=9])), (4, 9));
+        assert_eq!(rest(8, &[8..=8]), 6, "the pool needs a byte of it");
+        assert_eq!(rest(8, &[2..=3, 5..=6]), 6, "nothing suits both");
+        assert_eq!((rest(0, &[4..=4]), rest(32, &[1..=15])), (0, 8), "a prefix has at most 16 bytes");
+        let own = ExtranonceConfig { prefix: Some(2), ..Default::default() };
+        assert_eq!(Layout::fitting(8, &own, &[4..=4]).unwrap().rest(), 6, "the operator's own stays");
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub enum StartError {
     Dialect(SocketAddr, String, String),
     /// A dialect's miners cannot roll what the division of the extranonce leaves them.
     #[error(
-        "miners of dialect {dialect} roll {least} to {most} bytes of extranonce and are left {rest}; set extranonce.prefix"
+        "miners of dialect {dialect} roll {least} to {most} bytes of extranonce and are left {rest}: no division suits all of the adapter's dialects, or extranonce.prefix suits none of them"
     )]
     Rest {
         /// The dialect.
@@ -255,7 +255,8 @@ impl Server {
             return Err(StartError::Config(problems));
         }
         let chain = with_masks(chain, &config);
-        let layout = Layout::new(chain.extranonce, &config.extranonce)?;
+        let rests: Vec<_> = chain.dialects.all().filter_map(|one| one.extranonce_rest()).collect();
+        let layout = Layout::fitting(chain.extranonce, &config.extranonce, &rests)?;
         for dialect in chain.dialects.all() {
             let outside = dialect.extranonce_rest().filter(|range| !range.contains(&layout.rest()));
             if let Some(range) = outside {

@@ -261,10 +261,29 @@ async fn an_eighth_family_runs_by_its_two_files_alone() {
 
 #[tokio::test]
 async fn an_extranonce_that_a_firmware_cannot_roll_is_found_at_start() {
-    let text = common::DIALECT.replace("extranonce rest 2..8", "extranonce rest 2..4");
-    let Err(error) = start(common::SOURCES[0], &[&text], common::EXTRANONCE, config()).await else {
+    let narrow = common::DIALECT.replace("extranonce rest 2..8", "extranonce rest 2..4");
+    let mut own = config();
+    own.extranonce.prefix = Some(2);
+    let Err(error) = start(common::SOURCES[0], &[&narrow], common::EXTRANONCE, own).await else {
         panic!("it started")
     };
     let error = error.to_string();
     assert!(error.contains("2 to 4 bytes") && error.contains("left 6"), "{error}");
+
+    let other = common::DIALECT.replace("extranonce rest 2..8", "match agent \"x*\"\nextranonce rest 8..8");
+    let both = [narrow.as_str(), other.as_str()];
+    let Err(error) = start(common::SOURCES[0], &both, common::EXTRANONCE, config()).await else {
+        panic!("it started")
+    };
+    assert!(error.to_string().contains("no division suits all"), "{error}");
+}
+
+#[tokio::test]
+async fn the_pools_part_of_the_extranonce_leaves_what_the_firmware_rolls() {
+    let always_four = common::DIALECT.replace("extranonce rest 2..8", "extranonce rest 4..4");
+    let family = start(common::SOURCES[0], &[&always_four], common::EXTRANONCE, config()).await.unwrap();
+    let mut client = Client::connect(family.server.addresses()[0]).await;
+    client.send(&json!({"id": 1, "method": "mining.subscribe", "params": ["x"]})).await;
+    let reply = client.message().await;
+    assert_eq!((reply["result"][1].as_str().map(str::len), &reply["result"][2]), (Some(8), &json!(4)));
 }

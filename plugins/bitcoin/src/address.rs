@@ -1,17 +1,16 @@
 //! Login names `address.worker` to output scripts: base58check, bech32 (BIP 173) and bech32m (BIP 350).
 
 use crate::network::Network;
+use millpond_sdk::bech32::{self, BECH32, BECH32M, Program};
 use millpond_sdk::chain::{Payee, host};
 
 /// The payee of a login name. What follows the first `.` is the worker.
 pub fn resolve(network: &Network, name: &str) -> Result<Payee, String> {
     let (address, worker) = name.split_once('.').unwrap_or((name, ""));
-    let segwit = address
-        .rsplit_once('1')
-        .filter(|(hrp, _)| !network.hrp.is_empty() && hrp.eq_ignore_ascii_case(&network.hrp));
-    let (script, address) = match segwit {
-        Some((_, data)) => (witness(network, address, data)?, address.to_ascii_lowercase()),
-        None => (base58(network, address)?, address.to_owned()),
+    let (script, address) = if bech32::has_hrp(&network.hrp, address) {
+        (witness(network, address)?, address.to_ascii_lowercase())
+    } else {
+        (base58(network, address)?, address.to_owned())
     };
     Ok(Payee { payee: script, address, worker: worker.to_owned(), extra: String::new() })
 }
@@ -53,60 +52,20 @@ fn base58(network: &Network, address: &str) -> Result<Vec<u8>, String> {
     Err(format!("{address:?} is an address of another network than {}", network.name))
 }
 
-fn witness(network: &Network, address: &str, data: &str) -> Result<Vec<u8>, String> {
-    const ALPHABET: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+fn witness(network: &Network, address: &str) -> Result<Vec<u8>, String> {
     let wrong = || format!("{address:?} is no address of {}: check it for typing errors", network.name);
-    let mixed =
-        address.bytes().any(|c| c.is_ascii_uppercase()) && address.bytes().any(|c| c.is_ascii_lowercase());
-    if mixed || address.len() > 90 {
-        return Err(wrong());
-    }
-    let digit = |character: u8| ALPHABET.iter().position(|symbol| *symbol == character.to_ascii_lowercase());
-    let digits: Vec<u8> = data
-        .bytes()
-        .map(|c| digit(c).and_then(|at| u8::try_from(at).ok()))
-        .collect::<Option<_>>()
-        .ok_or_else(wrong)?;
-    let spread =
-        network.hrp.bytes().map(|byte| byte >> 5).chain([0]).chain(network.hrp.bytes().map(|byte| byte & 31));
-    let checksum = polymod(spread.chain(digits.iter().copied()));
-    let (body, _) = digits.split_at_checked(digits.len().saturating_sub(6)).ok_or_else(wrong)?;
-    let (version, program) = body.split_first().ok_or_else(wrong)?;
+    let Program { checksum, version, bytes } = bech32::decode(&network.hrp, address).ok_or_else(wrong)?;
     // Version 0 has bech32's constant, later ones bech32m's.
-    if checksum != (if *version == 0 { 1 } else { 0x2bc8_30a3 }) || *version > 16 {
+    let fits = if version == 0 {
+        checksum == BECH32 && matches!(bytes.len(), 20 | 32)
+    } else {
+        checksum == BECH32M && version <= 16
+    };
+    if !fits {
         return Err(wrong());
     }
-    let (mut program_bytes, mut bits, mut held) = (Vec::new(), 0u32, 0u32);
-    for digit in program {
-        (bits, held) = (bits << 5 | u32::from(*digit), held + 5);
-        if held >= 8 {
-            held -= 8;
-            program_bytes.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
-        }
-    }
-    let length = program_bytes.len();
-    if held >= 5
-        || bits != 0
-        || !(2..=40).contains(&length)
-        || (*version == 0 && length != 20 && length != 32)
-    {
-        return Err(wrong());
-    }
-    let opcode = if *version == 0 { 0 } else { 0x50 + version };
-    Ok([[opcode, u8::try_from(length).unwrap_or_default()].as_slice(), &program_bytes].concat())
-}
-
-fn polymod(digits: impl Iterator<Item = u8>) -> u32 {
-    const STEPS: [u32; 5] = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3];
-    digits.fold(1, |sum, digit| {
-        let shifted = (sum & 0x1ff_ffff) << 5 ^ u32::from(digit);
-        STEPS
-            .iter()
-            .enumerate()
-            .filter(|(bit, _)| sum >> (25 + bit) & 1 == 1)
-            .fold(shifted, |sum, (_, step)| sum ^ step)
-    })
+    let opcode = if version == 0 { 0 } else { 0x50 + version };
+    Ok([[opcode, u8::try_from(bytes.len()).unwrap_or_default()].as_slice(), &bytes].concat())
 }
 
 #[cfg(test)]

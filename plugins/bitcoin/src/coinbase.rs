@@ -1,7 +1,8 @@
 //! The coinbase transaction around the extranonce, and the witness commitment.
 
 use crate::network::EXTRANONCE;
-use crate::template::Template;
+use crate::work::More;
+use millpond_sdk::chain::gbt::{self, Template, varint};
 use millpond_sdk::chain::{Output, host};
 
 /// A coinbase without witness, cut where the extranonce goes and, if the session's own payee is paid, where his script
@@ -19,12 +20,8 @@ pub struct Coinbase {
 }
 
 /// The coinbase of a template. The session's output, if any, comes first: its script's length is the session's.
-pub fn build(template: &Template, outputs: &[Output], tag: &[u8]) -> Result<Coinbase, String> {
-    let amounts =
-        millpond_sdk::cumulative(template.value, outputs.iter().map(|output| u128::from(output.weight)))?;
-    if amounts.iter().sum::<u64>() != template.value {
-        return Err("no output of the coinbase has a weight: whom to pay is not configured".to_owned());
-    }
+pub fn build(template: &Template<More>, outputs: &[Output], tag: &[u8]) -> Result<Coinbase, String> {
+    let amounts = gbt::divide(template.value, outputs)?;
     let (sessions, pools): (Vec<_>, Vec<_>) = outputs
         .iter()
         .zip(amounts)
@@ -35,8 +32,8 @@ pub fn build(template: &Template, outputs: &[Output], tag: &[u8]) -> Result<Coin
     }
 
     let mut script = height_push(template.height);
-    if !template.flags.is_empty() {
-        push(&mut script, &template.flags);
+    if !template.more.flags.is_empty() {
+        push(&mut script, &template.more.flags);
     }
     let mut end = Vec::new();
     push(&mut end, tag);
@@ -85,15 +82,15 @@ pub fn build(template: &Template, outputs: &[Output], tag: &[u8]) -> Result<Coin
 
 /// The commitment to the witnesses (BIP 141): the node's own, else recomputed. `None` where the rule is not in force:
 /// a coinbase with a witness would be refused there, and bcoin gives a commitment all the same.
-fn commitment(template: &Template) -> Result<Option<Vec<u8>>, String> {
+fn commitment(template: &Template<More>) -> Result<Option<Vec<u8>>, String> {
     let in_force = |rules: &Vec<String>| rules.iter().any(|rule| rule.trim_start_matches('!') == "segwit");
     if template.rules.as_ref().is_some_and(|rules| !in_force(rules)) {
         return Ok(None);
     }
-    if template.commitment.is_some() || (template.rules.is_none() && template.txids == template.wtxids) {
-        return Ok(template.commitment.clone());
+    if template.more.commitment.is_some() || (template.rules.is_none() && template.txids == template.wtxids) {
+        return Ok(template.more.commitment.clone());
     }
-    let branch = host::merkle_branch("sha256d", &template.wtxids)?;
+    let branch = host::merkle_branch("sha256d", &leaves(&template.wtxids))?;
     let mut root = [0u8; 32]; // the coinbase's own witness id
     for side in branch.as_chunks::<32>().0 {
         root = host::hash32("sha256d", &[root, *side].concat())?;
@@ -134,15 +131,10 @@ fn value(into: &mut Vec<u8>, amount: u64, script: &[u8]) {
     into.extend(script);
 }
 
-/// A count or length in Bitcoin's variable form.
-pub fn varint(into: &mut Vec<u8>, number: usize) {
-    let number = number as u64;
-    match (u8::try_from(number), u16::try_from(number), u32::try_from(number)) {
-        (Ok(small), ..) if small < 0xfd => into.push(small),
-        (_, Ok(word), _) => into.extend([&[0xfd], word.to_le_bytes().as_slice()].concat()),
-        (_, _, Ok(double)) => into.extend([&[0xfe], double.to_le_bytes().as_slice()].concat()),
-        _ => into.extend([&[0xff], number.to_le_bytes().as_slice()].concat()),
-    }
+/// Ids as leaves of a Merkle tree: in header byte order, behind a zeroed one for the coinbase.
+pub fn leaves(ids: &[u8]) -> Vec<u8> {
+    let ids = ids.as_chunks::<32>().0.iter().flat_map(|id| id.iter().rev().copied());
+    [0; 32].into_iter().chain(ids).collect()
 }
 
 #[cfg(test)]
@@ -154,14 +146,8 @@ mod tests {
         Output { payee: payee.to_vec(), weight }
     }
 
-    fn template() -> Template {
-        Template {
-            height: 482_683,
-            value: 101,
-            txids: vec![0; 32],
-            wtxids: vec![0; 32],
-            ..Template::default()
-        }
+    fn template() -> Template<More> {
+        Template { height: 482_683, value: 101, ..Template::default() }
     }
 
     #[test]
@@ -213,18 +199,8 @@ mod tests {
         assert!(build(&template(), &[], b"").unwrap_err().contains("not configured"));
         assert!(build(&template(), &[output(&[0x51], 0)], b"").is_err());
         assert!(build(&template(), &[output(&[], 1), output(&[], 1)], b"").unwrap_err().contains("twice"));
-        let long = Template { flags: vec![1; 75], ..template() };
+        let more = More { flags: vec![1; 75], ..More::default() };
+        let long = Template { more, ..template() };
         assert!(build(&long, &[output(&[0x51], 1)], &[b'x'; 60]).unwrap_err().contains("100"));
-    }
-
-    #[test]
-    fn counts_take_their_shortest_form() {
-        for (number, expected) in
-            [(0xfc, "fc"), (0xfd, "fdfd00"), (0xffff, "fdffff"), (0x1_0000, "fe00000100")]
-        {
-            let mut bytes = Vec::new();
-            varint(&mut bytes, number);
-            assert_eq!(hex::encode(&bytes), expected);
-        }
     }
 }

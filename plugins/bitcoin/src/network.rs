@@ -1,12 +1,11 @@
 //! What differs between the coins of this family, as values: a manifest names a network or spells one out.
 
+use millpond_sdk::chain::gbt::{self, Profile};
 use millpond_sdk::chain::{Description, Kind, Settings, Transport};
 use millpond_sdk::{Settings as _, hex};
 
 /// Bytes of the extranonce in the coinbase: what the recipes declare as `xn`.
 pub const EXTRANONCE: u8 = 8;
-/// Index of the JSON-RPC transport in the description.
-pub const RPC: u16 = 0;
 /// The bits that miners may roll (BIP 320). Jobs carry the version without them.
 pub const ROLLED_BITS: u32 = 0x1fff_e000;
 
@@ -22,8 +21,8 @@ const DIALECT: &str = include_str!("../../../examples/families/bitcoin/v1.dialec
 pub struct Network {
     /// For people.
     pub name: String,
-    /// What the node calls it in `getblockchaininfo`.
-    pub chain: String,
+    /// How its nodes are asked, and when a block is settled.
+    pub profile: Profile,
     /// Human-readable part of bech32 addresses; empty = none.
     pub hrp: String,
     /// Base58 version byte of public key hashes.
@@ -32,22 +31,14 @@ pub struct Network {
     pub p2sh: Vec<u8>,
     /// Proof-of-work algorithm of the header, by the host's name.
     pub algorithm: String,
-    /// Rules that getblocktemplate is asked with (BIP 9).
-    pub rules: Vec<String>,
     /// A template's key whose hex follows the transactions (Litecoin: `mweb`), and the bytes before it.
     pub trailer: Option<(String, Vec<u8>)>,
-    /// Confirmations after which a coinbase can be spent.
-    pub maturity: u32,
-    /// Confirmations of another block at our height that make ours an orphan.
-    pub orphan_after: u32,
     /// What wallets put before a message that they sign.
     pub message_magic: String,
     /// Pushed into the coinbase script.
     pub tag: Vec<u8>,
     /// Ask the node about each new template's block (BIP 23).
     pub proposal: bool,
-    /// Milliseconds between templates asked for without a longpoll.
-    pub poll_ms: u32,
 }
 
 /// JSON Schema of the configuration section.
@@ -97,19 +88,21 @@ impl Network {
         }
         let network = Self {
             name: name.to_owned(),
-            chain: settings.text("chain").unwrap_or(chain).to_owned(),
+            profile: Profile {
+                chain: settings.text("chain").unwrap_or(chain).to_owned(),
+                rules,
+                maturity: count("maturity", 100)?,
+                orphan_after: count("orphan_after", 6)?,
+                poll_ms: count("poll_ms", 1_000)?.max(100),
+            },
             hrp: settings.text("hrp").unwrap_or(hrp).to_ascii_lowercase(),
             p2pkh: byte("p2pkh", p2pkh)?,
             p2sh: scripts,
             algorithm: settings.text("algorithm").unwrap_or("sha256d").to_owned(),
-            rules,
             trailer,
-            maturity: count("maturity", 100)?,
-            orphan_after: count("orphan_after", 6)?.max(1),
             message_magic: settings.text("message_magic").unwrap_or(MESSAGE_MAGIC).to_owned(),
             tag,
             proposal: settings.flag_or("proposal", true),
-            poll_ms: count("poll_ms", 1_000)?.max(100),
         };
         if network.algorithm.is_empty() || !network.algorithm.bytes().all(|byte| byte.is_ascii_alphanumeric())
         {
@@ -123,15 +116,10 @@ impl Network {
 
     /// The adapter's description on this network.
     pub fn describe(&self, settings: &Settings) -> Result<Description, String> {
-        let rpc = ["getblocktemplate", "submitblock", "getblockchaininfo", "getblockhash", "getblockheader"];
-        let transport = |name: &str, kind, methods: &[&str]| Transport {
-            name: name.to_owned(),
-            kind,
-            methods: methods.iter().map(|method| (*method).to_owned()).collect(),
-        };
-        let mut transports = vec![transport("rpc", Kind::JsonrpcHttp, &rpc)];
+        let mut transports = vec![gbt::rpc()];
         if settings.flag("zmq") {
-            transports.push(transport("zmq", Kind::ZmqSub, &["hashblock"]));
+            let methods = vec!["hashblock".to_owned()];
+            transports.push(Transport { name: "zmq".to_owned(), kind: Kind::ZmqSub, methods });
         }
         let diff1 = match settings.text("diff1") {
             Some(text) => hex::decode32(text).ok_or("setting `diff1` is not 32 bytes of hex")?,
@@ -157,7 +145,7 @@ impl Network {
             scale: 1,
             decimals: 8,
             extranonce: EXTRANONCE,
-            final_after: self.maturity,
+            final_after: self.profile.maturity,
             settlement: "jsonrpc-sendmany".to_owned(),
             // What sessions may roll, by the recipe's session field, as the recipe has it.
             // And by which codec of the host messages that an address signed are read.

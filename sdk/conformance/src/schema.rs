@@ -1,5 +1,6 @@
-//! The schema that a plugin exports: readable, and about an object.
+//! The schema that a plugin exports, read by the code that reads it for a pool's configuration.
 
+use millpond_config::settings;
 use millpond_contracts::Outcome;
 use serde_json::Value;
 
@@ -11,18 +12,9 @@ pub(crate) fn check(schema: Outcome<String>) -> Result<String, String> {
     if value.get("type").and_then(Value::as_str) != Some("object") {
         return Err("`schema` gives JSON that is no schema of an object (\"type\": \"object\")".to_owned());
     }
-    let properties = match value.get("properties") {
-        None => 0,
-        Some(Value::Object(properties)) => {
-            for (name, property) in properties {
-                let typed = ["type", "enum", "$ref", "anyOf", "oneOf", "const"];
-                if !typed.iter().any(|key| property.get(key).is_some()) {
-                    return Err(format!("`schema` says nothing about the type of setting {name:?}"));
-                }
-            }
-            properties.len()
-        }
-        Some(_) => return Err("`schema`: properties is no object".to_owned()),
-    };
-    Ok(format!("{properties} settings"))
+    let described = settings::described(&text).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        format!("a pool's configuration would be refused: {}", errors.join("; "))
+    })?;
+    Ok(format!("{described} settings"))
 }

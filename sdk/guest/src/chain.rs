@@ -50,6 +50,7 @@ optional!(codec_bindings, "codec-only", "export_chain_codec");
 optional!(session_work_bindings, "session-work-only", "export_chain_session_work");
 optional!(merge_parent_bindings, "merge-parent-only", "export_chain_merge_parent");
 
+pub mod gbt;
 pub mod host;
 
 pub use bindings::exports::millpond::chain::payee::Payee;
@@ -117,14 +118,16 @@ pub mod __private {
     use super::*;
     use bindings::exports::millpond::chain::{adapter, block, payee, settlement};
 
-    /// Where the one value of an instance lives. Implemented by the macro, since a generic static cannot be.
-    pub trait Stored: Adapter {
-        fn slot<R>(access: impl FnOnce(&RefCell<Option<Self>>) -> R) -> R;
+    /// Where the one value of an instance lives. Implemented by the macro for a type of the guest's own, since a generic
+    /// static cannot be.
+    pub trait Stored: 'static {
+        type Adapter: Adapter;
+        fn slot<R>(access: impl FnOnce(&RefCell<Option<Self::Adapter>>) -> R) -> R;
     }
 
     pub struct Exported<T>(PhantomData<T>);
 
-    fn with<T: Stored, R>(access: impl FnOnce(&mut T) -> Result<R, String>) -> Result<R, String> {
+    fn with<T: Stored, R>(access: impl FnOnce(&mut T::Adapter) -> Result<R, String>) -> Result<R, String> {
         T::slot(|slot| {
             let mut slot = slot.try_borrow_mut().map_err(|_| "the adapter was called from within itself")?;
             access(slot.as_mut().ok_or("describe must succeed before anything else is called")?)
@@ -133,10 +136,10 @@ pub mod __private {
 
     impl<T: Stored> adapter::Guest for Exported<T> {
         fn schema() -> String {
-            T::schema()
+            T::Adapter::schema()
         }
         fn describe(settings: Settings) -> Result<Description, String> {
-            let (adapter, description) = T::new(settings)?;
+            let (adapter, description) = T::Adapter::new(settings)?;
             T::slot(|slot| *slot.borrow_mut() = Some(adapter));
             Ok(description)
         }
@@ -179,18 +182,20 @@ pub mod __private {
 /// `session_work` and `merge_parent`.
 #[macro_export]
 macro_rules! export_adapter {
-    ($ty:ident $(, $optional:ident : $other:ident)* $(,)?) => {
+    ($ty:ty $(, $optional:ident : $other:ident)* $(,)?) => {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             ::std::thread_local! {
                 static ADAPTER: ::std::cell::RefCell<Option<$ty>> = const { ::std::cell::RefCell::new(None) };
             }
-            impl $crate::__private::chain::Stored for $ty {
-                fn slot<R>(access: impl FnOnce(&::std::cell::RefCell<Option<Self>>) -> R) -> R {
+            struct Slot;
+            impl $crate::__private::chain::Stored for Slot {
+                type Adapter = $ty;
+                fn slot<R>(access: impl FnOnce(&::std::cell::RefCell<Option<$ty>>) -> R) -> R {
                     ADAPTER.with(access)
                 }
             }
-            type Exported = $crate::__private::chain::Exported<$ty>;
+            type Exported = $crate::__private::chain::Exported<Slot>;
             $crate::chain::bindings::export_chain_adapter!(Exported with_types_in $crate::chain::bindings);
         };
         $( $crate::__export_optional!($optional, $other); )*

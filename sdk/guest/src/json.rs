@@ -77,6 +77,25 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Reads a string as [`Cursor::span`] does, in the form of a [`Chunk::Body`](crate::chain::Chunk).
+    pub fn place(&mut self) -> Result<(u32, u32), String> {
+        let (start, length) = self.span()?;
+        let narrow = |number| u32::try_from(number).map_err(|_| format!("byte {start} is too far"));
+        Ok((narrow(start)?, narrow(length)?))
+    }
+
+    /// Reads a string of hex.
+    pub fn hex(&mut self) -> Result<Vec<u8>, String> {
+        let text = self.text()?;
+        crate::hex::decode(text).ok_or_else(|| format!("{text:?} is not hex"))
+    }
+
+    /// Reads a string of 32 bytes in hex.
+    pub fn hash(&mut self) -> Result<[u8; 32], String> {
+        let text = self.text()?;
+        crate::hex::decode32(text).ok_or_else(|| format!("{text:?} is not a hash"))
+    }
+
     /// Reads an integer.
     pub fn int(&mut self) -> Result<i64, String> {
         self.blank();
@@ -212,6 +231,8 @@ mod tests {
 
     #[test]
     fn errors_name_the_byte() {
+        assert!(Cursor::new(b"\"0g\"").hex().unwrap_err().contains("not hex"));
+        assert!(Cursor::new(b"\"00\"").hash().unwrap_err().contains("not a hash"));
         assert!(Cursor::new(b"[1,").array(Cursor::skip).unwrap_err().contains("byte 3"));
         assert!(Cursor::new(b"\"abc").text().unwrap_err().contains("does not end"));
         assert!(Cursor::new(b"1.5").int().unwrap_err().contains("integer"));

@@ -7,6 +7,7 @@
 //! | a fee policy | [`fee`] | [`fee::FeePolicy`] | [`export_fee_policy!`] |
 //! | a vote policy | [`vote`] | [`vote::VotePolicy`] | [`export_vote_policy!`] |
 //! | a chain adapter | [`chain`] | [`chain::Adapter`] | [`export_adapter!`] |
+//! | one for a node with `getblocktemplate` | [`chain::gbt`] | [`chain::gbt::Coin`] | [`export_adapter!`] |
 //!
 //! A guest is a crate of type `["cdylib", "rlib"]`. The macros emit exports for `wasm32` only, so the same crate
 //! builds natively and its unit tests run like any other's. What a function means, who calls it, when, and what an
@@ -16,6 +17,7 @@
 //! the component. `std` collections, `format!` and `u128` are fine; `f32`/`f64` (and crates that use them) are not.
 
 mod apportion;
+pub mod bech32;
 pub mod chain;
 pub mod fee;
 pub mod hex;

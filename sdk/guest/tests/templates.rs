@@ -27,6 +27,19 @@ fn the_adapter_templates_documents_compile() {
 }
 
 #[test]
+fn a_pools_configuration_understands_every_templates_settings() {
+    use millpond_sdk::{fee::FeePolicy as _, payout::Scheme as _, vote::VotePolicy as _};
+    for schema in [
+        chain_adapter::Plugin::schema(),
+        fee_policy::Plugin::schema(),
+        payout_scheme::Plugin::schema(),
+        vote_policy::Plugin::schema(),
+    ] {
+        millpond_config::settings::described(&schema).unwrap_or_else(|errors| panic!("{schema}: {errors:?}"));
+    }
+}
+
+#[test]
 fn every_template_names_its_crate_its_world_and_the_sdk() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../templates");
     let mut seen = 0;

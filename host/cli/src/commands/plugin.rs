@@ -3,6 +3,7 @@
 use crate::terminal::{Failure, Outcome};
 use clap::{Args, Subcommand};
 use millpond_bundled as bundled;
+use millpond_config::settings::described;
 use millpond_conformance::{Options, Report, Status, adapter, author, fee, sample, scheme, vote};
 use millpond_contracts::{
     Contract, Setting, Settings, check, load_adapter, load_fee_policy, load_scheme, load_vote_policy, schema,
@@ -245,18 +246,34 @@ fn list(as_json: bool) {
     }
 }
 
+/// Contract, size, and everything that does not fit: what does not compile does not, nor does a plugin whose settings no
+/// configuration could give.
+fn examine(
+    sandbox: &Sandbox,
+    component: &Component,
+    sink: &Arc<dyn LogSink>,
+) -> (Option<Contract>, u64, Vec<String>) {
+    let Component { name, bytes } = component;
+    let checked = match check(sandbox, name, bytes, sink) {
+        Ok(checked) => checked,
+        Err(error) => return (None, bytes.len() as u64, vec![error.to_string()]),
+    };
+    let mut findings: Vec<String> = checked.report.findings.iter().map(ToString::to_string).collect();
+    if findings.is_empty() {
+        let told = schema(sandbox, name, bytes, sink).map_err(|error| vec![format!("schema: {error}")]);
+        let read = told.and_then(|text| {
+            described(&text).map_err(|errors| errors.iter().map(|error| format!("schema: {error}")).collect())
+        });
+        findings.extend(read.err().unwrap_or_default());
+    }
+    (checked.contract, checked.report.size, findings)
+}
+
 fn print_check(plugin: &str, as_json: bool) -> Outcome {
     let component = Component::find(plugin)?;
     let (sandbox, sink) = sandbox()?;
     let digest = Digest::of(&component.bytes);
-    // What does not compile does not fit either.
-    let (contract, size, findings) = match check(&sandbox, &component.name, &component.bytes, &sink) {
-        Ok(checked) => {
-            let findings = checked.report.findings.iter().map(ToString::to_string).collect();
-            (checked.contract, checked.report.size, findings)
-        }
-        Err(error) => (None, component.bytes.len() as u64, vec![error.to_string()]),
-    };
+    let (contract, size, findings) = examine(&sandbox, &component, &sink);
     let fits = findings.is_empty();
     if as_json {
         let contract = contract.map(|contract: Contract| contract.to_string());
@@ -283,11 +300,11 @@ impl Test {
         let (sandbox, sink) = sandbox()?;
         let options = Options { seed: self.seed, cases: self.cases.max(1), miners: self.miners };
         let Component { name, bytes } = &component;
-        let checked = check(&sandbox, name, bytes, &sink)?;
-        if !checked.fits() {
+        let (contract, _, findings) = examine(&sandbox, &component, &sink);
+        if !findings.is_empty() {
             return print_check(&self.plugin, self.json);
         }
-        let report = match checked.contract {
+        let report = match contract {
             Some(Contract::PayoutScheme) => {
                 scheme::test(name, &load_scheme(&sandbox, name, bytes, &sink)?, &settings, options)
             }

@@ -1,4 +1,4 @@
-//! Real nodes for tests: bcoin and lcoin, full nodes in JavaScript, from npm by committed lock files.
+//! Real nodes for tests: bcoin, lcoin and hsd, full nodes in JavaScript, from npm by committed lock files.
 //!
 //! Tests that use them run when the environment has `MILLPOND_REAL_NODES=1`, and then fail, never skip, where `node`
 //! or `npm` is missing. What is installed lies under the build's `target/peers`, or under `MILLPOND_PEERS_DIR`.
@@ -9,6 +9,9 @@
 //! - errors come with HTTP 200; reject reasons begin with `rejected: `;
 //! - a stale sibling is answered with null and shows one confirmation; the height of BIP 34 is not enforced;
 //! - `getnewaddress` needs the parameter `"default"`.
+//!
+//! hsd 8 is of the same family; its regtest addresses are `rs1…`, a block outside the best chain has -1 confirmations, and
+//! a coinbase matures after two blocks.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -123,6 +126,27 @@ impl Lcoin {
     }
 }
 
+/// A running hsd (Handshake) on regtest, alone. It ends when this is dropped.
+pub struct Hsd(Peer);
+
+impl Hsd {
+    /// Installs hsd where that was not done before, starts it on free ports and waits until it answers.
+    ///
+    /// # Errors
+    /// When `node` or `npm` is missing, or the node does not come up.
+    pub async fn start() -> Result<Self, PeerError> {
+        Peer::start(Kind::Hsd).await.map(Self)
+    }
+}
+
+impl std::ops::Deref for Hsd {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        &self.0
+    }
+}
+
 impl std::ops::Deref for Bcoin {
     type Target = Peer;
 
@@ -143,6 +167,7 @@ impl std::ops::Deref for Lcoin {
 enum Kind {
     Bcoin,
     Lcoin,
+    Hsd,
 }
 
 impl Kind {
@@ -150,13 +175,14 @@ impl Kind {
         match self {
             Self::Bcoin => "bcoin",
             Self::Lcoin => "lcoin",
+            Self::Hsd => "hsd",
         }
     }
 
     /// lcoin's optional dependencies are native modules that do not load without their build scripts.
     fn install_flags(self) -> &'static [&'static str] {
         match self {
-            Self::Bcoin => &["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            Self::Bcoin | Self::Hsd => &["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
             Self::Lcoin => &["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"],
         }
     }
@@ -164,6 +190,7 @@ impl Kind {
     fn environment(self) -> &'static [(&'static str, &'static str)] {
         match self {
             Self::Bcoin => &[("NODE_BACKEND", "js"), ("BCOIN_NETWORK", "regtest")],
+            Self::Hsd => &[("NODE_BACKEND", "js"), ("HSD_NETWORK", "regtest")],
             Self::Lcoin => &[
                 ("BCOIN_NO_NATIVE", "1"),
                 ("BCOIN_USE_ELLIPTIC", "1"),
@@ -194,7 +221,7 @@ impl Kind {
             "--index-address=true".into(),
         ];
         match self {
-            Self::Bcoin => arguments.extend([
+            Self::Bcoin | Self::Hsd => arguments.extend([
                 "--memory=true".into(),
                 "--wallet-http-host=127.0.0.1".into(),
                 format!("--wallet-http-port={wallet}"),
@@ -207,7 +234,7 @@ impl Kind {
     }
 }
 
-/// What bcoin and lcoin have in common.
+/// What these nodes have in common.
 pub struct Peer {
     child: Child,
     folder: PathBuf,
@@ -247,16 +274,19 @@ impl Peer {
         std::fs::create_dir_all(&folder).map_err(io("the node's folder"))?;
         let rpc = free_port().await?;
         let wallet = match kind {
-            Kind::Bcoin => free_port().await?,
+            Kind::Bcoin | Kind::Hsd => free_port().await?,
             Kind::Lcoin => rpc,
         };
         let log = folder.join("output.log");
         let output = File::create(&log).map_err(io("the node's log"))?;
         let errors = output.try_clone().map_err(io("the node's log"))?;
-        let guard = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/end-with-parent.js");
-        let child = Command::new("node")
-            .arg("--require")
-            .arg(guard)
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
+        let mut command = Command::new("node");
+        command.arg("--require").arg(scripts.join("end-with-parent.js"));
+        if matches!(kind, Kind::Hsd) {
+            command.arg("--require").arg(scripts.join("in-memory.js"));
+        }
+        let child = command
             .args(kind.arguments(&folder, rpc, wallet))
             .envs(kind.environment().iter().copied())
             .current_dir(installed)

@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 /// The configuration section as JSON Schema; `millpond plugin schema` prints it.
 const SCHEMA: &str = r#"{"type":"object","properties":{
-"network":{"enum":["mainnet","regtest"],"default":"mainnet","description":"The network."},
+"network":{"type":"string","enum":["mainnet","regtest"],"default":"mainnet","description":"The network."},
 "poll_ms":{"type":"integer","minimum":100,"maximum":60000,"default":1000,"description":"How often the node is asked for work."}
 },"additionalProperties":false}"#;
 

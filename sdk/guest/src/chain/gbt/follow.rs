@@ -2,11 +2,10 @@
 //! only when another block stands there with enough confirmations, and even that is taken back if the chain returns.
 //! A node that does not answer, or does not know the block (-5), proves nothing.
 
-use crate::network::Network;
-use crate::solved::Private;
-use crate::{Ask, Bitcoin, FOLLOW, LONG_POLL_MS};
-use millpond_sdk::chain::{Action, CallError, ErrorKind, Fate, Income, IncomeAt, Watched};
-use millpond_sdk::{hex, json::Cursor};
+use super::solved::Private;
+use super::{Ask, Chain, Coin, FOLLOW, LONG_POLL_MS, Profile};
+use crate::chain::{Action, CallError, ErrorKind, Fate, Income, IncomeAt, Watched};
+use crate::{hex, json::Cursor};
 
 /// Blocks that are asked about at a time. The host has a bound of 128 calls in flight, for everything.
 const AT_ONCE: usize = 64;
@@ -46,21 +45,21 @@ impl Ours {
         &mut self,
         seen: Seen,
         confirmations: i64,
-        network: &Network,
+        profile: &Profile,
         actions: &mut Vec<Action>,
     ) -> bool {
         let Ok(depth @ 1..) = u32::try_from(confirmations) else { return false };
         let fate = match seen {
-            Seen::Ours if depth >= network.maturity => Fate::Final,
+            Seen::Ours if depth >= profile.maturity => Fate::Final,
             Seen::Ours => Fate::Accepted(depth),
-            Seen::Other if depth >= network.orphan_after => Fate::Orphan(format!(
+            Seen::Other if depth >= profile.orphan_after => Fate::Orphan(format!(
                 "another block at height {} has {} confirmations",
-                self.height, network.orphan_after
+                self.height, profile.orphan_after
             )),
             Seen::Other => Fate::Pending(0),
         };
         self.report(fate, actions);
-        depth >= network.maturity
+        depth >= profile.maturity
     }
 
     /// The node's chain does not reach the block's height yet.
@@ -115,7 +114,7 @@ fn next_to_ask(ours: &mut [Ours]) -> Vec<(Vec<u8>, u64)> {
     due
 }
 
-impl Bitcoin {
+impl<C: Coin> Chain<C> {
     /// Follows a block of ours from now on.
     pub(crate) fn watch(&mut self, watched: Watched) {
         if self.ours.iter().any(|ours| ours.block == watched.block) {
@@ -177,7 +176,7 @@ impl Bitcoin {
             "confirmations" => value.int().map(|read| confirmations = read),
             _ => value.skip(),
         });
-        if read.is_ok() && ours.seen(seen, confirmations, &self.network, &mut self.actions) {
+        if read.is_ok() && ours.seen(seen, confirmations, &self.profile, &mut self.actions) {
             self.ours.remove(at);
         }
     }
@@ -187,10 +186,16 @@ impl Bitcoin {
 mod tests {
     use super::*;
 
-    fn ours() -> (Ours, Network) {
+    fn ours() -> (Ours, Profile) {
         let watched = Watched { block: vec![7; 32], coord: 50, since_ms: 0, saved: Vec::new() };
-        let network = Network::from_settings(&Vec::new()).unwrap();
-        (Ours::new(watched, vec![(10, false), (90, true)]), network)
+        let profile = Profile {
+            chain: "main".into(),
+            rules: Vec::new(),
+            maturity: 100,
+            orphan_after: 6,
+            poll_ms: 1_000,
+        };
+        (Ours::new(watched, vec![(10, false), (90, true)]), profile)
     }
 
     #[test]
@@ -223,43 +228,43 @@ mod tests {
 
     #[test]
     fn a_block_earns_once_when_accepted_and_matures_once() {
-        let (mut block, network) = ours();
+        let (mut block, profile) = ours();
         let mut actions = Vec::new();
         for depth in [1, 1, 2] {
-            assert!(!block.seen(Seen::Ours, depth, &network, &mut actions));
+            assert!(!block.seen(Seen::Ours, depth, &profile, &mut actions));
         }
         assert_eq!(actions, [fate(Fate::Accepted(1)), income(false), fate(Fate::Accepted(2))]);
         actions.clear();
-        assert!(block.seen(Seen::Ours, 100, &network, &mut actions));
+        assert!(block.seen(Seen::Ours, 100, &profile, &mut actions));
         assert_eq!(actions, [fate(Fate::Final), income(true)]);
     }
 
     #[test]
     fn only_another_block_with_enough_confirmations_makes_an_orphan_and_it_can_return() {
-        let (mut block, network) = ours();
+        let (mut block, profile) = ours();
         let mut actions = Vec::new();
-        block.seen(Seen::Ours, 1, &network, &mut actions);
+        block.seen(Seen::Ours, 1, &profile, &mut actions);
         actions.clear();
         for depth in 1..6 {
-            block.seen(Seen::Other, depth, &network, &mut actions);
+            block.seen(Seen::Other, depth, &profile, &mut actions);
         }
         assert_eq!(actions, [fate(Fate::Pending(0))]);
         actions.clear();
-        assert!(!block.seen(Seen::Other, 6, &network, &mut actions));
+        assert!(!block.seen(Seen::Other, 6, &profile, &mut actions));
         assert!(
             matches!(actions.as_slice(), [Action::Fate((_, Fate::Orphan(_))), Action::IncomeLost(lost)] if *lost == key())
         );
         actions.clear();
-        block.seen(Seen::Ours, 8, &network, &mut actions);
+        block.seen(Seen::Ours, 8, &profile, &mut actions);
         assert_eq!(actions, [fate(Fate::Accepted(8)), income(false)]);
     }
 
     #[test]
     fn a_header_outside_the_best_chain_says_nothing() {
-        let (mut block, network) = ours();
+        let (mut block, profile) = ours();
         let mut actions = Vec::new();
-        assert!(!block.seen(Seen::Ours, -1, &network, &mut actions));
-        assert!(!block.seen(Seen::Other, 0, &network, &mut actions));
+        assert!(!block.seen(Seen::Ours, -1, &profile, &mut actions));
+        assert!(!block.seen(Seen::Other, 0, &profile, &mut actions));
         assert_eq!(actions, []);
         block.ahead(&mut actions);
         assert_eq!(actions, [fate(Fate::Pending(0))]);

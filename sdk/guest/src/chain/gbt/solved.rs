@@ -1,29 +1,22 @@
 //! From a solved job to the block and its submission; what a job has to remember for that.
 
-use crate::coinbase::varint;
-use crate::network::{Network, RPC};
-use crate::template::Template;
-use millpond_sdk::chain::{Assembled, Chunk, Solution, Verdict, host};
-use millpond_sdk::hex;
-use millpond_sdk::json::Cursor;
+use super::{Coin, RPC};
+use crate::chain::{Assembled, Chunk, Solution, Verdict};
+use crate::hex;
+use crate::json::Cursor;
 
-/// A job's private bytes: what its coinbase pays, and where the node's answer holds what follows the coinbase.
+/// A job's private bytes: what its coinbase pays, where the node's answer holds the transactions, and what the coin keeps.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Private {
     /// Amount of each output, and whether it is the pool's own.
     pub paid: Vec<(u64, bool)>,
     /// (offset, length) of each transaction's hex.
     pub slices: Vec<(u32, u32)>,
-    /// The same for the data behind the transactions.
-    pub trailer: Option<(u32, u32)>,
+    /// The coin's own.
+    pub more: Vec<u8>,
 }
 
 impl Private {
-    /// Of a template and its coinbase's payments.
-    pub fn of(template: &Template, paid: &[(u64, bool)]) -> Self {
-        Self { paid: paid.to_vec(), slices: template.slices.clone(), trailer: template.trailer }
-    }
-
     /// Counts, then numbers in LEB128, places as the gap from the end of the one before: about four bytes each.
     pub fn write(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
@@ -39,10 +32,7 @@ impl Private {
             number(&mut bytes, u64::from(*length));
             end = offset.saturating_add(*length);
         }
-        // Keys of a template have no order: the trailer may stand before the transactions.
-        let (offset, length) = self.trailer.unwrap_or_default();
-        number(&mut bytes, u64::from(offset));
-        number(&mut bytes, u64::from(length));
+        bytes.extend(&self.more);
         bytes
     }
 
@@ -63,9 +53,8 @@ impl Private {
             it.slices.push((offset, length));
             end = offset.checked_add(length)?;
         }
-        let trailer = (u32::try_from(take(from)?).ok()?, u32::try_from(take(from)?).ok()?);
-        it.trailer = Some(trailer).filter(|trailer| trailer.1 > 0);
-        from.is_empty().then_some(it)
+        it.more = from.to_vec();
+        Some(it)
     }
 }
 
@@ -90,51 +79,27 @@ fn take(from: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Puts the 32 zero bytes of the coinbase's witness (BIP 141) into a coinbase without one.
-fn with_witness(coinbase: &[u8]) -> Option<Vec<u8>> {
-    let (version, rest) = coinbase.split_at_checked(4)?;
-    let (body, lock_time) = rest.split_at_checked(rest.len().checked_sub(4)?)?;
-    Some([version, &[0, 1], body, &[1, 32], &[0; 32], lock_time].concat())
-}
-
-/// Header, count and coinbase in hex, then the transactions' hex out of the node's own answer.
-pub fn block(
-    network: &Network,
-    header: &[u8],
-    coinbase: &[u8],
-    private: &Private,
-) -> Result<Vec<Chunk>, String> {
-    // A witness belongs to it exactly where it commits to one.
-    let commits = coinbase.windows(6).any(|part| part == [0x6a, 0x24, 0xaa, 0x21, 0xa9, 0xed]);
-    let coinbase =
-        if commits { with_witness(coinbase).ok_or("the coinbase is too short")? } else { coinbase.to_vec() };
-    let mut start = header.to_vec();
-    varint(&mut start, private.slices.len() + 1);
-    start.extend(coinbase);
-    let mut request = vec![Chunk::Literal(hex::encode(&start).into_bytes())];
-    request.extend(private.slices.iter().map(|place| Chunk::Body(*place)));
-    if let (Some((_, prefix)), Some(place)) = (&network.trailer, private.trailer) {
-        request.push(Chunk::Literal(hex::encode(prefix).into_bytes()));
-        request.push(Chunk::Body(place));
-    }
-    Ok(request)
-}
-
 /// The block of a solution and its `submitblock`.
-pub fn assemble(network: &Network, solution: &Solution) -> Result<Assembled, String> {
+pub fn assemble<C: Coin>(coin: &C, solution: &Solution) -> Result<Assembled, String> {
     let private = Private::read(&solution.private).ok_or("the job's private bytes are not this adapter's")?;
-    let [header, coinbase] = solution.results.as_slice() else {
-        return Err(format!(
-            "the recipe gave {} results, header and coinbase were expected",
-            solution.results.len()
-        ));
-    };
-    let mut name = host::hash("sha256d", header)?;
-    name.reverse();
-    let mut request = vec![Chunk::Literal(b"[\"".to_vec())];
-    request.extend(block(network, header, coinbase, &private)?);
+    let block = coin.solved(&solution.results, private.slices.len() + 1, &private.more)?;
+    let start = format!("[\"{}", hex::encode(&block.start));
+    let mut request = vec![Chunk::Literal(start.into_bytes())];
+    request.extend(private.slices.iter().map(|place| Chunk::Body(*place)));
+    request.extend(block.end);
     request.push(Chunk::Literal(b"\"]".to_vec()));
-    Ok(Assembled { block: name, transport: RPC, method: "submitblock".to_owned(), request })
+    Ok(Assembled { block: block.name, transport: RPC, method: "submitblock".to_owned(), request })
+}
+
+/// A count or length in Bitcoin's variable form.
+pub fn varint(into: &mut Vec<u8>, number: usize) {
+    let number = number as u64;
+    match (u8::try_from(number), u16::try_from(number), u32::try_from(number)) {
+        (Ok(small), ..) if small < 0xfd => into.push(small),
+        (_, Ok(word), _) => into.extend([&[0xfd], word.to_le_bytes().as_slice()].concat()),
+        (_, _, Ok(double)) => into.extend([&[0xfe], double.to_le_bytes().as_slice()].concat()),
+        _ => into.extend([&[0xff], number.to_le_bytes().as_slice()].concat()),
+    }
 }
 
 /// What `submitblock` answered (BIP 22): null, a reason, or an error object.
@@ -171,12 +136,12 @@ mod tests {
         let private = Private {
             paid: vec![(u64::MAX, true), (0, false)],
             slices: vec![(500, 20), (900, 4_000_000), (4_000_901, 2)],
-            trailer: Some((3, 9)),
+            more: vec![3, 9],
         };
         assert_eq!(Private::read(&private.write()), Some(private.clone()));
         assert_eq!(Private::read(&Private::default().write()), Some(Private::default()));
         let bytes = private.write();
-        for cut in 0..bytes.len() {
+        for cut in 0..bytes.len() - private.more.len() {
             assert_eq!(Private::read(&bytes[..cut]), None);
         }
         assert_eq!(Private::read(&[0xff; 64]), None);
@@ -200,12 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn a_coinbase_without_commitment_carries_no_witness() {
-        let network = Network::from_settings(&Vec::new()).unwrap();
-        let plain = block(&network, &[1; 80], &[2; 60], &Private::default()).unwrap();
-        assert_eq!(
-            plain,
-            [Chunk::Literal(hex::encode(&[[1; 80].as_slice(), &[1], &[2; 60]].concat()).into_bytes())]
-        );
+    fn counts_take_their_shortest_form() {
+        for (number, expected) in
+            [(0xfc, "fc"), (0xfd, "fdfd00"), (0xffff, "fdffff"), (0x1_0000, "fe00000100")]
+        {
+            let mut bytes = Vec::new();
+            varint(&mut bytes, number);
+            assert_eq!(hex::encode(&bytes), expected);
+        }
     }
 }

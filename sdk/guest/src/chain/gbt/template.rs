@@ -1,12 +1,12 @@
 //! Reading `getblocktemplate` (BIP 22, 23, 145) in one pass. Transactions stay in the node's answer: only their ids and
 //! the places of their hex are kept.
 
-use millpond_sdk::hex;
-use millpond_sdk::json::Cursor;
+use super::Coin;
+use crate::json::Cursor;
 
-/// What of a template is needed to build a block.
+/// What of a template is needed to build a block; `more` is the coin's own.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Template {
+pub struct Template<M> {
     /// Height of the block to be found.
     pub height: u64,
     /// The block it builds on, as RPC prints it.
@@ -17,56 +17,50 @@ pub struct Template {
     pub bits: u32,
     /// The node's time, Unix seconds.
     pub time: u32,
-    /// Subsidy and fees, satoshi.
+    /// Subsidy and fees, base units.
     pub value: u64,
     /// To ask with for the next one; empty = the node has no longpoll.
     pub longpoll: String,
-    /// Bytes to carry in the coinbase script.
-    pub flags: Vec<u8>,
-    /// Transaction ids and witness ids in header byte order, 32 bytes each, a zeroed one first for the coinbase.
+    /// Transaction ids as RPC prints them, 32 bytes each, without the coinbase's.
     pub txids: Vec<u8>,
-    /// See `txids`.
+    /// Their ids with witness; equal to `txids` where the node tells them apart not.
     pub wtxids: Vec<u8>,
     /// (offset, length) of each transaction's hex in the answer.
     pub slices: Vec<(u32, u32)>,
-    /// The node's own commitment script, if it gave one.
-    pub commitment: Option<Vec<u8>>,
-    /// (offset, length) of the hex behind the transactions, for coins that have such.
-    pub trailer: Option<(u32, u32)>,
     /// Rules in force (BIP 9), with a `!` where a miner must know them; `None` from a node that lists none.
     pub rules: Option<Vec<String>>,
+    /// What [`Coin::member`] read.
+    pub more: M,
 }
 
-impl Template {
-    /// Reads an answer; `trailer`: the key of block data behind the transactions.
-    pub fn read(answer: &[u8], trailer: Option<&str>) -> Result<Self, String> {
-        let mut it = Self { txids: vec![0; 32], wtxids: vec![0; 32], ..Self::default() };
+impl<M: Default> Template<M> {
+    /// Reads an answer.
+    ///
+    /// # Errors
+    /// When it is no template, lacks one of the common keys, or the coin refuses a member.
+    pub fn read<C: Coin<More = M>>(coin: &C, answer: &[u8]) -> Result<Self, String> {
+        let mut it = Self::default();
         let mut seen = 0u8;
         let mut cursor = Cursor::new(answer);
         cursor.object(|key, value| {
             match key {
                 "height" => it.height = value.uint()?,
-                "previousblockhash" => it.parent = hash(value.text()?)?,
+                "previousblockhash" => it.parent = value.hash()?,
                 "version" => it.version = low32(value.int()?)?,
                 "bits" => it.bits = u32::from_str_radix(value.text()?, 16).map_err(|_| "bits is not hex")?,
                 "curtime" => it.time = low32(value.int()?)?,
                 "coinbasevalue" => it.value = value.uint()?,
                 "longpollid" => it.longpoll = value.text()?.to_owned(),
-                "coinbaseaux" => value.object(|_, flag| {
-                    it.flags.extend(hex::decode(flag.text()?).ok_or("coinbaseaux is not hex")?);
-                    Ok(())
-                })?,
-                "default_witness_commitment" => {
-                    it.commitment =
-                        Some(hex::decode(value.text()?).ok_or("default_witness_commitment is not hex")?);
-                }
                 "rules" => {
                     let rules = it.rules.get_or_insert_default();
                     value.array(|rule| rule.text().map(|rule| rules.push(rule.to_owned())))?;
                 }
                 "transactions" => value.array(|transaction| it.transaction(transaction))?,
-                key if Some(key) == trailer => it.trailer = place(value.span()?),
-                _ => value.skip()?,
+                key => {
+                    if !coin.member(key, value, &mut it.more)? {
+                        value.skip()?;
+                    }
+                }
             }
             seen |= match key {
                 "height" => 1,
@@ -88,23 +82,24 @@ impl Template {
         }
         Ok(it)
     }
+}
 
-    fn transaction(&mut self, cursor: &mut Cursor) -> Result<(), String> {
+impl<M> Template<M> {
+    fn transaction(&mut self, cursor: &mut Cursor<'_>) -> Result<(), String> {
         let (mut data, mut txid, mut wtxid) = (None, None, None);
         cursor.object(|key, value| {
             match key {
-                "data" => data = place(value.span()?),
-                "txid" => txid = Some(hash(value.text()?)?),
-                "hash" => wtxid = Some(hash(value.text()?)?),
+                "data" => data = Some(value.place()?),
+                "txid" => txid = Some(value.hash()?),
+                "hash" => wtxid = Some(value.hash()?),
                 _ => value.skip()?,
             }
             Ok(())
         })?;
         // Without the segwit rules a node gives `hash` alone, and it is the txid.
         let wtxid = wtxid.or(txid).ok_or("a transaction of the template has no hash")?;
-        let mut push = |list: fn(&mut Self) -> &mut Vec<u8>, id: [u8; 32]| list(self).extend(id.iter().rev());
-        push(|it| &mut it.txids, txid.unwrap_or(wtxid));
-        push(|it| &mut it.wtxids, wtxid);
+        self.txids.extend(txid.unwrap_or(wtxid));
+        self.wtxids.extend(wtxid);
         self.slices.push(data.ok_or("a transaction of the template has no data")?);
         Ok(())
     }
@@ -128,14 +123,6 @@ impl Template {
     }
 }
 
-fn place((offset, length): (usize, usize)) -> Option<(u32, u32)> {
-    Some((u32::try_from(offset).ok()?, u32::try_from(length).ok()?))
-}
-
-fn hash(text: &str) -> Result<[u8; 32], String> {
-    hex::decode32(text).ok_or_else(|| format!("{text:?} is not a hash"))
-}
-
 /// Versions are printed signed by some nodes and unsigned by others.
 fn low32(value: i64) -> Result<u32, String> {
     u32::try_from(value)
@@ -146,8 +133,36 @@ fn low32(value: i64) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::{Description, Output, Payee, Settings, gbt};
+    use crate::hex;
 
-    fn template(bits: u32) -> Template {
+    /// A coin whose templates have one key of their own.
+    struct Odd;
+
+    impl Coin for Odd {
+        type More = u64;
+
+        fn schema() -> String {
+            String::new()
+        }
+        fn new(_: &Settings) -> Result<(Self, Description, gbt::Profile), String> {
+            Err("this coin reads templates only".to_owned())
+        }
+        fn member(&self, key: &str, value: &mut Cursor<'_>, more: &mut u64) -> Result<bool, String> {
+            Ok(key == "odd" && value.uint().map(|read| *more = read).is_ok())
+        }
+        fn work(&self, _: &Template<u64>, _: &[Output]) -> Result<gbt::Work, String> {
+            Ok(gbt::Work::default())
+        }
+        fn solved(&self, _: &[Vec<u8>], _: usize, _: &[u8]) -> Result<gbt::Block, String> {
+            Ok(gbt::Block::default())
+        }
+        fn resolve(&self, name: &str) -> Result<Payee, String> {
+            Err(name.to_owned())
+        }
+    }
+
+    fn template(bits: u32) -> Template<()> {
         Template { bits, ..Template::default() }
     }
 
@@ -166,7 +181,22 @@ mod tests {
 
     #[test]
     fn a_template_without_a_needed_key_is_refused() {
-        assert!(Template::read(br#"{"height":1}"#, None).unwrap_err().contains("lacks"));
-        assert!(Template::read(b"null", None).is_err());
+        assert!(Template::read(&Odd, br#"{"height":1}"#).unwrap_err().contains("lacks"));
+        assert!(Template::read(&Odd, b"null").is_err());
+    }
+
+    #[test]
+    fn common_keys_and_the_coins_own_are_read_and_others_passed_over() {
+        let text = format!(
+            r#"{{"height":7,"previousblockhash":"{0}","version":-1,"bits":"207fffff","curtime":9,"x":[{{}}],
+            "coinbasevalue":50,"odd":3,"transactions":[{{"data":"00ff","hash":"{1}"}}]}}"#,
+            "ab".repeat(32),
+            "cd".repeat(32)
+        );
+        let read = Template::read(&Odd, text.as_bytes()).unwrap();
+        assert_eq!((read.height, read.parent, read.version), (7, [0xab; 32], u32::MAX));
+        assert_eq!((read.more, &read.txids, &read.wtxids), (3, &vec![0xcd; 32], &vec![0xcd; 32]));
+        let (offset, length) = read.slices[0];
+        assert_eq!(&text[offset as usize..(offset + length) as usize], "00ff");
     }
 }

@@ -1,0 +1,178 @@
+//! From a node's template to miners' work: which template is worth a job, the job, and the block that the node is
+//! asked about before (BIP 23).
+
+use super::nodes::{self, Tip};
+use super::solved::{self, Private};
+use super::template::Template;
+use super::{Ask, Block, Chain, Coin, LONG_POLL_MS, RETRY_MS, Shown, Work};
+use crate::chain::{Action, CallError, Chunk, ErrorKind, Job, Verdict, host};
+use crate::hex;
+
+/// Other transactions on the same tip are worth new jobs this often.
+const REFRESH_MS: u64 = 10_000;
+/// And nothing new at all this often, for the time in the header.
+const RENEW_MS: u64 = 60_000;
+/// What the host keeps of a job's private bytes.
+const MAX_PRIVATE: usize = 256 * 1024;
+
+impl<C: Coin> Chain<C> {
+    /// A node's answer to getblocktemplate.
+    pub(super) fn template(&mut self, link: u16, outcome: &Result<Vec<u8>, CallError>, body: u64) {
+        let read = outcome
+            .as_ref()
+            .map_err(|error| (error.kind != ErrorKind::Timeout).then(|| error.message.clone()))
+            .and_then(|answer| Template::read(&self.coin, answer).map(|read| (read, answer)).map_err(Some));
+        let (template, answer) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                if let Some(error) = error {
+                    host::log(host::Level::Warn, &format!("node {link}: getblocktemplate: {error}"));
+                }
+                // A longpoll that merely ran out is renewed by the next plain answer.
+                self.actions.push(Action::Timer((u32::from(link), RETRY_MS)));
+                return;
+            }
+        };
+        let Some(node) = self.nodes.get_mut(&link) else { return };
+        let (height, parent, value) = (template.height, template.parent, template.value);
+        node.tip = Some(Tip { height, parent, value });
+        let longpoll = !template.longpoll.is_empty();
+        let renew = longpoll && !std::mem::replace(&mut node.longpolling, longpoll);
+        if renew {
+            let params = self.template_params(&format!(r#","longpollid":"{}""#, template.longpoll));
+            self.ask(link, Ask::Template { long: true }, "getblocktemplate", params, 300_000);
+        }
+        let poll = if longpoll { LONG_POLL_MS } else { self.profile.poll_ms };
+        self.actions.push(Action::Timer((u32::from(link), poll)));
+
+        let working_on = self.shown.as_ref().map(|shown| shown.parent);
+        if nodes::best(&self.nodes, working_on) == Some(link) {
+            if let Err(error) = self.show(link, &template, answer, body) {
+                self.alarm(false, format!("no job from node {link}'s template: {error}"));
+            }
+        } else if self.shown.as_ref().is_some_and(|shown| shown.link == link) {
+            self.ask_best();
+        }
+    }
+
+    /// Publishes a template's job if it is worth it.
+    fn show(
+        &mut self,
+        link: u16,
+        template: &Template<C::More>,
+        answer: &[u8],
+        body: u64,
+    ) -> Result<(), String> {
+        let digest = template.wtxids.chunks(8).fold(template.value, |sum, part| {
+            part.iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)) // FNV-1a
+        });
+        let (new_tip, new_outputs, worth) = self.shown.as_ref().map_or((true, true, true), |shown| {
+            let (tip, outputs) = (shown.parent != template.parent, shown.outputs_rev != self.outputs_rev);
+            let age = self.now_ms.saturating_sub(shown.since_ms);
+            let old = age >= RENEW_MS || (shown.digest != digest && age >= REFRESH_MS);
+            (tip, outputs, tip || outputs || old)
+        });
+        if !worth {
+            return Ok(());
+        }
+        let unknown = template.rules.iter().flatten().filter_map(|rule| rule.strip_prefix('!'));
+        if let Some(rule) =
+            unknown.into_iter().find(|rule| !self.profile.rules.iter().any(|known| known == rule))
+        {
+            self.alarm(
+                true,
+                format!("rule {rule:?} is in force and this pool does not know it: update the adapter"),
+            );
+            return Ok(());
+        }
+        let work = self.coin.work(template, &self.outputs)?;
+        let asked = if new_tip || new_outputs { self.coin.proposal(template, &work)? } else { None };
+        let job = job(work, template, self.outputs_rev, body)?;
+        if let Some(block) = asked {
+            let params = proposal(block, template, answer, &self.profile.rules)?;
+            self.ask(link, Ask::Proposal, "getblocktemplate", params, 30_000);
+        }
+        if new_tip {
+            self.actions.push(Action::Tip((template.parent.to_vec(), template.height)));
+        }
+        self.actions.push(Action::Publish(job));
+        let (parent, outputs_rev, since_ms) = (template.parent, self.outputs_rev, self.now_ms);
+        self.shown = Some(Shown { link, parent, digest, outputs_rev, since_ms });
+        self.told.clear();
+        if new_tip {
+            self.blame_laggards(template.height);
+            self.follow();
+        }
+        Ok(())
+    }
+
+    fn blame_laggards(&mut self, height: u64) {
+        for (link, node) in &mut self.nodes {
+            let Some(tip) = &node.tip else { continue };
+            let behind = height.saturating_sub(tip.height);
+            // A block takes seconds to get around; three are a node in trouble.
+            if behind < 3 {
+                node.blamed = false;
+            } else if !std::mem::replace(&mut node.blamed, true) {
+                self.actions.push(Action::Unfit((*link, format!("it is {behind} blocks behind"))));
+            }
+        }
+    }
+
+    pub(super) fn proposed(&mut self, outcome: &Result<Vec<u8>, CallError>) {
+        let Ok(answer) = outcome else { return };
+        let (verdict, reason) = solved::read_reply(answer);
+        // "inconclusive-not-best-prevblk": the tip moved meanwhile.
+        if verdict == Verdict::Rejected && !reason.contains("inconclusive") && !reason.contains("duplicate") {
+            self.alarm(true, format!("the node refuses the block of our job: {reason}"));
+        }
+    }
+}
+
+fn job<M>(work: Work, template: &Template<M>, outputs_rev: u64, body: u64) -> Result<Job, String> {
+    let private = Private { paid: work.paid, slices: template.slices.clone(), more: work.more }.write();
+    if private.len() > MAX_PRIVATE {
+        return Err(format!(
+            "{} transactions and what the coin keeps need {} bytes, a job can keep {MAX_PRIVATE}",
+            template.slices.len(),
+            private.len()
+        ));
+    }
+    Ok(Job {
+        parent: template.parent.to_vec(),
+        coord: template.height,
+        recipe: work.recipe,
+        consts: work.consts,
+        network_target: template.target()?.to_vec(),
+        reward: template.value,
+        outputs_rev,
+        aux_rev: 0,
+        warm: Vec::new(),
+        private,
+        body: Some(body),
+        expires_ms: 600_000,
+        extra: Vec::new(),
+    })
+}
+
+/// Parameters of the call that has the node check a block of this template.
+fn proposal<M>(
+    block: Block,
+    template: &Template<M>,
+    answer: &[u8],
+    rules: &[String],
+) -> Result<String, String> {
+    let mut params = br#"[{"mode":"proposal","data":""#.to_vec();
+    params.extend(hex::encode(&block.start).into_bytes());
+    let transactions = template.slices.iter().map(|place| Chunk::Body(*place));
+    for chunk in transactions.chain(block.end) {
+        match chunk {
+            Chunk::Literal(text) => params.extend(text),
+            Chunk::Body((offset, length)) => {
+                params.extend(answer.iter().skip(offset as usize).take(length as usize));
+            }
+        }
+    }
+    params.extend(format!(r#"","rules":{rules:?}}}]"#).into_bytes());
+    String::from_utf8(params).map_err(|_| "a transaction is not hex".to_owned())
+}
