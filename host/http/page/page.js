@@ -13,6 +13,8 @@ const si = (value, unit) => {
   return `${value >= 100 || step === 0 ? value.toFixed(0) : value.toFixed(2)} ${steps[step]}${unit}`;
 };
 const units = (amount) => amount.toLocaleString("en");
+// A long amount may break behind a comma, never inside three digits.
+const breakable = (text) => String(text).replaceAll(",", ",\u200b");
 const ago = (time) => {
   const seconds = Math.max(0, (Date.now() - time) / 1000);
   if (seconds < 90) return `${Math.round(seconds)} s ago`;
@@ -23,7 +25,7 @@ const figures = (pairs) => {
   const list = make("dl", undefined, "figures");
   for (const [name, value] of pairs) {
     const box = make("div");
-    box.append(make("dt", name), make("dd", value));
+    box.append(make("dt", name), make("dd", breakable(value)));
     list.append(box);
   }
   return list;
@@ -56,6 +58,7 @@ const ask = async (path) => {
 const show = (pool, blocks, miners, payments) => {
   const part = make("section");
   part.append(make("h2", `${pool.name} · ${pool.network}`));
+  part.append(make("p", "Amounts are in the chain's base units.", "empty"));
   for (const reason of pool.not_ready) part.append(make("p", reason, "bad"));
   part.append(figures([
     ["Hashrate, 5 min", si(pool.hashrate.five_minutes, "H/s")], ["Hashrate, 1 h", si(pool.hashrate.hour, "H/s")],

@@ -42,6 +42,21 @@ pub(crate) enum Task {
     Stop,
 }
 
+impl Task {
+    /// What is logged while it is seen to says of which pool, and of which block or income.
+    pub(crate) fn span(&self, core: &Core) -> tracing::Span {
+        let pool = &core.name;
+        match self {
+            Self::Found { block } => tracing::info_span!("block", %pool, id = %hex::encode(block)),
+            Self::Income(income) => {
+                tracing::info_span!("income", %pool, key = %hex::encode(&income.key), mature = income.mature)
+            }
+            Self::Lost(key, _) => tracing::info_span!("income-lost", %pool, key = %hex::encode(key)),
+            Self::Tick | Self::Stop => tracing::debug_span!("money", %pool),
+        }
+    }
+}
+
 /// A solution on its way to the nodes.
 #[derive(Clone, Debug)]
 pub(crate) struct OnItsWay {

@@ -35,6 +35,7 @@ pub(crate) fn run(core: &Arc<Core>, tasks: &Receiver<Task>) {
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         };
+        let _span = task.span(core).entered();
         let done = match task {
             Task::Stop => return,
             Task::Found { block } => found(core, &block),

@@ -207,6 +207,8 @@ name = "operator"
 [pool.wallet]
 [pool.settlement]
 schedule = "interval 2s"
+# The demo's wallet holds what it owes and nothing else.
+network_fee = "miners"
 "#,
         url = chain.url(),
         user = chain.user(),
