@@ -356,6 +356,14 @@ impl Books {
         Ok(())
     }
 
+    /// Whether an income is divided, or was.
+    ///
+    /// # Errors
+    /// When its key is none.
+    pub fn is_divided(&self, income: &Income) -> Result<bool, BooksError> {
+        Ok(self.ledger.book().income(&income_key(&income.key)?).is_some())
+    }
+
     /// A recorded income can be spent: that is written down, and its parts become payable. One that still waits
     /// undivided is divided first: until then the journal does not call it mature, and a restart asks the chain again.
     ///

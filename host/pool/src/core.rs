@@ -48,11 +48,10 @@ impl Task {
         let pool = &core.name;
         match self {
             Self::Found { block } => tracing::info_span!("block", %pool, id = %hex::encode(block)),
-            Self::Income(income) => {
-                tracing::info_span!("income", %pool, key = %hex::encode(&income.key), mature = income.mature)
-            }
+            Self::Income(income) => tracing::info_span!("income", %pool, key = %hex::encode(&income.key)),
+            Self::Mature(income) => tracing::info_span!("maturity", %pool, key = %hex::encode(&income.key)),
             Self::Lost(key, _) => tracing::info_span!("income-lost", %pool, key = %hex::encode(key)),
-            Self::Tick | Self::Stop => tracing::debug_span!("money", %pool),
+            Self::Stop => tracing::debug_span!("stop", %pool),
         }
     }
 }
