@@ -107,7 +107,7 @@ section! {
     Chain {
         /// A bundled adapter's name, or the path of a component.
         adapter: String = "\"bitcoin\"";
-        /// Node methods that the adapter may call, beside those it needs to make jobs. Wallet methods are never granted.
+        /// Node methods that an adapter of your own may call. A bundled one is granted what it asks for; wallet methods never.
         grant: Vec<String> = "[]";
         /// Where blocks pay to: the pool's own address. Every job is checked against it before a miner sees it.
         payout_address: Option<String>, eg "\"bc1q...\"";

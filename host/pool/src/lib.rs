@@ -8,6 +8,7 @@ pub mod books;
 pub mod conduct;
 mod core;
 mod decide;
+mod leading;
 pub mod luck;
 mod maturity;
 mod money;
@@ -22,6 +23,7 @@ pub mod show;
 mod sink;
 pub mod sockets;
 pub mod stats;
+mod unfinished;
 pub mod view;
 
 pub use pool::{Pool, PoolError, Process};

@@ -116,7 +116,9 @@ impl Client {
         client.extranonce1 = hex::decode(subscribed["result"][1].as_str().unwrap()).unwrap();
         client.extranonce2_size = usize::try_from(subscribed["result"][2].as_u64().unwrap()).unwrap();
         let authorized = client.call("mining.authorize", json!([client.login, "x"])).await?;
-        assert_eq!(authorized["result"], json!(true), "{authorized}");
+        if authorized["result"] != json!(true) {
+            return Err(Error::new(ErrorKind::PermissionDenied, authorized.to_string()));
+        }
         while client.job.is_none() {
             client.hear().await?;
         }
