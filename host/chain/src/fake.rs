@@ -222,6 +222,7 @@ impl NodePort for FakeNodes {
 pub enum Heard {
     Job(Arc<ReadyJob>),
     Tip,
+    Withdrawn,
     Fate,
     Income(CheckedIncome),
     Lost,
@@ -296,6 +297,9 @@ impl FakePool {
 }
 
 impl ChainSink for FakePool {
+    fn withdraw(&self, _: &str) {
+        self.hear(Heard::Withdrawn);
+    }
     fn publish(&self, job: Arc<ReadyJob>) {
         self.hear(Heard::Job(job));
     }
@@ -349,11 +353,17 @@ pub fn trust() -> Trust {
     }
 }
 
+/// What an operator grants: the node, and news of its tip.
+pub fn grants() -> Vec<Grant> {
+    let grant = |transport: &str, methods| Grant { transport: transport.into(), methods };
+    vec![grant("node", node().methods), grant("news", vec!["tip".into()])]
+}
+
 pub fn setup(adapter: Fake, trust: Trust, nodes: &Arc<FakeNodes>, pool: &Arc<FakePool>) -> Setup {
     Setup {
         adapter: Arc::new(adapter),
         algorithms: Algorithms::native(),
-        grants: vec![Grant { transport: "node".into(), methods: node().methods }],
+        grants: grants(),
         trust,
         port: nodes.clone(),
         sink: pool.clone(),

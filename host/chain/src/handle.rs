@@ -128,7 +128,6 @@ pub struct ChainHandle {
     shared: Arc<Shared>,
     trust: Trust,
     algorithms: Algorithms,
-    grants: Vec<Grant>,
     versions: Arc<Mutex<Vec<Arc<Version>>>>,
     generation: Mutex<u64>,
     solutions: Mutex<Option<Sender<Solved>>>,
@@ -212,7 +211,6 @@ impl ChainHandle {
             shared,
             trust,
             algorithms,
-            grants,
             versions: Arc::new(Mutex::new(vec![version])),
             generation: Mutex::new(1),
             solutions: Mutex::new(Some(solutions)),
@@ -278,17 +276,22 @@ impl ChainHandle {
     }
 
     /// Starts another version beside the running one. It takes over at its first valid job; the answer says so, or
-    /// why the running version stays. Old jobs stay valid and are assembled by the version that made them.
+    /// why the running version stays. Old jobs stay valid and are assembled by the version that made them. `grants` are
+    /// what the operator grants this component: it inherits none of the running one's.
     ///
     /// # Errors
     /// When the new version cannot be worked with at all.
-    pub fn swap(&self, adapter: Arc<dyn ChainAdapter>) -> Result<Receiver<Result<(), String>>, VersionError> {
+    pub fn swap(
+        &self,
+        adapter: Arc<dyn ChainAdapter>,
+        grants: &[Grant],
+    ) -> Result<Receiver<Result<(), String>>, VersionError> {
         let generation = {
             let mut generation = self.generation.lock();
             *generation += 1;
             *generation
         };
-        let version = Version::prepare(adapter, generation, &self.algorithms, &self.grants)?;
+        let version = Version::prepare(adapter, generation, &self.algorithms, grants)?;
         {
             let mut versions = self.versions.lock();
             versions.push(Arc::clone(&version));

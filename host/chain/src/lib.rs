@@ -5,8 +5,10 @@
 //! blocks and incomes) before any of it reaches nodes ([`NodePort`]) or the pool ([`ChainSink`]). Pure calls run in
 //! fresh instances on other threads.
 //!
-//! This crate knows no coin but through [`BitcoinCoinbase`] and [`signed_messages`], the glue to the codec family.
+//! This crate knows no coin but through [`BitcoinCoinbase`], [`BitcoinAddresses`] and [`signed_messages`], the glue to
+//! the codec family.
 
+mod bitcoin_addresses;
 mod bitcoin_coinbase;
 mod bodies;
 mod driver;
@@ -21,6 +23,7 @@ mod job;
 mod messages;
 mod nodes_port;
 mod outputs;
+mod payee;
 mod plugin_pow;
 mod port;
 mod probe;
@@ -33,6 +36,7 @@ mod version;
 #[cfg(test)]
 mod tests;
 
+pub use bitcoin_addresses::BitcoinAddresses;
 pub use bitcoin_coinbase::BitcoinCoinbase;
 pub use grants::{Grant, GrantError, Granted, never};
 pub use handle::{ChainHandle, Recorder, Setup, StartError, Status};
@@ -40,8 +44,9 @@ pub use income::{IncomeRefused, KnownBlock, KnownIncome};
 pub use job::{ReadyJob, Refused};
 pub use messages::{SignedMessages, signed_messages};
 pub use nodes_port::NodesPort;
+pub use payee::{Unresolved, resolve};
 pub use port::{Answered, NodeAnswer, NodeCall, NodePort};
 pub use sink::{Alarm, AlarmKind, ChainSink, CheckedIncome, Submission};
 pub use solve::Solved;
-pub use trust::{CoinbaseCheck, Maturity, Trust, shares};
+pub use trust::{AddressCheck, CoinbaseCheck, Maturity, Trust, shares};
 pub use version::{Version, VersionError};

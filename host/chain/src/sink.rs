@@ -57,11 +57,14 @@ pub trait ChainSink: Send + Sync {
     fn income_lost(&self, key: &[u8]);
     /// A node is unfit.
     fn unfit(&self, link: u16, reason: &str);
+    /// The adapter has proof that blocks of its live jobs are worth nothing (the node refuses the block of a job, a rule
+    /// is in force that it does not know): take them back, and give no credit for them.
+    fn withdraw(&self, why: &str);
     /// Tell the operator.
     fn alarm(&self, alarm: Alarm);
     /// The adapter's saved bytes: store them, they start the next instance.
     fn saved(&self, bytes: &[u8]);
-    /// Another version leads from now on, since its first valid job.
+    /// Another version leads from now on: since its first valid job, or since the one before it broke.
     fn version(&self, version: &Version);
     /// A block was assembled and is about to be submitted: make it durable. What a restart needs of it is in
     /// [`crate::KnownBlock`].

@@ -2,7 +2,7 @@
 //! host's own knowledge.
 
 use crate::job::ReadyJob;
-use millpond_contracts::chain::Output;
+use millpond_contracts::chain::{Output, Payee};
 use millpond_recipe::SessionStage;
 use millpond_types::{Amount, Target};
 use std::collections::VecDeque;
@@ -19,6 +19,8 @@ pub struct Trust {
     pub confirmations: u32,
     /// The check of coinbases by a native codec.
     pub coinbase: Option<Arc<dyn CoinbaseCheck>>,
+    /// The reading of addresses by a native codec.
+    pub addresses: Option<Arc<dyn AddressCheck>>,
     /// The operator's word that the adapter is trusted with the coinbase, where the host has no codec.
     pub adapter_writes_coinbase: bool,
     /// Where the host itself counts confirmations (a wallet, a node by native code).
@@ -32,6 +34,7 @@ impl std::fmt::Debug for Trust {
             .field("reward_cap", &self.reward_cap)
             .field("confirmations", &self.confirmations)
             .field("coinbase", &self.coinbase.is_some())
+            .field("addresses", &self.addresses.is_some())
             .field("adapter_writes_coinbase", &self.adapter_writes_coinbase)
             .finish_non_exhaustive()
     }
@@ -56,6 +59,18 @@ pub trait CoinbaseCheck: Send + Sync {
         outputs: &[Output],
         payee: &[u8],
     ) -> Result<(), String>;
+}
+
+/// A native codec's reading of addresses: what an adapter resolved a name to is held against the name's own bytes. Called
+/// whenever a name was resolved, on the caller's thread. It does no I/O.
+pub trait AddressCheck: Send + Sync {
+    /// Whether the payee, and the address that payments go to, are what the name itself says.
+    ///
+    /// # Errors
+    /// What differs: nobody is paid by this answer.
+    fn payee(&self, name: &str, payee: &Payee) -> Result<(), String>;
+    /// Whether the address alone leaves the payee open, so that the adapter's reading of it counts.
+    fn leaves_open(&self, address: &str) -> bool;
 }
 
 /// Confirmations as native code counts them.

@@ -37,6 +37,7 @@ impl Pool {
 }
 
 impl ChainSink for Pool {
+    fn withdraw(&self, _: &str) {}
     fn publish(&self, job: Arc<ReadyJob>) {
         self.tell(News::Job(job));
     }
@@ -213,7 +214,9 @@ fn a_block_from_template_to_mature_income_with_a_swap_while_it_is_mined() {
     assert_eq!(job.coord, u64::from(world.dev.height()) + 1);
 
     // Another start of the adapter takes over while the miner works on the old job.
-    let answer = world.chain.swap(adapter(&world.sandbox)).unwrap();
+    let again = adapter(&world.sandbox);
+    let grants = Grant::all_wanted(again.description());
+    let answer = world.chain.swap(again, &grants).unwrap();
     assert_eq!(answer.recv_timeout(Duration::from_secs(90)), Ok(Ok(())));
     assert_eq!(world.chain.version().unwrap().origin.generation, 2);
 

@@ -44,13 +44,11 @@ pub fn script_of(address: &str, network: &Network) -> Result<Vec<u8>, AddressErr
         }
         return witness_script(version, &program).ok_or_else(|| AddressError::UnknownWitness(shown()));
     }
-    let payload = base58::decode_check(address).map_err(|_| AddressError::Malformed(shown()))?;
-    let (version, hash) = payload.split_first().ok_or_else(|| AddressError::Malformed(shown()))?;
-    let hash: &[u8; 20] = hash.try_into().map_err(|_| AddressError::Malformed(shown()))?;
-    if network.p2pkh.contains(version) {
-        Ok([&[0x76, 0xa9, 0x14], &hash[..], &[0x88, 0xac]].concat())
-    } else if network.p2sh.contains(version) {
-        Ok([&[0xa9, 0x14], &hash[..], &[0x87]].concat())
+    let (version, hash) = base58_hash(address).ok_or_else(|| AddressError::Malformed(shown()))?;
+    if network.p2pkh.contains(&version) {
+        Ok(key_hash_script(&hash))
+    } else if network.p2sh.contains(&version) {
+        Ok(script_hash_script(&hash))
     } else {
         let expected = network
             .p2pkh
@@ -59,6 +57,45 @@ pub fn script_of(address: &str, network: &Network) -> Result<Vec<u8>, AddressErr
             .unwrap_or_else(|| format!("{}1", network.hrp));
         Err(AddressError::OtherNetwork { address: shown(), expected })
     }
+}
+
+/// The scripts that an address can stand for by its own bytes, on whatever network of the family: one for bech32, one for
+/// base58 whose version byte the named network knows, and two (key hash and script hash) where nobody told what the
+/// version byte means. Whoever holds the key of one holds that of no other hash, so none of them is a stranger's.
+///
+/// # Errors
+/// When the text is not an address of this family at all.
+pub fn scripts_for(address: &str, network: Option<&Network>) -> Result<Vec<Vec<u8>>, AddressError> {
+    let shown = || address.chars().take(MAX_ADDRESS).collect::<String>();
+    if address.len() > MAX_ADDRESS {
+        return Err(AddressError::Malformed(shown()));
+    }
+    if let Ok((_, version, program)) = segwit::decode(address) {
+        let script =
+            witness_script(version, &program).ok_or_else(|| AddressError::UnknownWitness(shown()))?;
+        return Ok(vec![script]);
+    }
+    let (version, hash) = base58_hash(address).ok_or_else(|| AddressError::Malformed(shown()))?;
+    Ok(match network {
+        Some(network) if network.p2pkh.contains(&version) => vec![key_hash_script(&hash)],
+        Some(network) if network.p2sh.contains(&version) => vec![script_hash_script(&hash)],
+        _ => vec![key_hash_script(&hash), script_hash_script(&hash)],
+    })
+}
+
+/// Version byte and hash of a base58check address.
+fn base58_hash(address: &str) -> Option<(u8, [u8; 20])> {
+    let payload = base58::decode_check(address).ok()?;
+    let (version, hash) = payload.split_first()?;
+    Some((*version, hash.try_into().ok()?))
+}
+
+fn key_hash_script(hash: &[u8; 20]) -> Vec<u8> {
+    [&[0x76, 0xa9, 0x14], &hash[..], &[0x88, 0xac]].concat()
+}
+
+fn script_hash_script(hash: &[u8; 20]) -> Vec<u8> {
+    [&[0xa9, 0x14], &hash[..], &[0x87]].concat()
 }
 
 /// Version 0 with 20 or 32 bytes (BIP 141) and version 1 with 32 bytes (BIP 341).
@@ -153,6 +190,24 @@ mod tests {
         let p2pkh = [&[0x76, 0xa9, 0x14][..], &[7; 20], &[0x88, 0xac]].concat();
         assert!(address_of(&p2pkh, &network).unwrap().starts_with('R'));
         assert!(address_of(&[&[0, 20][..], &[7; 20]].concat(), &network).unwrap().starts_with("rb1q"));
+    }
+
+    #[test]
+    fn an_addresss_own_bytes_leave_no_other_payee_whatever_the_network() {
+        let address = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa";
+        let hash = "62e907b15cbf27d5425399ebf6f0fb50ebb88f18";
+        let found = |network: Option<&Network>| -> Vec<String> {
+            scripts_for(address, network).unwrap().into_iter().map(hex::encode).collect()
+        };
+        let (key, script) = (format!("76a914{hash}88ac"), format!("a914{hash}87"));
+        assert_eq!(found(Some(&Network::mainnet())).join(" "), key);
+        for network in [Some(&Network::litecoin()), None] {
+            assert_eq!(found(network), [key.as_str(), script.as_str()]);
+        }
+        let witness = "BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4";
+        let only = scripts_for(witness, None).unwrap();
+        assert_eq!(only, [script_of(witness, &Network::mainnet()).unwrap()]);
+        assert!(scripts_for("worker1", None).is_err());
     }
 
     #[test]

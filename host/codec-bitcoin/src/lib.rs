@@ -16,6 +16,6 @@ pub mod payment;
 mod reader;
 mod transaction;
 
-pub use address::{AddressError, address_of, script_of};
+pub use address::{AddressError, address_of, script_of, scripts_for};
 pub use network::Network;
 pub use transaction::{Input, OutPoint, Output, SignedInput, Transaction, TransactionError, Txid, assemble};

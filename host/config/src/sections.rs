@@ -107,7 +107,7 @@ section! {
     Chain {
         /// A bundled adapter's name, or the path of a component.
         adapter: String = "\"bitcoin\"";
-        /// Node methods that an adapter loaded from a path may call: each that it asks for has to stand here. A bundled one has what it asks for. Wallet methods are never granted.
+        /// Node methods that an adapter of your own may call. A bundled one is granted what it asks for; wallet methods never.
         grant: Vec<String> = "[]";
         /// Where blocks pay to: the pool's own address. Every job is checked against it before a miner sees it.
         payout_address: Option<String>, eg "\"bc1q...\"";

@@ -139,6 +139,17 @@ impl JobTable {
         self.inner.write().turn(parent)
     }
 
+    /// Takes the live jobs back, since blocks of them would be worth nothing: their credit is suspended, no session gets
+    /// them any more, and the next job is clean. A solution of them is still submitted. The jobs that were suspended by
+    /// this call.
+    pub fn withdraw(&self) -> Vec<Arc<Job>> {
+        let mut inner = self.inner.write();
+        inner.tips = inner.tips.saturating_add(1);
+        self.current.send_replace(None);
+        let live = inner.jobs.values().filter(|(_, stale)| !*stale).map(|(job, _)| job);
+        live.filter(|job| job.suspend()).map(Arc::clone).collect()
+    }
+
     /// The job that new work is sent from.
     #[must_use]
     pub fn current(&self) -> Option<Arc<Job>> {

@@ -1,6 +1,6 @@
 //! Reading the journal: what was durable when the view was taken.
 
-use crate::records::{Record, Retention, SHARES, WindowEnd};
+use crate::records::{Job, Record, Retention, SHARES, WindowEnd};
 use crate::summary::{self, SegmentShares};
 use crate::window::{self, Window};
 use crate::{FORMAT, JournalError, Share, State};
@@ -133,6 +133,33 @@ impl JournalView {
     pub fn record(&self, position: u64) -> Result<Option<Record>, JournalError> {
         let found = self.records(position).next().transpose()?;
         Ok(found.filter(|entry| entry.position == position).map(|entry| entry.record))
+    }
+
+    /// A job by its number, looked for backwards from a later record's position: as a rule one segment is read. None when
+    /// it is not kept any more.
+    ///
+    /// # Errors
+    /// When a segment does not check.
+    pub fn job(&self, id: JobId, before: u64) -> Result<Option<Job>, JournalError> {
+        for segment in self.log.segments().rev().filter(|segment| segment.first <= before) {
+            let mut older = false;
+            for entry in self.records(segment.first) {
+                let entry = entry?;
+                if entry.position >= segment.next.min(before) {
+                    break;
+                }
+                match entry.record {
+                    Record::Job(job) if job.id == id => return Ok(Some(job)),
+                    Record::Job(job) => older |= job.id < id,
+                    _ => {}
+                }
+            }
+            // Numbers ascend: what is not here behind an older one is nowhere.
+            if older {
+                return Ok(None);
+            }
+        }
+        Ok(None)
     }
 
     /// Gives the shares from a number on, in order, without reading the segments before it.

@@ -6,6 +6,7 @@ use crate::sink;
 use crate::stats::Count;
 use crate::view::BlockView;
 use millpond_alerts::Level;
+use millpond_chain::Unresolved;
 use millpond_disk::replace_file;
 use millpond_jobs::Job;
 use millpond_journal::{ExtranonceLease, MAX_NAME, Share, WorkerId};
@@ -199,17 +200,26 @@ impl Backend for PoolBackend {
         if let Some(payee) = self.logins.lock().get(login) {
             return Ok(Arc::clone(payee));
         }
-        let version =
-            self.core.chain().and_then(|chain| chain.version()).ok_or("the pool is not ready yet")?;
+        let chain = self.core.chain().ok_or("the pool is not ready yet")?;
+        let version = chain.version().ok_or("the pool is not ready yet")?;
+        let check = chain.trust().addresses.clone();
         let names = vec![login.to_owned()];
-        let answers = tokio::task::spawn_blocking(move || version.adapter.resolve(&names))
+        let asked = move || millpond_chain::resolve(version.adapter.as_ref(), check.as_deref(), &names);
+        let answers = tokio::task::spawn_blocking(asked)
             .await
             .map_err(|_| "the login could not be looked up".to_owned())?;
         let answers = answers.map_err(|why| {
             self.core.alarm(Level::Warning, "adapter", format!("a login could not be resolved: {why}"));
             "the login could not be looked up".to_owned()
         })?;
-        let found = answers.value.into_iter().next().ok_or("the login could not be looked up")??;
+        let found = answers.value.into_iter().next().ok_or("the login could not be looked up")?;
+        let found = found.map_err(|why| {
+            if matches!(why, Unresolved::Lie { .. }) {
+                self.core.alarm(Level::Critical, "trust", why.to_string());
+                return "the pool could not make sure whom this login pays: nobody is paid by it".to_owned();
+            }
+            why.to_string()
+        })?;
         if found.payee.is_empty() {
             return Err("this address pays nobody".to_owned());
         }

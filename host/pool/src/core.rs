@@ -2,6 +2,7 @@
 
 use crate::books::Books;
 use crate::edges::{Edge, Edges};
+use crate::leading::Leading;
 use crate::stats::Stats;
 use crate::view::BlockView;
 use millpond_alerts::{Alarms, Level};
@@ -15,9 +16,9 @@ use millpond_types::{JobId, PoolName};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
+use std::sync::{Arc, OnceLock};
 
 /// Jobs whose checked form is kept for their sessions.
 const READY_JOBS: usize = 64;
@@ -78,6 +79,8 @@ pub(crate) struct Core {
     pub(crate) stats: Stats,
     pub(crate) tasks: Sender<Task>,
     pub(crate) chain: RwLock<Option<Arc<ChainHandle>>>,
+    /// What shows who leads, since the sockets are open.
+    pub(crate) shown_chain: OnceLock<Leading>,
     pub(crate) ready: Mutex<BTreeMap<JobId, Arc<ReadyJob>>>,
     pub(crate) on_their_way: Mutex<HashMap<u64, OnItsWay>>,
     /// Solutions whose record is on its way to the disk, with what the chain said of their incomes meanwhile.
@@ -125,6 +128,7 @@ impl Core {
             jobs: Arc::new(JobTable::new(millpond_jobs::DEFAULT_CAPACITY)),
             seen: Arc::new(Seen::new()),
             chain: RwLock::new(None),
+            shown_chain: OnceLock::new(),
             ready: Mutex::default(),
             on_their_way: Mutex::default(),
             recording: Mutex::default(),

@@ -10,6 +10,7 @@ mod core;
 mod decide;
 mod edges;
 mod expiry;
+mod leading;
 pub mod luck;
 mod maturity;
 mod money;
@@ -24,6 +25,7 @@ pub mod show;
 mod sink;
 pub mod sockets;
 pub mod stats;
+mod unfinished;
 pub mod view;
 
 pub use edges::{Edge, Edges, UnknownEdge, VARIABLE as CRASH_VARIABLE};

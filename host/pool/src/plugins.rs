@@ -1,6 +1,7 @@
 //! The components of a pool, kept by digest: every plugin that ever decided about money stays, so that its decisions
 //! can be replayed. This module runs none of them.
 
+use millpond_chain::Grant;
 use millpond_disk::{Disk, DiskError, read_file, replace_file};
 use millpond_types::Digest;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub enum StoreError {
     /// The store holds nothing under a digest.
     #[error("the component {0} is not in the store; replay needs it: restore plugins/ from a backup")]
     Missing(Digest),
+    /// What an adapter was granted cannot be read.
+    #[error("what adapter {0} was granted cannot be read: {1}; restore plugins/ from a backup")]
+    Grants(Digest, serde_json::Error),
     /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
@@ -100,6 +104,31 @@ impl PluginStore {
         }
     }
 
+    /// Keeps an adapter with what the operator grants it: blocks of its jobs may have to be submitted by it when the
+    /// configuration names another.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn keep_adapter(&self, component: &Component, grants: &[Grant]) -> Result<(), StoreError> {
+        self.keep(component)?;
+        let text = serde_json::to_vec(grants).map_err(|why| StoreError::Grants(component.digest, why))?;
+        Ok(replace_file(self.disk.as_ref(), &self.grants_path(component.digest), &text)?)
+    }
+
+    /// What an adapter was granted when it last led; none when it never did.
+    ///
+    /// # Errors
+    /// When what is kept cannot be read.
+    pub fn grants(&self, digest: Digest) -> Result<Option<Vec<Grant>>, StoreError> {
+        match read_file(self.disk.as_ref(), &self.grants_path(digest)) {
+            Ok(text) => {
+                serde_json::from_slice(&text).map(Some).map_err(|why| StoreError::Grants(digest, why))
+            }
+            Err(why) if why.is_not_found() => Ok(None),
+            Err(why) => Err(why.into()),
+        }
+    }
+
     /// A kept component; its bytes are held against the digest.
     ///
     /// # Errors
@@ -114,6 +143,10 @@ impl PluginStore {
             return Err(StoreError::Damaged(digest));
         }
         Ok(Component { name: digest.to_string(), digest, bytes: Arc::from(bytes) })
+    }
+
+    fn grants_path(&self, digest: Digest) -> PathBuf {
+        self.folder.join(format!("{digest}.grants"))
     }
 
     fn path(&self, digest: Digest) -> PathBuf {

@@ -2,36 +2,33 @@
 
 use crate::backend::PoolBackend;
 use crate::books::Books;
-use crate::core::{Core, OnItsWay, Parts, Task};
+use crate::core::{Core, Parts, Task};
 use crate::edges::Edges;
+use crate::leading::{Leading, Roles, stratum_chain};
 use crate::maturity::NodesCount;
 use crate::payments::Payments;
-use crate::plugins::PluginStore;
+use crate::plugins::{Component, PluginStore};
 use crate::policy::Loader;
 use crate::setup::{Prepared, SetupError};
 use crate::sink::PoolSink;
 use crate::stats::Stats;
-use crate::view::BlockView;
+use crate::unfinished::{self, Makers};
 use crate::{money, setup};
 use millpond_admin::Role;
 use millpond_alerts::{Alarms, Level};
 use millpond_algorithms::Algorithms;
-use millpond_chain::{
-    BitcoinCoinbase, ChainHandle, KnownBlock, KnownIncome, NodesPort, Setup, Solved, Trust, Version,
-};
+use millpond_chain::{BitcoinCoinbase, ChainHandle, Grant, NodesPort, Setup, Trust};
 use millpond_config::Pool as Section;
-use millpond_contracts::chain as contract;
-use millpond_contracts::load_adapter;
-use millpond_dialect::DialectSet;
+use millpond_contracts::chain::ChainAdapter;
 use millpond_disk::{Disk, DiskError, read_file, replace_file};
-use millpond_journal::{Journal, JournalError, Options, Record, Solution};
+use millpond_journal::{Journal, JournalError, Options, Solution};
 use millpond_ledger::{BalanceIndex, Ledger, LedgerError};
 use millpond_node::Nodes;
 use millpond_runtime::{LogSink, Sandbox};
-use millpond_stratum::{Chain as StratumChain, NameKey, Past, Server, ServerHandle, StratumConfig};
-use millpond_types::{Amount, Digest, JobId, ShareSeq, UnixMillis};
+use millpond_stratum::{NameKey, Past, Server, ServerHandle, StratumConfig};
+use millpond_types::{Amount, JobId, ShareSeq, UnixMillis};
 use millpond_validator::Validator;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,8 +37,6 @@ use std::time::Duration;
 
 /// A new adapter version has this long to publish its first valid job.
 const SWAP_TIME: Duration = Duration::from_secs(30);
-/// Names of sessions' rolled fields in an adapter's description: `roll.<field>`, the bits as bytes.
-const ROLL: &str = "roll.";
 
 /// What all pools of a process share.
 #[derive(Clone)]
@@ -116,7 +111,8 @@ pub struct Pool {
     pub(crate) payments: Option<Arc<Payments>>,
     pub(crate) maturity: Option<Arc<NodesCount>>,
     pub(crate) network: String,
-    pub(crate) roles: parking_lot::Mutex<BTreeMap<&'static str, (String, Digest)>>,
+    pub(crate) trusted: Vec<String>,
+    pub(crate) roles: Roles,
     addresses: Vec<SocketAddr>,
     stopping: parking_lot::Mutex<Option<Stopping>>,
 }
@@ -149,15 +145,16 @@ impl Pool {
         let wanted = prepared.wanted.clone();
         let name = section.name.clone();
         let description = prepared.adapter.description().clone();
-        let component = prepared.adapter_component.clone();
+        let component = (prepared.adapter_component.clone(), prepared.grants.clone());
         let (tasks, queue) = std::sync::mpsc::channel();
         let shift = millpond_types::WorkShift(description.work_shift);
         // Disk and plugins block: not on the runtime's threads.
         let opened = tokio::task::spawn_blocking(move || {
             let (process, folder) = opening;
-            open(&process, &folder, name, &wanted, &component, shift, tasks)
+            open(&process, &folder, name, &wanted, (&component.0, &component.1), shift, tasks)
         });
         let Opened { core, unsubmitted, past } = opened.await.map_err(std::io::Error::other)??;
+        let mut makers = Makers::new(process, &core, &prepared);
 
         let (nodes, events) =
             Nodes::start(prepared.transports.clone(), prepared.nodes, millpond_node::Options::default())?;
@@ -172,11 +169,12 @@ impl Pool {
             reward_cap: (section.chain.reward_cap > Amount::ZERO).then_some(section.chain.reward_cap),
             confirmations: section.chain.confirmations,
             coinbase: (!trusting).then(|| Arc::new(BitcoinCoinbase { height: true }) as _),
+            addresses: prepared.addresses.clone(),
             adapter_writes_coinbase: trusting,
             maturity: maturity.clone().map(|nodes| nodes as _),
         };
         let final_after = description.final_after.max(section.chain.confirmations);
-        let (blocks, incomes) = known(&core, prepared.adapter.as_ref(), final_after)?;
+        let (blocks, incomes) = unfinished::known(&core, &mut makers, final_after)?;
         let job_expiry = u64::try_from(section.chain.job_expiry.as_millis()).unwrap_or(u64::MAX).max(1);
         let saved = read_file(core.disk.as_ref(), &folder.join("adapter-state")).unwrap_or_default();
         let chain_setup = Setup {
@@ -198,7 +196,7 @@ impl Pool {
         *core.chain.write() = Some(Arc::clone(&chain));
         port.forward(events, Arc::downgrade(&chain));
         tokio::spawn(crate::expiry::watch(Arc::downgrade(&core)));
-        resubmit(process, &core, &chain, &prepared.adapter, &prepared.adapter_settings, unsubmitted);
+        unfinished::resubmit(&core, &chain, &mut makers, unsubmitted);
 
         let version = chain.version().ok_or(PoolError::NoDialect)?;
         let served = stratum_chain(&version).ok_or(PoolError::NoDialect)?;
@@ -241,6 +239,17 @@ impl Pool {
         if let Some((fee, _, _)) = &prepared.wanted.fee {
             roles.insert("fee", (fee.name.clone(), fee.digest));
         }
+        let roles: Roles = Arc::new(parking_lot::Mutex::new(roles));
+        let names = BTreeMap::from([(component.digest, component.name.clone())]);
+        let leading = core.shown_chain.get_or_init(|| Leading {
+            server: server.handle(),
+            roles: Arc::clone(&roles),
+            names: parking_lot::Mutex::new(names),
+        });
+        // Another version may lead since the sockets were opened.
+        if let Some(version) = chain.version() {
+            leading.leads(&version);
+        }
         Ok(Self {
             addresses: server.addresses().to_vec(),
             server: server.handle(),
@@ -251,7 +260,8 @@ impl Pool {
             payments,
             maturity,
             network: description.network,
-            roles: parking_lot::Mutex::new(roles),
+            trusted: prepared.trusted,
+            roles,
             stopping: parking_lot::Mutex::new(Some(Stopping { server, threads })),
         })
     }
@@ -315,16 +325,31 @@ impl Pool {
         let (component, adapter) =
             setup::other_adapter(&self.section, plugin, &self.beside, &process.sandbox, &process.sink)
                 .map_err(|why| why.to_string())?;
-        let store = PluginStore::open(Arc::clone(&process.disk), &self.core.folder.join("plugins"));
-        store.and_then(|store| store.keep(&component)).map_err(|why| why.to_string())?;
+        let grants = setup::grants(&self.section.chain, adapter.as_ref(), &component);
+        self.lead(&component, adapter, &grants)
+    }
+
+    /// Has an adapter that is loaded take over at its first valid job, with these grants. Blocks until it leads, or has
+    /// not.
+    ///
+    /// # Errors
+    /// Why the running version stays.
+    pub fn lead(
+        &self,
+        component: &Component,
+        adapter: Arc<dyn ChainAdapter>,
+        grants: &[Grant],
+    ) -> Result<String, String> {
         let chain = self.core.chain().ok_or("the pool is ending")?;
-        let answer = chain.swap(adapter).map_err(|why| why.to_string())?;
+        if let Some(leading) = self.core.shown_chain.get() {
+            leading.names.lock().insert(component.digest, component.name.clone());
+        }
+        // Kept with what it is granted before its first job: blocks of its jobs are submitted by it after a restart too.
+        let store = PluginStore::open(Arc::clone(&self.process.disk), &self.core.folder.join("plugins"));
+        store.and_then(|store| store.keep_adapter(component, grants)).map_err(|why| why.to_string())?;
+        let answer = chain.swap(adapter, grants).map_err(|why| why.to_string())?;
         let patience = SWAP_TIME.saturating_add(Duration::from_secs(10));
         answer.recv_timeout(patience).map_err(|_| "the new version gave no answer".to_owned())??;
-        if let Some(served) = chain.version().as_deref().and_then(stratum_chain) {
-            self.server.replace_chain(served);
-        }
-        self.roles.lock().insert("adapter", (component.name.clone(), component.digest));
         Ok(format!("adapter {} leads ({})", component.name, component.digest.short()))
     }
 
@@ -439,7 +464,7 @@ fn open(
     folder: &Path,
     name: millpond_types::PoolName,
     wanted: &crate::policy::Wanted,
-    adapter: &crate::plugins::Component,
+    (adapter, grants): (&Component, &[Grant]),
     shift: millpond_types::WorkShift,
     tasks: std::sync::mpsc::Sender<Task>,
 ) -> Result<Opened, PoolError> {
@@ -461,7 +486,7 @@ fn open(
         Err(why) => process.alarms.raise(Level::Warning, name.as_str(), "index", why.to_string()),
     }
     let store = PluginStore::open(Arc::clone(disk), &folder.join("plugins"))?;
-    store.keep(adapter)?;
+    store.keep_adapter(adapter, grants)?;
     let loader = Arc::new(Loader::new(process.sandbox.clone(), store, Arc::clone(&process.sink)));
     let (journal, now) = (Arc::new(journal), UnixMillis::now());
     let books = Books::open(
@@ -488,7 +513,7 @@ fn open(
         key: key.clone(),
         edges: process.edges.clone(),
     });
-    forget_templates(core.as_ref(), &recovered.unsubmitted);
+    unfinished::forget_templates(core.as_ref(), &recovered.unsubmitted);
     // Job numbers never come again, and shares that count are known again as duplicates.
     core.jobs.resume_after(JobId(core.journal.next_job_id().0.saturating_sub(1)));
     let view = core.journal.view();
@@ -501,217 +526,4 @@ fn open(
     }
     let past = Past { key, until: core.journal.next_extranonce_slot() };
     Ok(Opened { core, unsubmitted: recovered.unsubmitted, past })
-}
-
-/// Removes the templates of solutions that need no submission any more: a stop may come between a verdict and the removal.
-fn forget_templates(core: &Core, unsubmitted: &[Solution]) {
-    let needed: HashSet<PathBuf> =
-        unsubmitted.iter().map(|solution| core.body_path(&solution.block)).collect();
-    let folder = core.folder.join("solutions");
-    for name in core.disk.list(&folder).unwrap_or_default() {
-        let path = folder.join(name);
-        if !needed.contains(&path)
-            && let Err(why) = core.disk.remove(&path)
-        {
-            tracing::warn!(%why, "a template that nobody needs stays on disk");
-        }
-    }
-}
-
-/// Blocks and incomes of before the start, as the chain's trust rules need them. An orphan that is deeper than
-/// `final_after` is as final as a block of that depth: nobody asks for it again.
-fn known(
-    core: &Arc<Core>,
-    adapter: &dyn contract::ChainAdapter,
-    final_after: u32,
-) -> Result<(Vec<KnownBlock>, Vec<KnownIncome>), PoolError> {
-    let view = core.journal.view();
-    let tip = view.share(view.newest())?.map_or(0, |newest| newest.coord);
-    let mut open = core.journal.open_blocks();
-    open.retain(|block| {
-        let orphan = matches!(block.fate, Some(millpond_journal::BlockFate::Orphan(_)));
-        !orphan || block.coord.saturating_add(final_after.into()) >= tip
-    });
-    let mut rewards: HashMap<JobId, Amount> = HashMap::new();
-    for block in &open {
-        if let Some(seq) = block.share
-            && let Some(share) = view.share(seq)?
-        {
-            rewards.insert(block.job, share.reward);
-        }
-    }
-    // A block whose fate is final is not followed any more, but a stop between that and its income's maturity leaves the
-    // income waiting: such a block is looked at again.
-    let followed: HashSet<&[u8]> = open.iter().map(|block| block.block.as_slice()).collect();
-    let incomes = core.journal.open_incomes();
-    let mut waited_for: HashSet<Vec<u8>> = HashSet::new();
-    for income in &incomes {
-        if let millpond_journal::IncomeAt::Block(id) = &income.at
-            && !followed.contains(id.as_slice())
-        {
-            waited_for.insert(id.clone());
-        }
-    }
-    let mut solutions = Vec::new();
-    for block in &open {
-        if let Some(Record::Solution(solution)) = view.record(block.position)? {
-            solutions.push(solution);
-        }
-    }
-    if !waited_for.is_empty() || open.iter().any(|block| !rewards.contains_key(&block.job)) {
-        // Rare, so the whole journal may be read: blocks that earned no credit have their reward in their job's record
-        // alone.
-        for entry in view.records(1) {
-            match entry?.record {
-                Record::Job(job) => {
-                    rewards.entry(job.id).or_insert(job.reward);
-                }
-                Record::Solution(solution) if waited_for.remove(&solution.block) => solutions.push(solution),
-                _ => {}
-            }
-        }
-    }
-    let mut blocks = Vec::new();
-    for solution in solutions {
-        let private = solution.private.clone().unwrap_or_default();
-        let again = contract::Solution {
-            private: private.clone(),
-            fields: solution.fields.clone(),
-            results: solution.results.clone(),
-            proof: None,
-        };
-        let reward = rewards.get(&solution.job).copied().unwrap_or_default();
-        show(core, &solution, reward);
-        // Assembling is pure: it names the block as the adapter knows it.
-        match adapter.assemble(&again) {
-            Ok(done) => {
-                let name = done.value.block;
-                core.names.lock().insert(name.clone(), solution.block.clone());
-                core.change_shown(&solution.block, |view| view.block = hex::encode(&name));
-                let (coord, since_ms) = (solution.coord, solution.time.0);
-                let watched = contract::Watched { block: name, coord, since_ms, saved: private };
-                blocks.push(KnownBlock { watched, reward, closed: false });
-            }
-            Err(why) => {
-                let text = format!("a block of before the start cannot be followed: {why}");
-                core.alarm(Level::Critical, "block", text);
-            }
-        }
-    }
-    let names: HashMap<Vec<u8>, Vec<u8>> =
-        core.names.lock().iter().map(|(name, id)| (id.clone(), name.clone())).collect();
-    let incomes = incomes.into_iter().filter_map(|income| {
-        let at = match income.at {
-            millpond_journal::IncomeAt::Block(id) => contract::IncomeAt::Block(names.get(&id)?.clone()),
-            millpond_journal::IncomeAt::Coord(coord) => contract::IncomeAt::Coord(coord),
-        };
-        Some(KnownIncome { key: income.key, amount: income.amount, at, mature: false, lost: false })
-    });
-    Ok((blocks, incomes.collect()))
-}
-
-fn show(core: &Core, block: &Solution, reward: Amount) {
-    let finder = core.journal.miner_by_id(block.miner).map(|miner| miner.address).unwrap_or_default();
-    let worker = core.journal.worker_by_id(block.worker).map(|worker| worker.name).unwrap_or_default();
-    let view = BlockView {
-        block: hex::encode(&block.block),
-        coord: block.coord,
-        time: block.time,
-        finder,
-        worker,
-        verdicts: Vec::new(),
-        fate: "submitted".to_owned(),
-        income: reward,
-        mature: false,
-    };
-    core.show(block.block.clone(), view);
-}
-
-/// Blocks that no node has answered for: a crash came in between. Assembled by the version that made their job.
-fn resubmit(
-    process: &Process,
-    core: &Arc<Core>,
-    chain: &ChainHandle,
-    running: &Arc<dyn contract::ChainAdapter>,
-    settings: &millpond_contracts::Settings,
-    solutions: Vec<Solution>,
-) {
-    for solution in solutions {
-        let text = format!("a block at {} was found before the stop and is submitted now", solution.coord);
-        core.alarm(Level::Warning, "block", text);
-        let made_by = made_by(core, solution.job);
-        let loaded = match made_by {
-            Some((digest, _)) if digest != running.digest() => {
-                PluginStore::open(Arc::clone(&process.disk), &core.folder.join("plugins"))
-                    .and_then(|store| store.get(digest))
-                    .map_err(|why| why.to_string())
-                    .and_then(|kept| {
-                        load_adapter(&process.sandbox, &kept.name, &kept.bytes, settings, &process.sink)
-                            .map_err(|why| why.to_string())
-                    })
-            }
-            _ => Ok(Arc::clone(running)),
-        };
-        let version = loaded.and_then(|adapter| {
-            let trust = chain.version().ok_or("the chain has no version")?;
-            let grants: Vec<_> = adapter
-                .description()
-                .transports
-                .iter()
-                .map(|t| millpond_chain::Grant { transport: t.name.clone(), methods: t.methods.clone() })
-                .collect();
-            Version::prepare(adapter, 0, &trust.algorithms, &grants).map_err(|why| why.to_string())
-        });
-        let version = match version {
-            Ok(version) => version,
-            Err(why) => {
-                core.alarm(Level::Critical, "block", format!("it cannot be assembled: {why}"));
-                continue;
-            }
-        };
-        let body =
-            read_file(core.disk.as_ref(), &core.body_path(&solution.block)).ok().map(bytes::Bytes::from);
-        let tag = core.tag(OnItsWay { id: solution.block.clone(), job: None });
-        let solved = Solved {
-            tag,
-            version,
-            coord: solution.coord,
-            reward: made_by.map_or(Amount::ZERO, |(_, reward)| reward),
-            body,
-            solution: contract::Solution {
-                private: solution.private.unwrap_or_default(),
-                fields: solution.fields,
-                results: solution.results,
-                proof: None,
-            },
-        };
-        if let Err(why) = chain.solve_with(solved) {
-            core.alarm(Level::Critical, "block", why);
-        }
-    }
-}
-
-fn made_by(core: &Core, job: JobId) -> Option<(Digest, Amount)> {
-    for entry in core.journal.view().records(1) {
-        if let Record::Job(found) = entry.ok()?.record
-            && found.id == job
-        {
-            return Some((found.adapter, found.reward));
-        }
-    }
-    None
-}
-
-fn stratum_chain(version: &Version) -> Option<StratumChain> {
-    let description = version.description();
-    let masks = description
-        .extra
-        .iter()
-        .filter_map(|(name, bits)| Some((name.strip_prefix(ROLL)?.to_owned(), bits.clone())));
-    Some(StratumChain {
-        dialects: DialectSet::from_documents(&version.dialects)?,
-        diff1: version.diff1,
-        extranonce: usize::from(description.extranonce),
-        masks: masks.collect(),
-    })
 }

@@ -3,7 +3,7 @@
 
 use crate::plugins::{Component, PluginStore, StoreError};
 use crate::policy::Wanted;
-use millpond_chain::Grant;
+use millpond_chain::{AddressCheck, BitcoinAddresses, Grant, resolve};
 use millpond_config::settings::check;
 use millpond_config::{Chain, Pool as Section, Secret, Span};
 use millpond_contracts::chain::{ChainAdapter, Output, TransportKind};
@@ -51,6 +51,10 @@ pub struct Prepared {
     pub wanted: Wanted,
     /// Who the coinbase pays.
     pub outputs: Vec<Output>,
+    /// How addresses are read natively; none where the operator trusts the adapter with them.
+    pub addresses: Option<Arc<dyn AddressCheck>>,
+    /// What the operator has to compare, since the adapter alone vouches for it.
+    pub trusted: Vec<String>,
     /// The easiest network target.
     pub floor: Option<Target>,
     /// Fee recipients' addresses.
@@ -128,7 +132,9 @@ pub fn prepare(
     };
     let grants = grants(&section.chain, adapter.as_ref(), &component);
     let fee_addresses = fee_addresses(&section)?;
-    let outputs = outputs(&section, adapter.as_ref(), &wanted, sandbox, sink)?;
+    let addresses = addresses(&section.chain, adapter.as_ref());
+    let resolver = Resolver { adapter: adapter.as_ref(), check: addresses.as_deref() };
+    let (outputs, trusted) = outputs(&section, &resolver, &wanted, sandbox, sink)?;
     Ok(Prepared {
         section,
         adapter_component: component,
@@ -139,9 +145,18 @@ pub fn prepare(
         nodes,
         wanted,
         outputs,
+        addresses,
+        trusted,
         floor,
         fee_addresses,
     })
+}
+
+/// How addresses are read natively: every chain whose coinbase the host reads has Bitcoin's addresses too.
+#[must_use]
+pub fn addresses(chain: &Chain, adapter: &dyn ChainAdapter) -> Option<Arc<dyn AddressCheck>> {
+    (!chain.trust_adapter_with_coinbase)
+        .then(|| Arc::new(BitcoinAddresses::of_network(&adapter.description().network)) as _)
 }
 
 type Adapter = (Component, Arc<dyn ChainAdapter>, Settings);
@@ -226,8 +241,9 @@ pub fn wanted(
 
 /// What the adapter is granted: a bundled one what it asks for, another what the operator lists. The chain refuses
 /// wallet, key and shutdown methods whoever grants them.
-fn grants(chain: &Chain, adapter: &dyn ChainAdapter, component: &Component) -> Vec<Grant> {
-    let bundled = millpond_bundled::get(&chain.adapter).is_some_and(|known| known.digest == component.digest);
+#[must_use]
+pub fn grants(chain: &Chain, adapter: &dyn ChainAdapter, component: &Component) -> Vec<Grant> {
+    let bundled = millpond_bundled::all().iter().any(|known| known.digest == component.digest);
     let one = |transport: &millpond_contracts::chain::Transport| {
         let granted = |method: &&String| bundled || chain.grant.contains(method);
         let methods = transport.methods.iter().filter(granted).cloned().collect();
@@ -311,23 +327,26 @@ fn fee_addresses(section: &Section) -> Result<BTreeMap<FeeName, String>, SetupEr
     Ok(addresses)
 }
 
-/// Who the coinbase pays: the pool, or the session's own payee and, in front of him, the fee.
+/// Who the coinbase pays: the pool, or the session's own payee and, in front of him, the fee. And what of it rests on the
+/// adapter's word.
 fn outputs(
     section: &Section,
-    adapter: &dyn ChainAdapter,
+    resolver: &Resolver<'_>,
     wanted: &Wanted,
     sandbox: &Sandbox,
     sink: &Arc<dyn LogSink>,
-) -> Result<Vec<Output>, SetupError> {
+) -> Result<(Vec<Output>, Vec<String>), SetupError> {
     let chain = &section.chain;
     if !wanted.direct {
         let address = chain.payout_address.as_deref().unwrap_or_default();
-        let payee = payee(adapter, address)
+        let payee = resolver
+            .payee(address)
             .map_err(|why| SetupError::one(at(chain.span, "chain.payout_address", &why)))?;
-        return Ok(vec![Output { payee, weight: 1 }]);
+        let trusted = resolver.trusted("chain.payout_address", address, &payee);
+        return Ok((vec![Output { payee, weight: 1 }], trusted));
     }
     let Some((component, settings, _)) = &wanted.fee else {
-        return Ok(vec![Output { payee: Vec::new(), weight: 1 }]);
+        return Ok((vec![Output { payee: Vec::new(), weight: 1 }], resolver.trusted_logins()));
     };
     let fee = section.fee.as_ref();
     let span = fee.map_or(Span::default(), |fee| fee.span);
@@ -342,7 +361,8 @@ fn outputs(
     let address = recipient.address.as_deref().ok_or_else(|| {
         wrong(&"coinbase = \"miner\" pays the fee in the coinbase: the recipient needs an address")
     })?;
-    let payee = payee(adapter, address).map_err(|why| wrong(&why))?;
+    let payee = resolver.payee(address).map_err(|why| wrong(&why))?;
+    let trusted = resolver.trusted("fee.recipient.address", address, &payee);
     let policy =
         load_fee_policy(sandbox, &component.name, &component.bytes, sink).map_err(|why| wrong(&why))?;
     let of = |amount: u64| {
@@ -366,18 +386,54 @@ fn outputs(
     // The fee first: it is rounded down, as the policy rounds it, and the miner gets all the rest.
     let fee = Output { payee, weight: part };
     let miner = Output { payee: Vec::new(), weight: NOMINAL - part };
-    Ok([fee, miner].into_iter().filter(|output| output.weight > 0).collect())
+    Ok(([fee, miner].into_iter().filter(|output| output.weight > 0).collect(), trusted))
 }
 
-/// An address as the chain pays it.
-///
-/// # Errors
-/// When the adapter does not know it on this network.
-pub fn payee(adapter: &dyn ChainAdapter, address: &str) -> Result<Vec<u8>, String> {
-    let answers = adapter.resolve(&[address.to_owned()]).map_err(|why| why.to_string())?.value;
-    match answers.into_iter().next() {
-        Some(Ok(payee)) => Ok(payee.payee),
-        Some(Err(why)) => Err(format!("{address:?}: {why}")),
-        None => Err("the adapter gave no answer".to_owned()),
+/// The operator's own addresses as the chain pays them.
+#[derive(Clone, Copy)]
+pub struct Resolver<'a> {
+    /// Resolves them.
+    pub adapter: &'a dyn ChainAdapter,
+    /// Reads them natively.
+    pub check: Option<&'a dyn AddressCheck>,
+}
+
+impl Resolver<'_> {
+    /// An address as the chain pays it.
+    ///
+    /// # Errors
+    /// When the adapter does not know it on this network, or resolves it to somebody else.
+    pub fn payee(&self, address: &str) -> Result<Vec<u8>, String> {
+        let names = [address.to_owned()];
+        let answers = resolve(self.adapter, self.check, &names).map_err(|why| why.to_string())?.value;
+        match answers.into_iter().next() {
+            Some(Ok(payee)) => Ok(payee.payee),
+            Some(Err(why)) => Err(format!("{address:?}: {why}")),
+            None => Err("the adapter gave no answer".to_owned()),
+        }
+    }
+
+    /// What of an address the operator has to compare with his own wallet.
+    #[must_use]
+    pub fn trusted(&self, option: &str, address: &str, payee: &[u8]) -> Vec<String> {
+        let open = self.check.is_none_or(|check| check.leaves_open(address));
+        let said = open.then(|| {
+            let payee = hex::encode(payee);
+            format!(
+                "that {option} {address} is the payee {payee}: compare with your own wallet, and with the coinbase of the first block in an explorer"
+            )
+        });
+        said.into_iter().chain(self.trusted_logins()).collect()
+    }
+
+    /// What of miners' logins they have to compare.
+    fn trusted_logins(&self) -> Vec<String> {
+        let said = match self.check {
+            None => {
+                "whom a miner's login pays: compare the addresses of miners with those they logged in with"
+            }
+            Some(_) => return Vec::new(),
+        };
+        vec![said.to_owned()]
     }
 }

@@ -145,6 +145,7 @@ impl Pool {
         if self.section.chain.trust_adapter_with_coinbase {
             facts.push("whom the coinbase pays: the host cannot read it".to_owned());
         }
+        facts.extend(self.trusted.iter().cloned());
         facts
     }
 

@@ -193,8 +193,20 @@ impl Sink {
         }
     }
 
+    fn withdraw(&self, why: &str) {
+        let jobs: Vec<String> = self.0.jobs.withdraw().iter().map(|job| job.id.to_string()).collect();
+        if !jobs.is_empty() {
+            let text =
+                format!("credit for jobs {} is suspended, and they are taken back: {why}", jobs.join(", "));
+            self.0.alarm(Level::Critical, "block", text);
+        }
+    }
+
     fn version(&self, version: &Version) {
         tracing::info!(pool = %self.0.name, adapter = %version.origin.adapter.short(), "an adapter leads");
+        if let Some(shown) = self.0.shown_chain.get() {
+            shown.leads(version);
+        }
     }
 
     fn submitting(&self, tag: u64, watched: &Watched, _: Amount) {
@@ -295,6 +307,12 @@ impl ChainSink for PoolSink {
     fn unfit(&self, link: u16, reason: &str) {
         if let Some(core) = self.0.upgrade() {
             Sink(core).unfit(link, reason);
+        }
+    }
+
+    fn withdraw(&self, why: &str) {
+        if let Some(core) = self.0.upgrade() {
+            Sink(core).withdraw(why);
         }
     }
 

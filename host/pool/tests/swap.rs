@@ -31,6 +31,7 @@ name = "dev"
 [pool.chain]
 payout_address = "{pays_to}"
 confirmations = 3
+grant = ["getblocktemplate", "submitblock", "getblockchaininfo", "getblockhash", "getblockheader"]
 settings = {{ network = "regtest", maturity = 3, orphan_after = 2 }}
 [[pool.node]]
 url = "{}"

@@ -156,6 +156,7 @@ impl Driver {
             Effect::Alarm { stop, text } => {
                 if stop {
                     self.shared.status.lock().stopped = Some(text.clone());
+                    sink.withdraw(&text);
                 }
                 let kind = if stop { AlarmKind::Stopped } else { AlarmKind::Adapter };
                 self.alarm(kind, format!("the adapter says: {text}"));

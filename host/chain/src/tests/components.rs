@@ -43,7 +43,7 @@ fn the_pool_goes_on_through_a_swap_to_each_hostile_component() {
     });
     let rig = rig(honest);
     for (n, (handle, expected)) in HOSTILE.iter().enumerate() {
-        let answer = rig.chain.swap(component(handle)).unwrap();
+        let answer = rig.chain.swap(component(handle), &grants()).unwrap();
         let reason = answer.recv().unwrap().unwrap_err();
         assert!(reason.starts_with(expected), "{reason}");
         rig.pool.alarm(&reason);

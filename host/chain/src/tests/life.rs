@@ -25,8 +25,7 @@ fn listening(fake: Fake) -> Fake {
 
 fn start(adapter: Fake) -> (ChainHandle, Arc<FakePool>) {
     let pool = Arc::new(FakePool::default());
-    let mut setup = setup(adapter, trust(), &FakeNodes::new(1), &pool);
-    setup.grants.push(crate::Grant { transport: "news".into(), methods: vec!["tip".into()] });
+    let setup = setup(adapter, trust(), &FakeNodes::new(1), &pool);
     (ChainHandle::start(setup).unwrap(), pool)
 }
 
@@ -98,7 +97,7 @@ fn a_swap_takes_over_at_the_new_versions_first_valid_job() {
     let (chain, pool) = start(honest("old"));
     tell(&chain, &[1]);
     pool.job(1);
-    let answer = chain.swap(Arc::new(honest("new"))).unwrap();
+    let answer = chain.swap(Arc::new(honest("new")), &grants()).unwrap();
     // The ring tells the new version the newest push: its first job comes without waiting for the node.
     assert_eq!(answer.recv(), Ok(Ok(())));
     let version = pool.wait("the version", |heard| match heard {
@@ -115,6 +114,33 @@ fn a_swap_takes_over_at_the_new_versions_first_valid_job() {
 }
 
 #[test]
+fn a_version_that_takes_over_inherits_no_grants_of_the_one_before() {
+    let (chain, pool) = start(honest("old"));
+    tell(&chain, &[1]);
+    pool.job(1);
+    let error = chain.swap(Arc::new(honest("new")), &grants()[..1]).err().unwrap().to_string();
+    assert!(error.contains("\"tip\" on transport \"news\", which is not granted"), "{error}");
+    assert_eq!(chain.version().unwrap().origin.adapter, Digest::of(b"old"));
+}
+
+#[test]
+fn an_adapter_that_stops_has_its_live_jobs_taken_back() {
+    let (chain, pool) = start(listening(Fake::new("stops", |event| match &event.what {
+        Happening::Push(push) if push.data == [9] => {
+            done(vec![Action::Alarm { stop: true, text: "the node refuses the block of our job".into() }])
+        }
+        Happening::Push(push) => done(vec![Action::Publish(job(u64::from(push.data[0])))]),
+        _ => done(vec![]),
+    })));
+    tell(&chain, &[1]);
+    pool.job(1);
+    tell(&chain, &[9]);
+    pool.wait("a withdrawal", |heard| matches!(heard, Heard::Withdrawn).then_some(()));
+    pool.alarm("the adapter says: the node refuses the block of our job");
+    assert!(!chain.status().ready(UnixMillis::now()));
+}
+
+#[test]
 fn a_swap_to_a_version_that_traps_leaves_the_old_one_running() {
     let (chain, pool) = start(honest("old"));
     tell(&chain, &[1]);
@@ -123,7 +149,7 @@ fn a_swap_to_a_version_that_traps_leaves_the_old_one_running() {
         Happening::Start(_) => Err(trap("unreachable")),
         _ => done(vec![]),
     }));
-    let answer = chain.swap(Arc::new(broken)).unwrap();
+    let answer = chain.swap(Arc::new(broken), &grants()).unwrap();
     assert_eq!(answer.recv(), Ok(Err("adapter.handle: trap: unreachable".to_owned())));
     pool.alarm("does not take over, the running version stays: adapter.handle: trap: unreachable");
     tell(&chain, &[2]);
@@ -139,7 +165,7 @@ fn a_swap_to_a_version_whose_job_is_refused_leaves_the_old_one_running() {
         }
         _ => done(vec![]),
     }));
-    let answer = chain.swap(Arc::new(greedy)).unwrap();
+    let answer = chain.swap(Arc::new(greedy), &grants()).unwrap();
     let reason = answer.recv().unwrap().unwrap_err();
     assert!(reason.starts_with("its actions were refused: a job was refused: its reward of "), "{reason}");
     tell(&chain, &[2]);
@@ -152,14 +178,14 @@ fn a_version_for_another_network_or_unit_of_work_cannot_follow() {
     let (chain, _pool) = start(honest("old"));
     let mut other = honest("other");
     other.description.network = "mainnet".into();
-    let reason = chain.swap(Arc::new(other)).unwrap().recv().unwrap().unwrap_err();
+    let reason = chain.swap(Arc::new(other), &grants()).unwrap().recv().unwrap().unwrap_err();
     assert_eq!(
         reason,
         "its network is mainnet, that of the running version is test: that is another pool, not a swap"
     );
     let mut other = honest("other");
     other.description.work_shift = 3;
-    assert!(chain.swap(Arc::new(other)).unwrap().recv().unwrap().is_err());
+    assert!(chain.swap(Arc::new(other), &grants()).unwrap().recv().unwrap().is_err());
 }
 
 #[test]
@@ -172,7 +198,7 @@ fn a_version_that_breaks_after_its_swap_gives_way_to_the_last_good_one() {
         Happening::Push(_) => Err(trap("out of memory")),
         _ => done(vec![]),
     }));
-    assert_eq!(chain.swap(Arc::new(sick)).unwrap().recv(), Ok(Ok(())));
+    assert_eq!(chain.swap(Arc::new(sick), &grants()).unwrap().recv(), Ok(Ok(())));
     tell(&chain, &[3]);
     let text = pool.alarm("the last good version");
     assert!(text.ends_with("goes on; its first error: adapter.handle: trap: out of memory"), "{text}");

@@ -178,7 +178,7 @@ fn a_job_issued_before_a_swap_is_assembled_by_the_version_that_made_it() {
     let rig = rig(by("old"));
     rig.chain.link(0, true);
     let old = rig.pool.job(1);
-    assert_eq!(rig.chain.swap(Arc::new(by("new"))).unwrap().recv(), Ok(Ok(())));
+    assert_eq!(rig.chain.swap(Arc::new(by("new")), &grants()).unwrap().recv(), Ok(Ok(())));
     assert_eq!(rig.chain.version().unwrap().origin.adapter, Digest::of(b"new"));
     rig.chain.solve_with(solved(&old, 1)).unwrap();
     assert_eq!(submitted(&rig).block, b"old");

@@ -117,7 +117,7 @@ impl Client {
         client.extranonce2_size = usize::try_from(subscribed["result"][2].as_u64().unwrap()).unwrap();
         let authorized = client.call("mining.authorize", json!([client.login, "x"])).await?;
         if authorized["result"] != json!(true) {
-            return Err(Error::other(authorized.to_string()));
+            return Err(Error::new(ErrorKind::PermissionDenied, authorized.to_string()));
         }
         while client.job.is_none() {
             client.hear().await?;

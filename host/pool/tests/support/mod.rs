@@ -2,6 +2,7 @@
 //! node's chain as the test itself reads it.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod adapter;
 pub mod broken;
 pub mod child;
 pub mod client;
@@ -46,19 +47,32 @@ pub fn process(data: &Path) -> Process {
 
 /// Starts the first pool of a configuration.
 pub async fn start(process: &Process, text: &str) -> Pool {
-    try_start(process, text).await.unwrap_or_else(|why| panic!("{why}"))
+    start_prepared(process, prepare(process, text).await).await
 }
 
 /// Starts the first pool of a configuration, or says why it does not start.
 pub async fn try_start(process: &Process, text: &str) -> Result<Pool, PoolError> {
+    try_prepared(process, prepare(process, text).await).await
+}
+
+/// Starts a pool that was prepared.
+pub async fn start_prepared(process: &Process, prepared: setup::Prepared) -> Pool {
+    try_prepared(process, prepared).await.unwrap_or_else(|why| panic!("{why}"))
+}
+
+async fn try_prepared(process: &Process, prepared: setup::Prepared) -> Result<Pool, PoolError> {
+    let stratum = sockets::stratum(&prepared.section).unwrap();
+    Pool::start(process, prepared, Path::new("."), stratum).await
+}
+
+/// Finds, loads and checks what the first pool of a configuration names.
+pub async fn prepare(process: &Process, text: &str) -> setup::Prepared {
     let config = millpond_config::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
     let section = config.pool.into_iter().next().unwrap();
     let (sandbox, sink) = (process.sandbox.clone(), Arc::clone(&process.sink));
     let prepared =
         tokio::task::spawn_blocking(move || setup::prepare(section, Path::new("."), &sandbox, &sink));
-    let prepared = prepared.await.unwrap().unwrap_or_else(|why| panic!("{why}"));
-    let stratum = sockets::stratum(&prepared.section).unwrap();
-    Pool::start(process, prepared, Path::new("."), stratum).await
+    prepared.await.unwrap().unwrap_or_else(|why| panic!("{why}"))
 }
 
 /// Waits until it holds, or shows what the pool says.

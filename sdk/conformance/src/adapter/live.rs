@@ -142,6 +142,9 @@ impl ChainSink for Printer {
     fn unfit(&self, link: u16, reason: &str) {
         self.say(format!("unfit     node {link}: {reason}"));
     }
+    fn withdraw(&self, why: &str) {
+        self.say(format!("withdrawn live jobs: {why}"));
+    }
     fn alarm(&self, alarm: Alarm) {
         self.say(format!("alarm     {:?}: {}", alarm.kind, alarm.text));
     }

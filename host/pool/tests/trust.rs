@@ -1,0 +1,211 @@
+//! What a pool does not take its adapter's word for, with the whole pool running.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use millpond_chain::Grant;
+use millpond_contracts::chain::ChainAdapter;
+use millpond_devchain::{DevChain, Options as ChainOptions};
+use millpond_pool::Pool;
+use millpond_pool::plugins::Component;
+use millpond_pool::setup::{Prepared, Resolver, addresses};
+use millpond_types::Digest;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+use support::adapter::{Fault, Faulty, THIEF};
+use support::client::{Client, Want};
+use support::{prepare, process, start_prepared, stranger, until};
+
+async fn chain() -> DevChain {
+    let options =
+        ChainOptions { bits: 0x1f0f_ffff, prologue: 10, maturity: 3, economy: 4, ..ChainOptions::default() };
+    DevChain::start(options).await.unwrap()
+}
+
+fn config(chain: &DevChain, rest: &str) -> String {
+    format!(
+        r#"
+[host]
+[[pool]]
+name = "dev"
+[pool.chain]
+payout_address = "{}"
+confirmations = 3
+settings = {{ network = "regtest", maturity = 3, orphan_after = 2 }}
+[[pool.node]]
+url = "{}"
+user = "{}"
+password = "{}"
+[[pool.port]]
+listen = "127.0.0.1:0"
+difficulty = 0.000001
+fixed = true
+[pool.payout]
+scheme = "prop"
+minimum = 1000
+[pool.settlement]
+schedule = "manual"
+{rest}
+"#,
+        chain.new_address(),
+        chain.url(),
+        chain.user(),
+        chain.password(),
+    )
+}
+
+fn faulty(prepared: &Prepared, fault: Fault) -> Arc<Faulty> {
+    Faulty::new(Arc::clone(&prepared.adapter), Digest::of(b"faulty"), fault)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_adapter_that_resolves_names_to_its_own_payee_gets_no_login_and_no_payout_address() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    let process = process(folder.path());
+    let mut prepared = prepare(&process, &config(&chain, "")).await;
+    assert_eq!(prepared.trusted, [""; 0]);
+
+    // The operator's own address: refused before anything starts.
+    let (own, _) = stranger("bcrt", 7);
+    let lying = faulty(&prepared, Fault::Payee);
+    let check = addresses(&prepared.section.chain, lying.as_ref());
+    let resolver = Resolver { adapter: lying.as_ref(), check: check.as_deref() };
+    let why = resolver.payee(&own).unwrap_err();
+    assert!(why.contains("somebody else") && why.contains(&hex::encode(THIEF)), "{why}");
+
+    // Without a native reading it would pass: then the operator is told what to compare.
+    let mut trusting = prepared.section.chain.clone();
+    trusting.trust_adapter_with_coinbase = true;
+    let check = addresses(&trusting, lying.as_ref());
+    let resolver = Resolver { adapter: lying.as_ref(), check: check.as_deref() };
+    let payee = resolver.payee(&own).unwrap();
+    let told = resolver.trusted("chain.payout_address", &own, &payee);
+    assert!(told[0].contains(&own) && told[0].contains(&hex::encode(THIEF)), "{told:?}");
+    assert!(told[1].contains("login"), "{told:?}");
+
+    // A miner's: refused, with an alarm that names the lie, and no account is opened for anybody.
+    prepared.adapter = lying;
+    let pool = Arc::new(start_prepared(&process, prepared).await);
+    let login = stranger("bcrt", 1).0;
+    let refused = Client::connect(pool.addresses()[0], &login, "sha256d").await.err().unwrap().to_string();
+    assert!(refused.contains("nobody is paid by it"), "{refused}");
+    until(&pool, "an alarm about the lie", || {
+        pool.alarms().iter().any(|alarm| alarm.about == "trust" && alarm.text.contains("somebody else"))
+    })
+    .await;
+    assert_eq!(pool.journal().miners().len(), 0);
+    pool.stop().await;
+}
+
+fn adapter_of(pool: &Pool) -> (String, String) {
+    let plugins = pool.view().plugins;
+    let adapter = plugins.iter().find(|plugin| plugin.role == "adapter").unwrap();
+    (adapter.name.clone(), adapter.digest.to_string())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_version_that_breaks_after_its_swap_gives_way_and_everybody_sees_who_leads() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    let process = process(folder.path());
+    let prepared = prepare(&process, &config(&chain, "")).await;
+    let broken = Arc::new(AtomicBool::new(false));
+    let bytes: Arc<[u8]> = Arc::from(&b"sick"[..]);
+    let sick = Component { name: "sick".to_owned(), digest: Digest::of(&bytes), bytes };
+    let adapter = Faulty::new(Arc::clone(&prepared.adapter), sick.digest, Fault::Trap(Arc::clone(&broken)));
+    let pool = Arc::new(start_prepared(&process, prepared).await);
+    let good = adapter_of(&pool);
+    let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
+
+    let (leads, component) = (Arc::clone(&pool), sick.clone());
+    let lead = move || {
+        let grants = Grant::all_wanted(adapter.description());
+        leads.lead(&component, adapter, &grants)
+    };
+    tokio::task::spawn_blocking(lead).await.unwrap().unwrap();
+    assert_eq!(adapter_of(&pool), ("sick".to_owned(), sick.digest.to_string()));
+
+    broken.store(true, Ordering::Release);
+    chain.generate(1).unwrap();
+    until(&pool, "the last good version leads again", || adapter_of(&pool) == good).await;
+    until(&pool, "an alarm with the first error", || {
+        let told = |text: &str| text.contains("last good version") && text.contains("the fault of this test");
+        pool.alarms().iter().any(|alarm| told(&alarm.text))
+    })
+    .await;
+    // The miner of before is served by it.
+    let job = client.job_on(&chain.tip()).await;
+    let share = client.find(&job, 0, Want::Share);
+    let reply = client.submit(&share).await;
+    assert_eq!(reply["result"], serde_json::json!(true), "{reply}");
+    assert_eq!(pool.server().connections(), 1);
+    drop(client);
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_block_is_followed_after_a_restart_by_the_version_that_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    let process = process(folder.path());
+    let text = config(&chain, "");
+    let pool = Arc::new(start_prepared(&process, prepare(&process, &text).await).await);
+    let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
+    let job = client.job.clone().unwrap();
+    let share = client.find(&job, 0, Want::Block);
+    let reply = client.submit(&share).await;
+    assert_eq!(reply["result"], serde_json::json!(true), "{reply}");
+    until(&pool, "the income", || pool.ledger().book().incomes().count() == 1).await;
+    drop(client);
+    pool.stop().await;
+    drop(pool);
+
+    // Another version, which cannot put the block together, leads after the restart.
+    let mut prepared = prepare(&process, &text).await;
+    prepared.adapter = faulty(&prepared, Fault::Assemble);
+    let pool = Arc::new(start_prepared(&process, prepared).await);
+    assert_eq!(pool.blocks(1)[0].block, share.block());
+    chain.generate(4).unwrap();
+    until(&pool, "maturity", || pool.matured() == 1).await;
+    let lost = |text: &str| text.contains("cannot be followed");
+    assert!(!pool.alarms().iter().any(|alarm| lost(&alarm.text)), "{:?}", pool.alarms());
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_job_whose_block_the_node_refuses_is_taken_back_and_earns_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    let process = process(folder.path());
+    let mut prepared = prepare(&process, &config(&chain, "")).await;
+    let (refuse, refused) = channel();
+    prepared.adapter = faulty(&prepared, Fault::Refused(Arc::new(Mutex::new(refused))));
+    let pool = Arc::new(start_prepared(&process, prepared).await);
+    let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
+    let job = client.job.clone().unwrap();
+    let good = client.find(&job, 0, Want::Share);
+    assert_eq!(client.submit(&good).await["result"], serde_json::json!(true));
+    let counted = pool.journal().view().newest();
+
+    refuse.send(()).unwrap();
+    until(&pool, "the withdrawal", || {
+        let told = |text: &str| text.contains("is suspended") && text.contains("bad-cb-amount");
+        pool.alarms().iter().any(|alarm| alarm.about == "block" && told(&alarm.text))
+    })
+    .await;
+    assert!(!pool.not_ready().is_empty());
+    let worthless = client.find(&job, 0, Want::Share);
+    let reply = client.submit(&worthless).await;
+    assert_ne!(reply["result"], serde_json::json!(true), "{reply}");
+    assert_eq!(pool.journal().view().newest(), counted, "a share of it counted");
+    // The next valid job ends it.
+    chain.generate(1).unwrap();
+    let job = client.job_on(&chain.tip()).await;
+    let share = client.find(&job, 0, Want::Share);
+    let reply = client.submit(&share).await;
+    assert_eq!(reply["result"], serde_json::json!(true), "{reply}");
+    drop(client);
+    pool.stop().await;
+}
