@@ -209,7 +209,7 @@ impl<B: Backend> Connection<B> {
             let _ = timeout(drain, all).await;
         }
         let difficulty = self.session.vardiff.difficulty();
-        if self.session.told.is_some() {
+        if self.worked.is_some() {
             if let Some(payee) = self.session.payee() {
                 self.shared.core.last_seen.put(payee, &self.session.agent, difficulty);
             }
