@@ -22,6 +22,7 @@
 mod codec;
 mod journal;
 mod owner;
+mod reach;
 mod records;
 mod shares;
 mod state;

@@ -3,7 +3,7 @@
 
 use crate::plugins::{Component, PluginStore, StoreError};
 use crate::policy::Wanted;
-use millpond_chain::Grant;
+use millpond_chain::{BitcoinCoinbase, Grant, Trust};
 use millpond_config::settings::check;
 use millpond_config::{Chain, Pool as Section, Secret, Span};
 use millpond_contracts::chain::{ChainAdapter, Output, TransportKind};
@@ -60,6 +60,22 @@ pub struct Prepared {
 impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Prepared").field("pool", &self.section.name).finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// What the host holds the adapter to, as the section says.
+    pub(crate) fn trust(&self) -> Trust {
+        let chain = &self.section.chain;
+        let trusting = chain.trust_adapter_with_coinbase;
+        Trust {
+            floor: self.floor,
+            reward_cap: (chain.reward_cap > Amount::ZERO).then_some(chain.reward_cap),
+            confirmations: chain.confirmations,
+            coinbase: (!trusting).then(|| Arc::new(BitcoinCoinbase { height: true }) as _),
+            adapter_writes_coinbase: trusting,
+            maturity: None,
+        }
     }
 }
 
@@ -144,7 +160,8 @@ pub fn prepare(
     })
 }
 
-type Adapter = (Component, Arc<dyn ChainAdapter>, Settings);
+/// An adapter's component, the adapter itself, and the settings it was loaded with.
+pub type Adapter = (Component, Arc<dyn ChainAdapter>, Settings);
 
 fn adapter(
     chain: &Chain,
@@ -171,11 +188,9 @@ pub fn other_adapter(
     beside: &Path,
     sandbox: &Sandbox,
     sink: &Arc<dyn LogSink>,
-) -> Result<(Component, Arc<dyn ChainAdapter>), SetupError> {
+) -> Result<Adapter, SetupError> {
     let chain = Chain { adapter: name.to_owned(), ..section.chain.clone() };
-    adapter(&chain, beside, sandbox, sink)
-        .map(|(component, adapter, _)| (component, adapter))
-        .map_err(SetupError)
+    adapter(&chain, beside, sandbox, sink).map_err(SetupError)
 }
 
 /// Who decides about money, as the section says.

@@ -41,14 +41,19 @@ pub fn process(data: &Path) -> Process {
     }
 }
 
-/// Starts the first pool of a configuration.
-pub async fn start(process: &Process, text: &str) -> Pool {
+/// The first pool of a configuration, found, loaded and checked.
+pub async fn prepared(process: &Process, text: &str) -> setup::Prepared {
     let config = millpond_config::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
     let section = config.pool.into_iter().next().unwrap();
     let (sandbox, sink) = (process.sandbox.clone(), Arc::clone(&process.sink));
     let prepared =
         tokio::task::spawn_blocking(move || setup::prepare(section, Path::new("."), &sandbox, &sink));
-    let prepared = prepared.await.unwrap().unwrap_or_else(|why| panic!("{why}"));
+    prepared.await.unwrap().unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// Starts the first pool of a configuration.
+pub async fn start(process: &Process, text: &str) -> Pool {
+    let prepared = prepared(process, text).await;
     let stratum = sockets::stratum(&prepared.section).unwrap();
     Pool::start(process, prepared, Path::new("."), stratum).await.unwrap_or_else(|why| panic!("{why}"))
 }
