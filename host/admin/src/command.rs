@@ -75,6 +75,12 @@ pub enum Command {
         /// As the alarm says.
         about: String,
     },
+    /// Read the configuration again and follow it as far as a running process can.
+    Reload {
+        /// Only say what would follow and what would need a restart.
+        #[serde(default)]
+        dry_run: bool,
+    },
     /// Write a backup now.
     Backup {},
     /// Payments, newest first.
@@ -125,10 +131,11 @@ impl Command {
     pub fn scope(&self) -> Scope {
         match self {
             Self::Status {} | Self::PaymentsList { .. } | Self::PaymentsDryRun { .. } => Scope::Read,
-            Self::AlarmsClear { .. } | Self::Backup {} => Scope::Operate,
+            Self::AlarmsClear { .. } | Self::Backup {} | Self::Reload { dry_run: true } => Scope::Operate,
             Self::PluginSwap { role: Role::Adapter, .. } => Scope::Operate,
-            // Who decides about money is money.
+            // Who decides about money is money, and a file can name another.
             Self::PluginSwap { .. }
+            | Self::Reload { dry_run: false }
             | Self::PaymentsRun { .. }
             | Self::PaymentsResolve { .. }
             | Self::PaymentsRelease { .. }
@@ -156,6 +163,7 @@ mod tests {
             Command::PluginSwap { pool: pool(), role: Role::Scheme, plugin: "solo".into() },
             Command::PluginSwap { pool: pool(), role: Role::Fee, plugin: "flat-fee".into() },
             Command::MinerMinimum { pool: pool(), address: "a".into(), minimum: None },
+            Command::Reload { dry_run: false },
         ] {
             assert_eq!(command.scope(), Scope::Money, "{command:?}");
         }

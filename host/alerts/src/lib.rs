@@ -9,7 +9,7 @@ mod hook;
 pub use hook::Hook;
 
 use millpond_types::UnixMillis;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -53,7 +53,7 @@ pub struct Alarm {
 struct Shared {
     kept: Mutex<VecDeque<Alarm>>,
     repeat_ms: u64,
-    hooks: Vec<(Level, mpsc::Sender<Arc<Alarm>>)>,
+    hooks: RwLock<Vec<(Level, mpsc::Sender<Arc<Alarm>>)>>,
 }
 
 /// The process's alarms. Cheap to clone.
@@ -64,28 +64,32 @@ impl Alarms {
     /// Alarms without hooks: kept and logged.
     #[must_use]
     pub fn quiet() -> Self {
-        Self(Arc::new(Shared { kept: Mutex::default(), repeat_ms: 600_000, hooks: Vec::new() }))
+        Self(Arc::new(Shared { kept: Mutex::default(), repeat_ms: 600_000, hooks: RwLock::default() }))
     }
 
     /// Alarms with hooks; must be called on a tokio runtime, whose tasks carry them. The same alarm goes to a hook
     /// again only when `repeat_ms` have passed.
     #[must_use]
     pub fn start(hooks: Vec<(Level, Hook)>, repeat_ms: u64) -> Self {
-        let hooks = hooks
-            .into_iter()
-            .map(|(level, hook)| {
-                let (sender, mut receiver) = mpsc::channel::<Arc<Alarm>>(WAITING);
-                tokio::spawn(async move {
-                    while let Some(alarm) = receiver.recv().await {
-                        if let Err(why) = hook.tell(&alarm).await {
-                            tracing::warn!(hook = %hook, %why, "an alert was not delivered");
-                        }
+        let alarms = Self(Arc::new(Shared { kept: Mutex::default(), repeat_ms, hooks: RwLock::default() }));
+        alarms.replace_hooks(hooks);
+        alarms
+    }
+
+    /// Other hooks from now on; must be called on a tokio runtime. What the old ones were given they still carry.
+    pub fn replace_hooks(&self, hooks: Vec<(Level, Hook)>) {
+        let carried = |(level, hook): (Level, Hook)| {
+            let (sender, mut receiver) = mpsc::channel::<Arc<Alarm>>(WAITING);
+            tokio::spawn(async move {
+                while let Some(alarm) = receiver.recv().await {
+                    if let Err(why) = hook.tell(&alarm).await {
+                        tracing::warn!(hook = %hook, %why, "an alert was not delivered");
                     }
-                });
-                (level, sender)
-            })
-            .collect();
-        Self(Arc::new(Shared { kept: Mutex::default(), repeat_ms, hooks }))
+                }
+            });
+            (level, sender)
+        };
+        *self.0.hooks.write() = hooks.into_iter().map(carried).collect();
     }
 
     /// Raises an alarm. Returns at once, whatever becomes of the hooks.
@@ -116,7 +120,7 @@ impl Alarms {
             Level::Warning => tracing::warn!(pool = %told.pool, about = %told.about, "{}", told.text),
             Level::Critical => tracing::error!(pool = %told.pool, about = %told.about, "{}", told.text),
         }
-        for (least, hook) in &self.0.hooks {
+        for (least, hook) in self.0.hooks.read().iter() {
             if level >= *least && hook.try_send(Arc::clone(&told)).is_err() {
                 tracing::warn!("an alert hook is busy: this alert is only logged");
             }

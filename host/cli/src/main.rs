@@ -44,6 +44,8 @@ enum Command {
     Run(commands::run::Run),
     /// Check a configuration file: all errors at once, with their lines.
     Check(commands::check::Check),
+    /// Look whether this machine, the nodes and the wallet are fit for a configuration.
+    Doctor(commands::doctor::Doctor),
     /// Print an example configuration with every option, or the reference.
     Config(commands::config::ConfigCommand),
     /// Verify, export or read a pool's ledger.
@@ -52,8 +54,8 @@ enum Command {
     Status(commands::admin::Status),
     /// List, plan, run, resolve or release payments of a running pool.
     Payments(commands::admin::Payments),
-    /// Swap a plugin of a running pool while miners are connected.
-    Swap(commands::admin::Swap),
+    /// Have a running process read its configuration again, as SIGHUP does.
+    Reload(commands::admin::Reload),
     /// Set a miner's own minimum payout.
     Minimum(commands::admin::Minimum),
     /// Mine on this machine's processor, to try a pool out.
@@ -84,9 +86,10 @@ fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Payments(command) => command.run(),
-        Command::Swap(command) => command.run(),
+        Command::Reload(command) => command.run(),
         Command::Minimum(command) => command.run(),
         Command::Check(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Mine(command) => command.run(),

@@ -4,6 +4,7 @@
 //! opens nothing but the file, and knows no coin: what a plugin understands is checked against the plugin's own
 //! JSON Schema by [`settings`].
 
+mod difference;
 mod error;
 mod example;
 mod load;
@@ -12,12 +13,13 @@ mod sections;
 pub mod settings;
 mod values;
 
+pub use difference::{Difference, differences};
 pub use error::{ConfigError, ConfigErrors};
 pub use example::{example, reference};
 pub use load::{load, parse};
 pub use sections::{
     Alert, Backup, Chain, Config, Fee, FeeRecipient, Host, Http, Node, Payout, Pool, Port, Reserve,
-    Settlement, Stratum, Tls, Wallet,
+    Retention, Settlement, Stratum, Tls, Wallet,
 };
 pub use settings::Settings;
 pub use values::{Secret, Span};

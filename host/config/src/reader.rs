@@ -67,6 +67,28 @@ pub trait Value: Sized {
     fn absent() -> Option<Self> {
         None
     }
+    /// Writes the value under its dotted name, for comparison with another file. `line` is its section's.
+    fn show(&self, option: &str, line: usize, out: &mut Shown);
+}
+
+/// Options by their dotted names, as a file or its defaults set them.
+pub type Shown = std::collections::BTreeMap<String, ShownValue>;
+
+/// A value as it is compared and shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownValue {
+    /// Compared; a secret's own text, which is never shown.
+    pub compared: String,
+    /// Whether `compared` may be shown.
+    pub secret: bool,
+    /// The line of the option's section.
+    pub line: usize,
+}
+
+impl ShownValue {
+    pub fn plain(text: String, line: usize) -> Self {
+        Self { compared: text, secret: false, line }
+    }
 }
 
 /// A table of options.
@@ -75,6 +97,8 @@ pub trait Section: Sized {
     fn doc() -> SectionDoc;
     /// Reads the table; notes unknown keys, wrong kinds and missing options.
     fn read_table(table: &DeTable<'_>, span: Range<usize>, errors: &mut Errors<'_>) -> Option<Self>;
+    /// Writes every option under its dotted name; `path` is the section's own, empty for the file.
+    fn show_table(&self, path: &str, out: &mut Shown);
 }
 
 /// A section for help and the example file.
@@ -206,6 +230,13 @@ macro_rules! section {
                     table, &span, stringify!($field), section!(@maybe $($default)?), errors); )*
                 Some(Self { $($field: $field?,)* span: place })
             }
+
+            fn show_table(&self, path: &str, out: &mut $crate::reader::Shown) {
+                $(
+                    let option = $crate::reader::under(path, stringify!($field));
+                    $crate::reader::Value::show(&self.$field, &option, self.span.line, out);
+                )*
+            }
         }
 
         impl $crate::reader::Value for $name {
@@ -224,12 +255,20 @@ macro_rules! section {
                     }
                 }
             }
+            fn show(&self, option: &str, _: usize, out: &mut $crate::reader::Shown) {
+                <Self as $crate::reader::Section>::show_table(self, option, out);
+            }
         }
     };
     (@maybe) => { None };
     (@maybe $text:literal) => { Some($text) };
 }
 pub(crate) use section;
+
+/// A name inside a section.
+pub fn under(path: &str, name: &str) -> String {
+    if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+}
 
 /// A list of tables, `[[name]]`; may be absent.
 impl<T: Section> Value for Vec<T> {
@@ -260,5 +299,10 @@ impl<T: Section> Value for Vec<T> {
     }
     fn absent() -> Option<Self> {
         Some(Self::new())
+    }
+    fn show(&self, option: &str, _: usize, out: &mut Shown) {
+        for (index, section) in self.iter().enumerate() {
+            section.show_table(&under(option, &index.to_string()), out);
+        }
     }
 }

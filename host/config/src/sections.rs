@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+type Numbers = BTreeMap<String, f64>;
 type PluginSettings = BTreeMap<String, (toml::Value, Span)>;
 
 section! {
@@ -92,13 +93,15 @@ section! {
         /// Limits and difficulty of all its ports.
         stratum: Stratum = "{}";
         /// Who gets what.
-        payout: Payout;
+        payout: Payout = "{}";
         /// What the pool keeps. Leave out for nothing.
         fee: Option<Fee>;
         /// The wallet that pays. Leave out when all is paid in the coinbase.
         wallet: Option<Wallet>;
         /// When and how balances are paid.
         settlement: Settlement = "{}";
+        /// How long shares are kept.
+        retention: Retention = "{}";
     }
 }
 
@@ -185,7 +188,7 @@ section! {
         powers_of_two: bool = "false";
         /// Connections in all.
         connections: u32 = "20000";
-        /// Connections of one address (IPv6: of one /64).
+        /// Connections of one address (IPv6: of one /56).
         connections_per_address: u32 = "1000";
         /// Bytes of one line.
         line_bytes: u32 = "16384";
@@ -193,8 +196,14 @@ section! {
         lines_per_second: u32 = "200";
         /// A new connection has this long to subscribe and authorize.
         handshake: Duration = "\"60s\"";
-        /// A connection with no accepted share for this long is closed.
+        /// A connection that sends nothing for this long is closed.
         idle: Duration = "\"30m\"";
+        /// A miner who heard nothing for this long gets a sign of life: cgminer hangs up after 90 s of silence.
+        keepalive: Duration = "\"45s\"";
+        /// After this long without a packet TCP asks the peer whether it lives; "0s" for never.
+        tcp_keepalive: Duration = "\"2m\"";
+        /// The least difficulty by the beginning of the miner's user agent, for hash marketplaces.
+        agent_minimum: Numbers = "{}", eg "{ \"NiceHash/\" = 500000 }";
         /// How long a broken connection's session can be taken up again.
         resume: Duration = "\"10m\"";
         /// How long an address is banned at first; doubled each time again.
@@ -283,5 +292,17 @@ section! {
         network_fee: String = "\"pool\"";
         /// The fee rate, in base units per 1000 bytes; 0 lets the wallet choose.
         fee_rate: Amount = "0";
+    }
+}
+
+section! {
+    /// How long shares are kept.
+    Retention {
+        /// Shares older than this are dropped, unless something refers to them still: a window, an income or a block that is not final, a credit that is due. Leave out to keep all for ever.
+        keep: Option<Duration>, eg "\"90d\"";
+        /// So many of the newest shares are kept at least.
+        shares: u64 = "1000000";
+        /// How often is looked for what can go.
+        every: Duration = "\"1h\"";
     }
 }

@@ -1,6 +1,6 @@
 //! The kinds of values that options have.
 
-use crate::reader::{Errors, Item, SectionDoc, Value};
+use crate::reader::{Errors, Item, SectionDoc, Shown, ShownValue, Value, under};
 use millpond_types::{Amount, PoolName};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -59,6 +59,20 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Writes a value as it is printed.
+fn plainly(value: &impl fmt::Display, option: &str, line: usize, out: &mut Shown) {
+    out.insert(option.to_owned(), ShownValue::plain(value.to_string(), line));
+}
+
+/// For kinds whose `Display` says all.
+macro_rules! shown_plainly {
+    () => {
+        fn show(&self, option: &str, line: usize, out: &mut Shown) {
+            plainly(self, option, line, out);
+        }
+    };
+}
+
 fn wrong(item: &Item<'_>, kind: &str, errors: &mut Errors<'_>) {
     errors.push(item.span(), format!("has to be {kind}, not {}", item.get_ref().type_str()));
 }
@@ -108,6 +122,7 @@ macro_rules! whole_number {
                 }
                 value
             }
+            shown_plainly!();
         }
     };
 }
@@ -125,6 +140,7 @@ impl Value for f64 {
         }
         value
     }
+    shown_plainly!();
 }
 
 impl Value for Amount {
@@ -136,6 +152,7 @@ impl Value for Amount {
         }
         value.map(Self)
     }
+    shown_plainly!();
 }
 
 impl Value for bool {
@@ -147,6 +164,7 @@ impl Value for bool {
         wrong(item, Self::KIND, errors);
         None
     }
+    shown_plainly!();
 }
 
 impl Value for String {
@@ -154,12 +172,16 @@ impl Value for String {
     fn read(item: &Item<'_>, errors: &mut Errors<'_>) -> Option<Self> {
         text(item, Self::KIND, errors).map(str::to_owned)
     }
+    shown_plainly!();
 }
 
 impl Value for PathBuf {
     const KIND: &'static str = "a path";
     fn read(item: &Item<'_>, errors: &mut Errors<'_>) -> Option<Self> {
         text(item, Self::KIND, errors).map(Self::from)
+    }
+    fn show(&self, option: &str, line: usize, out: &mut Shown) {
+        plainly(&self.display(), option, line, out);
     }
 }
 
@@ -168,6 +190,7 @@ impl Value for SocketAddr {
     fn read(item: &Item<'_>, errors: &mut Errors<'_>) -> Option<Self> {
         parsed(item, Self::KIND, errors, |text| text.parse().ok())
     }
+    shown_plainly!();
 }
 
 impl Value for PoolName {
@@ -175,6 +198,7 @@ impl Value for PoolName {
     fn read(item: &Item<'_>, errors: &mut Errors<'_>) -> Option<Self> {
         parsed(item, Self::KIND, errors, |text| Self::try_from(text.to_owned()).ok())
     }
+    shown_plainly!();
 }
 
 impl Value for Secret {
@@ -182,12 +206,18 @@ impl Value for Secret {
     fn read(item: &Item<'_>, errors: &mut Errors<'_>) -> Option<Self> {
         text(item, Self::KIND, errors).map(|text| Self(text.to_owned()))
     }
+    fn show(&self, option: &str, line: usize, out: &mut Shown) {
+        out.insert(option.to_owned(), ShownValue { compared: self.0.clone(), secret: true, line });
+    }
 }
 
 impl Value for Duration {
     const KIND: &'static str = "a time such as \"250ms\", \"30s\", \"10m\", \"12h\" or \"7d\"";
     fn read(item: &Item<'_>, errors: &mut Errors<'_>) -> Option<Self> {
         parsed(item, Self::KIND, errors, duration)
+    }
+    fn show(&self, option: &str, line: usize, out: &mut Shown) {
+        plainly(&format_args!("{self:?}"), option, line, out);
     }
 }
 
@@ -216,6 +246,11 @@ impl<T: Value> Value for Option<T> {
     fn absent() -> Option<Self> {
         Some(None)
     }
+    fn show(&self, option: &str, line: usize, out: &mut Shown) {
+        if let Some(value) = self {
+            value.show(option, line, out);
+        }
+    }
 }
 
 /// A list of texts.
@@ -230,6 +265,31 @@ impl Value for Vec<String> {
     }
     fn absent() -> Option<Self> {
         Some(Self::new())
+    }
+    fn show(&self, option: &str, line: usize, out: &mut Shown) {
+        plainly(&format_args!("{self:?}"), option, line, out);
+    }
+}
+
+/// Numbers by names of the operator's own.
+impl Value for BTreeMap<String, f64> {
+    const KIND: &'static str = "a table of numbers above 0";
+    fn read(item: &Item<'_>, errors: &mut Errors<'_>) -> Option<Self> {
+        let DeValue::Table(table) = item.get_ref() else {
+            wrong(item, Self::KIND, errors);
+            return None;
+        };
+        let one = |(key, item): (&toml::Spanned<toml::de::DeString<'_>>, &Item<'_>)| {
+            let number = errors.within(key.get_ref(), |errors| f64::read(item, errors))?;
+            Some((key.get_ref().to_string(), number))
+        };
+        table.iter().map(one).collect()
+    }
+    fn absent() -> Option<Self> {
+        Some(Self::new())
+    }
+    fn show(&self, option: &str, line: usize, out: &mut Shown) {
+        self.iter().for_each(|(name, number)| plainly(number, &under(option, name), line, out));
     }
 }
 
@@ -248,6 +308,9 @@ impl Value for BTreeMap<String, (toml::Value, Span)> {
     fn absent() -> Option<Self> {
         Some(Self::new())
     }
+    fn show(&self, option: &str, _: usize, out: &mut Shown) {
+        self.iter().for_each(|(name, (value, place))| plainly(value, &under(option, name), place.line, out));
+    }
 }
 
 fn flatten(
@@ -257,8 +320,7 @@ fn flatten(
     errors: &mut Errors<'_>,
 ) {
     for (key, item) in table.iter() {
-        let name =
-            if prefix.is_empty() { key.get_ref().to_string() } else { format!("{prefix}.{}", key.get_ref()) };
+        let name = under(prefix, key.get_ref());
         let value = match item.get_ref() {
             DeValue::Table(inner) => {
                 flatten(inner, &name, flat, errors);

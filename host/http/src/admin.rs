@@ -42,11 +42,24 @@ async fn take(State(door): State<AdminDoor>, headers: HeaderMap, body: String) -
     }
     let bearer = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-    let known = token.and_then(|text| {
-        door.tokens.lock().find(text).map(|token| (format!("token:{}", token.name), token.scope))
+    const NEEDED: &str = "this needs a token: `millpond token make NAME SCOPE`";
+    let Some(token) = token.map(str::to_owned) else { return refuse(StatusCode::UNAUTHORIZED, NEEDED) };
+    let tokens = Arc::clone(&door.tokens);
+    let known = tokio::task::spawn_blocking(move || {
+        let mut tokens = tokens.lock();
+        // Read each time, so that a token counts from when it was made and ends when it is revoked.
+        tokens.reread()?;
+        Ok(tokens.find(&token).map(|token| (format!("token:{}", token.name), token.scope)))
     });
-    let Some((actor, scope)) = known else {
-        return refuse(StatusCode::UNAUTHORIZED, "this needs a token: `millpond token make NAME SCOPE`");
+    let (actor, scope) = match known.await {
+        Ok(Ok(Some(known))) => known,
+        Ok(Ok(None)) => return refuse(StatusCode::UNAUTHORIZED, NEEDED),
+        Ok(Err(why)) => {
+            let why: millpond_admin::TokensError = why;
+            tracing::error!(%why, "the tokens cannot be read");
+            return refuse(StatusCode::INTERNAL_SERVER_ERROR, &why.to_string());
+        }
+        Err(_) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the tokens could not be looked at"),
     };
     let asked: Asked = match serde_json::from_str(&body) {
         Ok(asked) => asked,

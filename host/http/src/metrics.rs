@@ -51,6 +51,10 @@ const READINGS: &[Reading] = &[
     ("millpond_disk_days_left", "gauge", "Days until the disk is full at the present rate", |p| {
         p.disk_days_left.map_or_else(Vec::new, one)
     }),
+    ("millpond_journal_bytes", "gauge", "Size of the journal", |p| one(p.journal_bytes as f64)),
+    ("millpond_shares_dropped_to", "gauge", "Number of the last share that retention dropped", |p| {
+        one(p.shares_dropped_to as f64)
+    }),
     ("millpond_plugin_info", "gauge", "Plugins in use; 1 when running", |p| {
         p.plugins
             .iter()

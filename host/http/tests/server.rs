@@ -50,6 +50,8 @@ impl Source for Fixed {
             }],
             trusted_to_adapter: vec!["fate of blocks".into()],
             disk_days_left: Some(12.5),
+            journal_bytes: 4096,
+            shares_dropped_to: 7,
         }]
     }
     fn blocks(&self, pool: &str, limit: usize) -> Option<Vec<BlockView>> {

@@ -280,6 +280,20 @@ impl Journal {
         self.published.state.lock().policies.clone()
     }
 
+    /// The policy for this share and every one recorded after it, oldest first.
+    #[must_use]
+    pub fn policies_since(&self, seq: ShareSeq) -> Vec<Policy> {
+        let state = self.published.state.lock();
+        let first = state.policies.iter().rposition(|policy| policy.from < seq || policy.from.0 == 0);
+        state.policies.get(first.unwrap_or(0)..).unwrap_or_default().to_vec()
+    }
+
+    /// Where the round before a share ended; 0 when it is of the first.
+    #[must_use]
+    pub fn round_before(&self, seq: ShareSeq) -> ShareSeq {
+        self.published.state.lock().round_after(seq)
+    }
+
     /// The policy recorded last.
     #[must_use]
     pub fn newest_policy(&self) -> Option<Policy> {

@@ -23,6 +23,7 @@ mod carry;
 mod codec;
 mod journal;
 mod owner;
+mod reach;
 mod records;
 mod shares;
 mod state;

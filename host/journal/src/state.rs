@@ -96,6 +96,12 @@ impl State {
         self.miners.values()
     }
 
+    /// All policies ever in force, oldest first.
+    #[must_use]
+    pub fn policies(&self) -> &[Policy] {
+        &self.policies
+    }
+
     /// Takes in one durable record.
     pub(crate) fn apply(&mut self, position: u64, record: &Record) {
         match record {

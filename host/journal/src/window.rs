@@ -69,7 +69,7 @@ impl Measure {
         }
     }
 
-    fn segment(self, total: &SegmentShares) -> u128 {
+    pub(crate) fn segment(self, total: &SegmentShares) -> u128 {
         match self {
             Self::Work => total.work,
             Self::Units => total.units,

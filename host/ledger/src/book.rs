@@ -6,10 +6,11 @@ use crate::{
     Reversal, Totals, TxId, income, payment::Built,
 };
 use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Where an income stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum IncomeStatus {
     /// Seen and divided; the chain may take it back.
     Immature,
@@ -33,7 +34,8 @@ impl IncomeStatus {
 }
 
 /// What the book knows of an income.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct IncomeState {
     /// What the chain paid.
     pub amount: Amount,
@@ -58,7 +60,7 @@ pub struct IncomeState {
 }
 
 /// Where a payment stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PaymentStatus {
     /// The rows are reserved; no call was made.
     Reserved,
@@ -99,7 +101,8 @@ impl PaymentStatus {
 }
 
 /// What the book knows of a payment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PaymentState {
     /// Its number.
     pub id: PaymentId,
@@ -136,7 +139,8 @@ impl PaymentState {
 }
 
 /// Balances, incomes and payments after a number of records.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Book {
     pub(crate) balances: BTreeMap<Account, i128>,
     pub(crate) incomes: BTreeMap<IncomeKey, IncomeState>,
@@ -248,6 +252,11 @@ impl Book {
         Totals::of(self)
     }
 
+    /// The book as bytes, the same for equal books: what a checkpoint stores.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>, LedgerError> {
+        serde_json::to_vec(self).map_err(|_| LedgerError::Overflow("a checkpoint of the book"))
+    }
+
     /// What an entry would do.
     pub(crate) fn judge(&self, entry: &Entry, at: UnixMillis) -> Result<Judgement, LedgerError> {
         let mut judgement = match entry {
@@ -269,6 +278,13 @@ impl Book {
             Entry::Adjustment { postings, by, reason } => self.adjust(postings, by, reason)?,
             Entry::Noted { by, action, detail } => {
                 said("noted", &[by, action, detail])?;
+                let counters = self.counters.clone();
+                Judgement::Fits(Change { postings: Vec::new(), counters, what: What::Nothing })
+            }
+            Entry::Checkpoint { book } => {
+                if *book != Digest::of(&self.to_bytes()?) {
+                    return Err(LedgerError::Checkpoint);
+                }
                 let counters = self.counters.clone();
                 Judgement::Fits(Change { postings: Vec::new(), counters, what: What::Nothing })
             }

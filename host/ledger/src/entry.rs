@@ -252,6 +252,12 @@ pub enum Entry {
         /// The details.
         detail: String,
     },
+    /// The book as it stood before this record, by digest: moves no money. A ledger that opens with the bytes of this
+    /// digest at hand reads what came since, and nothing before.
+    Checkpoint {
+        /// BLAKE3 of the book's bytes.
+        book: Digest,
+    },
 }
 
 impl Entry {
@@ -271,6 +277,7 @@ impl Entry {
             Self::NetworkFee { .. } => "network-fee",
             Self::Adjustment { .. } => "adjustment",
             Self::Noted { .. } => "noted",
+            Self::Checkpoint { .. } => "checkpoint",
         }
     }
 }

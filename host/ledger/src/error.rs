@@ -85,6 +85,9 @@ pub enum LedgerError {
         /// What does not fit.
         why: &'static str,
     },
+    /// A checkpoint of another book than the one that stands before it.
+    #[error("a checkpoint does not agree with the book that the records before it add up to")]
+    Checkpoint,
     /// A text that an entry must give and does not.
     #[error("an entry of kind {0} needs to say who and why, in 1 to 1000 bytes each")]
     Reason(&'static str),

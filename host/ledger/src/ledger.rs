@@ -1,6 +1,7 @@
 //! The ledger that is written to.
 
 use crate::book::{Change, Judgement};
+use crate::checkpoint::{self, EVERY};
 use crate::reader::{FORMAT, RECORD, broken};
 use crate::{
     Account, BalanceIndex, Book, Entry, Head, IndexError, LedgerError, Owner, PaymentId, PaymentState,
@@ -10,7 +11,7 @@ use millpond_disk::Disk;
 use millpond_segments::{Log, Options, Truncated};
 use millpond_types::{Amount, Digest, UnixMillis};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +27,12 @@ pub enum Appended {
 /// One pool's ledger. Shared by `Arc`; appends take turns, reads never wait for the disk.
 #[derive(Debug)]
 pub struct Ledger {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    /// Records between checkpoints.
+    every: u64,
+    /// Records that were read at open.
+    read: u64,
     log: Log,
     writer: Mutex<Writer>,
     book: RwLock<Book>,
@@ -37,24 +44,61 @@ struct Writer {
     head: Head,
     index: Option<BalanceIndex>,
     index_error: Option<Arc<IndexError>>,
+    /// The newest record that a checkpoint was tried after.
+    checkpointed: u64,
+    checkpoint_error: Option<Arc<LedgerError>>,
     /// Set when an append's outcome is not known: the book in memory may be behind the log.
     stopped: bool,
 }
 
 impl Ledger {
-    /// Opens (or starts) the ledger in a folder and replays all of it.
+    /// Opens (or starts) the ledger in a folder and replays what came since its newest checkpoint, or all of it.
     ///
     /// # Errors
     /// When somebody else has it open, the disk fails, or a record does not check.
     pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> Result<Self, LedgerError> {
+        Self::open_with(disk, dir, EVERY)
+    }
+
+    /// As [`Ledger::open`], with a checkpoint after so many records (at least 2).
+    ///
+    /// # Errors
+    /// As [`Ledger::open`].
+    pub fn open_with(disk: Arc<dyn Disk>, dir: &Path, every: u64) -> Result<Self, LedgerError> {
         let options = Options { max_wait: Duration::ZERO, ..Options::new(FORMAT) };
-        let (log, opened) = Log::open(disk, dir, options)?;
+        let (log, opened) = Log::open(Arc::clone(&disk), dir, options)?;
         if opened.first != 1 {
             return Err(broken(opened.first, "the records before it are missing"));
         }
-        let (book, head) = Reader::of(log.view()).replay()?;
-        let writer = Writer { head, index: None, index_error: None, stopped: false };
-        Ok(Self { log, writer: Mutex::new(writer), book: RwLock::new(book), truncated: opened.truncated })
+        let (book, head, read) = Reader::of(log.view()).resume(disk.as_ref(), dir)?;
+        let writer = Writer {
+            head,
+            index: None,
+            index_error: None,
+            checkpointed: head.seq.saturating_sub(read),
+            checkpoint_error: None,
+            stopped: false,
+        };
+        let (writer, book, truncated) = (Mutex::new(writer), RwLock::new(book), opened.truncated);
+        Ok(Self { disk, dir: dir.to_owned(), every: every.max(2), read, log, writer, book, truncated })
+    }
+
+    /// The disk and folder of its files, for what is derived from its records and may be deleted as a checkpoint may.
+    #[must_use]
+    pub fn place(&self) -> (&dyn Disk, &Path) {
+        (self.disk.as_ref(), &self.dir)
+    }
+
+    /// Records that were read at open: those since the newest checkpoint.
+    #[must_use]
+    pub fn read_at_open(&self) -> u64 {
+        self.read
+    }
+
+    /// Why the newest checkpoint was not written, if so. The next one is tried in time; until then an open reads more.
+    #[must_use]
+    pub fn checkpoint_error(&self) -> Option<Arc<LedgerError>> {
+        self.writer.lock().checkpoint_error.clone()
     }
 
     /// Keeps a balance index beside the ledger, made equal to the book first; returns how many balances in it were
@@ -83,6 +127,23 @@ impl Ledger {
             Judgement::Already => return Ok(Appended::Before),
             Judgement::Fits(change) => change,
         };
+        let seq = self.write(&mut writer, at, entry, change)?;
+        if seq.saturating_sub(writer.checkpointed) >= self.every {
+            // The entry is durable: a checkpoint that fails costs time at the next open and nothing else.
+            writer.checkpointed = seq;
+            writer.checkpoint_error = self.checkpoint(&mut writer, at).err().map(Arc::new);
+        }
+        Ok(Appended::Now(seq))
+    }
+
+    /// Writes a record of an entry that was judged, and counts it.
+    fn write(
+        &self,
+        writer: &mut Writer,
+        at: UnixMillis,
+        entry: Entry,
+        change: Change,
+    ) -> Result<u64, LedgerError> {
         let seq = writer.head.seq.checked_add(1).ok_or(LedgerError::Overflow("the record number"))?;
         let record = Record { v: 1, seq, at, prev: writer.head.digest, entry };
         let bytes = serde_json::to_vec(&record).map_err(|error| broken(seq, error))?;
@@ -92,8 +153,22 @@ impl Ledger {
             return Err(error.into());
         }
         writer.head = Head { seq, digest };
-        self.count(&mut writer, change, &record)?;
-        Ok(Appended::Now(seq))
+        self.count(writer, change, &record)?;
+        Ok(seq)
+    }
+
+    /// Stores the book, then the record that vouches for it.
+    fn checkpoint(&self, writer: &mut Writer, at: UnixMillis) -> Result<(), LedgerError> {
+        let failed = |why: millpond_disk::DiskError| LedgerError::Log(why.into());
+        let (after, bytes) = (writer.head.seq, self.book.read().to_bytes()?);
+        checkpoint::store(self.disk.as_ref(), &self.dir, after, &bytes).map_err(failed)?;
+        let entry = Entry::Checkpoint { book: Digest::of(&bytes) };
+        let change = match self.book.read().judge(&entry, at)? {
+            Judgement::Already => return Ok(()),
+            Judgement::Fits(change) => change,
+        };
+        self.write(writer, at, entry, change)?;
+        checkpoint::prune(self.disk.as_ref(), &self.dir, after).map_err(failed)
     }
 
     fn count(&self, writer: &mut Writer, change: Change, record: &Record) -> Result<(), LedgerError> {

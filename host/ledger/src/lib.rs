@@ -11,6 +11,7 @@
 mod account;
 mod allocation;
 mod book;
+mod checkpoint;
 mod entry;
 mod error;
 mod export;

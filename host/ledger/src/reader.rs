@@ -79,6 +79,51 @@ impl Reader {
         Ok(head)
     }
 
+    /// Gives every record after one, in order. That one is looked up first: it has to be there and have this digest.
+    ///
+    /// # Errors
+    /// As [`Reader::for_each_record`], and when the ledger has no such record.
+    pub fn for_each_record_after(&self, from: &Head, visit: &mut Visit<'_>) -> Result<Head, LedgerError> {
+        let mut head = *from;
+        for stored in self.view.iter(from.seq.max(1)) {
+            let stored = stored?;
+            if stored.index == from.seq {
+                if Digest::of(&stored.payload) != from.digest {
+                    return Err(broken(from.seq, "it is another record than the one gone by"));
+                }
+                continue;
+            }
+            let record = check(&head, stored.kind, stored.index, &stored.payload)?;
+            visit(&record, &stored.payload)?;
+            head = Head { seq: record.seq, digest: Digest::of(&stored.payload) };
+        }
+        if head.seq == from.seq && self.view.next_index() <= from.seq {
+            return Err(broken(from.seq, "the ledger ends before it"));
+        }
+        Ok(head)
+    }
+
+    /// One record and the digest of its bytes.
+    ///
+    /// # Errors
+    /// When its segment does not check.
+    pub fn record(&self, seq: u64) -> Result<Option<(Record, Digest)>, LedgerError> {
+        let Some(stored) = self.view.iter(seq).next().transpose()? else { return Ok(None) };
+        let record: Record =
+            serde_json::from_slice(&stored.payload).map_err(|error| broken(stored.index, error))?;
+        let fits = stored.index == seq && stored.kind == RECORD && record.seq == seq && record.v == 1;
+        Ok(fits.then(|| (record, Digest::of(&stored.payload))))
+    }
+
+    /// The book after all records, from the newest checkpoint on. Also gives how many records were read.
+    pub(crate) fn resume(&self, disk: &dyn Disk, dir: &Path) -> Result<(Book, Head, u64), LedgerError> {
+        let (mut book, from) = crate::checkpoint::newest(disk, dir, self)?;
+        let head = self.for_each_record_after(&from, &mut |record, _| {
+            book.replay(record).map(drop).map_err(|error| broken(record.seq, error))
+        })?;
+        Ok((book, head, head.seq.saturating_sub(from.seq)))
+    }
+
     /// The book after all records.
     ///
     /// # Errors

@@ -4,7 +4,8 @@ use crate::{Account, Book, Owner};
 use serde::{Deserialize, Serialize};
 
 /// Running sums, kept beside the balances and checked against them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Counters {
     pub(crate) income: i128,
     pub(crate) loss: i128,

@@ -263,3 +263,146 @@ fn the_ledger_is_read_beside_a_running_pool() {
     assert_eq!(beside.verify().unwrap().head, ledger.head());
     assert!(try_open(&disk).is_err(), "two writers");
 }
+
+/// A long history: deposits and notes, so that every entry is one record.
+fn long(count: u64) -> impl Iterator<Item = Entry> {
+    (0..count).map(|number| deposit(miner(number % 7 + 1), i128::from(number) + 1))
+}
+
+fn open_with(disk: &SimDisk, every: u64) -> Result<Ledger, LedgerError> {
+    Ledger::open_with(Arc::new(disk.clone()), Path::new(DIR), every)
+}
+
+fn books(disk: &SimDisk) -> Vec<String> {
+    let names = disk.list(Path::new(DIR)).unwrap();
+    names.into_iter().filter(|name| name.ends_with(".book")).collect()
+}
+
+#[test]
+fn a_ledger_opens_from_its_newest_checkpoint_and_verify_still_reads_everything() {
+    let disk = SimDisk::new();
+    let ledger = open_with(&disk, 8).unwrap();
+    for entry in history().into_iter().chain(long(100)) {
+        now(&ledger, entry);
+    }
+    assert!(ledger.checkpoint_error().is_none());
+    let (book, head) = (ledger.book().clone(), ledger.head());
+    drop(ledger);
+    let again = open_with(&disk, 8).unwrap();
+    assert!(again.read_at_open() < 8, "{} records were read of {}", again.read_at_open(), head.seq);
+    assert_eq!((again.book().clone(), again.head()), (book.clone(), head));
+    assert_eq!(books(&disk).len(), 1, "older checkpoints are of no use");
+    let reader = again.reader();
+    assert_eq!(reader.verify().unwrap().head, head);
+    assert_eq!(reader.replay().unwrap(), (book.clone(), head));
+    drop(again);
+    // Without its file the checkpoint is worth nothing, and nothing is lost.
+    disk.remove(&Path::new(DIR).join(&books(&disk)[0])).unwrap();
+    let whole = open_with(&disk, 8).unwrap();
+    assert_eq!((whole.read_at_open(), whole.book().clone(), whole.head()), (head.seq, book, head));
+}
+
+#[test]
+fn a_checkpoint_that_is_damaged_or_forged_is_not_used() {
+    let disk = SimDisk::new();
+    let ledger = open_with(&disk, 8).unwrap();
+    for entry in long(50) {
+        now(&ledger, entry);
+    }
+    let (book, head) = (ledger.book().clone(), ledger.head());
+    drop(ledger);
+    let path = Path::new(DIR).join(&books(&disk)[0]);
+    let length = disk.open_read(&path).unwrap().len().unwrap();
+    for offset in (0..length).step_by(31) {
+        disk.flip_bit(&path, offset, 2).unwrap();
+        let ledger = open_with(&disk, 8).unwrap();
+        assert_eq!((ledger.read_at_open(), ledger.head()), (head.seq, head), "a flipped bit at {offset}");
+        assert_eq!(*ledger.book(), book);
+        drop(ledger);
+        disk.flip_bit(&path, offset, 2).unwrap();
+    }
+    // A richer book under the right name: the chain does not vouch for it.
+    let text = String::from_utf8(millpond_disk::read_file(&disk, &path).unwrap()).unwrap();
+    let forged = text.replacen("\"payable/m1\":", "\"payable/m1\":9", 1);
+    assert_ne!(forged, text, "{text}");
+    millpond_disk::replace_file(&disk, &path, forged.as_bytes()).unwrap();
+    assert_eq!(*open_with(&disk, 8).unwrap().book(), book);
+}
+
+#[test]
+fn a_checkpoint_of_another_book_is_refused() {
+    let ledger = write(&SimDisk::new());
+    let lie = Entry::Checkpoint { book: Digest::of(b"another book") };
+    assert!(matches!(ledger.append(AT, lie), Err(LedgerError::Checkpoint)));
+}
+
+#[test]
+fn a_power_cut_at_any_operation_of_a_checkpoint_loses_and_invents_nothing() {
+    const EVERY: u64 = 5;
+    let entries: Vec<_> = history().into_iter().chain(long(6)).collect();
+    let run = |disk: &SimDisk| {
+        let mut acknowledged = 0;
+        if let Ok(ledger) = open_with(disk, EVERY) {
+            for entry in &entries {
+                if ledger.append(AT, entry.clone()).is_err() {
+                    break;
+                }
+                acknowledged += 1;
+            }
+        }
+        acknowledged
+    };
+    let wanted = {
+        let disk = SimDisk::new();
+        run(&disk);
+        open_with(&disk, EVERY).unwrap().totals()
+    };
+    let total = {
+        let disk = SimDisk::new();
+        run(&disk);
+        disk.operations()
+    };
+    for cut in 1..=total {
+        for keep in [Keep::Nothing, Keep::Everything, Keep::RandomSubset] {
+            let disk = SimDisk::new();
+            disk.cut_at(cut, cut * 17, keep);
+            let acknowledged = run(&disk);
+            disk.power_on();
+            let ledger = open_with(&disk, EVERY).unwrap();
+            let (book, head) = ledger.reader().replay().unwrap();
+            assert_eq!((ledger.book().clone(), ledger.head()), (book, head), "cut at {cut}, {keep:?}");
+            let mut found = 0;
+            ledger
+                .reader()
+                .for_each_record(&mut |record, _| {
+                    found += usize::from(!matches!(record.entry, Entry::Checkpoint { .. }));
+                    Ok(())
+                })
+                .unwrap();
+            assert!(found == acknowledged || found == acknowledged + 1, "cut at {cut}, {keep:?}");
+            for entry in entries.iter().skip(found) {
+                now(&ledger, entry.clone());
+            }
+            assert_eq!(ledger.totals(), wanted, "cut at {cut}, {keep:?}");
+        }
+    }
+}
+
+#[test]
+fn a_full_disk_costs_the_checkpoint_and_not_the_entry() {
+    let disk = SimDisk::new();
+    let ledger = open_with(&disk, 4).unwrap();
+    for entry in long(3) {
+        now(&ledger, entry);
+    }
+    // The fourth entry is written; the file of its checkpoint cannot be made.
+    disk.fail(Operation::Create, 0, Fault::Io, false);
+    now(&ledger, deposit(miner(1), 1000));
+    assert!(ledger.checkpoint_error().is_some());
+    for entry in long(4) {
+        now(&ledger, entry);
+    }
+    assert!(ledger.checkpoint_error().is_none(), "{:?}", ledger.checkpoint_error());
+    drop(ledger);
+    assert!(open_with(&disk, 4).unwrap().read_at_open() < 4);
+}

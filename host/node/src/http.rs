@@ -4,11 +4,12 @@ use crate::secret::Credentials;
 use crate::{Auth, CallError, NodeError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use millpond_types::UnixMillis;
 use std::time::Duration;
 
 /// Where a node listens and how it is opened.
@@ -43,6 +44,8 @@ pub struct HttpReply {
     pub status: u16,
     /// The whole body.
     pub body: Bytes,
+    /// What time it is by the server's clock, to the second, when it says so in the form of RFC 9110.
+    pub date: Option<UnixMillis>,
 }
 
 /// A client of one HTTP server. Cheap to clone; clones share idle connections. A request that waits long (a longpoll)
@@ -142,6 +145,7 @@ impl HttpClient {
             .map_err(|error| CallError::Denied(format!("the request cannot be built: {error}")))?;
         let reply = self.client.request(request).await.map_err(|error| self.failed(&error))?;
         let status = reply.status().as_u16();
+        let date = reply.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
         let body = Limited::new(reply.into_body(), self.limits.body).collect().await.map_err(|error| {
             if error.downcast_ref::<LengthLimitError>().is_some() {
                 CallError::TooLarge { at: self.at.clone(), limit: self.limits.body }
@@ -149,7 +153,7 @@ impl HttpClient {
                 CallError::Broken { at: self.at.clone(), why: error.to_string() }
             }
         })?;
-        Ok(HttpReply { status, body: body.to_bytes() })
+        Ok(HttpReply { status, body: body.to_bytes(), date })
     }
 
     fn failed(&self, error: &hyper_util::client::legacy::Error) -> CallError {
@@ -171,6 +175,27 @@ impl HttpClient {
         parts.path_and_query = Some(joined.parse().map_err(|_| fault())?);
         Uri::from_parts(parts).map_err(|_| fault())
     }
+}
+
+/// A date as HTTP writes it (IMF-fixdate, RFC 9110 section 5.6.7): `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(text: &str) -> Option<UnixMillis> {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let mut words = text.split_once(", ")?.1.split(' ');
+    let day: u64 = words.next()?.parse().ok().filter(|day| (1..=31).contains(day))?;
+    let month = words.next()?;
+    let month = u64::try_from(MONTHS.iter().position(|name| *name == month)?).ok()?;
+    let year: u64 = words.next()?.parse().ok().filter(|year| (1970..=9999).contains(year))?;
+    let mut clock = words.next()?.split(':').map(|part| part.parse::<u64>().ok().filter(|part| *part < 61));
+    let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
+    if words.next() != Some("GMT") {
+        return None;
+    }
+    // Days from 1970 by the civil calendar, with years that begin in March, so that a leap day is a year's last.
+    let (year, month) = if month < 2 { (year - 1, month + 10) } else { (year, month - 2) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let days = days.checked_sub(719_468)?;
+    Some(UnixMillis((((days * 24 + hour) * 60 + minute) * 60 + second) * 1000))
 }
 
 /// The cause at the bottom of an error, which is what tells an operator something ("connection refused").
@@ -229,6 +254,18 @@ mod tests {
         assert_eq!(client.uri("/b?c=1").unwrap().to_string(), "http://127.0.0.1:1/wallet/a/b?c=1");
         assert_eq!(client.uri("").unwrap().to_string(), "http://127.0.0.1:1/wallet/a");
         assert!(client.uri("a b").is_err());
+    }
+
+    #[test]
+    fn a_servers_date_is_read_as_http_writes_it() {
+        let seconds = |text: &str| http_date(text).map(|date| date.0 / 1000);
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
+        assert_eq!(seconds("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(seconds("Thu, 29 Feb 2024 23:59:59 GMT"), Some(1_709_251_199));
+        for bad in ["", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Now 1994 08:49:37 GMT", "Sun, 6", "06 Nov 1994"]
+        {
+            assert_eq!(seconds(bad), None, "{bad:?}");
+        }
     }
 
     #[tokio::test]

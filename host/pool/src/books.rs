@@ -160,7 +160,7 @@ impl Books {
         let books = Self { pool, journal, ledger, loader, alarms, inner, edges };
         books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
         if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
-            books.schedule(wanted, "configuration", now)?;
+            books.schedule(wanted, CONFIGURATION, now)?;
         }
         Ok(books)
     }
@@ -170,6 +170,29 @@ impl Books {
     pub fn with_edges(mut self, edges: Edges) -> Self {
         self.edges = edges;
         self
+    }
+
+    /// Whether this is the policy that takes over next or, when none waits, the one in force.
+    #[must_use]
+    pub fn wants(&self, wanted: &Wanted) -> bool {
+        let next = self.pending().or_else(|| self.journal.newest_policy());
+        next.is_some_and(|policy| {
+            policy.scheme == wanted.scheme_in_force() && policy.fees == wanted.fees_in_force()
+        })
+    }
+
+    /// Follows a changed configuration: posts what was added to the reserve and has the wanted policy take over after
+    /// the next block, unless it is the one that does or the one in force. Says whether a policy waits because of it.
+    ///
+    /// # Errors
+    /// As [`Books::schedule`], or when the ledger fails.
+    pub fn want(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<bool, BooksError> {
+        let scheduled = !self.wants(wanted);
+        if scheduled {
+            self.schedule(wanted, reason, now)?;
+        }
+        self.deposit(&mut self.inner.lock(), wanted.reserve, now)?;
+        Ok(scheduled)
     }
 
     /// Posts what the operator declared above what he declared before. Declaring less takes nothing back: what is
@@ -539,6 +562,12 @@ impl Books {
             done += 1;
         }
         Ok(done)
+    }
+
+    /// What loads the policies' components.
+    #[must_use]
+    pub fn loader(&self) -> &Loader {
+        &self.loader
     }
 
     /// The ledger.

@@ -28,7 +28,7 @@ pub enum DecideError {
     Ledger(#[from] LedgerError),
 }
 
-fn window(declared: &contract::Window) -> Window {
+pub(crate) fn window(declared: &contract::Window) -> Window {
     let span = match declared.span {
         contract::Span::Round => Span::Round,
         contract::Span::Finder => Span::Finder,

@@ -12,7 +12,7 @@ use millpond_settlement::{
     SettlementError, Wallet,
 };
 use millpond_types::{Amount, UnixMillis};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,20 +29,68 @@ pub(crate) const MINIMUM: &str = "payout.minimum";
 
 /// Pays one pool's owners.
 pub(crate) struct Payments {
-    settlement: Settlement,
-    schedule: Schedule,
-    fee_addresses: BTreeMap<FeeName, String>,
-    minimum: Amount,
     /// One run at a time.
-    running: Mutex<Clock>,
+    running: Mutex<Running>,
+    payees: RwLock<Arc<PayeeRules>>,
     stop: AtomicBool,
 }
 
-#[derive(Debug, Default)]
-struct Clock {
+#[derive(Debug)]
+struct Running {
+    settlement: Settlement,
+    schedule: Schedule,
     last: UnixMillis,
     last_height: u64,
     followed: UnixMillis,
+}
+
+impl Running {
+    /// Open payments are followed as often as new ones are made, on chains that are quicker than usual.
+    fn pace(&self) -> u64 {
+        match &self.schedule {
+            Schedule::Interval(ms) => *ms,
+            _ => FOLLOW,
+        }
+    }
+}
+
+/// What decides where an owner's money goes.
+#[derive(Debug)]
+struct PayeeRules {
+    fee_addresses: BTreeMap<FeeName, String>,
+    minimum: Amount,
+}
+
+/// When and how a section's balances are paid, checked.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    schedule: Schedule,
+    policy: Policy,
+    payees: PayeeRules,
+}
+
+impl Rules {
+    /// Of a section.
+    pub(crate) fn of(
+        section: &Section,
+        fee_addresses: BTreeMap<FeeName, String>,
+    ) -> Result<Self, SetupError> {
+        let rules = &section.settlement;
+        let schedule = rules.schedule.parse::<Schedule>().map_err(|why| {
+            SetupError(vec![format!("line {}: settlement.schedule: {why}", rules.span.line)])
+        })?;
+        let minimum = section.payout.minimum;
+        let policy = Policy {
+            minimum,
+            cap_per_run: rules.cap_per_run,
+            cap_per_day: rules.cap_per_day,
+            batch: usize::from(rules.batch.max(1)),
+            charge: if rules.network_fee == "miners" { Charge::Owners } else { Charge::Pool },
+            fee_rate: rules.fee_rate.0,
+            confirmations: 1,
+        };
+        Ok(Self { schedule, policy, payees: PayeeRules { fee_addresses, minimum } })
+    }
 }
 
 impl Payments {
@@ -55,20 +103,7 @@ impl Payments {
         runtime: &tokio::runtime::Handle,
     ) -> Result<Option<Self>, SetupError> {
         let Some(wallet) = wallet(section, final_after, runtime)? else { return Ok(None) };
-        let rules = &section.settlement;
-        let wrong = |option: &str, why: &dyn std::fmt::Display| {
-            SetupError(vec![format!("line {}: settlement.{option}: {why}", rules.span.line)])
-        };
-        let schedule = rules.schedule.parse::<Schedule>().map_err(|why| wrong("schedule", &why))?;
-        let policy = Policy {
-            minimum: section.payout.minimum,
-            cap_per_run: rules.cap_per_run,
-            cap_per_day: rules.cap_per_day,
-            batch: usize::from(rules.batch.max(1)),
-            charge: if rules.network_fee == "miners" { Charge::Owners } else { Charge::Pool },
-            fee_rate: rules.fee_rate.0,
-            confirmations: 1,
-        };
+        let Rules { schedule, policy, payees } = Rules::of(section, fee_addresses)?;
         let mut settlement = Settlement::new(Arc::clone(&core.ledger), wallet, policy);
         if core.edges.are_watched() {
             let edges = core.edges.clone();
@@ -77,28 +112,34 @@ impl Payments {
                 true
             });
         }
-        let now = UnixMillis::now();
-        let clock = Clock { last: now, last_height: 0, followed: UnixMillis(0) };
+        let last = UnixMillis::now();
+        let running = Running { settlement, schedule, last, last_height: 0, followed: UnixMillis(0) };
         Ok(Some(Self {
-            settlement,
-            schedule,
-            fee_addresses,
-            minimum: section.payout.minimum,
-            running: Mutex::new(clock),
+            running: Mutex::new(running),
+            payees: RwLock::new(Arc::new(payees)),
             stop: AtomicBool::new(false),
         }))
     }
 
+    /// Pays by other rules from now on; a run that is under way ends by its own.
+    pub(crate) fn replace(&self, rules: Rules) {
+        let mut running = self.running.lock();
+        running.schedule = rules.schedule;
+        running.settlement.set_policy(rules.policy);
+        *self.payees.write() = Arc::new(rules.payees);
+    }
+
     /// Where an owner's money goes.
     pub(crate) fn pay_to(&self, core: &Core, owner: &Owner) -> Option<PayTo> {
+        let rules = Arc::clone(&self.payees.read());
         match owner {
             Owner::Miner(id) => {
                 let address = core.journal.miner_by_id(*id)?.address;
-                Some(PayTo { address, minimum: own_minimum(core, *id).unwrap_or(self.minimum) })
+                Some(PayTo { address, minimum: own_minimum(core, *id).unwrap_or(rules.minimum) })
             }
             Owner::Fee(name) => {
-                let address = self.fee_addresses.get(name)?.clone();
-                Some(PayTo { address, minimum: self.minimum })
+                let address = rules.fee_addresses.get(name)?.clone();
+                Some(PayTo { address, minimum: rules.minimum })
             }
             Owner::Carry | Owner::Reserve => None,
         }
@@ -106,19 +147,18 @@ impl Payments {
 
     /// Pays what is due now.
     pub(crate) fn run(&self, core: &Core) -> Result<Report, SettlementError> {
-        let mut clock = self.running.lock();
+        let mut running = self.running.lock();
         let now = UnixMillis::now();
         let height = core.jobs.current().map_or(0, |job| job.coord);
-        (clock.last, clock.last_height, clock.followed) = (now, height, now);
-        let report = self.settlement.run(now, &|owner: &Owner| self.pay_to(core, owner))?;
+        (running.last, running.last_height, running.followed) = (now, height, now);
+        let report = running.settlement.run(now, &|owner: &Owner| self.pay_to(core, owner))?;
         tell(core, &report);
         Ok(report)
     }
 
     /// The settlement itself, for the operator's orders; no run is under way meanwhile.
     fn with<T>(&self, work: impl FnOnce(&Settlement) -> T) -> T {
-        let _clock = self.running.lock();
-        work(&self.settlement)
+        work(&self.running.lock().settlement)
     }
 
     /// The thread: recovers at once, then follows and pays on schedule until told to stop.
@@ -146,31 +186,23 @@ impl Payments {
         let now = UnixMillis::now();
         let height = core.jobs.current().map_or(0, |job| job.coord);
         let (due, follow) = {
-            let mut clock = self.running.lock();
-            if clock.last_height == 0 {
-                clock.last_height = height;
+            let mut running = self.running.lock();
+            if running.last_height == 0 {
+                running.last_height = height;
             }
-            let due = self.schedule.is_due(clock.last, clock.last_height, now, height);
-            (due, first || now.since(clock.followed) >= FOLLOW.min(self.pace()))
+            let due = running.schedule.is_due(running.last, running.last_height, now, height);
+            (due, first || now.since(running.followed) >= FOLLOW.min(running.pace()))
         };
         if due {
             self.run(core).map(drop)
         } else if follow && !core.ledger.open_payments().is_empty() {
-            let mut clock = self.running.lock();
-            clock.followed = now;
-            let report = self.settlement.recover(now)?;
+            let mut running = self.running.lock();
+            running.followed = now;
+            let report = running.settlement.recover(now)?;
             tell(core, &report);
             Ok(())
         } else {
             Ok(())
-        }
-    }
-
-    /// Open payments are followed as often as new ones are made, on chains that are quicker than usual.
-    fn pace(&self) -> u64 {
-        match &self.schedule {
-            Schedule::Interval(ms) => *ms,
-            _ => FOLLOW,
         }
     }
 
@@ -262,7 +294,7 @@ fn tell(core: &Core, report: &Report) {
     }
 }
 
-fn wallet(
+pub(crate) fn wallet(
     section: &Section,
     final_after: u32,
     runtime: &tokio::runtime::Handle,

@@ -17,7 +17,7 @@ use crate::{money, setup};
 use millpond_admin::Role;
 use millpond_alerts::{Alarms, Level};
 use millpond_algorithms::Algorithms;
-use millpond_chain::{BitcoinCoinbase, ChainHandle, Grant, NodesPort, Setup, Trust};
+use millpond_chain::{ChainHandle, Grant, NodesPort, Setup};
 use millpond_config::Pool as Section;
 use millpond_contracts::chain::ChainAdapter;
 use millpond_disk::{Disk, DiskError, read_file, replace_file};
@@ -26,7 +26,7 @@ use millpond_ledger::{BalanceIndex, Ledger, LedgerError};
 use millpond_node::Nodes;
 use millpond_runtime::{LogSink, Sandbox};
 use millpond_stratum::{NameKey, Past, Server, ServerHandle, StratumConfig};
-use millpond_types::{Amount, JobId, ShareSeq, UnixMillis};
+use millpond_types::{JobId, ShareSeq, UnixMillis};
 use millpond_validator::Validator;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -104,7 +104,7 @@ pub enum PoolError {
 /// A running pool.
 pub struct Pool {
     pub(crate) core: Arc<Core>,
-    pub(crate) section: Section,
+    pub(crate) sections: Arc<parking_lot::RwLock<Sections>>,
     pub(crate) beside: PathBuf,
     pub(crate) process: Process,
     pub(crate) server: ServerHandle,
@@ -113,12 +113,21 @@ pub struct Pool {
     pub(crate) network: String,
     pub(crate) trusted: Vec<String>,
     pub(crate) roles: Roles,
+    pub(crate) adapter_settings: parking_lot::Mutex<millpond_contracts::Settings>,
     addresses: Vec<SocketAddr>,
     stopping: parking_lot::Mutex<Option<Stopping>>,
 }
 
+/// A pool's section as the file has it, and as it is in force: orders of the operator lie between.
+#[derive(Clone, Debug)]
+pub(crate) struct Sections {
+    pub(crate) configured: Section,
+    pub(crate) in_force: Section,
+}
+
 struct Stopping {
     server: Server,
+    retention: std::sync::mpsc::Sender<()>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -156,23 +165,15 @@ impl Pool {
         let Opened { core, unsubmitted, past } = opened.await.map_err(std::io::Error::other)??;
         let mut makers = Makers::new(process, &core, &prepared);
 
+        let mut trust = prepared.trust();
         let (nodes, events) =
             Nodes::start(prepared.transports.clone(), prepared.nodes, millpond_node::Options::default())?;
         let names = prepared.transports.iter().map(|transport| transport.name.clone()).collect();
         let port = Arc::new(NodesPort::new(nodes, names, tokio::runtime::Handle::current()));
-        let trusting = section.chain.trust_adapter_with_coinbase;
         let handle = tokio::runtime::Handle::current();
         let maturity =
             NodesCount::new(&section, &description.settlement, section.chain.confirmations, &handle)?;
-        let trust = Trust {
-            floor: prepared.floor,
-            reward_cap: (section.chain.reward_cap > Amount::ZERO).then_some(section.chain.reward_cap),
-            confirmations: section.chain.confirmations,
-            coinbase: (!trusting).then(|| Arc::new(BitcoinCoinbase { height: true }) as _),
-            addresses: prepared.addresses.clone(),
-            adapter_writes_coinbase: trusting,
-            maturity: maturity.clone().map(|nodes| nodes as _),
-        };
+        trust.maturity = maturity.clone().map(|nodes| nodes as _);
         let final_after = description.final_after.max(section.chain.confirmations);
         let (blocks, incomes) = unfinished::known(&core, &mut makers, final_after)?;
         let job_expiry = u64::try_from(section.chain.job_expiry.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -232,6 +233,12 @@ impl Pool {
             let (payments, core) = (Arc::clone(payments), Arc::clone(&core));
             threads.push(named("pay").spawn(move || payments.keep_paying(&core))?);
         }
+        let sections =
+            Arc::new(parking_lot::RwLock::new(Sections { configured: section.clone(), in_force: section }));
+        let (retention, stop) = std::sync::mpsc::channel();
+        let (keeper, order) = (Arc::clone(&core), Arc::clone(&sections));
+        let order = move || crate::retention::order(&order.read().in_force);
+        threads.push(named("keep").spawn(move || crate::retention::run(&keeper, order, &stop))?);
         let mut roles = BTreeMap::new();
         let component = &prepared.adapter_component;
         roles.insert("adapter", (component.name.clone(), component.digest));
@@ -254,7 +261,7 @@ impl Pool {
             addresses: server.addresses().to_vec(),
             server: server.handle(),
             core,
-            section,
+            sections,
             beside: beside.to_owned(),
             process: process.clone(),
             payments,
@@ -262,7 +269,8 @@ impl Pool {
             network: description.network,
             trusted: prepared.trusted,
             roles,
-            stopping: parking_lot::Mutex::new(Some(Stopping { server, threads })),
+            adapter_settings: parking_lot::Mutex::new(prepared.adapter_settings),
+            stopping: parking_lot::Mutex::new(Some(Stopping { server, retention, threads })),
         })
     }
 
@@ -322,15 +330,18 @@ impl Pool {
 
     fn swap_adapter(&self, plugin: &str) -> Result<String, String> {
         let process = &self.process;
-        let (component, adapter) =
-            setup::other_adapter(&self.section, plugin, &self.beside, &process.sandbox, &process.sink)
+        let section = self.section();
+        let (component, adapter, settings) =
+            setup::other_adapter(&section, plugin, &self.beside, &process.sandbox, &process.sink)
                 .map_err(|why| why.to_string())?;
-        let grants = setup::grants(&self.section.chain, adapter.as_ref(), &component);
-        self.lead(&component, adapter, &grants)
+        let grants = setup::grants(&section.chain, adapter.as_ref(), &component);
+        let said = self.lead(&component, adapter, &grants, settings)?;
+        plugin.clone_into(&mut self.sections.write().in_force.chain.adapter);
+        Ok(said)
     }
 
     /// Has an adapter that is loaded take over at its first valid job, with these grants. Blocks until it leads, or has
-    /// not.
+    /// not. `settings` are what it was loaded with.
     ///
     /// # Errors
     /// Why the running version stays.
@@ -339,6 +350,7 @@ impl Pool {
         component: &Component,
         adapter: Arc<dyn ChainAdapter>,
         grants: &[Grant],
+        settings: millpond_contracts::Settings,
     ) -> Result<String, String> {
         let chain = self.core.chain().ok_or("the pool is ending")?;
         if let Some(leading) = self.core.shown_chain.get() {
@@ -350,35 +362,53 @@ impl Pool {
         let answer = chain.swap(adapter, grants).map_err(|why| why.to_string())?;
         let patience = SWAP_TIME.saturating_add(Duration::from_secs(10));
         answer.recv_timeout(patience).map_err(|_| "the new version gave no answer".to_owned())??;
+        *self.adapter_settings.lock() = settings;
         Ok(format!("adapter {} leads ({})", component.name, component.digest.short()))
     }
 
     fn swap_policy(&self, role: Role, plugin: &str, actor: &str, now: UnixMillis) -> Result<String, String> {
-        let mut section = self.section.clone();
+        let Sections { configured, in_force: mut section } = self.sections.read().clone();
         match role {
             Role::Fee => {
                 let fee = section.fee.as_mut().ok_or("the pool has no [pool.fee]: who would receive it?")?;
                 plugin.clone_into(&mut fee.policy);
             }
-            _ => plugin.clone_into(&mut section.payout.scheme),
-        }
-        // Settings of another plugin are of no use to this one: it starts with its own defaults.
-        if role == Role::Scheme && plugin != self.section.payout.scheme {
-            section.payout.settings.clear();
+            _ => {
+                // Settings of another plugin are of no use to this one: it starts with its own defaults.
+                if plugin == configured.payout.scheme {
+                    section.payout.settings.clone_from(&configured.payout.settings);
+                } else if plugin != section.payout.scheme {
+                    section.payout.settings.clear();
+                }
+                plugin.clone_into(&mut section.payout.scheme);
+            }
         }
         let process = &self.process;
         let wanted = setup::wanted(&section, &self.beside, &process.sandbox, &process.sink)
             .map_err(|errors| errors.join("; "))?;
         let at_once = self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
-        let mut roles = self.roles.lock();
-        roles.insert("scheme", (wanted.scheme.name.clone(), wanted.scheme.digest));
-        if let Some((fee, _, _)) = &wanted.fee {
-            roles.insert("fee", (fee.name.clone(), fee.digest));
-        }
+        self.show_policy(&wanted);
+        self.sections.write().in_force = section;
         Ok(match at_once {
             true => format!("{plugin} takes over at once, and divides what was left undivided"),
             false => format!("{plugin} takes over after the next block; what is owed stays owed"),
         })
+    }
+
+    /// Shows who decides about money from now on.
+    pub(crate) fn show_policy(&self, wanted: &crate::policy::Wanted) {
+        let mut roles = self.roles.lock();
+        roles.insert("scheme", (wanted.scheme.name.clone(), wanted.scheme.digest));
+        match &wanted.fee {
+            Some((fee, _, _)) => roles.insert("fee", (fee.name.clone(), fee.digest)),
+            None => roles.remove("fee"),
+        };
+    }
+
+    /// The pool's section as it is in force: the file's, and what operators ordered since.
+    #[must_use]
+    pub fn section(&self) -> Section {
+        self.sections.read().in_force.clone()
     }
 
     /// Records what an operator does in the journal's hash chain, before it takes effect.
@@ -402,7 +432,8 @@ impl Pool {
 
     /// Stops: shares on their way are answered, threads end, files are closed.
     pub async fn stop(&self) {
-        let Some(Stopping { server, threads }) = self.stopping.lock().take() else { return };
+        let Some(Stopping { server, retention, threads }) = self.stopping.lock().take() else { return };
+        drop(retention);
         server.stop().await;
         if let Some(payments) = &self.payments {
             payments.end();

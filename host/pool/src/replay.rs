@@ -4,6 +4,9 @@
 //! hash chains; every income is divided again by the policy that the journal recorded for it, every batch credited
 //! again, and each entry has to come out equal to the one that is there, with the same digests of input and output as
 //! the audit records say. The first difference ends the replay with the place where it is.
+//!
+//! Where retention dropped old shares, the entries before what is kept are taken as they are booked and counted apart;
+//! from the first income that the journal still knows, everything is computed again.
 
 use crate::decide::{self, DecideError};
 use crate::policy::{Loader, PolicyError};
@@ -12,7 +15,7 @@ use millpond_ledger::{Book, Entry, IncomeKey, IncomeStatus, LedgerError, Reader,
 use millpond_payout::{AuditRecord, SchemeState};
 use millpond_segments::LogError;
 use millpond_types::{Digest, ShareSeq};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A replay that agrees.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -25,6 +28,9 @@ pub struct Replayed {
     pub incomes: u64,
     /// Batches credited again.
     pub batches: u64,
+    /// Incomes and batches of shares that retention dropped: taken as they are booked, since nothing is there to compute
+    /// them from.
+    pub taken: u64,
     /// Calls into plugins whose digests agree with the audit.
     pub calls: u64,
     /// The digest of the ledger's last entry.
@@ -96,6 +102,10 @@ impl Facts {
             let entry = entry?;
             facts.records += 1;
             match entry.record {
+                // The first record kept says which policies stood in dropped ones; later ones say nothing new.
+                Record::CarriedOver(state) if facts.records == 1 => {
+                    facts.policies.extend_from_slice(state.policies());
+                }
                 Record::Income(income) if income.mature => {
                     facts.mature.insert(income.key, ());
                 }
@@ -137,11 +147,13 @@ pub fn replay(view: &JournalView, ledger: &Reader, loader: &Loader) -> Result<Re
         book: Book::default(),
         state: None,
         lost: HashMap::new(),
+        taken: HashSet::new(),
         done: Replayed {
             journal_records: facts.records,
             entries: 0,
             incomes: 0,
             batches: 0,
+            taken: 0,
             calls: 0,
             head: verified.head.digest,
         },
@@ -169,6 +181,8 @@ struct Run<'a> {
     state: Option<SchemeState>,
     /// How often the chain took an income back so far.
     lost: HashMap<Vec<u8>, usize>,
+    /// Incomes of before what the journal keeps.
+    taken: HashSet<Vec<u8>>,
     done: Replayed,
 }
 
@@ -181,18 +195,33 @@ impl Run<'_> {
                 let key = there.key.as_bytes().to_vec();
                 let times = self.lost.get(&key).copied().unwrap_or(0);
                 let seen = self.facts.incomes.get(&key);
+                if seen.is_none() && self.before_what_is_kept() {
+                    self.taken.insert(key);
+                    return self.take(line);
+                }
                 let income = seen
                     .and_then(|seen| seen.get(times))
                     .ok_or_else(|| differs("the journal has no such income".to_owned()))?;
                 let bound = self.bound(income.end.seq, seq)?;
                 let state = self.state.get_or_insert_with(|| SchemeState::new(bound.scheme.terms()));
-                let again = decide::divide(&bound, income, self.view, &self.book, state)
-                    .map_err(|why| ReplayError::Decide { seq, why })?;
+                let again = match decide::divide(&bound, income, self.view, &self.book, state) {
+                    // Recorded after the oldest share that is kept, and reaching back beyond it.
+                    Err(DecideError::Journal(JournalError::Dropped { .. })) if self.before_what_is_kept() => {
+                        self.taken.insert(key);
+                        return self.take(line);
+                    }
+                    again => again.map_err(|why| ReplayError::Decide { seq, why })?,
+                };
                 if again.entry != *there {
                     return Err(differs(difference(&again.entry, there)));
                 }
                 self.audited(&key, &again.audit).map_err(differs)?;
                 self.done.incomes += 1;
+            }
+            Entry::Accrued { first, .. }
+                if *first <= self.view.dropped().last && self.before_what_is_kept() =>
+            {
+                return self.take(line);
             }
             Entry::Accrued { first, last, .. } => {
                 let given = ShareSeq(self.book.accrued_to());
@@ -210,16 +239,22 @@ impl Run<'_> {
                 self.audited(&subject, &accrual.audit).map_err(differs)?;
                 self.done.batches += 1;
             }
+            Entry::Matured { key } | Entry::Reversed { key, .. } if self.taken.contains(key.as_bytes()) => {}
             Entry::Matured { key } if !self.facts.mature.contains_key(key.as_bytes()) => {
                 return Err(differs("the journal does not say that it matured".to_owned()));
             }
             Entry::Reversed { key, how, .. } => self.reversed(line, key, *how)?,
             _ => {}
         }
+        self.book(line)
+    }
+
+    /// Counts an entry that was checked, or cannot be.
+    fn book(&mut self, line: &Line) -> Result<(), ReplayError> {
         self.book.replay(line)?;
         if let Some(state) = &mut self.state {
             decide::follow(state, &line.entry)
-                .map_err(|why| ReplayError::Decide { seq, why: DecideError::Payout(why) })?;
+                .map_err(|why| ReplayError::Decide { seq: line.seq, why: DecideError::Payout(why) })?;
         }
         self.done.entries += 1;
         Ok(())
@@ -244,6 +279,23 @@ impl Run<'_> {
         let times = self.lost.entry(key.as_bytes().to_vec()).or_default();
         *times = times.saturating_add(1);
         Ok(())
+    }
+
+    /// Whether what is not in the journal may have been dropped: nothing was computed again so far.
+    fn before_what_is_kept(&self) -> bool {
+        self.view.dropped().last > ShareSeq(0) && self.done.incomes == 0 && self.done.batches == 0
+    }
+
+    /// Takes an entry as it is booked, the scheme's state with it.
+    fn take(&mut self, line: &Line) -> Result<(), ReplayError> {
+        if self.state.is_none()
+            && let Some(policy) = self.facts.policies.first()
+        {
+            let bound = self.loader.bind(policy).map_err(|why| ReplayError::Policy { seq: line.seq, why })?;
+            self.state = Some(SchemeState::new(bound.scheme.terms()));
+        }
+        self.done.taken += 1;
+        self.book(line)
     }
 
     fn bound(&self, end: ShareSeq, seq: u64) -> Result<crate::policy::Bound, ReplayError> {

@@ -80,7 +80,8 @@ impl Pool {
         minimum: Option<Amount>,
         issued: UnixMillis,
     ) -> Result<SettingText, SettingRefused> {
-        let payout = &self.section.payout;
+        let section = self.section();
+        let payout = &section.payout;
         let bound = |amount: Amount| (amount > Amount::ZERO).then_some(amount);
         let least = bound(payout.own_minimum_least).unwrap_or(payout.minimum);
         let most = bound(payout.own_minimum_most);
@@ -138,7 +139,7 @@ impl Pool {
             time: now.max(change.issued),
         };
         core.journal.record(setting).wait().map_err(|why| SettingRefused::NotRecorded(why.to_string()))?;
-        let minimum_payout = own_minimum(core, miner.id).unwrap_or(self.section.payout.minimum);
+        let minimum_payout = own_minimum(core, miner.id).unwrap_or_else(|| self.section().payout.minimum);
         Ok(MinerSettings { address: miner.address, minimum_payout })
     }
 

@@ -3,7 +3,7 @@
 
 use crate::plugins::{Component, PluginStore, StoreError};
 use crate::policy::Wanted;
-use millpond_chain::{AddressCheck, BitcoinAddresses, Grant, resolve};
+use millpond_chain::{AddressCheck, BitcoinAddresses, BitcoinCoinbase, Grant, Trust, resolve};
 use millpond_config::settings::check;
 use millpond_config::{Chain, Pool as Section, Secret, Span};
 use millpond_contracts::chain::{ChainAdapter, Output, TransportKind};
@@ -64,6 +64,23 @@ pub struct Prepared {
 impl std::fmt::Debug for Prepared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Prepared").field("pool", &self.section.name).finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// What the host holds the adapter to, as the section says.
+    pub(crate) fn trust(&self) -> Trust {
+        let chain = &self.section.chain;
+        let trusting = chain.trust_adapter_with_coinbase;
+        Trust {
+            floor: self.floor,
+            reward_cap: (chain.reward_cap > Amount::ZERO).then_some(chain.reward_cap),
+            confirmations: chain.confirmations,
+            coinbase: (!trusting).then(|| Arc::new(BitcoinCoinbase { height: true }) as _),
+            addresses: self.addresses.clone(),
+            adapter_writes_coinbase: trusting,
+            maturity: None,
+        }
     }
 }
 
@@ -159,7 +176,8 @@ pub fn addresses(chain: &Chain, adapter: &dyn ChainAdapter) -> Option<Arc<dyn Ad
         .then(|| Arc::new(BitcoinAddresses::of_network(&adapter.description().network)) as _)
 }
 
-type Adapter = (Component, Arc<dyn ChainAdapter>, Settings);
+/// An adapter's component, the adapter itself, and the settings it was loaded with.
+pub type Adapter = (Component, Arc<dyn ChainAdapter>, Settings);
 
 fn adapter(
     chain: &Chain,
@@ -186,11 +204,9 @@ pub fn other_adapter(
     beside: &Path,
     sandbox: &Sandbox,
     sink: &Arc<dyn LogSink>,
-) -> Result<(Component, Arc<dyn ChainAdapter>), SetupError> {
+) -> Result<Adapter, SetupError> {
     let chain = Chain { adapter: name.to_owned(), ..section.chain.clone() };
-    adapter(&chain, beside, sandbox, sink)
-        .map(|(component, adapter, _)| (component, adapter))
-        .map_err(SetupError)
+    adapter(&chain, beside, sandbox, sink).map_err(SetupError)
 }
 
 /// Who decides about money, as the section says.

@@ -35,6 +35,12 @@ impl Pool {
         let (hashrate, shares) = core.stats.pool(now);
         let totals = core.ledger.totals();
         let status = core.chain().map(|chain| chain.status()).unwrap_or_default();
+        let journal_bytes = core
+            .journal
+            .view()
+            .log()
+            .segments()
+            .fold(0_u64, |sum, segment| sum.saturating_add(segment.bytes));
         PoolView {
             name: core.name.to_string(),
             network: self.network.clone(),
@@ -48,13 +54,23 @@ impl Pool {
             money: Money::from(&totals),
             plugins: self.plugins(),
             trusted_to_adapter: self.trusted(),
-            disk_days_left: core
-                .journal
-                .forecast()
-                .ok()
-                .and_then(|forecast| forecast.days_left)
-                .map(|days| days as f64),
+            disk_days_left: self.disk_days_left(journal_bytes),
+            journal_bytes,
+            shares_dropped_to: core.journal.dropped().last.0,
         }
+    }
+
+    /// Full days until the disk is full at the journal's pace; `None` when what retention keeps fits on it.
+    fn disk_days_left(&self, journal_bytes: u64) -> Option<f64> {
+        let forecast = self.core.journal.forecast().ok()?;
+        let days = forecast.days_left?;
+        if let Some(keep) = self.sections.read().in_force.retention.keep {
+            let kept = u128::from(forecast.bytes_per_day) * u128::from(keep.as_secs()) / 86_400;
+            if kept <= u128::from(journal_bytes) + u128::from(forecast.free) {
+                return None;
+            }
+        }
+        Some(days as f64)
     }
 
     /// Why miners cannot be served now.
@@ -142,7 +158,7 @@ impl Pool {
             None => "which blocks are in the chain, and how deep (counted by the host in its own tips)",
         };
         let mut facts = vec![counted.to_owned()];
-        if self.section.chain.trust_adapter_with_coinbase {
+        if self.sections.read().in_force.chain.trust_adapter_with_coinbase {
             facts.push("whom the coinbase pays: the host cannot read it".to_owned());
         }
         facts.extend(self.trusted.iter().cloned());
@@ -233,7 +249,8 @@ impl Pool {
             payable: book.payable(&owner),
             immature: book.immature(&owner),
             paid: Amount(paid),
-            minimum_payout: own_minimum(&self.core, id).unwrap_or(self.section.payout.minimum),
+            minimum_payout: own_minimum(&self.core, id)
+                .unwrap_or_else(|| self.sections.read().in_force.payout.minimum),
             hashrate,
             shares,
             workers: Vec::new(),

@@ -28,30 +28,36 @@ pub fn stratum(section: &Section) -> Result<StratumConfig, SetupError> {
     config.limits.burst = 2.0 * f64::from(rules.lines_per_second);
     config.limits.handshake = Span(rules.handshake);
     config.limits.idle = Span(rules.idle);
+    config.keepalive = Span(rules.keepalive);
+    config.tcp_keepalive = Span(rules.tcp_keepalive);
+    config.agent_minimum.clone_from(&rules.agent_minimum);
     config.extranonce.resume = Span(rules.resume);
     config.bans.duration = Span(rules.ban);
     for port in &section.port {
         let (min, max) =
             if port.fixed { (Some(port.difficulty), Some(port.difficulty)) } else { (None, None) };
+        let mut proxy_from = Vec::new();
+        for source in &port.proxy_from {
+            match source.parse() {
+                Ok(network) => proxy_from.push(network),
+                Err(why) => {
+                    errors.push(format!("line {}: port.proxy_from: {source:?}: {why}", port.span.line))
+                }
+            }
+        }
         config.ports.push(PortConfig {
             listen: port.listen,
             start: Some(port.difficulty),
             min,
             max,
             dialect: port.dialect.clone(),
+            proxy_from,
             tls: port
                 .tls
                 .as_ref()
                 .map(|tls| TlsConfig { certificate: tls.certificate.clone(), key: tls.key.clone() }),
         });
-        for source in &port.proxy_from {
-            match source.parse() {
-                Ok(network) => config.proxy.trusted.push(network),
-                Err(why) => {
-                    errors.push(format!("line {}: port.proxy_from: {source:?}: {why}", port.span.line))
-                }
-            }
-        }
     }
+    errors.extend(config.problems().into_iter().map(|why| format!("line {}: {why}", rules.span.line)));
     if errors.is_empty() { Ok(config) } else { Err(SetupError(errors)) }
 }

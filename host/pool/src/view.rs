@@ -187,8 +187,12 @@ pub struct PoolView {
     pub plugins: Vec<PluginView>,
     /// Facts that the adapter alone vouches for.
     pub trusted_to_adapter: Vec<String>,
-    /// The shares a second that the journal took over the last minute.
+    /// Days until the disk is full at the present rate; `None` when it never is, as what is kept fits.
     pub disk_days_left: Option<f64>,
+    /// Bytes of the journal.
+    pub journal_bytes: u64,
+    /// The last share that was dropped; 0 when none was.
+    pub shares_dropped_to: u64,
 }
 
 /// The ledger at a glance. Of matured income: `income = credited + fees + carried`.

@@ -14,12 +14,15 @@ use bitcoin::{
 };
 use millpond_devchain::peers::{Bcoin, Lcoin, Peer, real_nodes_wanted};
 use millpond_ledger::{IncomeStatus, Owner, PaymentStatus};
-use millpond_pool::Pool;
+use millpond_pool::doctor::{self, Findings};
+use millpond_pool::{Pool, Process};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::client::{Client, Job, Want};
-use support::{PATIENCE, Rpc, check_replay, pays, process, start, stranger, until};
+use support::{PATIENCE, Rpc, check_replay, pays, prepared, process, start, stranger, until};
 
 /// What the chain asks of a coinbase before it is spent.
 const MATURITY: u32 = 100;
@@ -353,4 +356,48 @@ async fn a_pool_on_lcoin_pays_from_its_wallet_to_the_unit() {
     pool.stop().await;
     let replayed = check_replay(&process, &folder.path().join("real"));
     assert_eq!(replayed.incomes, 2, "{replayed:?}");
+}
+
+/// What doctor finds of a pool's nodes and wallet, each as "about, health: text".
+async fn examined(process: &Process, text: &str, folder: &Path) -> Vec<String> {
+    let prepared = prepared(process, text).await;
+    let (disk, folder, runtime) =
+        (Arc::clone(&process.disk), folder.to_owned(), tokio::runtime::Handle::current());
+    let examine = move || {
+        let mut findings = Findings::of("real");
+        doctor::nodes(&prepared, Duration::from_secs(30), &runtime, &mut findings);
+        doctor::pays(&prepared, &disk, &folder, &runtime, &mut findings);
+        findings.all
+    };
+    let found = tokio::task::spawn_blocking(examine).await.unwrap();
+    found.iter().map(|one| format!("{}, {:?}: {}", one.about, one.health, one.text)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn doctor_finds_bcoin_and_its_wallet_fit_and_says_so_when_they_are_not() {
+    if !real_nodes_wanted() {
+        return;
+    }
+    let node = Bcoin::start().await.unwrap();
+    let own = node.new_address().await.unwrap();
+    node.generate(110, &own).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let process = process(folder.path());
+    let good =
+        config(&node, &format!("payout_address = \"{own}\""), "network = \"bcoin\"", &wallet_pays(&node));
+    let found = examined(&process, &good, folder.path()).await;
+    assert!(found.iter().all(|one| one.contains(", Good: ")), "{found:#?}");
+    let says = |found: &[String], what: &str| found.iter().any(|one| one.contains(what));
+    for what in ["answers at", "gives work at 111", "can sign", "can spend", "holds the address"] {
+        assert!(says(&found, what), "{what}: {found:#?}");
+    }
+
+    let strange =
+        good.replace(&own, &stranger("rb", 77).0).replace("chain = \"regtest\"", "chain = \"main\"");
+    let found = examined(&process, &strange, folder.path()).await;
+    assert!(
+        says(&found, "node 0, Bad: gives no work: it is on \"regtest\", this pool on \"main\""),
+        "{found:#?}"
+    );
+    assert!(says(&found, "wallet, Warning: does not hold"), "{found:#?}");
 }

@@ -122,7 +122,7 @@ async fn a_version_that_breaks_after_its_swap_gives_way_and_everybody_sees_who_l
     let (leads, component) = (Arc::clone(&pool), sick.clone());
     let lead = move || {
         let grants = Grant::all_wanted(adapter.description());
-        leads.lead(&component, adapter, &grants)
+        leads.lead(&component, adapter, &grants, Vec::new())
     };
     tokio::task::spawn_blocking(lead).await.unwrap().unwrap();
     assert_eq!(adapter_of(&pool), ("sick".to_owned(), sick.digest.to_string()));

@@ -1,5 +1,6 @@
 //! What admin commands do. Each that changes something is recorded in its pool's journal first.
 
+use crate::reload::Reload;
 use crate::source::Pools;
 use millpond_admin::{Command, Handler, Resolution};
 use millpond_http::Source;
@@ -12,8 +13,7 @@ use std::sync::Arc;
 
 pub(crate) struct Commands {
     pub(crate) pools: Arc<Pools>,
-    /// Where backups go, if the configuration says so.
-    pub(crate) backup: Option<millpond_backup::Plan>,
+    pub(crate) reload: Arc<Reload>,
 }
 
 impl Commands {
@@ -38,8 +38,9 @@ impl Handler for Commands {
                     self.pools.alarms.clear(&pool, &about);
                     Ok(json!({"cleared": about}))
                 }
+                Command::Reload { dry_run } => Ok(json!(self.reload.run(actor, dry_run).await?)),
                 Command::Backup {} => {
-                    let plan = self.backup.clone();
+                    let plan = self.reload.plan.read().clone();
                     let plan =
                         plan.ok_or("the configuration has no [backup]; `millpond backup --to` needs none")?;
                     blocking(move || {

@@ -3,8 +3,11 @@
 //! [`Running::start`] checks everything before anything listens: a mistake in the second pool keeps the first from
 //! starting. Knows no coin and decides nothing about money.
 
+pub mod doctor;
 mod handler;
+mod reload;
 mod running;
 mod source;
 
+pub use reload::Reloaded;
 pub use running::{RunError, Running};

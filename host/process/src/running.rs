@@ -1,10 +1,11 @@
 //! Starting and stopping.
 
 use crate::handler::Commands;
+use crate::reload::{Reload, Reloaded};
 use crate::source::Pools;
 use millpond_admin::{AdminSocket, Desk, SocketError, Tokens, TokensError};
 use millpond_alerts::{Alarms, Hook, Level};
-use millpond_backup::{Plan, Scheduled};
+use millpond_backup::Plan;
 use millpond_config::{Alert, Config};
 use millpond_disk::{Disk, DiskError, DiskLock, RealDisk};
 use millpond_http::{AdminDoor, GuardOptions, HttpError, HttpOptions, Server, Source};
@@ -68,8 +69,7 @@ pub enum RunError {
 /// A process that runs. Stop it with [`Running::stop`].
 pub struct Running {
     pools: Arc<Pools>,
-    // Dropping it ends the schedule.
-    _backups: Option<Scheduled>,
+    reload: Arc<Reload>,
     forecast: tokio::task::JoinHandle<()>,
     http: Option<Server>,
     _admin: AdminSocket,
@@ -83,11 +83,12 @@ impl std::fmt::Debug for Running {
 }
 
 impl Running {
-    /// Starts everything that a configuration names. `beside` is the configuration's folder, for components by path.
+    /// Starts everything that a configuration names. `file` is where it was read from: components by path are looked
+    /// for beside it, and a reload reads it again.
     ///
     /// # Errors
     /// When anything of it does not fit or cannot be had; what was started before is stopped again.
-    pub async fn start(mut config: Config, beside: &Path, compiler: Compiler) -> Result<Self, RunError> {
+    pub async fn start(mut config: Config, file: &Path, compiler: Compiler) -> Result<Self, RunError> {
         let data = config.host.data.clone();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         disk.make_dir(&data)?;
@@ -98,11 +99,8 @@ impl Running {
         let validator = Validator::new(Limits { threads, ..Limits::default() })
             .map_err(|why| RunError::Threads(why.to_string()))?;
         let alarms = Alarms::start(hooks(&config.alert)?, REPEAT_MS);
+        hold_if_restored(&mut config, restored.is_some());
         if restored.is_some() {
-            // Payments made after the backup are unknown to this ledger: nothing is paid until a person has compared.
-            for pool in &mut config.pool {
-                "manual".clone_into(&mut pool.settlement.schedule);
-            }
             let note = data.join(millpond_backup::RESTORED);
             let text = format!(
                 "this data was restored from a backup: scheduled payments are held until you have compared the ledger \
@@ -122,27 +120,35 @@ impl Running {
             alarms,
             edges,
         };
+        let beside = file.parent().unwrap_or(Path::new(""));
         let all = start_pools(&config, &process, beside).await?;
         let pools = Arc::new(Pools { all, alarms: process.alarms.clone() });
-        match doors(&config, &process, &pools).await {
+        let reload = match Reload::start(file, &process, &pools, &config) {
+            Ok(reload) => Arc::new(reload),
+            Err(why) => {
+                stop_all(&pools.all).await;
+                return Err(RunError::Threads(why.to_string()));
+            }
+        };
+        match doors(&config, &process, &pools, &reload).await {
             Ok((http, admin)) => {
-                let plan = backup_plan(&config);
-                let scheduled = plan.map(|plan| millpond_backup::start(plan, process.alarms.clone()));
-                let backups = match scheduled.transpose() {
-                    Ok(backups) => backups,
-                    Err(why) => {
-                        stop_all(&pools.all).await;
-                        return Err(RunError::Threads(why.to_string()));
-                    }
-                };
-                let forecast = tokio::spawn(watch_disk(Arc::clone(&pools), config.host.disk_forecast));
-                Ok(Self { pools, _backups: backups, forecast, http, _admin: admin, _lock: lock })
+                let forecast = tokio::spawn(watch_disk(Arc::clone(&pools), Arc::clone(&reload)));
+                Ok(Self { pools, reload, forecast, http, _admin: admin, _lock: lock })
             }
             Err(why) => {
+                reload.end();
                 stop_all(&pools.all).await;
                 Err(why)
             }
         }
+    }
+
+    /// Reads the configuration again and follows it as far as a running process can. `actor` is who asked.
+    ///
+    /// # Errors
+    /// Every error of the file, with its line, or why nothing could be done; then nothing has changed.
+    pub async fn reload(&self, actor: &str) -> Result<Reloaded, String> {
+        self.reload.run(actor, false).await
     }
 
     /// The pools, in the order of the configuration.
@@ -166,6 +172,9 @@ impl Running {
     /// Stops: shares on their way are answered and recorded, then everything is closed.
     pub async fn stop(self) {
         self.forecast.abort();
+        let reload = self.reload;
+        // A backup that is being written is finished first.
+        let _ = tokio::task::spawn_blocking(move || reload.end()).await;
         if let Some(http) = self.http {
             http.stop().await;
         }
@@ -174,10 +183,10 @@ impl Running {
 }
 
 /// Raises an alarm when a pool's disk would be full within the operator's time at the present rate.
-async fn watch_disk(pools: Arc<Pools>, within: Duration) {
-    let within_days = within.as_secs_f64() / 86_400.0;
+async fn watch_disk(pools: Arc<Pools>, reload: Arc<Reload>) {
     loop {
         tokio::time::sleep(DISK_LOOK).await;
+        let within_days = reload.forecast().as_secs_f64() / 86_400.0;
         for pool in &pools.all {
             if let Some(days) = pool.view().disk_days_left.filter(|days| *days < within_days) {
                 let text = format!(
@@ -224,8 +233,10 @@ async fn doors(
     config: &Config,
     process: &Process,
     pools: &Arc<Pools>,
+    reload: &Arc<Reload>,
 ) -> Result<(Option<Server>, AdminSocket), RunError> {
-    let desk = Desk::new(Arc::new(Commands { pools: Arc::clone(pools), backup: backup_plan(config) }));
+    let commands = Commands { pools: Arc::clone(pools), reload: Arc::clone(reload) };
+    let desk = Desk::new(Arc::new(commands));
     let admin = millpond_admin::listen(&process.data.join("admin.sock"), Arc::clone(&desk))?;
     let Some(section) = &config.http else { return Ok((None, admin)) };
     let tokens = Tokens::open(Arc::clone(&process.disk), &process.data.join("tokens.json"))?;
@@ -241,8 +252,17 @@ async fn doors(
     Ok((Some(server), admin))
 }
 
+/// Payments made after a backup are unknown to a restored ledger: nothing is paid until a person has compared.
+pub(crate) fn hold_if_restored(config: &mut Config, restored: bool) {
+    if restored {
+        for pool in &mut config.pool {
+            "manual".clone_into(&mut pool.settlement.schedule);
+        }
+    }
+}
+
 /// The schedule of the configuration, as backups are made.
-fn backup_plan(config: &Config) -> Option<Plan> {
+pub(crate) fn backup_plan(config: &Config) -> Option<Plan> {
     let backup = config.backup.as_ref()?;
     Some(Plan {
         data: config.host.data.clone(),
@@ -255,7 +275,7 @@ fn backup_plan(config: &Config) -> Option<Plan> {
     })
 }
 
-fn hooks(alerts: &[Alert]) -> Result<Vec<(Level, Hook)>, RunError> {
+pub(crate) fn hooks(alerts: &[Alert]) -> Result<Vec<(Level, Hook)>, RunError> {
     let one = |alert: &Alert| {
         let level = if alert.level == "critical" { Level::Critical } else { Level::Warning };
         let hook = match (&alert.exec, &alert.webhook) {

@@ -104,6 +104,11 @@ impl Settlement {
         &self.policy
     }
 
+    /// Other rules, from the next run on. What is open already goes its way as it was built.
+    pub fn set_policy(&mut self, policy: Policy) {
+        self.policy = policy;
+    }
+
     /// What a run would pay now. Writes nothing and sends nothing.
     ///
     /// # Errors

@@ -79,6 +79,14 @@ pub trait Wallet: Send + Sync {
     /// As the call went.
     fn spendable(&self, reserved: &BTreeSet<InputId>) -> Result<Amount, WalletError>;
 
+    /// Why the wallet could not sign now: it is locked, or watches only. `None` when it can, or does not tell.
+    ///
+    /// # Errors
+    /// As the call went.
+    fn cannot_sign(&self) -> Result<Option<String>, WalletError> {
+        Ok(None)
+    }
+
     /// For each address whether the wallet holds its key.
     ///
     /// # Errors

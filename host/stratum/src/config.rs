@@ -3,7 +3,7 @@
 use crate::bans::BanConfig;
 use crate::extranonce::ExtranonceConfig;
 use crate::limits::LimitsConfig;
-use crate::proxy::ProxyConfig;
+use crate::limits::Network;
 use crate::span::Span;
 use crate::tls::TlsConfig;
 use crate::vardiff::VardiffConfig;
@@ -25,8 +25,6 @@ pub struct StratumConfig {
     pub bans: BanConfig,
     /// How the search space is divided among sessions.
     pub extranonce: ExtranonceConfig,
-    /// Trusted proxies.
-    pub proxy: ProxyConfig,
     /// A miner that has got nothing for this long gets a sign of life, its job again or its difficulty: miners
     /// disconnect after 90 s (cgminer), 120 s (cpuminer) or 180 s (ESP-Miner) of silence.
     pub keepalive: Span,
@@ -35,6 +33,9 @@ pub struct StratumConfig {
     pub masks: BTreeMap<String, String>,
     /// The least difficulty by user agent (its beginning), such as `"NiceHash/" = 500000`.
     pub agent_minimum: BTreeMap<String, f64>,
+    /// A connection on which nothing moved for this long is asked by TCP itself whether its peer still lives: a miner
+    /// behind a router that lost power gives his place back in minutes, not after `limits.idle`. 0 leaves it out.
+    pub tcp_keepalive: Span,
     /// At a graceful stop, shares on their way get this long to be recorded and answered.
     pub drain: Span,
 }
@@ -47,10 +48,10 @@ impl Default for StratumConfig {
             limits: LimitsConfig::default(),
             bans: BanConfig::default(),
             extranonce: ExtranonceConfig::default(),
-            proxy: ProxyConfig::default(),
             keepalive: Span::secs(45),
             masks: BTreeMap::new(),
             agent_minimum: BTreeMap::new(),
+            tcp_keepalive: Span::secs(120),
             drain: Span::secs(5),
         }
     }
@@ -74,6 +75,10 @@ pub struct PortConfig {
     /// A dialect by name, for machines that do not name themselves; otherwise the user agent chooses.
     #[serde(default)]
     pub dialect: Option<String>,
+    /// Addresses and networks of proxies whose PROXY header is believed on this port. Empty: the PROXY protocol is not
+    /// spoken here.
+    #[serde(default)]
+    pub proxy_from: Vec<Network>,
     /// Speaks TLS with this certificate.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
@@ -83,7 +88,7 @@ impl PortConfig {
     /// A plain port with nothing of its own.
     #[must_use]
     pub fn plain(listen: SocketAddr) -> Self {
-        Self { listen, start: None, min: None, max: None, dialect: None, tls: None }
+        Self { listen, start: None, min: None, max: None, dialect: None, proxy_from: Vec::new(), tls: None }
     }
 
     /// The pool's vardiff with what this port says.
@@ -165,10 +170,10 @@ mod tests {
             keepalive = "30s"
             masks = { mask = "1fffe000" }
             agent_minimum = { "NiceHash/" = 500000 }
-            proxy.trusted = ["10.0.0.0/8"]
             [[ports]]
             listen = "0.0.0.0:3333"
             start = 512.0
+            proxy_from = ["10.0.0.0/8"]
             [[ports]]
             listen = "0.0.0.0:3443"
             tls = { certificate = "pool.crt", key = "pool.key" }

@@ -46,7 +46,6 @@ pub use counters::{CountersNow, SessionInfo};
 pub use extranonce::{ExtranonceConfig, ExtranonceError, Layout, Past};
 pub use limits::{LimitsConfig, Network, Source};
 pub use names::NameKey;
-pub use proxy::ProxyConfig;
 pub use server::{Chain, Parts, Server, ServerHandle, StartError};
 pub use span::{Span, SpanError};
 pub use tls::{TlsConfig, TlsError};

@@ -4,14 +4,15 @@ use crate::backend::Backend;
 use crate::config::{PortConfig, StratumConfig};
 use crate::connection::Connection;
 use crate::counters::add;
-use crate::limits::Source;
+use crate::limits::{Network, Source};
 use crate::proxy::{self, Prefixed};
 use crate::server::{Chain, Core, Shared, StartError};
 use crate::tls;
 use crate::vardiff::VardiffConfig;
 use bytes::{Bytes, BytesMut};
 use millpond_dialect::DialectSet;
-use std::net::SocketAddr;
+use socket2::{SockRef, TcpKeepalive};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -20,15 +21,26 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+/// A silent peer is asked again after this,
+const PROBE_EVERY: Duration = Duration::from_secs(15);
+/// so many times, before its connection is dead.
+const PROBES: u32 = 4;
+
 /// A listening port.
 pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
     pub(crate) vardiff: VardiffConfig,
     dialect: Option<String>,
+    proxy_from: Vec<Network>,
     tls: Option<TlsAcceptor>,
 }
 
 impl Listening {
+    /// Whether an address may say for whom it connects to this port.
+    fn trusts(&self, address: IpAddr) -> bool {
+        self.proxy_from.iter().any(|network| network.contains(address))
+    }
+
     /// The dialects spoken here: the adapter's, or the one that the port is fixed to.
     pub(crate) fn dialects<B: Backend>(&self, shared: &Shared<B>) -> DialectSet {
         let chain = shared.chain();
@@ -53,7 +65,8 @@ pub(crate) async fn bind(
     let listener = TcpListener::bind(port.listen).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
     let vardiff = port.vardiff(&config.vardiff);
-    Ok((listener, Listening { address, vardiff, dialect: port.dialect.clone(), tls }))
+    let (dialect, proxy_from) = (port.dialect.clone(), port.proxy_from.clone());
+    Ok((listener, Listening { address, vardiff, dialect, proxy_from, tls }))
 }
 
 /// Accepts the connections of a port until the server stops, and waits for them to end.
@@ -102,10 +115,14 @@ async fn admit<B: Backend>(
     let opened = Instant::now();
     let deadline = opened + core.config.limits.handshake.0;
     let _ = stream.set_nodelay(true);
+    if let Err(error) = keep_alive(&stream, core.config.tcp_keepalive.0) {
+        tracing::debug!(%peer, %error, "TCP keepalive could not be set");
+    }
     let of = |address: SocketAddr| Source::of(address.ip(), core.config.limits.ipv6_prefix);
     // A proxy's own connections are limited once they have said whose they are.
-    let (client, head) = if core.config.proxy.trusts(peer.ip()) {
-        match timeout_at(deadline.into(), proxy::accept(&mut stream, peer, &core.config.proxy)).await {
+    let trusted = listening.trusts(peer.ip());
+    let (client, head) = if trusted {
+        match timeout_at(deadline.into(), proxy::accept(&mut stream, peer)).await {
             Ok(Ok(accepted)) => accepted,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a connection was refused");
@@ -160,14 +177,21 @@ async fn admit<B: Backend>(
         let _ = timeout_at(deadline.into(), stream.shutdown()).await;
         return;
     }
-    if matches!(proxy::parse(&head), proxy::Parsed::Header(..) | proxy::Parsed::Invalid)
-        && !core.config.proxy.trusts(peer.ip())
-    {
-        tracing::debug!(%peer, "a PROXY header from an address that is not in proxy.trusted");
+    if matches!(proxy::parse(&head), proxy::Parsed::Header(..) | proxy::Parsed::Invalid) && !trusted {
+        tracing::debug!(%peer, "a PROXY header from an address that is not in the port's proxy_from");
         return add(&core.counters.refused_proxy);
     }
     let stream = Prefixed::new(head.freeze(), stream);
     Connection::serve(Arc::clone(&shared), listening, stream, client, seat, opened).await;
+}
+
+/// Has TCP ask a silent peer whether it lives, after `after` and then a few times more.
+fn keep_alive(stream: &TcpStream, after: Duration) -> std::io::Result<()> {
+    if after.is_zero() {
+        return Ok(());
+    }
+    let probes = TcpKeepalive::new().with_time(after).with_interval(PROBE_EVERY).with_retries(PROBES);
+    SockRef::from(stream).set_tcp_keepalive(&probes)
 }
 
 async fn stopping(core: &Core) {
@@ -182,5 +206,25 @@ pub(crate) async fn sweep(core: Arc<Core>) {
             () = sleep(pause) => core.tree.sweep(Instant::now()),
             () = stopping(&core) => return,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_peer_is_asked_by_tcp_whether_it_lives() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _miner = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        keep_alive(&stream, Duration::ZERO).unwrap();
+        assert!(!SockRef::from(&stream).keepalive().unwrap(), "0 leaves it out");
+        keep_alive(&stream, Duration::from_secs(77)).unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), PROBE_EVERY);
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), PROBES);
     }
 }

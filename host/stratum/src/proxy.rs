@@ -2,9 +2,7 @@
 //! connection's first byte whose connection it is. From anybody else the header is refused: it would let a miner choose
 //! his own address, and with it his limits and bans.
 
-use crate::limits::Network;
 use bytes::{Buf, Bytes, BytesMut};
-use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -16,22 +14,6 @@ const V2_SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 const V1_MAX: usize = 107;
 /// The longest version 2 header taken here; TLVs beyond that have no use for a pool.
 const V2_MAX: usize = 16 + 4096;
-
-/// Who may speak for others.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProxyConfig {
-    /// Addresses and networks of proxies. Empty: the PROXY protocol is not spoken.
-    pub trusted: Vec<Network>,
-}
-
-impl ProxyConfig {
-    /// Whether an address is a trusted proxy.
-    #[must_use]
-    pub fn trusts(&self, address: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.contains(address))
-    }
-}
 
 /// What the first bytes of a connection are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,12 +150,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Prefixed<S> {
     }
 }
 
-/// A header where none may be, or a broken one.
+/// A broken header, or a connection that failed before it was whole.
 #[derive(Debug, thiserror::Error)]
 pub enum ProxyError {
-    /// The peer is not in `proxy.trusted`.
-    #[error("a PROXY header from {0}, which is no trusted proxy; add it to proxy.trusted if it is yours")]
-    Untrusted(IpAddr),
     /// Not as specified.
     #[error("a broken PROXY header from {0}")]
     Invalid(IpAddr),
@@ -182,23 +161,18 @@ pub enum ProxyError {
     Io(#[from] std::io::Error),
 }
 
-/// Reads the beginning of a connection: its header, if a trusted proxy sent one. Returns the client's address and what
+/// Reads the beginning of a trusted proxy's connection: its header, if it sent one. Returns the client's address and what
 /// was read beyond the header.
 ///
 /// # Errors
-/// When the header is broken, or the peer may not send one, or the connection failed.
+/// When the header is broken, or the connection failed.
 pub async fn accept<S: AsyncRead + Unpin>(
     stream: &mut S,
     peer: SocketAddr,
-    config: &ProxyConfig,
 ) -> Result<(SocketAddr, Bytes), ProxyError> {
-    let trusted = config.trusts(peer.ip());
     let mut head = BytesMut::with_capacity(256);
     loop {
         match parse(&head) {
-            Parsed::Header(_, _) | Parsed::Invalid if !trusted => {
-                return Err(ProxyError::Untrusted(peer.ip()));
-            }
             Parsed::Invalid => return Err(ProxyError::Invalid(peer.ip())),
             Parsed::Header(length, client) => {
                 head.advance(length.min(head.len()));

@@ -360,7 +360,7 @@ const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x07\x7f\0\0\x01
 #[tokio::test]
 async fn a_trusted_proxy_says_whose_connection_it_is() {
     let mut config = config();
-    config.proxy.trusted = vec!["127.0.0.1".parse().unwrap()];
+    config.ports[0].proxy_from = vec!["127.0.0.1".parse().unwrap()];
     config.limits.connections_per_source = 1;
     let pool = start_with(config).await;
     for (header, source) in [
@@ -395,7 +395,7 @@ async fn a_trusted_proxy_says_whose_connection_it_is() {
 #[tokio::test]
 async fn a_ban_behind_a_proxy_hits_the_miner_and_not_the_proxy() {
     let mut config = config();
-    config.proxy.trusted = vec!["127.0.0.0/8".parse().unwrap()];
+    config.ports[0].proxy_from = vec!["127.0.0.0/8".parse().unwrap()];
     let pool = start_with(config).await;
     let header = b"PROXY TCP4 192.0.2.7 127.0.0.1 56324 3333\r\n";
     let mut bad = Client::connect(pool.address()).await;
@@ -424,4 +424,20 @@ async fn a_proxy_header_from_anybody_else_is_refused() {
     }
     assert_eq!(pool.handle.counters().refused_proxy, 2);
     assert!(pool.handle.sessions().is_empty());
+}
+
+#[tokio::test]
+async fn a_proxy_is_believed_on_the_port_that_names_it_and_on_no_other() {
+    let mut config = config();
+    config.ports.push(config.ports[0].clone());
+    config.ports[1].proxy_from = vec!["127.0.0.1".parse().unwrap()];
+    let pool = start_with(config).await;
+    let mut refused = Client::connect(pool.server.addresses()[0]).await;
+    refused.send_raw(V2).await;
+    refused.closed().await;
+    assert_eq!(pool.handle.counters().refused_proxy, 1);
+    let mut heard = Client::connect(pool.server.addresses()[1]).await;
+    heard.send_raw(V2).await;
+    heard.subscribe(json!([])).await;
+    assert_eq!(pool.handle.sessions()[0].source.to_string(), "203.0.113.7");
 }

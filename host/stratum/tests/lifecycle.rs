@@ -181,7 +181,7 @@ async fn the_operator_speaks_to_miners_and_sends_them_elsewhere() {
 #[tokio::test]
 async fn the_operators_ban_hangs_up_on_those_who_are_connected() {
     let mut config = config();
-    config.proxy.trusted = vec!["127.0.0.1".parse().unwrap()];
+    config.ports[0].proxy_from = vec!["127.0.0.1".parse().unwrap()];
     let pool = start_with(config).await;
     let (mut bad, mut good) = (Client::connect(pool.address()).await, Client::connect(pool.address()).await);
     bad.send_raw(b"PROXY TCP4 192.0.2.7 127.0.0.1 1 2\r\n").await;

@@ -114,6 +114,26 @@ impl Payments {
     }
 }
 
+/// Have a running process read its configuration again.
+///
+/// Applies what can be applied without a restart, plugins by the rules of a swap, and says what needs one. A file with
+/// an error changes nothing.
+#[derive(Debug, Args)]
+pub struct Reload {
+    #[command(flatten)]
+    door: Door,
+    /// Only say what would be applied and what would need a restart.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Reload {
+    /// Reloads.
+    pub fn run(self) -> Outcome {
+        self.door.send(&Command::Reload { dry_run: self.dry_run })
+    }
+}
+
 /// Swap a plugin of a running pool while miners are connected.
 #[derive(Debug, Args)]
 pub struct Swap {

@@ -78,7 +78,7 @@ impl Demo {
         let text = configuration(&chain, data, &self.scheme, self.http);
         let config =
             millpond_config::parse("demo", &text).map_err(|errors| Failure::new(errors.to_string()))?;
-        let running = Running::start(config, Path::new("."), Compiler::this_executable()?).await?;
+        let running = Running::start(config, Path::new("demo.toml"), Compiler::this_executable()?).await?;
         let pool = running.pools().first().cloned().ok_or_else(|| Failure::new("the demo has no pool"))?;
         let stratum =
             pool.addresses().first().copied().ok_or_else(|| Failure::new("the demo has no port"))?;

@@ -5,6 +5,7 @@ pub mod backup;
 pub mod check;
 pub mod config;
 pub mod demo;
+pub mod doctor;
 pub mod ledger;
 pub mod luck;
 pub mod mine;

@@ -68,6 +68,8 @@ enum What {
         #[arg(long)]
         json: bool,
     },
+    /// Swap a plugin of a running pool while miners are connected.
+    Swap(crate::commands::admin::Swap),
     /// Hold a plugin to its contract and to what it claims. Exit code 1 if a property is broken.
     Test(Test),
     /// Run a plugin: an adapter at real nodes or over a recording, a scheme over a share log.
@@ -218,6 +220,7 @@ impl PluginCommand {
                 list(json);
                 Ok(ExitCode::SUCCESS)
             }
+            What::Swap(swap) => swap.run(),
             What::Test(test) => test.run(),
             What::Run(run) => run.run(),
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// Make, list and revoke tokens for administration over HTTP.
 ///
-/// A running millpond reads its tokens when it starts: a change takes effect with the next start.
+/// A running millpond reads them with each command it is given: a new token counts, and a revoked one ends, at once.
 #[derive(Debug, Args)]
 pub struct TokenCommand {
     #[command(subcommand)]

@@ -66,9 +66,17 @@ impl Pool {
     }
 
     pub fn open(disk: SimDisk, wanted: &Wanted, clock: u64, blocks: u64) -> Self {
+        Self::open_by(disk, wanted, clock, blocks, Options::new("journal"))
+    }
+
+    /// With segments of a few shares, so that there are many.
+    pub fn open_small(disk: SimDisk, wanted: &Wanted, clock: u64, blocks: u64) -> Self {
+        Self::open_by(disk, wanted, clock, blocks, Options { segment_bytes: 2048, ..Options::new("journal") })
+    }
+
+    fn open_by(disk: SimDisk, wanted: &Wanted, clock: u64, blocks: u64, options: Options) -> Self {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
-        let (journal, _) =
-            Journal::open(Arc::clone(&shared), Path::new("/journal"), Options::new("journal")).unwrap();
+        let (journal, _) = Journal::open(Arc::clone(&shared), Path::new("/journal"), options).unwrap();
         let ledger = Arc::new(Ledger::open(Arc::clone(&shared), Path::new("/ledger")).unwrap());
         let (journal, loader, alarms) = (Arc::new(journal), loader(&shared), Alarms::quiet());
         let books = Books::open(

@@ -213,6 +213,25 @@ impl<N: Rpc, W: Rpc, R: Rest> Wallet for BcoinWallet<N, W, R> {
             .ok_or_else(|| unfit("coin", "the coins do not fit 64 bits"))
     }
 
+    fn cannot_sign(&self) -> Result<Option<String>, WalletError> {
+        let call = format!("/wallet/{}", self.name);
+        let answer = match self.rest.get(&call)? {
+            (200, body) => body,
+            (status, body) => return Err(refused(&call, status, &body)),
+        };
+        let flag = |value: Option<&Value>| value.and_then(Value::as_bool) == Some(true);
+        let master = answer.get("master");
+        let until = master.and_then(|master| master.get("until")).and_then(Value::as_i64).unwrap_or(0);
+        let why = if flag(answer.get("watchOnly")) {
+            Some("it watches only: it has no private keys")
+        } else if flag(master.and_then(|master| master.get("encrypted"))) && until == 0 {
+            Some("it is locked: unlock it for as long as the pool runs")
+        } else {
+            None
+        };
+        Ok(why.map(str::to_owned))
+    }
+
     fn owns(&self, addresses: &[String]) -> Result<Vec<bool>, WalletError> {
         let own = |address: &String| {
             // The address becomes part of a path.

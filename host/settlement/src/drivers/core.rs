@@ -130,6 +130,10 @@ impl<R: Rpc> Wallet for CoreWallet<R> {
             .ok_or_else(|| unfit("listunspent", "the coins do not fit 64 bits"))
     }
 
+    fn cannot_sign(&self) -> Result<Option<String>, WalletError> {
+        cannot_sign(&self.rpc)
+    }
+
     fn owns(&self, addresses: &[String]) -> Result<Vec<bool>, WalletError> {
         addresses.iter().map(|address| owns(&self.rpc, address)).collect()
     }
@@ -198,6 +202,23 @@ impl<R: Rpc> Wallet for CoreWallet<R> {
     fn history(&self, _: UnixMillis) -> Result<Vec<Seen>, WalletError> {
         Err(unable("listtransactions", "this driver follows its transactions by name"))
     }
+}
+
+/// Whether `getwalletinfo` says that nothing can be signed. Core leaves `unlocked_until` out when the wallet has no
+/// passphrase, and writes 0 while it is locked.
+pub(super) fn cannot_sign<R: Rpc>(rpc: &R) -> Result<Option<String>, WalletError> {
+    let answer = match rpc.call("getwalletinfo", json!([])) {
+        Err(WalletError::Refused { code: NO_METHOD, .. }) => return Ok(None),
+        other => other?,
+    };
+    let why = if answer.get("private_keys_enabled").and_then(Value::as_bool) == Some(false) {
+        Some("it watches only: it has no private keys")
+    } else if answer.get("unlocked_until").and_then(Value::as_i64) == Some(0) {
+        Some("it is locked: unlock it (walletpassphrase) for as long as the pool runs")
+    } else {
+        None
+    };
+    Ok(why.map(str::to_owned))
 }
 
 /// Whether the wallet holds an address's key. Wallets without `getaddressinfo` (lcoin; Core before 0.17) are asked for

@@ -75,6 +75,10 @@ impl<R: Rpc> Wallet for SendManyWallet<R> {
         from_decimal(&shown, DECIMALS).map_err(|error| unfit(call, error.to_string()))
     }
 
+    fn cannot_sign(&self) -> Result<Option<String>, WalletError> {
+        super::core::cannot_sign(&self.rpc)
+    }
+
     fn owns(&self, addresses: &[String]) -> Result<Vec<bool>, WalletError> {
         addresses.iter().map(|address| owns(&self.rpc, address)).collect()
     }

@@ -1,0 +1,124 @@
+//! A changed configuration in a running pool: what can follow without a restart follows, and the rest stays as it was.
+//!
+//! Plugins follow by the rules of a swap. What a section says of them, of fees, minimums and payments is in force once
+//! this is done; whatever still differs afterwards needs a restart. Nothing here disconnects a miner.
+
+use crate::Pool;
+use crate::payments::Rules;
+use crate::setup::{Prepared, SetupError};
+use millpond_alerts::Level;
+use millpond_types::UnixMillis;
+
+/// What came of a changed section.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// What happened to plugins, one sentence each.
+    pub done: Vec<String>,
+    /// What should have followed and did not, and why; the running version stays.
+    pub failed: Vec<String>,
+}
+
+/// A section that was found, loaded and checked for a running pool. Nothing is changed by making one.
+pub struct Following {
+    prepared: Prepared,
+    rules: Rules,
+}
+
+impl std::fmt::Debug for Following {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Following").field("prepared", &self.prepared).finish_non_exhaustive()
+    }
+}
+
+impl Following {
+    /// Checks what only a running pool uses of a prepared section.
+    ///
+    /// # Errors
+    /// Options of payments that are not understood.
+    pub fn check(prepared: Prepared) -> Result<Self, SetupError> {
+        let rules = Rules::of(&prepared.section, prepared.fee_addresses.clone())?;
+        Ok(Self { prepared, rules })
+    }
+}
+
+impl Pool {
+    /// Follows a changed section. Blocks, for as long as an adapter takes to lead.
+    ///
+    /// # Errors
+    /// When the order could not be recorded: then nothing is changed.
+    pub fn follow(&self, new: Following, actor: &str) -> Result<Followed, String> {
+        let Following { prepared, rules } = new;
+        self.record_admin(actor, "reload", &[])?;
+        let mut followed = Followed::default();
+        self.follow_adapter(&prepared, &mut followed);
+        self.follow_policy(&prepared, actor, &mut followed);
+        let section = &prepared.section;
+        let mut sections = self.sections.write();
+        sections.configured = section.clone();
+        sections.in_force.retention = section.retention.clone();
+        sections.in_force.settlement = section.settlement.clone();
+        sections.in_force.payout.minimum = section.payout.minimum;
+        if let Some(payments) = &self.payments {
+            payments.replace(rules);
+        }
+        drop(sections);
+        for why in &followed.failed {
+            self.core.alarm(Level::Warning, "swap", format!("after a reload: {why}"));
+        }
+        Ok(followed)
+    }
+
+    fn follow_adapter(&self, new: &Prepared, followed: &mut Followed) {
+        let component = &new.adapter_component;
+        let running = self.roles.lock().get("adapter").map(|(_, digest)| *digest);
+        let same = running == Some(component.digest) && *self.adapter_settings.lock() == new.adapter_settings;
+        if !same {
+            let adapter = std::sync::Arc::clone(&new.adapter);
+            match self.lead(component, adapter, &new.grants, new.adapter_settings.clone()) {
+                Ok(said) => followed.done.push(said),
+                Err(why) => {
+                    return followed
+                        .failed
+                        .push(format!("the adapter {} does not lead: {why}", component.name));
+                }
+            }
+        }
+        let mut sections = self.sections.write();
+        sections.in_force.chain.adapter.clone_from(&new.section.chain.adapter);
+        sections.in_force.chain.settings.clone_from(&new.section.chain.settings);
+    }
+
+    fn follow_policy(&self, new: &Prepared, actor: &str, followed: &mut Followed) {
+        let section = self.section();
+        // Who the coinbase pays is told to the chain at the start alone: with "miner" the fee is a part of that.
+        if section.chain.coinbase != new.section.chain.coinbase {
+            return;
+        }
+        if section.chain.coinbase == "miner" {
+            if !self.core.books.wants(&new.wanted) {
+                let why = "the coinbase pays miners and fee: another scheme or fee policy needs a restart";
+                followed.failed.push(why.to_owned());
+            }
+            return;
+        }
+        match self.core.books.want(&new.wanted, actor, UnixMillis::now()) {
+            Ok(scheduled) => {
+                if scheduled {
+                    let name = &new.wanted.scheme.name;
+                    let fee = new.wanted.fee.as_ref().map_or("no fee", |(fee, _, _)| fee.name.as_str());
+                    followed.done.push(format!(
+                        "{name} with {fee} takes over after the next block; what is owed stays owed"
+                    ));
+                    self.show_policy(&new.wanted);
+                }
+                let mut sections = self.sections.write();
+                let (from, to) = (&new.section, &mut sections.in_force);
+                to.payout.scheme.clone_from(&from.payout.scheme);
+                to.payout.settings.clone_from(&from.payout.settings);
+                to.payout.reserve.clone_from(&from.payout.reserve);
+                to.fee.clone_from(&from.fee);
+            }
+            Err(why) => followed.failed.push(format!("the payout scheme or fee policy stays: {why}")),
+        }
+    }
+}

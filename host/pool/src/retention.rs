@@ -1,0 +1,146 @@
+//! Which old shares may be dropped, and dropping them on a schedule.
+//!
+//! The operator says how long shares are kept; this module keeps longer whatever still refers to older ones: windows of
+//! incomes that could still be recorded, of incomes and blocks that are not final, shares that a reserve has not paid for
+//! yet, and the windows of everything within the time that is kept, so that all of that can be replayed.
+
+use crate::core::Core;
+use crate::decide::{due, window};
+use crate::policy::{Bound, Loader, PolicyError};
+use millpond_alerts::Level;
+use millpond_journal::{Journal, JournalError, Policy, WindowEnd};
+use millpond_ledger::Ledger;
+use millpond_types::{ShareSeq, UnixMillis};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+/// The network's difficulty may rise so many times within what is kept; a window measured in work then reaches further.
+const MARGIN: u32 = 4;
+/// The job of a block is recorded this long before the block at most, in milliseconds.
+const JOB_LIFE: u64 = 2 * 60 * 60 * 1000;
+/// The operator's order is looked at this often, so that a reload and a stop are heard.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// What the operator keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// Shares younger than this; `None` keeps all for ever.
+    pub time: Option<Duration>,
+    /// So many of the newest shares at least.
+    pub shares: u64,
+}
+
+/// Why it cannot be said what may go. Everything stays then.
+#[derive(Debug, thiserror::Error)]
+pub enum RetentionError {
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A policy whose windows are not to be had.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+/// The first share that is kept; 1 when nothing may go. Blocks.
+///
+/// # Errors
+/// When something that could refer to old shares cannot be read: then nothing may go.
+pub fn boundary(
+    journal: &Journal,
+    ledger: &Ledger,
+    loader: &Loader,
+    pending: Option<&Policy>,
+    keep: Keep,
+    now: UnixMillis,
+) -> Result<ShareSeq, RetentionError> {
+    const ALL: ShareSeq = ShareSeq(1);
+    let Some(time) = keep.time else { return Ok(ALL) };
+    let view = journal.view();
+    if view.newest().0 == 0 {
+        return Ok(ALL);
+    }
+    let kept_since = UnixMillis(now.0.saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)));
+    let newest = view.newest();
+    let counted = ShareSeq(newest.0.saturating_sub(keep.shares).saturating_add(1));
+    let oldest = view.first_since(kept_since).min(counted).min(newest);
+    let mut kept = oldest;
+    // The income of a block found with the oldest share that is kept, and of one found now: that of any between reaches
+    // no further back.
+    let mut ends = Vec::new();
+    for seq in [oldest, newest] {
+        let Some(share) = view.share(seq)? else { return Ok(ALL) };
+        ends.push(WindowEnd {
+            seq,
+            time: share.time,
+            coord: share.coord,
+            network_work: share.network_work,
+            round_after: journal.round_before(seq),
+        });
+    }
+    ends.extend(journal.open_incomes().into_iter().map(|income| income.end));
+    for block in journal.open_blocks() {
+        kept = kept.min(view.first_since(UnixMillis(block.time.0.saturating_sub(JOB_LIFE))));
+        ends.push(journal.end_of_block(&block.block)?.0);
+    }
+    let since = ends.iter().map(|end| end.seq).min().unwrap_or(ALL);
+    let mut policies = journal.policies_since(since);
+    if policies.is_empty() {
+        return Ok(ALL);
+    }
+    policies.extend(pending.cloned());
+    for policy in &policies {
+        let Bound { scheme, .. } = loader.bind(policy)?;
+        let terms = scheme.terms();
+        for declared in &terms.windows {
+            let declared = window(declared);
+            for end in &ends {
+                kept = kept.min(view.needed_from(&declared, end, MARGIN));
+            }
+        }
+    }
+    let given = ShareSeq(ledger.book().accrued_to());
+    if let Some(due) = due(&journal.policies(), loader, given, newest)? {
+        kept = kept.min(due.first);
+    }
+    Ok(kept.max(ALL))
+}
+
+/// What a section says, and how often it is looked at.
+pub(crate) fn order(section: &millpond_config::Pool) -> (Keep, Duration) {
+    let retention = &section.retention;
+    (Keep { time: retention.keep, shares: retention.shares }, retention.every)
+}
+
+/// The thread: drops what may go, every so often, until told to stop. `order` is asked anew each time.
+pub(crate) fn run(core: &Arc<Core>, order: impl Fn() -> (Keep, Duration), stop: &Receiver<()>) {
+    let mut last: Option<UnixMillis> = None;
+    loop {
+        let (keep, every) = order();
+        let now = UnixMillis::now();
+        let due = last.is_none_or(|last| u128::from(now.since(last)) >= every.as_millis());
+        if due && keep.time.is_some() {
+            last = Some(now);
+            if let Err(why) = once(core, keep, now) {
+                let text = format!("old shares are not dropped: {why}");
+                core.alarm(Level::Warning, "retention", text);
+            }
+        }
+        match stop.recv_timeout(LOOK) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+fn once(core: &Core, keep: Keep, now: UnixMillis) -> Result<(), RetentionError> {
+    let pending = core.books.pending();
+    let first = boundary(&core.journal, &core.ledger, core.books.loader(), pending.as_ref(), keep, now)?;
+    let before = core.journal.dropped().last;
+    core.journal.drop_before(first)?;
+    let last = core.journal.dropped().last;
+    if last > before {
+        tracing::info!(pool = %core.name, last = last.0, "shares up to this number were dropped");
+    }
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! Old shares go, and everything that still refers to them holds them back.
+
+use super::support::{Pool, wanted};
+use millpond_contracts::Setting;
+use millpond_disk::SimDisk;
+use millpond_journal::{BlockFate, Fate, Income, IncomeAt};
+use millpond_pool::retention::{Keep, boundary};
+use millpond_types::{Amount, ShareSeq, UnixMillis};
+use std::time::Duration;
+
+/// The block of an income will stay where it is.
+fn finish(pool: &Pool, income: &Income) {
+    let IncomeAt::Block(block) = &income.at else { panic!("{income:?}") };
+    let fate = Fate { block: block.clone(), fate: BlockFate::Final, time: UnixMillis(pool.clock) };
+    pool.journal.record(fate).wait().unwrap();
+}
+
+/// The first share that is kept now, by this order.
+fn boundary_of(pool: &Pool, seconds: Option<u64>, shares: u64) -> ShareSeq {
+    let keep = Keep { time: seconds.map(Duration::from_secs), shares };
+    let (pending, now) = (pool.books.pending(), UnixMillis(pool.clock));
+    boundary(&pool.journal, &pool.ledger, &pool.loader, pending.as_ref(), keep, now).unwrap()
+}
+
+/// Three hours, longer than a job lives before its block.
+const LONG: u64 = 3 * 60 * 60 * 1000;
+
+/// Two blocks with many shares around them; `dropping` lets old shares go whenever it may.
+fn two_blocks(dropping: bool) -> (Pool, [ShareSeq; 3]) {
+    let scheme = wanted("pplns", Vec::new(), 100);
+    let mut pool = Pool::open_small(SimDisk::new(), &scheme, 1_000_000, 0);
+    let (a, b) = (pool.miner("a"), pool.miner("b"));
+    let mut firsts = Vec::new();
+    let mut work = |pool: &mut Pool, shares: u64| {
+        for number in 0..shares {
+            pool.share(if number % 3 == 0 { a } else { b }, 20);
+        }
+        pool.clock += LONG;
+        let first = boundary_of(pool, Some(1), 10);
+        if dropping {
+            pool.journal.drop_before(first).unwrap();
+        }
+        firsts.push(first);
+    };
+    work(&mut pool, 400);
+    let income = pool.block(a, 1_000_003);
+    // Neither the block nor its income is final: the income's whole window stays, however old it gets.
+    work(&mut pool, 400);
+    assert_eq!(pool.replay().unwrap().incomes, 1);
+    pool.mature(&income);
+    finish(&pool, &income);
+    work(&mut pool, 400);
+    pool.block(b, 2_000_001);
+    (pool, firsts.try_into().unwrap())
+}
+
+#[test]
+fn a_pool_that_drops_old_shares_pays_to_the_unit_what_one_that_keeps_them_pays() {
+    let (dropped, [first, second, third]) = two_blocks(true);
+    let (kept, _) = two_blocks(false);
+    assert_eq!(dropped.ledger.head(), kept.ledger.head());
+    // A window of two blocks' work is at most 100 shares long; the open income holds on to the one before it.
+    assert!(first > ShareSeq(200), "{first}");
+    assert!((ShareSeq(200)..=ShareSeq(401)).contains(&second), "{second}");
+    assert!(third > ShareSeq(900), "{third}");
+    let last = dropped.journal.dropped().last;
+    assert!(last > ShareSeq(800) && last < third, "{last}");
+    assert_eq!(kept.journal.dropped().last, ShareSeq(0));
+
+    // What is kept is computed again; what was dropped is said to be taken as it is booked.
+    let whole = kept.replay().unwrap();
+    assert_eq!((whole.incomes, whole.taken), (2, 0));
+    let rest = dropped.replay().unwrap();
+    assert_eq!((rest.incomes, rest.taken, rest.head), (1, 1, whole.head));
+
+    // And again after a restart.
+    let (disk, clock) = (dropped.disk.clone(), dropped.clock);
+    drop(dropped);
+    let again = Pool::open_small(disk, &wanted("pplns", Vec::new(), 100), clock, 2);
+    assert_eq!(again.journal.dropped().last, last);
+    assert!(boundary_of(&again, Some(1), 10) > last);
+}
+
+#[test]
+fn nothing_goes_without_an_order_nor_below_the_order_nor_before_it_is_paid() {
+    let mut pps = wanted("pps", Vec::new(), 0);
+    pps.reserve = Amount(60_000_000_000);
+    let mut pool = Pool::open_small(SimDisk::new(), &pps, 1_000_000, 0);
+    let a = pool.miner("a");
+    for _ in 0..300 {
+        pool.share(a, 10);
+    }
+    pool.clock += LONG;
+    assert_eq!(boundary_of(&pool, None, 0), ShareSeq(1), "without an order all is kept");
+    assert_eq!(boundary_of(&pool, Some(1), 0), ShareSeq(1), "no share is credited yet");
+    pool.books.credit_shares(UnixMillis(pool.clock)).unwrap();
+    let paid = pool.ledger.book().accrued_to();
+    assert!(paid > 200, "{paid}");
+    let first = boundary_of(&pool, Some(1), 0);
+    assert!(first > ShareSeq(100) && first.0 <= paid + 1, "{first}");
+    assert!(boundary_of(&pool, Some(1), 250) <= ShareSeq(51), "so many of the newest stay");
+    assert_eq!(boundary_of(&pool, Some(24 * 60 * 60), 0), ShareSeq(1), "all are younger than a day");
+    // A scheme that waits for the next block has its say already.
+    let mut long = wanted("pplns", vec![("window".to_owned(), Setting::Int(64_000))], 0);
+    long.reserve = pps.reserve;
+    pool.books.schedule(&long, "test", UnixMillis(pool.clock)).unwrap();
+    assert_eq!(boundary_of(&pool, Some(1), 0), ShareSeq(1), "its window is longer than what there is");
+}

@@ -1,0 +1,182 @@
+//! What miners and proxies meet, set by the configuration file alone: TLS, the PROXY protocol, user agents' minimum,
+//! and pools that know nothing of each other.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+use support::{Client, chain, pool, start, until};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Every hash is a share.
+const EASIEST: &str = "difficulty = 1e-12\nfixed = true\n";
+
+fn file(data: &Path, rest: &str) -> String {
+    format!("[host]\ndata = \"{}\"\n{rest}", data.join("data").display())
+}
+
+/// A port of any number.
+fn port(more: &str) -> String {
+    format!("[[pool.port]]\nlisten = \"127.0.0.1:0\"\n{more}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_miner_over_tls_shakes_hands_logs_in_and_is_credited() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["pool.test".to_owned()]).unwrap();
+    let (certificate, key) = (folder.path().join("pool.crt"), folder.path().join("pool.key"));
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let tls = format!(
+        "{EASIEST}tls = {{ certificate = \"{}\", key = \"{}\" }}\n",
+        certificate.display(),
+        key.display()
+    );
+    let chain = chain().await;
+    let text = file(folder.path(), &format!("{}{}{}", pool("tls", &chain), port(&tls), port(EASIEST)));
+    let running = start(&folder.path().join("pool.toml"), &text).await;
+    let pool = Arc::clone(&running.pools()[0]);
+    let [secure, plain] = pool.addresses() else { panic!("{:?}", pool.addresses()) };
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(client));
+    let name = || rustls::pki_types::ServerName::try_from("pool.test").unwrap();
+    let stream = TcpStream::connect(*secure).await.unwrap();
+    let stream = connector.connect(name(), stream).await.unwrap();
+    let login = chain.new_address();
+    let mut miner = Client::over(stream);
+    miner.ready("test/1", &login).await;
+    miner.share(&login, 7).await;
+    until("the share in the journal", || pool.journal().view().newest().0 == 1).await;
+
+    // Nobody gets in without a handshake here, nor with one at the plain port.
+    let mut lines = Client::connect(*secure).await;
+    lines.raw(b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n").await;
+    lines.closed().await;
+    let stream = TcpStream::connect(*plain).await.unwrap();
+    connector.connect(name(), stream).await.unwrap_err();
+    let mut other = Client::connect(*plain).await;
+    other.ready("test/1", &login).await;
+    other.share(&login, 8).await;
+    drop((miner, other));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_proxy_named_by_the_file_says_whose_connection_it_is_and_nobody_else_does() {
+    const V1: &[u8] = b"PROXY TCP4 192.0.2.7 127.0.0.1 56324 3333\r\n";
+    const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xcb\0\x71\x09\x7f\0\0\x01\xdc\x04\x0d\x05";
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    let proxied = format!("{EASIEST}proxy_from = [\"127.0.0.0/8\"]\n");
+    let text =
+        file(folder.path(), &format!("{}{}{}", pool("proxied", &chain), port(&proxied), port(EASIEST)));
+    let running = start(&folder.path().join("pool.toml"), &text).await;
+    let pool = Arc::clone(&running.pools()[0]);
+    let [behind, open] = pool.addresses() else { panic!("{:?}", pool.addresses()) };
+    let login = chain.new_address();
+
+    for (header, shown) in [(V1, "192.0.2.7"), (V2, "203.0.113.9")] {
+        let mut miner = Client::connect(*behind).await;
+        miner.raw(header).await;
+        miner.ready("test/1", &login).await;
+        miner.share(&login, u32::from(header[0])).await;
+        let sources: Vec<_> =
+            pool.server().sessions().iter().map(|session| session.source.to_string()).collect();
+        assert_eq!(sources, [shown]);
+        drop(miner);
+        until("the miner is gone", || pool.server().connections() == 0).await;
+    }
+
+    // Who talks nonsense is banned by his own address; others come through the same proxy.
+    let mut bad = Client::connect(*behind).await;
+    bad.raw(V1).await;
+    for _ in 0..8 {
+        bad.raw(b"nonsense\n").await;
+    }
+    bad.closed().await;
+    until("the ban", || pool.server().bans().len() == 1).await;
+    assert_eq!(pool.server().bans()[0].source.to_string(), "192.0.2.7");
+    let mut again = Client::connect(*behind).await;
+    again.raw(V1).await;
+    again.closed().await;
+    let mut other = Client::connect(*behind).await;
+    other.raw(V2).await;
+    other.ready("test/1", &login).await;
+
+    // On the port that names no proxy the same headers are a lie.
+    for header in [V1, V2] {
+        let refused = pool.server().counters().refused_proxy;
+        let mut liar = Client::connect(*open).await;
+        liar.raw(header).await;
+        liar.closed().await;
+        assert_eq!(pool.server().counters().refused_proxy, refused + 1);
+    }
+    assert_eq!(pool.server().connections(), 1, "the liar became somebody");
+    drop(other);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_pools_in_one_process_have_ports_ledgers_and_folders_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let (one, two) = (chain().await, chain().await);
+    let text = file(
+        folder.path(),
+        &format!("{}{}{}{}", pool("one", &one), port(EASIEST), pool("two", &two), port(EASIEST)),
+    );
+    let running = start(&folder.path().join("pool.toml"), &text).await;
+    let [first, second] = running.pools() else { panic!("{:?}", running.pools()) };
+    assert_ne!(first.addresses(), second.addresses());
+    let (mut a, mut b) =
+        (Client::connect(first.addresses()[0]).await, Client::connect(second.addresses()[0]).await);
+    let login = one.new_address();
+    a.ready("test/1", &login).await;
+    b.ready("test/1", &login).await;
+    for nonce in 0..5 {
+        a.share(&login, nonce).await;
+    }
+    b.share(&login, 77).await;
+    // The same hash is a duplicate in its own pool alone.
+    assert_eq!(b.submit(&login, 77).await["error"][0], json!(22));
+    until("both journals", || {
+        (first.journal().view().newest().0, second.journal().view().newest().0) == (5, 1)
+    })
+    .await;
+    first.set_minimum(&login, Some(millpond_types::Amount(5)), "test").unwrap();
+    assert_eq!(first.miner(&login).unwrap().minimum_payout.0, 5);
+    assert_eq!(second.miner(&login).unwrap().minimum_payout.0, 100_000);
+    for pool in ["one", "two"] {
+        for part in ["journal", "ledger", "plugins"] {
+            assert!(folder.path().join("data").join(pool).join(part).is_dir(), "{pool}/{part}");
+        }
+    }
+    drop((a, b));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_hash_marketplace_gets_no_less_than_the_operator_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    let text = file(folder.path(), &format!("{}{}", pool("market", &chain), port("difficulty = 16\n")));
+    let running = start(&folder.path().join("pool.toml"), &text).await;
+    let address = running.pools()[0].addresses()[0];
+    let login = chain.new_address();
+    for (agent, difficulty) in [("NiceHash/1.0.0", 4096.0), ("cgminer/4.12", 16.0)] {
+        let mut miner = Client::connect(address).await;
+        miner.ready(agent, &login).await;
+        assert_eq!(miner.difficulty, difficulty, "{agent}");
+    }
+    running.stop().await;
+}

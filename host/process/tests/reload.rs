@@ -1,0 +1,166 @@
+//! The configuration read again while miners are connected: what follows, what is told to need a restart, and that a
+//! file with an error changes nothing. Tokens count, and end, at once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use millpond_admin::{Answer, Command, Scope, Tokens, ask};
+use millpond_disk::RealDisk;
+use millpond_miner::{Miner, Options as MinerOptions};
+use millpond_pool::Pool;
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+use support::{chain, http, pool, start, until};
+
+fn digest(pool: &Pool, role: &str) -> Option<String> {
+    let plugins = pool.view().plugins;
+    plugins.iter().find(|plugin| plugin.role == role).map(|plugin| plugin.digest.to_string())
+}
+
+/// A bundled component as another version of itself: the same code under another digest.
+fn version(path: &Path, name: &str, text: &[u8]) {
+    let mut bytes = millpond_bundled::get(name).unwrap().bytes.to_vec();
+    // A custom section: id 0, its length, its name with a length, and anything.
+    let body = [&[7_u8][..], b"version", text].concat();
+    bytes.extend([0, u8::try_from(body.len()).unwrap()]);
+    bytes.extend(body);
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reload_swaps_what_changed_names_what_needs_a_restart_and_disconnects_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    version(&folder.path().join("adapter.wasm"), "bitcoin", b"1");
+    let section = pool("dev", &chain).replace("[pool.chain]\n", "[pool.chain]\nadapter = \"adapter.wasm\"\ngrant = [\"getblockchaininfo\", \"getblocktemplate\", \"submitblock\", \"getblockhash\", \"getblock\", \"getblockheader\"]\n");
+    let text = format!(
+        "[host]\ndata = \"{}\"\n{section}[[pool.port]]\nlisten = \"127.0.0.1:0\"\ndifficulty = 1e-6\nfixed = true\n[pool.payout]\nminimum = 500\n",
+        folder.path().join("data").display()
+    );
+    let file = folder.path().join("pool.toml");
+    let running = start(&file, &text).await;
+    let pool = Arc::clone(&running.pools()[0]);
+    let miners: Vec<_> = (0..3)
+        .map(|_| {
+            let options = MinerOptions::new(pool.addresses()[0].to_string(), chain.new_address());
+            Miner::start(MinerOptions { hashes_per_second: Some(20_000.0), ..options })
+        })
+        .collect();
+    let accepted = || miners.iter().map(|miner| miner.progress().accepted()).sum::<u64>();
+    until("shares", || accepted() > 20).await;
+    let (adapter, scheme) = (digest(&pool, "adapter"), digest(&pool, "scheme"));
+
+    // With errors nothing changes, and every one is told with its line; a plugin that is not there is one.
+    let before = pool.section();
+    std::fs::write(&file, text.replace("minimum = 500", "minimum = -1\nscheem = \"solo\"")).unwrap();
+    let why = running.reload("test").await.unwrap_err();
+    let lines: Vec<_> = why.lines().collect();
+    assert_eq!(lines.len(), 2, "{why}");
+    assert!(lines[0].contains("pool.toml:") && lines[1].contains("did you mean `scheme`"), "{why}");
+    let broken = text.replace("minimum = 500", "minimum = 600\nscheme = \"no-such\"");
+    std::fs::write(&file, broken).unwrap();
+    let why = running.reload("test").await.unwrap_err();
+    assert!(why.contains("payout.scheme") && why.contains("no-such"), "{why}");
+    assert_eq!(format!("{:?}", pool.section()), format!("{before:?}"));
+    assert_eq!((digest(&pool, "adapter"), digest(&pool, "scheme")), (adapter.clone(), scheme.clone()));
+
+    // The same file again says that nothing is to be done.
+    std::fs::write(&file, &text).unwrap();
+    assert_eq!(running.reload("test").await.unwrap(), millpond_process::Reloaded::default());
+
+    // Another scheme, its parameter, a fee, another version of the adapter under the same name, payments; and a port.
+    version(&folder.path().join("adapter.wasm"), "bitcoin", b"2");
+    let changed = text.replace("difficulty = 1e-6", "difficulty = 2e-6").replace(
+        "[pool.payout]\nminimum = 500\n",
+        "[pool.payout]\nminimum = 700\nscheme = \"solo\"\n[pool.fee]\nsettings = { basis_points = 100 }\n[[pool.fee.recipient]]\nname = \"operator\"\n",
+    );
+    std::fs::write(&file, &changed).unwrap();
+    let foretold = ask_running(folder.path(), Command::Reload { dry_run: true }).await;
+    assert!(foretold["applied"].to_string().contains("pool.dev.payout.scheme: pplns -> solo"), "{foretold}");
+    assert_eq!(digest(&pool, "scheme"), scheme, "a dry run changes nothing");
+    let reloaded = running.reload("test").await.unwrap();
+    assert_eq!(reloaded.failed, [] as [String; 0]);
+    assert!(reloaded.applied.contains(&"pool.dev.payout.scheme: pplns -> solo".to_owned()), "{reloaded:?}");
+    assert!(
+        reloaded.applied.contains(&"pool.dev.fee.settings.basis_points: unset -> 100".to_owned()),
+        "{reloaded:?}"
+    );
+    assert_eq!(reloaded.plugins.len(), 2, "{reloaded:?}");
+    assert!(reloaded.applied.contains(&"pool.dev.payout.minimum: 500 -> 700".to_owned()), "{reloaded:?}");
+    let [port] = reloaded.needs_restart.as_slice() else { panic!("{reloaded:?}") };
+    assert!(port.ends_with("pool.dev.port.0.difficulty: 0.000001 -> 0.000002"), "{port}");
+    assert!(port.contains("pool.toml:"), "{port}");
+    assert_ne!(digest(&pool, "adapter"), adapter);
+
+    // The new policy takes over at a block; what needs a restart is told again, and nothing else.
+    let name = |pool: &Pool| pool.journal().newest_policy().map(|policy| policy.scheme.name);
+    until("the new scheme in force", || name(&pool).as_deref() == Some("solo")).await;
+    let again = running.reload("test").await.unwrap();
+    assert_eq!((again.applied.len(), again.plugins.len(), again.needs_restart.len()), (0, 0, 1), "{again:?}");
+
+    // An order of the operator lies above the file until the file is read again.
+    let order = Command::PluginSwap {
+        pool: "dev".to_owned(),
+        role: millpond_admin::Role::Scheme,
+        plugin: "prop".to_owned(),
+    };
+    ask_running(folder.path(), order).await;
+    let back = running.reload("test").await.unwrap();
+    assert_eq!(back.applied, ["pool.dev.payout.scheme: prop -> solo"]);
+
+    let shares = accepted();
+    until("shares after it all", || accepted() > shares + 20).await;
+    for miner in miners {
+        assert_eq!(miner.progress().connections(), 1, "a miner had to connect again");
+        miner.stop().await.unwrap();
+    }
+    running.stop().await;
+}
+
+/// Gives a command through the admin socket, twice when it asks for that.
+async fn ask_running(folder: &Path, command: Command) -> serde_json::Value {
+    let path = folder.join("data/admin.sock");
+    let answer = ask(&path, "test", command.clone(), None).await.unwrap();
+    let answer = match answer {
+        Answer::Confirm { code, .. } => ask(&path, "test", command, Some(code)).await.unwrap(),
+        other => other,
+    };
+    match answer {
+        Answer::Done(value) => value,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_token_counts_when_it_is_made_and_ends_when_it_is_revoked() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    let data = folder.path().join("data");
+    let text = format!(
+        "[host]\ndata = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n{}[[pool.port]]\nlisten = \"127.0.0.1:0\"\n",
+        data.display(),
+        pool("dev", &chain)
+    );
+    let running = start(&folder.path().join("pool.toml"), &text).await;
+    let address = running.http().unwrap();
+    let asked = async |token: &str| {
+        let head = format!(
+            "POST /api/v1/admin HTTP/1.1\r\nContent-Type: application/json\r\nAuthorization: Bearer {token}\r\n"
+        );
+        http(address, &head, &json!({"ask": {"command": "status"}}).to_string()).await.0
+    };
+    assert_eq!(asked("nonsense").await, 401);
+    // As `millpond token` does beside the running process.
+    let file = data.join("tokens.json");
+    let mut tokens = Tokens::open(Arc::new(RealDisk), &file).unwrap();
+    let alice = tokens.make("alice", Scope::Read).unwrap();
+    let bob = tokens.make("bob", Scope::Read).unwrap();
+    assert_eq!((asked(&alice).await, asked(&bob).await), (200, 200));
+    assert!(tokens.revoke("alice").unwrap());
+    assert_eq!((asked(&alice).await, asked(&bob).await), (401, 200));
+    // A file that cannot be read opens to nobody.
+    std::fs::write(&file, b"{").unwrap();
+    assert_eq!(asked(&bob).await, 500);
+    running.stop().await;
+}
