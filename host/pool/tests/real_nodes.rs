@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::client::{Client, Job, Want};
-use support::{PATIENCE, Rpc, check_replay, pays, prepared, process, start, stranger, until};
+use support::{PATIENCE, Rpc, check_replay, pays, prepare, process, start, stranger, until};
 
 /// What the chain asks of a coinbase before it is spent.
 const MATURITY: u32 = 100;
