@@ -4,9 +4,13 @@
 //! Every step starts from a record that is durable in the journal and ends in one ledger entry that is idempotent on
 //! its key, so a crash at any point is answered by doing the step again ([`Books::catch_up`]). One thread at a time
 //! works here; nothing here waits for a miner, a node or a notification.
+//!
+//! An income that the policy in force fails to divide waits. It is tried again after a pause that doubles, and no more
+//! once the policy is in quarantine; a policy that an operator then puts in its place divides what waits.
 
 use crate::decide::{self, DecideError, income_key};
 use crate::policy::{Bound, Loader, PolicyError, Wanted, reserve_of};
+use crate::undivided::Undivided;
 use millpond_alerts::{Alarms, Level};
 use millpond_journal::{Income, Journal, JournalError, Policy, Record};
 use millpond_ledger::{Account, Entry, IncomeStatus, Ledger, LedgerError, Owner, Posting, Reversal};
@@ -45,6 +49,14 @@ pub enum BooksError {
     /// A swap of the policy.
     #[error(transparent)]
     Swap(#[from] SwapError),
+    /// The policy failed too often: it is not asked again.
+    #[error("{policy} is in quarantine, swap to a version that works; its first error: {first_error}")]
+    Quarantined {
+        /// Its scheme and fee policy.
+        policy: String,
+        /// What it failed with first.
+        first_error: String,
+    },
     /// There is no policy for an income: the journal's first records are missing.
     #[error("no policy is recorded for share {0}")]
     NoPolicy(ShareSeq),
@@ -65,6 +77,7 @@ struct Inner {
     reserve_spent: bool,
     /// What was posted to the reserve so far because the configuration declares it.
     deposited: Amount,
+    undivided: Undivided,
 }
 
 /// The money of one pool.
@@ -124,7 +137,14 @@ impl Books {
             }
             Ok(())
         })?;
-        let inner = Inner { state, pending: None, first_error: None, reserve_spent: false, deposited };
+        let inner = Inner {
+            state,
+            pending: None,
+            first_error: None,
+            reserve_spent: false,
+            deposited,
+            undivided: Undivided::default(),
+        };
         let books = Self { pool: pool.to_owned(), journal, ledger, loader, alarms, inner: Mutex::new(inner) };
         books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
         if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
@@ -150,22 +170,40 @@ impl Books {
     }
 
     /// Has a new policy take over after the next block. The income of that block, and of every one before it, is
-    /// divided by the policy in force now.
+    /// divided by the policy in force now. Where that policy failed to divide incomes, which wait, the new one takes
+    /// over at once and divides them; gives how many there are.
     ///
     /// # Errors
     /// When it does not load, or would forget what the scheme in force owes; the one in force goes on.
-    pub fn schedule(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<(), BooksError> {
+    pub fn schedule(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<usize, BooksError> {
         self.loader.store().keep(&wanted.scheme).map_err(PolicyError::from)?;
         if let Some((component, _, _)) = &wanted.fee {
             self.loader.store().keep(component).map_err(PolicyError::from)?;
         }
-        let policy = policy(wanted, ShareSeq(0), reason, now);
+        let mut policy = policy(wanted, ShareSeq(0), reason, now);
         let bound = self.loader.bind(&policy)?;
         let old = self.in_force()?;
         let mut inner = self.inner.lock();
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
-        inner.pending = Some((policy, bound));
-        Ok(())
+        let Some(first) = inner.undivided.first_end() else {
+            inner.pending = Some((policy, bound));
+            return Ok(0);
+        };
+        policy.from = ShareSeq(first.0.saturating_sub(1));
+        if old.scheme.terms().batch > 0 {
+            // What it can still credit it credits; the shares that it cannot are the new one's.
+            if let Err(why) = self.credit(&mut inner, now) {
+                tracing::warn!(pool = %self.pool, %why, "shares are left to the new policy");
+            }
+            policy.from = policy.from.min(ShareSeq(self.ledger.book().accrued_to()));
+        }
+        (policy.time, inner.pending) = (now, None);
+        let reserve = reserve_of(&policy);
+        self.journal.record(policy).wait()?;
+        self.deposit(&mut inner, reserve, now)?;
+        inner.undivided.taken_over(&bound, now);
+        inner.first_error = None;
+        Ok(inner.undivided.len())
     }
 
     /// A block of ours is durable in the journal, its window ends at this share: a waiting policy takes over behind it.
@@ -176,12 +214,17 @@ impl Books {
         let old = self.in_force()?;
         let mut inner = self.inner.lock();
         let Some((mut policy, bound)) = inner.pending.clone() else { return Ok(false) };
-        // What the old scheme owes for each share is credited by it before another takes over.
-        self.credit(&mut inner, now)?;
+        // What the old scheme owes for each share is credited by it before another takes over; shares that one in
+        // quarantine cannot credit are the new one's.
+        let credited = self.credit(&mut inner, now);
+        let failing = inner.undivided.quarantined(&old).is_some();
+        if !failing {
+            credited?;
+        }
         let mut from = end;
         if old.scheme.terms().batch > 0 {
             let given = ShareSeq(self.ledger.book().accrued_to());
-            if given < end {
+            if given < end && !failing {
                 let text = format!(
                     "the policy in force has not credited shares {given} to {end} yet (is its reserve spent?): the \
                      new one waits for another block"
@@ -198,6 +241,7 @@ impl Books {
         self.journal.record(policy).wait()?;
         // Behind the record: a crash in between is made good by the next start, which posts what is declared.
         self.deposit(&mut inner, reserve, now)?;
+        inner.undivided.taken_over(&bound, now);
         inner.pending = None;
         inner.first_error = None;
         Ok(true)
@@ -216,6 +260,15 @@ impl Books {
     #[must_use]
     pub fn pending(&self) -> Option<Policy> {
         self.inner.lock().pending.as_ref().map(|(policy, _)| policy.clone())
+    }
+
+    /// How many incomes wait because their policy failed to divide them, and whether the policy in force is in
+    /// quarantine.
+    #[must_use]
+    pub fn undivided(&self) -> (usize, bool) {
+        let in_force = self.in_force();
+        let undivided = &self.inner.lock().undivided;
+        (undivided.len(), in_force.is_ok_and(|bound| undivided.quarantined(&bound).is_some()))
     }
 
     /// The first error of the policy in force, and whether the reserve is spent.
@@ -269,6 +322,10 @@ impl Books {
         }
         let policy = self.journal.policy_at(income.end.seq).ok_or(BooksError::NoPolicy(income.end.seq))?;
         let bound = self.loader.bind(&policy)?;
+        if let Some(first_error) = inner.undivided.quarantined(&bound) {
+            let (policy, first_error) = (bound.scheme.name().to_owned(), first_error.to_owned());
+            return Err(self.waits(inner, income, BooksError::Quarantined { policy, first_error }));
+        }
         // What is owed per share before the block is credited before the block's income is booked.
         self.credit(inner, income.time)?;
         let view = self.journal.view();
@@ -279,12 +336,17 @@ impl Books {
         let decision = match decided {
             Ok(decision) => decision,
             Err(why) => {
-                inner.first_error.get_or_insert_with(|| why.to_string());
-                let text = format!("an income of {} waits undivided: {why}", income.amount);
-                self.alarms.raise(Level::Critical, &self.pool, "plugin", text);
-                return Err(why.into());
+                if inner.undivided.failed(&bound, &income.key, &why, UnixMillis::now()) {
+                    let text = format!(
+                        "{} is in quarantine: no income is divided until another version takes its place",
+                        bound.scheme.name()
+                    );
+                    self.alarms.raise(Level::Critical, &self.pool, "plugin", text);
+                }
+                return Err(self.waits(inner, income, why.into()));
             }
         };
+        inner.undivided.divided(&bound, &income.key, UnixMillis::now());
         for audit in &decision.audit {
             self.journal.record(decide::recorded(audit, &income.key, income.time)).wait()?;
         }
@@ -292,6 +354,17 @@ impl Books {
         self.ledger.append(income.time, entry.clone())?;
         decide::follow(&mut inner.state, &entry)?;
         Ok(())
+    }
+
+    /// An income stays undivided: the operator is told, and it is tried again later.
+    fn waits(&self, inner: &mut Inner, income: &Income, why: BooksError) -> BooksError {
+        inner.first_error.get_or_insert_with(|| why.to_string());
+        let text = format!("an income of {} waits undivided: {why}", income.amount);
+        self.alarms.raise(Level::Critical, &self.pool, "plugin", text);
+        if matches!(&why, BooksError::Decide(DecideError::Payout(_)) | BooksError::Quarantined { .. }) {
+            inner.undivided.waits(income, UnixMillis::now());
+        }
+        why
     }
 
     /// An income can be spent: its parts become payable.
@@ -314,6 +387,7 @@ impl Books {
     pub fn lost(&self, key: &[u8], proof: &str, time: UnixMillis) -> Result<(), BooksError> {
         let key = income_key(key)?;
         let mut inner = self.inner.lock();
+        inner.undivided.forget(key.as_bytes());
         let known = self.ledger.book().income(&key).map(|income| (income.status, income.end));
         let (status, end) = match known {
             None | Some((IncomeStatus::Reversed(_) | IncomeStatus::LostAfterMaturity, _)) => return Ok(()),
@@ -343,11 +417,25 @@ impl Books {
     fn credit(&self, inner: &mut Inner, now: UnixMillis) -> Result<(), BooksError> {
         loop {
             let view = self.journal.view();
+            let given = ShareSeq(self.ledger.book().accrued_to());
+            let due = decide::due(&self.journal.policies(), &self.loader, given, view.newest())?;
+            let Some(due) = due else { return Ok(()) };
+            if let Some(first_error) = inner.undivided.quarantined(&due.bound) {
+                let (policy, first_error) = (due.bound.scheme.name().to_owned(), first_error.to_owned());
+                return Err(BooksError::Quarantined { policy, first_error });
+            }
             let credited = {
                 let book = self.ledger.book();
-                let given = ShareSeq(book.accrued_to());
-                let due = decide::due(&self.journal.policies(), &self.loader, given, view.newest())?;
-                due.map(|due| decide::credit(&due, &view, &book, &inner.state)).transpose()?.flatten()
+                decide::credit(&due, &view, &book, &inner.state)
+            };
+            let credited = match credited {
+                Ok(credited) => credited,
+                Err(why) => {
+                    inner.first_error.get_or_insert_with(|| why.to_string());
+                    let input = given.0.to_le_bytes();
+                    inner.undivided.failed(&due.bound, &input, &why, UnixMillis::now());
+                    return Err(why.into());
+                }
             };
             let Some((accrual, given)) = credited else { return Ok(()) };
             let spent = accrual.shares < given;
@@ -386,6 +474,10 @@ impl Books {
         let mut incomes = self.journal.open_incomes();
         incomes.sort_by(|a, b| (a.time, &a.key).cmp(&(b.time, &b.key)));
         for income in incomes {
+            if !self.inner.lock().undivided.is_due(&income.key, UnixMillis::now()) {
+                waiting += 1;
+                continue;
+            }
             if let Err(why) = self.divide(&income) {
                 tracing::warn!(pool = %self.pool, %why, "an income still waits");
                 waiting += 1;

@@ -138,7 +138,9 @@ pub fn due(
 ) -> Result<Option<Due>, PolicyError> {
     let next = given.0.saturating_add(1);
     for (at, policy) in policies.iter().enumerate() {
-        let end = policies.get(at.saturating_add(1)).map_or(newest, |after| after.from.min(newest));
+        // A policy that took a failing one's place may reach back behind the boundaries before it.
+        let after = policies.iter().skip(at.saturating_add(1)).map(|after| after.from).min();
+        let end = after.map_or(newest, |after| after.min(newest));
         let first = next.max(policy.from.0.saturating_add(1));
         if first > end.0 {
             continue;

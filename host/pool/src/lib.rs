@@ -20,6 +20,7 @@ pub mod show;
 mod sink;
 pub mod sockets;
 pub mod stats;
+mod undivided;
 pub mod view;
 
 pub use pool::{Pool, PoolError, Process};

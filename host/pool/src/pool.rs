@@ -338,11 +338,14 @@ impl Pool {
         let process = &self.process;
         let wanted = setup::wanted(&section, &self.beside, &process.sandbox, &process.sink)
             .map_err(|errors| errors.join("; "))?;
-        self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
+        let waited = self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
         let mut roles = self.roles.lock();
         roles.insert("scheme", (wanted.scheme.name.clone(), wanted.scheme.digest));
         if let Some((fee, _, _)) = &wanted.fee {
             roles.insert("fee", (fee.name.clone(), fee.digest));
+        }
+        if waited > 0 {
+            return Ok(format!("{plugin} takes over now and divides the {waited} incomes that wait"));
         }
         Ok(format!("{plugin} takes over after the next block; what is owed stays owed"))
     }

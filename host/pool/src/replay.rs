@@ -8,8 +8,10 @@
 use crate::decide::{self, DecideError};
 use crate::policy::{Loader, PolicyError};
 use millpond_journal::{Income, JournalError, JournalView, Policy, Record};
-use millpond_ledger::{Book, Entry, IncomeKey, IncomeStatus, LedgerError, Reader, Record as Line, Reversal};
-use millpond_payout::{AuditRecord, SchemeState};
+use millpond_ledger::{
+    Book, Entry, IncomeAllocated, IncomeKey, IncomeStatus, LedgerError, Reader, Record as Line, Reversal,
+};
+use millpond_payout::{Accrual, AuditRecord, Decision, SchemeState};
 use millpond_segments::LogError;
 use millpond_types::{Digest, ShareSeq};
 use std::collections::HashMap;
@@ -83,9 +85,13 @@ struct Facts {
     /// Every time that it was seen: again after it had been lost.
     incomes: HashMap<Vec<u8>, Vec<Income>>,
     mature: HashMap<Vec<u8>, ()>,
-    lost: HashMap<Vec<u8>, ()>,
+    /// With the count of policies when it was first lost.
+    lost: HashMap<Vec<u8>, usize>,
     policies: Vec<Policy>,
     audits: HashMap<(Vec<u8>, String), Vec<Digests>>,
+    /// How many policies were recorded when a subject was decided, each time that it was: a policy that an operator
+    /// put in a failing one's place reaches back to what waited, and not to what had been divided before.
+    decided: HashMap<Vec<u8>, Vec<usize>>,
     records: u64,
 }
 
@@ -103,10 +109,15 @@ impl Facts {
                     facts.incomes.entry(income.key.clone()).or_default().push(income);
                 }
                 Record::IncomeLost(lost) => {
-                    facts.lost.insert(lost.key, ());
+                    facts.lost.entry(lost.key).or_insert(facts.policies.len());
                 }
                 Record::Policy(policy) => facts.policies.push(policy),
                 Record::Decision(audit) => {
+                    let (known, times) =
+                        (facts.policies.len(), facts.decided.entry(audit.subject.clone()).or_default());
+                    if times.last() != Some(&known) {
+                        times.push(known);
+                    }
                     let digests = (audit.component, audit.input, audit.output);
                     facts.audits.entry((audit.subject, audit.function)).or_default().push(digests);
                 }
@@ -116,9 +127,19 @@ impl Facts {
         Ok(facts)
     }
 
-    /// As `Journal::policy_at`.
-    fn policy_at(&self, end: ShareSeq) -> Option<&Policy> {
-        self.policies.iter().rev().find(|policy| policy.from < end || policy.from.0 == 0)
+    /// As `Journal::policy_at`, when so many policies were recorded.
+    fn policy_at(&self, end: ShareSeq, known: usize) -> Option<&Policy> {
+        self.recorded(known).iter().rev().find(|policy| policy.from < end || policy.from.0 == 0)
+    }
+
+    /// The first so many policies.
+    fn recorded(&self, known: usize) -> &[Policy] {
+        self.policies.get(..known).unwrap_or(&self.policies)
+    }
+
+    /// When a subject was decided, as counts of the policies recorded until then.
+    fn times(&self, subject: &[u8]) -> &[usize] {
+        self.decided.get(subject).map_or(&[], Vec::as_slice)
     }
 }
 
@@ -184,29 +205,27 @@ impl Run<'_> {
                 let income = seen
                     .and_then(|seen| seen.get(times))
                     .ok_or_else(|| differs("the journal has no such income".to_owned()))?;
-                let bound = self.bound(income.end.seq, seq)?;
-                let state = self.state.get_or_insert_with(|| SchemeState::new(bound.scheme.terms()));
-                let again = decide::divide(&bound, income, self.view, &self.book, state)
-                    .map_err(|why| ReplayError::Decide { seq, why })?;
-                if again.entry != *there {
-                    return Err(differs(difference(&again.entry, there)));
+                let mut again = Err(differs("no audit record says by which policy".to_owned()));
+                for known in self.facts.times(&key) {
+                    again = self.divided_by(income, *known, there, seq);
+                    if again.is_ok() {
+                        break;
+                    }
                 }
+                let again = again?;
                 self.audited(&key, &again.audit).map_err(differs)?;
                 self.done.incomes += 1;
             }
             Entry::Accrued { first, last, .. } => {
-                let given = ShareSeq(self.book.accrued_to());
-                let due = decide::due(&self.facts.policies, self.loader, given, *last)
-                    .map_err(|why| ReplayError::Policy { seq, why })?
-                    .ok_or_else(|| differs("no policy takes these shares".to_owned()))?;
-                let state = self.state.get_or_insert_with(|| SchemeState::new(due.bound.scheme.terms()));
-                let again = decide::credit(&due, self.view, &self.book, state)
-                    .map_err(|why| ReplayError::Decide { seq, why })?;
-                let (accrual, _) = again.ok_or_else(|| differs("there is nothing to credit".to_owned()))?;
-                if accrual.entry.as_ref() != Some(&line.entry) {
-                    return Err(differs("the credits come out otherwise".to_owned()));
-                }
                 let subject = format!("shares {first}..={last}").into_bytes();
+                let mut again = Err(differs("no audit record says by which policy".to_owned()));
+                for known in self.facts.times(&subject) {
+                    again = self.credited_by(*last, *known, &line.entry, seq);
+                    if again.is_ok() {
+                        break;
+                    }
+                }
+                let accrual = again?;
                 self.audited(&subject, &accrual.audit).map_err(differs)?;
                 self.done.batches += 1;
             }
@@ -232,22 +251,76 @@ impl Run<'_> {
         if self.state.as_ref().is_some_and(|state| state.again().contains(key)) && how == Reversal::Restore {
             return Ok(());
         }
-        if !self.facts.lost.contains_key(key.as_bytes()) {
-            return Err(differs("the journal does not say that it was lost"));
-        }
+        let known = self.facts.lost.get(key.as_bytes()).copied();
+        let known = known.ok_or_else(|| differs("the journal does not say that it was lost"))?;
         let income = self.book.income(key).ok_or_else(|| differs("it was never divided"))?;
         let (end, status) = (income.end, income.status);
         // What had matured is borne by the pool, whatever is written beside it.
-        if status == IncomeStatus::Immature && decide::reversal(&self.bound(end, seq)?, status) != how {
-            return Err(differs("its policy says that another thing becomes of it"));
+        if status == IncomeStatus::Immature {
+            let mut said = false;
+            // By the policy of that time; one that took a failing one's place since may have had the word.
+            for known in known..=self.facts.policies.len() {
+                let policy = self.facts.policy_at(end, known);
+                said = said || decide::reversal(&self.bound(policy, end, seq)?, status) == how;
+            }
+            if !said {
+                return Err(differs("its policy says that another thing becomes of it"));
+            }
         }
         let times = self.lost.entry(key.as_bytes().to_vec()).or_default();
         *times = times.saturating_add(1);
         Ok(())
     }
 
-    fn bound(&self, end: ShareSeq, seq: u64) -> Result<crate::policy::Bound, ReplayError> {
-        let policy = self.facts.policy_at(end).ok_or(ReplayError::Differs {
+    /// Divides an income by the policy that was in force for it when so many policies were recorded.
+    fn divided_by(
+        &mut self,
+        income: &Income,
+        known: usize,
+        there: &IncomeAllocated,
+        seq: u64,
+    ) -> Result<Decision, ReplayError> {
+        let bound = self.bound(self.facts.policy_at(income.end.seq, known), income.end.seq, seq)?;
+        let state = self.state.get_or_insert_with(|| SchemeState::new(bound.scheme.terms()));
+        let again = decide::divide(&bound, income, self.view, &self.book, state)
+            .map_err(|why| ReplayError::Decide { seq, why })?;
+        if again.entry != *there {
+            let what = difference(&again.entry, there);
+            return Err(ReplayError::Differs { seq, kind: "income-allocated", what });
+        }
+        Ok(again)
+    }
+
+    /// Credits a batch of shares by the policy of their time, as it was when so many policies were recorded.
+    fn credited_by(
+        &mut self,
+        last: ShareSeq,
+        known: usize,
+        there: &Entry,
+        seq: u64,
+    ) -> Result<Accrual, ReplayError> {
+        let differs = |what: &str| ReplayError::Differs { seq, kind: "accrued", what: what.to_owned() };
+        let given = ShareSeq(self.book.accrued_to());
+        let due = decide::due(self.facts.recorded(known), self.loader, given, last)
+            .map_err(|why| ReplayError::Policy { seq, why })?
+            .ok_or_else(|| differs("no policy takes these shares"))?;
+        let state = self.state.get_or_insert_with(|| SchemeState::new(due.bound.scheme.terms()));
+        let again = decide::credit(&due, self.view, &self.book, state)
+            .map_err(|why| ReplayError::Decide { seq, why })?;
+        let (accrual, _) = again.ok_or_else(|| differs("there is nothing to credit"))?;
+        if accrual.entry.as_ref() != Some(there) {
+            return Err(differs("the credits come out otherwise"));
+        }
+        Ok(accrual)
+    }
+
+    fn bound(
+        &self,
+        policy: Option<&Policy>,
+        end: ShareSeq,
+        seq: u64,
+    ) -> Result<crate::policy::Bound, ReplayError> {
+        let policy = policy.ok_or(ReplayError::Differs {
             seq,
             kind: "policy",
             what: format!("the journal has no policy for share {end}"),
@@ -270,7 +343,7 @@ impl Run<'_> {
     }
 }
 
-fn difference(again: &millpond_ledger::IncomeAllocated, there: &millpond_ledger::IncomeAllocated) -> String {
+fn difference(again: &IncomeAllocated, there: &IncomeAllocated) -> String {
     let other = again
         .parts
         .shares()

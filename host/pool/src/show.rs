@@ -100,6 +100,7 @@ impl Pool {
     fn plugins(&self) -> Vec<PluginView> {
         let status = self.core.chain().map(|chain| chain.status()).unwrap_or_default();
         let (money_error, _) = self.core.books.troubles();
+        let (waiting, money_quarantined) = self.core.books.undivided();
         let pending = self.core.books.pending();
         let roles = self.roles.lock();
         roles
@@ -109,7 +110,8 @@ impl Pool {
                 let state = match (adapter, &status.quarantined, &pending) {
                     (true, Some(_), _) => "quarantined",
                     (false, _, Some(_)) => "takes over after the next block",
-                    (false, _, None) if money_error.is_some() => "failing; incomes wait",
+                    (false, _, None) if money_quarantined => "quarantined; incomes wait",
+                    (false, _, None) if waiting > 0 || money_error.is_some() => "failing; incomes wait",
                     _ => "running",
                 };
                 let first_error = if adapter { status.first_error.clone() } else { money_error.clone() };

@@ -103,6 +103,13 @@ impl Pool {
 
     /// Finds a block with a share, records its income, divides it.
     pub fn block(&mut self, finder: MinerId, amount: u64) -> Income {
+        let income = self.found(finder, amount);
+        self.books.divide(&income).unwrap();
+        income
+    }
+
+    /// Finds a block with a share and records its income.
+    pub fn found(&mut self, finder: MinerId, amount: u64) -> Income {
         let share = self.one(finder, 100);
         self.blocks += 1;
         let block = self.blocks.to_be_bytes().to_vec();
@@ -135,7 +142,6 @@ impl Pool {
         self.journal.record(income.clone()).wait().unwrap();
         // As in the pool: the block is known before the adapter reports its income.
         self.books.block_found(end.seq, UnixMillis(self.clock)).unwrap();
-        self.books.divide(&income).unwrap();
         income
     }
 

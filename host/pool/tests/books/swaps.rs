@@ -3,7 +3,8 @@
 use crate::support::{Pool, wanted};
 use millpond_ledger::Owner;
 use millpond_pool::policy::Wanted;
-use millpond_types::{Amount, MinerId};
+use millpond_test_guests::scheme::Scheme;
+use millpond_types::{Amount, MinerId, UnixMillis};
 
 /// A share of work 100 of 1000 is worth a tenth of the reward of 50.
 const SHARE: u64 = 500_000_000;
@@ -185,4 +186,45 @@ fn fees_are_what_the_settings_say() {
     pool.mature(&income);
     assert_eq!(fees(&pool), 25_000);
     replays(&pool, a, 975_000);
+}
+
+#[test]
+fn a_scheme_that_fails_on_some_incomes_is_replaced_for_those_and_replay_knows_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("moody.wasm");
+    // Divides evenly, but for an income of 777.
+    let moody = Scheme::even()
+        .before("(if (i64.eq (i64.load offset=16 (local.get 0)) (i64.const 777)) (then unreachable))");
+    std::fs::write(&file, moody.wasm()).unwrap();
+    let mut pool = Pool::start(&wanted(file.to_str().unwrap(), Vec::new(), 0));
+    let (a, b) = (pool.miner("a"), pool.miner("b"));
+    pool.share(b, 300);
+    let bad = pool.found(a, 777);
+    let told = pool.books.divide(&bad).unwrap_err().to_string();
+    assert!(told.contains("scheme.allocate: trap: "), "{told}");
+    pool.share(b, 300);
+    let good = pool.block(a, 1_000);
+    assert_eq!(pool.books.undivided(), (1, false));
+    assert_eq!(pool.books.catch_up().unwrap(), 1, "it is left alone for a while");
+    assert_eq!(pool.ledger.book().incomes().count(), 1);
+
+    let now = UnixMillis(pool.clock);
+    assert_eq!(pool.books.schedule(&wanted("prop", Vec::new(), 0), "an operator", now).unwrap(), 1);
+    assert!(pool.books.pending().is_none(), "it has taken over");
+    assert_eq!(pool.books.catch_up().unwrap(), 0);
+    assert_eq!(pool.books.undivided(), (0, false));
+    for income in [&bad, &good] {
+        pool.mature(income);
+    }
+    // 777 by work, 100 to 300, rounded in an order that nobody knows before; 1,000 evenly, as it was divided before.
+    assert_eq!(pool.payable(a) + pool.payable(b), 1_777);
+    assert!(matches!(pool.payable(a), 694 | 695), "{}", pool.payable(a));
+    let replayed = pool.replay().unwrap();
+    assert_eq!(replayed.incomes, 2);
+    // A restart opens the books under the new policy, and computes the same.
+    let (disk, clock) = (pool.disk.clone(), pool.clock);
+    drop(pool);
+    let pool = Pool::open(disk, &wanted("prop", Vec::new(), 0), clock, 2);
+    assert_eq!(pool.books.catch_up().unwrap(), 0);
+    assert_eq!(pool.replay().unwrap(), replayed);
 }

@@ -14,6 +14,7 @@ use millpond_node::{Auth, Endpoint, JsonRpc, Limits as RpcLimits, Secret};
 use millpond_pool::plugins::PluginStore;
 use millpond_pool::policy::Loader;
 use millpond_pool::replay::{Replayed, replay};
+use millpond_pool::setup::Prepared;
 use millpond_pool::{Pool, Process, setup, sockets};
 use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
 use millpond_types::ShareSeq;
@@ -42,12 +43,18 @@ pub fn process(data: &Path) -> Process {
 
 /// Starts the first pool of a configuration.
 pub async fn start(process: &Process, text: &str) -> Pool {
+    start_with(process, text, |_| {}).await
+}
+
+/// Starts the first pool of a configuration after something was changed in what it is made of.
+pub async fn start_with(process: &Process, text: &str, change: impl FnOnce(&mut Prepared)) -> Pool {
     let config = millpond_config::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
     let section = config.pool.into_iter().next().unwrap();
     let (sandbox, sink) = (process.sandbox.clone(), Arc::clone(&process.sink));
     let prepared =
         tokio::task::spawn_blocking(move || setup::prepare(section, Path::new("."), &sandbox, &sink));
-    let prepared = prepared.await.unwrap().unwrap_or_else(|why| panic!("{why}"));
+    let mut prepared = prepared.await.unwrap().unwrap_or_else(|why| panic!("{why}"));
+    change(&mut prepared);
     let stratum = sockets::stratum(&prepared.section).unwrap();
     Pool::start(process, prepared, Path::new("."), stratum).await.unwrap_or_else(|why| panic!("{why}"))
 }
