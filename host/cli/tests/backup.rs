@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use millpond_disk::{Disk, RealDisk};
-use millpond_journal::{Journal, Options, Share, Solution, WorkerId};
+use millpond_journal::{Journal, JournalView, Options, Share, Solution, WorkerId};
 use millpond_ledger::Ledger;
 use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, UnixMillis, Work};
 use serde_json::Value;
@@ -172,4 +172,53 @@ fn a_token_is_shown_once_and_can_be_revoked() {
     ended(0, &["token", "revoke", "alice", "--data", data]);
     assert!(ended(1, &["token", "revoke", "alice", "--data", data]).contains("no token"));
     assert!(ended(2, &["token", "list", "--data", "/no/such/folder"]).contains("--data"));
+}
+
+#[test]
+fn replay_needs_raw_records_alone_and_one_flipped_bit_in_an_old_share_makes_it_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let path = data.to_str().unwrap();
+    ended(0, &["demo", "--blocks", "2", "--json", "--data", path]);
+    let pools: Vec<_> = std::fs::read_dir(&data)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("journal").is_dir())
+        .collect();
+    let [pool] = pools.as_slice() else { panic!("{pools:?}") };
+    // What can be made again is gone.
+    for derived in [pool.join("index"), data.join("cache")] {
+        assert!(derived.is_dir(), "{}", derived.display());
+        std::fs::remove_dir_all(derived).unwrap();
+    }
+    let first = json(&["replay", "--data", path, "--json"]);
+    assert_eq!(first["same"], true, "{first}");
+    assert!(first["replay"]["incomes"].as_u64().unwrap() >= 2, "{first}");
+    assert_eq!(json(&["replay", "--data", path, "--json"]), first, "a replay says the same every time");
+
+    // The first share of all, whose id stands in its segment as it is.
+    let (view, _) = JournalView::open(Arc::new(RealDisk), &pool.join("journal")).unwrap();
+    let id = view.share(ShareSeq(1)).unwrap().unwrap().id;
+    drop(view);
+    let mut segments: Vec<_> =
+        std::fs::read_dir(pool.join("journal")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.sort();
+    let (file, at) = segments
+        .iter()
+        .find_map(|file| {
+            let bytes = std::fs::read(file).unwrap();
+            bytes.windows(32).position(|window| window == id).map(|at| (file, at))
+        })
+        .unwrap();
+    let flip = || {
+        let mut bytes = std::fs::read(file).unwrap();
+        bytes[at + 17] ^= 4;
+        std::fs::write(file, bytes).unwrap();
+    };
+    flip();
+    let told = ended(1, &["replay", "--data", path]);
+    let name = file.file_name().unwrap().to_str().unwrap();
+    assert!(told.contains(&format!("segment {name} is damaged at byte ")), "{told}");
+    flip();
+    assert_eq!(json(&["replay", "--data", path, "--json"]), first, "flipped back, it agrees again");
 }

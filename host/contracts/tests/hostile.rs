@@ -1,13 +1,11 @@
 //! Hostile schemes and adapters as real components: each costs its own call, with a text that tells an operator why.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "support/guest.rs"]
-mod guest;
-
 use millpond_contracts::chain::{ChainAdapter, Event, Happening, Solution, Start};
 use millpond_contracts::payout::{Income, PayoutScheme, State, Totals};
 use millpond_contracts::{check, load_adapter, load_scheme};
 use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
+use millpond_test_guests as guest;
 use parking_lot::Mutex;
 use std::sync::{Arc, LazyLock};
 

@@ -38,7 +38,7 @@ pub struct PluginView {
     pub name: String,
     /// The component.
     pub digest: Digest,
-    /// "running", "quarantined", "last good version".
+    /// "running", "quarantined", "takes over after the next block", "failing; incomes wait", "quarantined; incomes wait".
     pub state: String,
     /// The first error since it was loaded, kept until the operator clears it.
     pub first_error: Option<String>,

@@ -360,7 +360,7 @@ async fn a_pool_on_lcoin_pays_from_its_wallet_to_the_unit() {
 
 /// What doctor finds of a pool's nodes and wallet, each as "about, health: text".
 async fn examined(process: &Process, text: &str, folder: &Path) -> Vec<String> {
-    let prepared = prepared(process, text).await;
+    let prepared = prepare(process, text).await;
     let (disk, folder, runtime) =
         (Arc::clone(&process.disk), folder.to_owned(), tokio::runtime::Handle::current());
     let examine = move || {

@@ -4,10 +4,17 @@
 //! A [`Recording`] holds every event that an adapter was given and what it did. [`replay`] compares action by action.
 //! [`test`] also runs the adapter at nodes made from the recording (`world`): those answer any instance of the adapter
 //! with what the real ones said at that time, so that an instance can be killed at any event and a node can lie.
+//!
+//! A recording of real nodes holds what they were asked, when they were asked it; what they would have said a moment
+//! later it does not know. One that a [`script`] made in virtual time holds everything, and is judged exactly: an
+//! instance killed at whichever event leads to the same work and the same incomes.
 
 mod assembled;
+mod facts;
+mod lie;
 pub mod live;
 mod recording;
+pub mod script;
 mod world;
 
 pub use assembled::{Candidate, session_values};
@@ -15,12 +22,14 @@ pub use recording::{Recording, RecordingError, Writer};
 
 use crate::{Options, Report, Status};
 use assembled::assembled_as_hashed;
+use facts::Facts;
+use lie::Lie;
 use millpond_algorithms::Algorithms;
 use millpond_chain::{Grant, Version};
 use millpond_contracts::CallError;
 use millpond_contracts::chain::{Action, AdapterActor, ChainAdapter, Happening};
 use std::sync::Arc;
-use world::{Facts, Lie, World};
+use world::World;
 
 /// Restarts tried; a longer recording is sampled evenly.
 const RESTARTS: usize = 150;
@@ -154,29 +163,40 @@ fn shown(outcome: &Result<Vec<Action>, String>) -> String {
 fn restarts(adapter: &dyn ChainAdapter, world: &World<'_>, straight: &Facts) -> Result<String, String> {
     if straight.unanswered > 0 {
         return Err(format!(
-            "{} calls of a straight run have no answer in the recording: record for longer",
-            straight.unanswered
+            "{} calls of a straight run have no answer in the recording, the first is {}: record for longer",
+            straight.unanswered,
+            straight.first_unanswered.as_deref().unwrap_or_default()
         ));
     }
-    let every = straight.recorded.div_ceil(RESTARTS).max(1);
-    let (mut tried, mut apart) = (0_usize, Vec::new());
+    let every = if world.is_exact() { 1 } else { straight.recorded.div_ceil(RESTARTS).max(1) };
+    let (mut tried, mut undecided) = (0_usize, Vec::new());
     for at in (1..straight.recorded).step_by(every) {
         let facts = world.run(adapter, Some(at), None)?;
-        facts.same_work(straight).map_err(|why| format!("killed at event {at}: {why}"))?;
-        if let Err(why) = facts.same_money(straight) {
-            apart.push(format!("killed at event {at}: {why}"));
-        }
+        let told = |why: String| format!("killed at event {at}: {why}");
         tried += 1;
+        if world.is_exact() {
+            if let Some(call) = &facts.first_unanswered {
+                return Err(told(format!("it asks what the script's instance never did: {call}")));
+            }
+            facts.equals(straight).map_err(told)?;
+            continue;
+        }
+        facts.same_work(straight).map_err(told)?;
+        match facts.same_money(straight) {
+            Ok(()) => {}
+            // It asked at another moment than the recorded instance did, and may have got the answer of another one.
+            Err(why) if facts.guessed > straight.guessed => undecided.push(told(why)),
+            Err(why) => return Err(told(why)),
+        }
     }
-    // A new instance asks at other moments than the recorded one did, and may find an answer of another moment. An
-    // adapter that forgets does so nearly always.
-    if apart.len() * 4 > tried {
-        let first = apart.first().cloned().unwrap_or_default();
-        return Err(format!("{first}; so it is at {} of {tried} events", apart.len()));
+    // An adapter that forgets does so nearly always.
+    if undecided.len() * 4 > tried {
+        let first = undecided.first().cloned().unwrap_or_default();
+        return Err(format!("{first}; so it is at {} of {tried} events", undecided.len()));
     }
-    let unsure = match apart.len() {
+    let unsure = match undecided.len() {
         0 => String::new(),
-        some => format!(", {some} without an answer of that moment in the recording"),
+        some => format!(", {some} undecided: the recording has no answer of that moment"),
     };
     Ok(format!(
         "{tried} restarts over {} events, {} incomes{unsure}",
@@ -197,6 +217,11 @@ fn believed(
             let facts = world.run(adapter, None, Some((&method, *lie)))?;
             let lie = format!("with {} for {method}", lie.name());
             facts.nothing_new(straight).map_err(|why| format!("{lie}: {why}"))?;
+            // The lies end with the middle third: nothing of them may last.
+            if world.is_exact() {
+                let lasting = facts.same_work(straight).and_then(|()| facts.same_money(straight));
+                lasting.map_err(|why| format!("{lie}, after the lies had ended: {why}"))?;
+            }
             told += 1;
         }
     }

@@ -1,14 +1,12 @@
 //! Hostile adapters as real components beside a running pool: a swap to any of them fails with its reason, and the old
 //! version goes on; one that leads and breaks is put into quarantine with its first error.
 
-#[path = "../../../contracts/tests/support/guest.rs"]
-mod guest;
-
 use crate::ChainHandle;
 use crate::fake::*;
 use millpond_contracts::chain::*;
 use millpond_contracts::load_adapter;
 use millpond_runtime::{Compiler, Sandbox, TracingSink};
+use millpond_test_guests as guest;
 use millpond_types::{Digest, UnixMillis};
 use std::sync::{Arc, LazyLock};
 

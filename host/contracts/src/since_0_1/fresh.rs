@@ -6,7 +6,7 @@ use millpond_runtime::{
 };
 use std::sync::Arc;
 use wasmtime::Store;
-use wasmtime::component::InstancePre;
+use wasmtime::component::{InstancePre, Linker};
 
 /// A plugin with its bindings prepared for instantiation.
 pub(crate) struct Fresh<P> {
@@ -41,6 +41,20 @@ impl<P: Instantiate> Fresh<P> {
     pub(crate) fn new(plugin: Plugin, pre: P, sink: Arc<dyn LogSink>) -> Self {
         let log = GuestLog::new(plugin.name(), plugin.class().limits(), sink);
         Self { plugin, log, pre }
+    }
+
+    /// Binds a loaded component of the strict class, which imports nothing; an error says which export has another
+    /// type than the contract's.
+    pub(crate) fn bind(
+        plugin: &Plugin,
+        sink: &Arc<dyn LogSink>,
+        prepared: impl FnOnce(InstancePre<Guest>) -> wasmtime::Result<P>,
+        signatures: Signatures,
+    ) -> wasmtime::Result<Self> {
+        let linker = Linker::<Guest>::new(plugin.component().engine());
+        let instance = linker.instantiate_pre(plugin.component())?;
+        let fresh = Self::new(plugin.clone(), prepared(instance.clone())?, sink.clone());
+        fresh.trial(&instance, signatures)
     }
 
     /// Makes an instance and drops it: only then are all types compared with the contract's.

@@ -36,3 +36,11 @@ pub(crate) fn settings_size(settings: &crate::Settings) -> usize {
     };
     settings.iter().map(|(key, value)| key.len() + text(value)).sum()
 }
+
+/// The size of a call's input.
+pub(crate) fn size(bytes: usize, rows: usize) -> millpond_runtime::CallSize {
+    millpond_runtime::CallSize {
+        bytes: u64::try_from(bytes).unwrap_or(u64::MAX),
+        rows: u64::try_from(rows).unwrap_or(u64::MAX),
+    }
+}

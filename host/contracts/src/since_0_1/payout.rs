@@ -1,7 +1,7 @@
 //! Schemes and fee policies of 0.1.
 
 use super::fresh::{Fresh, instantiate};
-use super::{settings_size, settings_to, signatures};
+use super::{settings_size, settings_to, signatures, size};
 use crate::payout::{
     Allocation, Batch, Edge, FeePolicy, Fees, Income, Measure, PayoutScheme, Reversal, Span, State, Terms,
     Totals, Window,
@@ -10,7 +10,6 @@ use crate::{CallError, Outcome, Settings};
 use millpond_runtime::{CallSize, Guest, LogSink, Plugin};
 use millpond_types::Digest;
 use std::sync::Arc;
-use wasmtime::component::Linker;
 
 #[allow(
     missing_docs,
@@ -72,14 +71,12 @@ pub(crate) struct SchemeComponent {
 impl SchemeComponent {
     /// Binds a loaded component; an error says which export has another type than the contract's.
     pub(crate) fn bind(plugin: &Plugin, accrues: bool, sink: &Arc<dyn LogSink>) -> wasmtime::Result<Self> {
-        let linker = Linker::<Guest>::new(plugin.component().engine());
-        let pre = linker.instantiate_pre(plugin.component())?;
+        let scheme = Fresh::bind(plugin, sink, PayoutSchemePre::new, signatures::scheme)?;
         let accrual = match accrues {
-            true => Some(Fresh::new(plugin.clone(), AccrualOnlyPre::new(pre.clone())?, sink.clone())),
+            true => Some(Fresh::bind(plugin, sink, AccrualOnlyPre::new, signatures::scheme)?),
             false => None,
         };
-        let scheme = Fresh::new(plugin.clone(), PayoutSchemePre::new(pre.clone())?, sink.clone());
-        Ok(Self { scheme: scheme.trial(&pre, signatures::scheme)?, accrual })
+        Ok(Self { scheme, accrual })
     }
 }
 
@@ -112,7 +109,7 @@ impl PayoutScheme for SchemeComponent {
     ) -> Outcome<Allocation> {
         let rows = windows.iter().map(|window| window.miner.len()).sum::<usize>() + state.miner.len();
         let bytes = settings_size(settings) + state.memo.len() + state.cells.len() * 8 + rows * 24;
-        let size = CallSize { bytes: CallSize::bytes(bytes).bytes, rows: CallSize::rows(rows).rows };
+        let size = size(bytes, rows);
         let (settings, income, state) = (settings_to!(wit, settings), income.into(), state.into());
         let windows: Vec<wit::Totals> = windows.iter().map(Into::into).collect();
         self.scheme.run("scheme.allocate", size, |bindings, store| {
@@ -133,7 +130,7 @@ impl PayoutScheme for SchemeComponent {
         };
         let rows = batch.seq.len() + state.miner.len();
         let bytes = settings_size(settings) + state.memo.len() + state.cells.len() * 8 + rows * 64;
-        let size = CallSize { bytes: CallSize::bytes(bytes).bytes, rows: CallSize::rows(rows).rows };
+        let size = size(bytes, rows);
         let (settings, batch, state) = (settings_to!(wit, settings), batch.into(), state.into());
         accrual.run(function, size, |bindings, store| {
             let accrual = bindings.millpond_payout_accrual();
@@ -148,10 +145,7 @@ pub(crate) struct FeeComponent(Fresh<FeePre<Guest>>);
 impl FeeComponent {
     /// Binds a loaded component; an error says which export has another type than the contract's.
     pub(crate) fn bind(plugin: &Plugin, sink: &Arc<dyn LogSink>) -> wasmtime::Result<Self> {
-        let linker = Linker::<Guest>::new(plugin.component().engine());
-        let pre = linker.instantiate_pre(plugin.component())?;
-        let fresh = Fresh::new(plugin.clone(), FeePre::new(pre.clone())?, sink.clone());
-        Ok(Self(fresh.trial(&pre, signatures::fee)?))
+        Ok(Self(Fresh::bind(plugin, sink, FeePre::new, signatures::fee)?))
     }
 }
 
@@ -184,7 +178,7 @@ impl FeePolicy for FeeComponent {
     ) -> Outcome<Fees> {
         let rows = miner.len() * (2 + attributes.len()) / 2;
         let bytes = settings_size(settings) + rows * 16;
-        let size = CallSize { bytes: CallSize::bytes(bytes).bytes, rows: CallSize::rows(rows).rows };
+        let size = size(bytes, rows);
         let (settings, income) = (settings_to!(wit, settings), income.into());
         self.0.run("fee-policy.fees", size, |bindings, store| {
             let policy = bindings.millpond_payout_fee_policy();

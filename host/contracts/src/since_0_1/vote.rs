@@ -1,14 +1,13 @@
 //! Vote policies of 0.1.
 
 use super::fresh::{Fresh, instantiate};
-use super::{settings_size, settings_to, signatures};
+use super::{settings_size, settings_to, signatures, size};
 use crate::vote::{Ballot, Meaning, Pick, Status, TopicKind, User, VotePolicy};
 use crate::vote_check::checked;
 use crate::{CallError, Outcome, Settings};
 use millpond_runtime::{CallSize, Guest, LogSink, Plugin};
 use millpond_types::Digest;
 use std::sync::Arc;
-use wasmtime::component::Linker;
 
 #[allow(
     missing_docs,
@@ -33,10 +32,7 @@ pub(crate) struct VoteComponent(Fresh<VotePolicyPre<Guest>>);
 impl VoteComponent {
     /// Binds a loaded component; an error says which export has another type than the contract's.
     pub(crate) fn bind(plugin: &Plugin, sink: &Arc<dyn LogSink>) -> wasmtime::Result<Self> {
-        let linker = Linker::<Guest>::new(plugin.component().engine());
-        let pre = linker.instantiate_pre(plugin.component())?;
-        let fresh = Fresh::new(plugin.clone(), VotePolicyPre::new(pre.clone())?, sink.clone());
-        Ok(Self(fresh.trial(&pre, signatures::policy)?))
+        Ok(Self(Fresh::bind(plugin, sink, VotePolicyPre::new, signatures::policy)?))
     }
 }
 
@@ -54,7 +50,7 @@ impl VotePolicy for VoteComponent {
     fn decide(&self, settings: &Settings, ballot: &Ballot, user: &User) -> Outcome<Vec<Pick>> {
         let rows = user.tickets.len() + ballot.topics.len() + ballot.delegates.len();
         let bytes = settings_size(settings) + user.tickets.iter().map(Vec::len).sum::<usize>();
-        let size = CallSize { bytes: CallSize::bytes(bytes).bytes, rows: CallSize::rows(rows).rows };
+        let size = size(bytes, rows);
         let settings = settings_to!(wit, settings);
         let (given_ballot, given_user) = (ballot.into(), user.into());
         let done = self.0.run("policy.decide", size, |bindings, store| {

@@ -1,9 +1,6 @@
 //! A payout scheme with the terms of the bundled SOLO, whose `allocate` traps: as a real component.
 
-#[path = "../../../contracts/tests/support/guest.rs"]
-mod guest;
-
-use guest::Data;
+use millpond_test_guests::{Data, guest};
 
 const SCHEME: &str = "millpond:payout/scheme@0.1.0";
 const SCHEMA: &str = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
@@ -27,5 +24,5 @@ pub fn trapping_scheme() -> Vec<u8> {
         (format!("{SCHEME}#allocate"), "unreachable".to_owned()),
     ];
     let bodies: Vec<_> = bodies.iter().map(|(name, body)| (name.as_str(), body.as_str())).collect();
-    guest::guest("payout-0.1", "payout-scheme", &bodies, &data.0)
+    guest("payout-0.1", "payout-scheme", &bodies, &data.0)
 }

@@ -50,6 +50,13 @@ pub async fn start(process: &Process, text: &str) -> Pool {
     start_prepared(process, prepare(process, text).await).await
 }
 
+/// Starts the first pool of a configuration after something was changed in what it is made of.
+pub async fn start_with(process: &Process, text: &str, change: impl FnOnce(&mut setup::Prepared)) -> Pool {
+    let mut prepared = prepare(process, text).await;
+    change(&mut prepared);
+    start_prepared(process, prepared).await
+}
+
 /// Starts the first pool of a configuration, or says why it does not start.
 pub async fn try_start(process: &Process, text: &str) -> Result<Pool, PoolError> {
     try_prepared(process, prepare(process, text).await).await

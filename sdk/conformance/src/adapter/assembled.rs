@@ -169,22 +169,27 @@ fn check(version: &Version, job: &Job, body: Option<&[u8]>, candidate: &Candidat
             done.method, done.transport
         ));
     }
-    let mut length = 0_usize;
-    for chunk in &done.request {
-        length += match chunk {
-            Chunk::Literal(bytes) => bytes.len(),
+    rope(&done.request, body).map(drop)
+}
+
+/// Puts a request together from literals and slices of the job's body.
+pub(super) fn rope(chunks: &[Chunk], body: Option<&[u8]>) -> Result<Vec<u8>, String> {
+    let mut request = Vec::new();
+    for chunk in chunks {
+        let piece = match chunk {
+            Chunk::Literal(bytes) => bytes.as_slice(),
             Chunk::Body { offset, length } => {
-                let (offset, length) = (*offset as usize, *length as usize);
-                let whole = body.map_or(0, <[u8]>::len);
-                if offset.checked_add(length).is_none_or(|end| end > whole) {
-                    return Err(format!("`assemble` takes {length} bytes at {offset} of a body of {whole}"));
-                }
-                length
+                let whole = body.unwrap_or_default();
+                let (from, length) = (*offset as usize, *length as usize);
+                from.checked_add(length).and_then(|to| whole.get(from..to)).ok_or_else(|| {
+                    format!("`assemble` takes {length} bytes at {from} of a body of {}", whole.len())
+                })?
             }
         };
+        request.extend_from_slice(piece);
+        if request.len() > REQUEST {
+            return Err(format!("`assemble` makes a request of more than {REQUEST} bytes"));
+        }
     }
-    if length > REQUEST {
-        return Err(format!("`assemble` makes a request of {length} bytes, at most {REQUEST}"));
-    }
-    Ok(())
+    Ok(request)
 }

@@ -1,11 +1,12 @@
 //! Recorded traffic: JSON lines, so that people can read and cut them.
 //!
-//! The first line names the adapter and its settings. Every other line is one event and what the adapter did. Bytes
-//! are `{"$text": …}` where they are printable and `{"$hex": …}` elsewhere; the body of a reply or push, which may be
-//! megabytes, stands beside its event.
+//! The first line names the adapter and its settings. Every other line is one event and what the adapter did or, where
+//! a script made the recording, what the node would have said to a call from some time on. Bytes are `{"$text": …}`
+//! where they are printable and `{"$hex": …}` elsewhere; the body of a reply or push, which may be megabytes, stands
+//! beside its event.
 
 use millpond_chain::Recorder;
-use millpond_contracts::chain::{Action, Event, Happening};
+use millpond_contracts::chain::{Action, Event, Happening, NodeError};
 use millpond_contracts::{Outcome, Setting, Settings};
 use millpond_jobs::Origin;
 use millpond_types::Digest;
@@ -27,12 +28,24 @@ pub(crate) struct Step {
     pub(crate) outcome: Result<Vec<Action>, String>,
 }
 
+/// What the node says to a call from this time on, until the next one of the same call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Known {
+    pub(crate) at_ms: u64,
+    pub(crate) transport: u16,
+    pub(crate) method: String,
+    pub(crate) body: Vec<u8>,
+    /// `None`: it has the caller wait.
+    pub(crate) answer: Option<Result<Vec<u8>, NodeError>>,
+}
+
 /// Recorded traffic of one adapter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recording {
     component: String,
     settings: Settings,
     steps: Vec<Step>,
+    states: Vec<Known>,
 }
 
 /// A file that is no recording.
@@ -61,7 +74,7 @@ impl Recording {
     /// The line, and what is wrong with it.
     pub fn read(reader: impl BufRead) -> Result<Self, RecordingError> {
         let mut head: Option<Head> = None;
-        let mut steps = Vec::new();
+        let (mut steps, mut states) = (Vec::new(), Vec::new());
         for (at, line) in reader.lines().enumerate() {
             let line = line?;
             let wrong = |why: String| RecordingError::Line(at + 1, why);
@@ -80,10 +93,14 @@ impl Recording {
                 head = Some(found);
                 continue;
             }
-            steps.push(read_step(&line).map_err(wrong)?);
+            let value: Value = serde_json::from_str(&line).map_err(|error| wrong(error.to_string()))?;
+            match value.get("node") {
+                Some(known) => states.push(read_state(known.clone()).map_err(wrong)?),
+                None => steps.push(read_step(value).map_err(wrong)?),
+            }
         }
         let head = head.ok_or_else(|| RecordingError::Line(1, "the file is empty".to_owned()))?;
-        Ok(Self { component: head.component, settings: head.settings, steps })
+        Ok(Self { component: head.component, settings: head.settings, steps, states })
     }
 
     /// The settings that it was recorded under.
@@ -113,10 +130,18 @@ impl Recording {
     pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
     }
+
+    /// What a scripted node said at any time; nothing in a recording of real ones.
+    pub(crate) fn states(&self) -> &[Known] {
+        &self.states
+    }
 }
 
-fn read_step(line: &str) -> Result<Step, String> {
-    let mut value: Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+fn read_state(value: Value) -> Result<Known, String> {
+    serde_json::from_value(unpacked(value)?).map_err(|error| format!("node: {error}"))
+}
+
+fn read_step(mut value: Value) -> Result<Step, String> {
     let object = value.as_object_mut().ok_or("not an object")?;
     let mut take = |key: &str| object.remove(key);
     let (event, body) = (take("event").ok_or("no event")?, take("body"));
@@ -211,6 +236,23 @@ impl<W: Write + Send> Writer<W> {
         writeln!(out, "{}", serde_json::to_string(&head)?)?;
         out.flush()?;
         Ok(Self { out: Mutex::new(out) })
+    }
+
+    /// Goes on with a recording that was begun.
+    pub(super) fn continued(out: W) -> Self {
+        Self { out: Mutex::new(out) }
+    }
+
+    /// What was written to.
+    pub(super) fn into_inner(self) -> std::io::Result<W> {
+        self.out.into_inner().map_err(|_| std::io::Error::other("an earlier write panicked"))
+    }
+
+    /// Writes what a node would say to a call from some time on.
+    pub(super) fn state(&mut self, known: &Known) -> std::io::Result<()> {
+        let line = json!({ "node": packed(serde_json::to_value(known)?) });
+        let out = self.out.get_mut().map_err(|_| std::io::Error::other("an earlier write panicked"))?;
+        writeln!(out, "{line}")
     }
 
     /// Writes one event and what it led to.

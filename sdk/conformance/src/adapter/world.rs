@@ -1,25 +1,25 @@
 //! Nodes made from a recording. They answer a call as the real ones did at that time; time is that of the recording,
 //! and nothing waits.
 
+use super::facts::{Earned, Facts};
+use super::lie::Lie;
 use super::recording::{Recording, Step};
-use crate::rng::Rng;
+use super::script::silence;
 use millpond_contracts::chain::{
-    Action, AdapterActor, Call, ChainAdapter, Event, Fate, Happening, IncomeAt, Job, NodeError,
-    NodeErrorKind, Reply, Start, Watched,
+    Action, AdapterActor, Call, ChainAdapter, Event, Fate, Happening, NodeError, Reply, Start, Watched,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Events that one run may take: an adapter that asks without end is stopped.
 const EVENTS: usize = 100_000;
+/// What a call takes to a scripted node, and its answer back from one that had it wait.
+pub(super) const LATENCY_MS: u64 = 1;
 /// A call that waits longer than this is a longpoll.
 const LONG: u32 = 30_000;
 /// After the recording's end the nodes say for a while what they said last, so that an instance that was killed late
 /// catches up.
 const GRACE_MS: u64 = 120_000;
-/// Confirmations from which on both runs must have seen a block: one that was in the chain for a moment may have been
-/// looked at by one of them only.
-const SURE: u32 = 6;
 
 /// What the event is, for people.
 pub(super) fn named(what: &Happening) -> String {
@@ -36,67 +36,11 @@ pub(super) fn named(what: &Happening) -> String {
     }
 }
 
-/// What a node says instead of the truth.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lie {
-    Garbage,
-    Cut,
-    Null,
-    Empty,
-    Error,
-    Bent(u64),
-}
-
-impl Lie {
-    pub(super) const PLAIN: [Self; 5] = [Self::Garbage, Self::Cut, Self::Null, Self::Empty, Self::Error];
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Garbage => "garbage",
-            Self::Cut => "half of the answer",
-            Self::Null => "null",
-            Self::Empty => "nothing",
-            Self::Error => "an error",
-            Self::Bent(_) => "changed bytes",
-        }
-    }
-
-    fn of(self, truth: &Result<Vec<u8>, NodeError>) -> Result<Vec<u8>, NodeError> {
-        let bytes = || truth.clone().unwrap_or_default();
-        match self {
-            Self::Garbage => Ok(vec![0xff, 0x00, b'{', b'"', 0x80]),
-            Self::Cut => {
-                let mut bytes = bytes();
-                bytes.truncate(bytes.len() / 2);
-                Ok(bytes)
-            }
-            Self::Null => Ok(b"null".to_vec()),
-            Self::Empty => Ok(Vec::new()),
-            Self::Error => Err(NodeError {
-                kind: NodeErrorKind::Rpc,
-                code: -32_603,
-                message: "internal error".to_owned(),
-            }),
-            Self::Bent(seed) => {
-                let mut bytes = bytes();
-                let mut rng = Rng::new(seed, "bent");
-                for _ in 0..rng.within(1, 4) {
-                    let at = rng.below(bytes.len() as u64) as usize;
-                    if let Some(byte) = bytes.get_mut(at) {
-                        *byte = [b'0', b'9', b'"', b'}', b'f', b'-', 0xff]
-                            .get(rng.below(7) as usize)
-                            .copied()
-                            .unwrap_or(0);
-                    }
-                }
-                Ok(bytes)
-            }
-        }
-    }
-}
-
 /// A call as nodes know it.
-type Asked = (u16, String, Vec<u8>);
+pub(super) type Asked = (u16, String, Vec<u8>);
+
+/// What a scripted node says to a call, by the time from which on it says it; `None` has the caller wait.
+type Timeline = Vec<(u64, Option<Arc<Result<Vec<u8>, NodeError>>>)>;
 
 /// A recorded answer.
 #[derive(Clone)]
@@ -124,113 +68,10 @@ pub(super) struct World<'a> {
     /// Of methods that are longpolled: all answers of the kind that the longpoll gets, whatever was asked. A node
     /// answers with its newest state, not with what the same words got long ago.
     states: BTreeMap<(u16, String), (BTreeSet<String>, Vec<Answer>)>,
+    /// Of a scripted node: everything that it says.
+    script: BTreeMap<Asked, Timeline>,
     from_ms: u64,
     to_ms: u64,
-}
-
-/// What an income became.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Earned {
-    amount: u64,
-    at: IncomeAt,
-    pub(super) mature: bool,
-    pub(super) lost: bool,
-}
-
-/// What a run came to.
-#[derive(Default)]
-pub(super) struct Facts {
-    pub(super) events: usize,
-    /// Those of them within the time of the recording.
-    pub(super) recorded: usize,
-    /// Each job with the bytes it kept.
-    pub(super) jobs: Vec<(Job, Option<Arc<Vec<u8>>>)>,
-    pub(super) incomes: BTreeMap<Vec<u8>, Earned>,
-    fates: BTreeMap<Vec<u8>, Fate>,
-    /// Incomes taken back.
-    pub(super) lost: usize,
-    /// Calls that the recording has no answer to.
-    pub(super) unanswered: usize,
-}
-
-impl Facts {
-    fn work(&self) -> BTreeSet<(&[u8], u64)> {
-        self.jobs.iter().map(|(job, _)| (job.parent.as_slice(), job.coord)).collect()
-    }
-
-    /// Incomes that count at the end: not lost, and of a block that is so deep in the chain. (amount, mature) by key.
-    fn standing(&self, depth: u32) -> BTreeMap<&[u8], (u64, bool)> {
-        let counts = |income: &Earned| match &income.at {
-            _ if income.lost => false,
-            IncomeAt::Coord(_) => true,
-            IncomeAt::Block(block) => match self.fates.get(block) {
-                Some(Fate::Accepted(confirmations)) => *confirmations >= depth,
-                Some(Fate::Final) => true,
-                _ => false,
-            },
-        };
-        let incomes = self.incomes.iter().filter(|(_, income)| counts(income));
-        incomes.map(|(key, income)| (key.as_slice(), (income.amount, income.mature))).collect()
-    }
-
-    /// No work and no money that the straight run does not know.
-    pub(super) fn nothing_new(&self, straight: &Self) -> Result<(), String> {
-        let known = straight.work();
-        if let Some((parent, coord)) = self.work().into_iter().find(|work| !known.contains(work)) {
-            return Err(format!(
-                "it published work at {coord} on {}, which there never was",
-                hex::encode(parent)
-            ));
-        }
-        for (key, income) in &self.incomes {
-            match straight.incomes.get(key) {
-                Some(honest) if honest.amount == income.amount && honest.at == income.at => {}
-                other => {
-                    let key = hex::encode(key);
-                    return Err(format!("income {key} of {}, without lies {other:?}", income.amount));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The same newest work, and none that there never was.
-    pub(super) fn same_work(&self, straight: &Self) -> Result<(), String> {
-        self.nothing_new(straight)?;
-        let newest = |facts: &Self| {
-            facts.jobs.last().map(|(job, _)| (job.parent.clone(), job.coord, job.network_target.clone()))
-        };
-        if newest(self) != newest(straight) {
-            let coord = |facts: &Self| facts.jobs.last().map(|(job, _)| job.coord);
-            return Err(format!(
-                "the newest work is at {:?}, it should be at {:?}",
-                coord(self),
-                coord(straight)
-            ));
-        }
-        Ok(())
-    }
-
-    /// The same incomes.
-    pub(super) fn same_money(&self, straight: &Self) -> Result<(), String> {
-        // What one run owns beyond doubt the other must know, in the same amount.
-        for (one, two) in [(straight, self), (self, straight)] {
-            let known = two.standing(1);
-            for (key, (amount, mature)) in one.standing(SURE) {
-                match known.get(key) {
-                    Some((other, also)) if *other == amount && *also == mature => {}
-                    other => {
-                        let (key, here) = (hex::encode(key), std::ptr::eq(two, self));
-                        return Err(format!(
-                            "income {key} of {amount} (mature: {mature}) is {other:?} {}",
-                            if here { "here" } else { "in a straight run" }
-                        ));
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 impl<'a> World<'a> {
@@ -240,6 +81,7 @@ impl<'a> World<'a> {
             outside: Vec::new(),
             answers: BTreeMap::new(),
             states: BTreeMap::new(),
+            script: BTreeMap::new(),
             from_ms: 0,
             to_ms: 0,
         };
@@ -279,7 +121,17 @@ impl<'a> World<'a> {
             }
         }
         world.collect_states(&long);
+        for known in recording.states() {
+            let asked = (known.transport, known.method.clone(), known.body.clone());
+            let answer = known.answer.clone().map(Arc::new);
+            world.script.entry(asked).or_default().push((known.at_ms, answer));
+        }
         world
+    }
+
+    /// Whether it knows what its nodes say at any moment.
+    pub(super) fn is_exact(&self) -> bool {
+        !self.script.is_empty()
     }
 
     fn collect_states(&mut self, long: &BTreeSet<Asked>) {
@@ -370,7 +222,7 @@ impl<'a> World<'a> {
     }
 }
 
-fn asked(call: &Call) -> Asked {
+pub(super) fn asked(call: &Call) -> Asked {
     (call.transport, call.method.clone(), call.body.clone())
 }
 
@@ -503,9 +355,46 @@ impl Run<'_> {
         }
     }
 
+    fn call(&mut self, now: u64, call: &Call) {
+        let (at, link, outcome) =
+            if self.world.is_exact() { self.scripted(now, call) } else { self.recorded(now, call) };
+        let third = (self.world.to_ms - self.world.from_ms) / 3;
+        let middle = self.world.from_ms + third..self.world.to_ms - third;
+        let outcome = match self.lie {
+            Some((method, lie)) if method == call.method && middle.contains(&at) => lie.of(&outcome),
+            _ => outcome,
+        };
+        self.put(at, Happening::Reply(Reply { id: call.id, link, outcome, body: 0 }));
+    }
+
+    fn unanswered(&mut self, call: &Call) {
+        self.facts.unanswered += 1;
+        let body = String::from_utf8_lossy(&call.body).chars().take(200).collect::<String>();
+        self.facts.first_unanswered.get_or_insert_with(|| format!("{} {body}", call.method));
+    }
+
+    /// What the scripted node says when the call arrives; where it has the caller wait, what it says as soon as it does.
+    fn scripted(&mut self, now: u64, call: &Call) -> (u64, u16, Result<Vec<u8>, NodeError>) {
+        let (arrives, deadline) = (now + LATENCY_MS, now + LATENCY_MS + u64::from(call.timeout_ms));
+        let link = call.link.unwrap_or(0);
+        let Some(timeline) = self.world.script.get(&asked(call)) else {
+            self.unanswered(call);
+            return (deadline, link, Err(silence()));
+        };
+        let begin = timeline.iter().rposition(|(since, _)| *since <= arrives).unwrap_or(0);
+        let said = timeline.iter().skip(begin).find_map(|(since, said)| Some((*since, said.clone()?)));
+        match said {
+            Some((since, said)) if since <= arrives => (arrives, link, said.as_ref().clone()),
+            Some((since, said)) if since + LATENCY_MS <= deadline => {
+                (since + LATENCY_MS, link, said.as_ref().clone())
+            }
+            _ => (deadline, link, Err(silence())),
+        }
+    }
+
     /// The first answer that came at or after the call, within its time; else the newest before it. A longpoll gets an
     /// answer of the past once: what it waited for has happened already.
-    fn call(&mut self, now: u64, call: &Call) {
+    fn recorded(&mut self, now: u64, call: &Call) -> (u64, u16, Result<Vec<u8>, NodeError>) {
         let asked = asked(call);
         let fits = |answer: &&Answer| call.link.is_none_or(|link| link == answer.link);
         let known = self.world.answers.get(&asked);
@@ -523,7 +412,12 @@ impl Run<'_> {
         };
         let later =
             states.iter().find(|answer| answer.at_ms >= now && answer.at_ms <= deadline && fits(answer));
-        let (at, link, outcome) = match next.or(earlier).or(later) {
+        // Between two recorded answers that differ, nobody knows when the one gave way to the other.
+        let sure = next.is_some_and(|next| earlier.is_none_or(|earlier| earlier.outcome == next.outcome));
+        if !sure {
+            self.facts.guessed += 1;
+        }
+        match next.or(earlier).or(later) {
             Some(answer) => {
                 if long {
                     self.waited.insert((asked.0, asked.1), answer.at_ms);
@@ -533,19 +427,10 @@ impl Run<'_> {
             None => {
                 // A call in flight at the end of the recording was never answered to anybody.
                 if !long && known.is_none() && now + 1_000 < self.world.to_ms {
-                    self.facts.unanswered += 1;
+                    self.unanswered(call);
                 }
-                let message = "no answer in time".to_owned();
-                let error = NodeError { kind: NodeErrorKind::Timeout, code: 0, message };
-                (deadline, call.link.unwrap_or(0), Err(error))
+                (deadline, call.link.unwrap_or(0), Err(silence()))
             }
-        };
-        let third = (self.world.to_ms - self.world.from_ms) / 3;
-        let middle = self.world.from_ms + third..self.world.to_ms - third;
-        let outcome = match self.lie {
-            Some((method, lie)) if method == call.method && middle.contains(&at) => lie.of(&outcome),
-            _ => outcome,
-        };
-        self.put(at, Happening::Reply(Reply { id: call.id, link, outcome, body: 0 }));
+        }
     }
 }

@@ -1,8 +1,7 @@
-//! Guests written for a test: a component with every export of a world, some with a body of the test's own.
+//! A component with every export of a world, some with a body of the test's own.
 //!
 //! `wit-component` makes a module whose functions all trap; here it is printed as text, its allocator and memory are
 //! made to work, and chosen bodies are replaced.
-#![allow(dead_code, missing_docs, reason = "each test uses a part")]
 
 use std::path::PathBuf;
 use wit_component::{ComponentEncoder, StringEncoding, dummy_module, embed_component_metadata};
@@ -11,7 +10,12 @@ use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 /// Where a guest's own data begins; its heap begins at 1 MiB.
 pub const DATA: u32 = 4096;
 
-/// A component of `world` in `wit/<folder>`: `bodies` are (export, WAT instructions), `data` lies at [`DATA`].
+/// A component of `world` in `wit/<folder>`: `bodies` are (export, WAT instructions), `data` lies at [`DATA`]. `AGAIN` in
+/// a body calls its own function with its own arguments. Memory below [`DATA`] is free, and zero.
+///
+/// # Panics
+/// On a world or a body that does not parse.
+#[must_use]
 pub fn guest(folder: &str, world: &str, bodies: &[(&str, &str)], data: &[u8]) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(folder);
     let mut resolve = Resolve::default();
@@ -36,7 +40,8 @@ fn rewritten(text: &str, bodies: &[(&str, &str)], data: &[u8]) -> String {
             continue;
         }
         if let Some(number) = trimmed.strip_prefix("(func (;").and_then(|rest| rest.split(';').next()) {
-            replacing = body_of(text, number, bodies);
+            let again = again(trimmed, number);
+            replacing = body_of(text, number, bodies).map(|body| body.replace("AGAIN", &again));
         }
         if trimmed == "unreachable"
             && let Some(body) = replacing.take()
@@ -48,6 +53,14 @@ fn rewritten(text: &str, bodies: &[(&str, &str)], data: &[u8]) -> String {
         out.push('\n');
     }
     out
+}
+
+/// A call of the function whose head this is, with its own arguments.
+fn again(head: &str, number: &str) -> String {
+    let parameters = head.split("(param ").nth(1).and_then(|rest| rest.split(')').next()).unwrap_or("");
+    let arguments: String =
+        (0..parameters.split_whitespace().count()).map(|at| format!(" (local.get {at})")).collect();
+    format!("(call {number}{arguments})")
 }
 
 /// The body for the function of this number: the test's, an allocator, or nothing for what is called after a return.
@@ -70,7 +83,7 @@ fn body_of(text: &str, number: &str, bodies: &[(&str, &str)]) -> Option<String> 
 }
 
 /// A guest's data with pointers into itself.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Data(pub Vec<u8>);
 
 impl Data {
@@ -81,6 +94,9 @@ impl Data {
     }
 
     /// Puts bytes; their address and length.
+    ///
+    /// # Panics
+    /// Beyond 4 GiB.
     pub fn bytes(&mut self, bytes: &[u8]) -> [u32; 2] {
         self.align();
         let at = DATA + u32::try_from(self.0.len()).unwrap();
@@ -93,51 +109,4 @@ impl Data {
         let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
         self.bytes(&bytes)[0]
     }
-}
-
-pub const ADAPTER: &str = "millpond:chain/adapter@0.1.0";
-
-/// A chain adapter whose `handle` and `assemble` are the test's; it describes itself with one recipe and no transport.
-pub fn adapter(handle: &str, assemble: &str, recipe: &str) -> Vec<u8> {
-    let mut data = Data::default();
-    let network = data.bytes(b"test");
-    let recipe = data.bytes(recipe.as_bytes());
-    let recipes = data.words(&recipe);
-    let diff1 = data.bytes(&[0xff; 32]);
-    let settlement = data.bytes(b"none");
-    let description = data.words(&[
-        0,
-        0, // ok
-        network[0],
-        network[1],
-        recipes,
-        1, // network, recipes
-        0,
-        0,
-        0,
-        0, // dialects, transports
-        diff1[0],
-        diff1[1],
-        0,
-        0, // diff1, work-shift
-        1,
-        0, // scale
-        0x0808,
-        10, // decimals and extranonce of 8, final-after
-        settlement[0],
-        settlement[1],
-        0,
-        0, // settlement, extra
-    ]);
-    let empty = data.words(&[0, 0, 0]);
-    let describe = format!("i32.const {description}");
-    // A body `EMPTY` is an empty list of actions.
-    let handle = handle.replace("EMPTY", &format!("i32.const {empty}"));
-    let (describe_name, handle_name) = (format!("{ADAPTER}#describe"), format!("{ADAPTER}#handle"));
-    let bodies = [
-        (describe_name.as_str(), describe.as_str()),
-        (handle_name.as_str(), handle.as_str()),
-        ("millpond:chain/block@0.1.0#assemble", assemble),
-    ];
-    guest("chain-0.1", "chain-adapter", &bodies, &data.0)
 }
