@@ -129,7 +129,7 @@ impl Books {
         let done = match self.last_good(inner, policy, bound) {
             None => format!(
                 "{plugin} is in quarantine, and there is no older version of it with the same terms: incomes wait \
-                 undivided until another one takes over (`millpond swap`). Its first error: {first_error}"
+                 undivided until another one takes over (`millpond plugin swap`). Its first error: {first_error}"
             ),
             Some((older, name)) => {
                 let reason = format!("the last good version, since {plugin} is in quarantine");

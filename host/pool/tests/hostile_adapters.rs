@@ -377,7 +377,10 @@ async fn a_block_that_cannot_be_assembled_is_told_and_miners_are_served() {
         assert_eq!(reply["result"], json!(true), "{reply}");
         rig.alarm(told).await;
         *rig.mischief.block.lock() = None;
-        if rig.chain.height() == height {
+        if told.starts_with("the adapter assembled") {
+            // Named wrongly, but a block: the node has it.
+            until(&rig.pool, "the block on the chain", || rig.chain.height() > height).await;
+        } else {
             // Miners go on with the job that they have.
             rig.shares().await;
             rig.chain.generate(1).unwrap();

@@ -16,7 +16,7 @@ use millpond_types::{Amount, UnixMillis};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use support::client::Client;
+use support::client::{Client, Want};
 use support::{process, start};
 
 fn base64(bytes: &[u8]) -> String {
@@ -85,6 +85,14 @@ schedule = "manual"
     )
 }
 
+/// A miner is known by his first share.
+async fn mine_one(pool: &Pool, login: &str) {
+    let mut client = Client::connect(pool.addresses()[0], login, "sha256d").await.unwrap();
+    let job = client.job.clone().unwrap();
+    let share = client.find(&job, 0, Want::Share);
+    assert_eq!(client.submit(&share).await["result"], json!(true));
+}
+
 /// A pool that these have mined at.
 async fn pool_of(folder: &Path, name: &str, chain: &DevChain, miners: &[&Miner]) -> Pool {
     let own = chain.new_address();
@@ -94,7 +102,7 @@ async fn pool_of(folder: &Path, name: &str, chain: &DevChain, miners: &[&Miner])
     let pool = start(&process(folder), &text).await;
     for miner in miners {
         let login = format!("{}.rig", miner.address);
-        drop(Client::connect(pool.addresses()[0], &login, "sha256d").await.unwrap());
+        mine_one(&pool, &login).await;
     }
     pool
 }
@@ -201,7 +209,7 @@ async fn a_message_signed_by_bcoins_wallet_changes_its_miners_minimum() {
     );
     let text = config("real", [&node.rpc_url(), node.user(), node.api_key()], &chain);
     let pool = start(&process(folder.path()), &text).await;
-    drop(Client::connect(pool.addresses()[0], &miner, "sha256d").await.unwrap());
+    mine_one(&pool, &miner).await;
     let text = pool.setting_text(&miner, Some(Amount(123_456))).unwrap();
     let signed = |message: String| node.wallet_rpc("signmessage", json!([miner.clone(), message]));
     let change = |signature: serde_json::Value| SettingChange {

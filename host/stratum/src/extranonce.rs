@@ -491,7 +491,7 @@ mod tests {
         assert_eq!((rest(12, &[2..=4]), rest(12, &[9..=9])), (4, 9));
         assert_eq!(rest(8, &[8..=8]), 6, "the pool needs a byte of it");
         assert_eq!(rest(8, &[2..=3, 5..=6]), 6, "nothing suits both");
-        assert_eq!((rest(0, &[4..=4]), rest(32, &[1..=15])), (0, 8), "a prefix has at most 16 bytes");
+        assert_eq!((rest(0, &[4..=4]), rest(32, &[1..=15])), (0, 16), "a prefix has at most 16 bytes");
         let own = ExtranonceConfig { prefix: Some(2), ..Default::default() };
         assert_eq!(Layout::fitting(8, &own, &[4..=4]).unwrap().rest(), 6, "the operator's own stays");
     }
