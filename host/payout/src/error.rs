@@ -90,11 +90,12 @@ impl PayoutError {
         }
     }
 
-    /// Whether it counts against the plugin.
+    /// Whether it counts against the plugin. Its own error does as well as a trap: an income that it will not divide waits
+    /// as long as it is in force.
     #[must_use]
     pub fn is_strike(&self) -> bool {
         match self {
-            Self::Call { source, .. } => source.is_strike(),
+            Self::Call { source, .. } => source.is_strike() || matches!(source, CallError::Plugin { .. }),
             Self::Broken { .. } => true,
             Self::Input(_) | Self::Ledger(_) => false,
         }

@@ -13,14 +13,14 @@ impl VotePolicy for Plugin {
     fn decide(_: Settings, ballot: Ballot, user: User) -> Result<Vec<Pick>, String> {
         let mut picks = Vec::new();
         for (topic, on) in (0u16..).zip(&ballot.topics) {
-            // What the user chose stands: the host refuses a pick against it.
-            if on.kind != Kind::Agenda || user.explicit.iter().any(|choice| choice.topic == topic) {
+            if on.kind != Kind::Agenda {
                 continue;
             }
             let yes = (0u16..).zip(&on.options).find(|(_, option)| option.meaning == Meaning::Yes);
-            picks.extend(yes.map(|(choice, _)| Pick {
+            let Some((choice, _)) = yes else { continue };
+            picks.extend(open_tickets(&user, topic).into_iter().map(|ticket| Pick {
                 topic,
-                ticket: None,
+                ticket,
                 choice,
                 reason: "yes to agendas".into(),
             }));
@@ -29,6 +29,21 @@ impl VotePolicy for Plugin {
     }
 }
 millpond_sdk::export_vote_policy!(Plugin);
+
+/// What the user left open on a topic: all tickets at once (`None`), some, or none. What he chose stands: the host refuses
+/// a pick against it.
+fn open_tickets(user: &User, topic: u16) -> Vec<Option<u16>> {
+    let chosen: Vec<Option<u16>> =
+        user.explicit.iter().filter(|choice| choice.topic == topic).map(|choice| choice.ticket).collect();
+    if chosen.is_empty() {
+        return vec![None];
+    }
+    if chosen.contains(&None) {
+        return Vec::new();
+    }
+    let all = (0u16..).zip(&user.tickets).map(|(ticket, _)| Some(ticket));
+    all.filter(|ticket| !chosen.contains(ticket)).collect()
+}
 
 #[cfg(test)]
 mod tests {
