@@ -366,9 +366,24 @@ async fn roll(
 ) -> Value {
     let version = reading(job.version, bits);
     let en2 = vec![0, 0, 0, 0, 1, 0];
-    let nonce = job.mine(&client.extranonce(&en2), version, 0, |hash| {
-        target(EASY).is_met_by(hash) && !target(BLOCK).is_met_by(hash)
-    });
+    let extranonce = client.extranonce(&en2);
+    // One hash in 64 meets this difficulty by chance: the share has to miss it under every other reading of its bits.
+    let misses = |other: u32, nonce| {
+        other == version || !target(EASY).is_met_by(&job.hash(&extranonce, job.time, nonce, other))
+    };
+    let mut nonce = 0;
+    loop {
+        nonce = job.mine(&extranonce, version, nonce, |hash| {
+            target(EASY).is_met_by(hash) && !target(BLOCK).is_met_by(hash)
+        });
+        if [masks(job.version, bits), ors(job.version, bits), job.version]
+            .into_iter()
+            .all(|other| misses(other, nonce))
+        {
+            break;
+        }
+        nonce += 1;
+    }
     let submit = json!([
         "alice",
         job.job,
