@@ -6,7 +6,7 @@ use crate::state::{Answered, OpenBlock};
 use crate::view::JournalView;
 use crate::{BlockFate, FORMAT, Income, JournalError, MinerSetting, Policy, Record, Retention, Share};
 use millpond_disk::Disk;
-use millpond_segments::{Commit, Forecast, GroupLog, LogError, MAX_PAYLOAD, Opened};
+use millpond_segments::{Commit, Forecast, GroupLog, LogError, MAX_PAYLOAD, Opened, Resolver};
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -110,12 +110,24 @@ impl Journal {
     /// Records a solution in a write of its own, before all that waits, together with its share when that earns
     /// credit. `share` and `end` of the solution are filled in here. Resolves to the share's number.
     pub fn solution(&self, solution: Solution, share: Option<Share>) -> Durable<Option<ShareSeq>> {
+        let (written, _) = Commit::pair();
+        self.solution_for(solution, share, written)
+    }
+
+    /// The same; `written` resolves when the operating system has the record, before it is synced: from then on a process
+    /// that is killed does not lose it. It resolves with an error when the record will never be written.
+    pub fn solution_for(
+        &self,
+        solution: Solution,
+        share: Option<Share>,
+        written: Resolver<()>,
+    ) -> Durable<Option<ShareSeq>> {
         let seq = |receipt| (receipt > 0).then_some(ShareSeq(receipt));
         let bytes = solution_size(&solution);
         if bytes > MAX_PAYLOAD {
             return Commit::ready(Err(LogError::TooLarge { bytes, limit: MAX_PAYLOAD })).map(seq);
         }
-        self.log.append_urgent(Item::Solution(Box::new(solution), share)).map(seq)
+        self.log.append_urgent(Item::Solution(Box::new(solution), share, written)).map(seq)
     }
 
     /// Records anything else. Resolves to its position. Miners, workers, shares and solutions have methods of their

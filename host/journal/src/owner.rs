@@ -5,7 +5,7 @@ use crate::records::Solution;
 use crate::state::State;
 use crate::summary::{self, SegmentShares, Tally};
 use crate::{Record, Share, ShareBlock};
-use millpond_segments::{GroupBuilder, Owner, RecordRef, SegmentInfo};
+use millpond_segments::{GroupBuilder, Owner, RecordRef, Resolver, SegmentInfo};
 use millpond_types::ShareSeq;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ pub(crate) struct Published {
 pub(crate) enum Item {
     Share(Share),
     /// A solution and its share, when that earns credit: always alone in a group.
-    Solution(Box<Solution>, Option<Share>),
+    /// The resolver is for whoever waits until it is written, synced or not.
+    Solution(Box<Solution>, Option<Share>, Resolver<()>),
     /// A record with its bytes, and the receipt if it is not to be the record's position.
     Record(Box<Record>, Vec<u8>, Option<u64>),
     /// Nothing: resolves with this receipt when everything queued before is durable.
@@ -37,11 +38,13 @@ pub(crate) struct Packer {
     /// Encoded, not yet durable.
     pending: Vec<(u64, Record)>,
     tally: Tally,
+    /// Whoever waits until the group is written.
+    written: Vec<Resolver<()>>,
 }
 
 impl Packer {
     pub(crate) fn new(published: Arc<Published>) -> Self {
-        Self { published, next_share: 1, pending: Vec::new(), tally: Tally::default() }
+        Self { published, next_share: 1, pending: Vec::new(), tally: Tally::default(), written: Vec::new() }
     }
 
     fn push(&mut self, group: &mut GroupBuilder, record: Record, bytes: &[u8]) -> u64 {
@@ -69,7 +72,7 @@ impl Owner for Packer {
     fn weight(item: &Item) -> usize {
         match item {
             Item::Share(_) => 40,
-            Item::Solution(solution, _) => solution_size(solution),
+            Item::Solution(solution, ..) => solution_size(solution),
             Item::Record(_, bytes, _) => bytes.len() + 10,
             Item::Barrier(_) => 0,
         }
@@ -85,7 +88,8 @@ impl Owner for Packer {
                     shares.push(share);
                     self.next_share + shares.len() as u64 - 1
                 }
-                Item::Solution(mut solution, share) => {
+                Item::Solution(mut solution, share, written) => {
+                    self.written.push(written);
                     self.push_shares(group, std::mem::take(&mut shares));
                     let newest = ShareSeq(self.next_share - 1);
                     solution.share = share.map(|_| ShareSeq(self.next_share));
@@ -106,6 +110,12 @@ impl Owner for Packer {
         }
         self.push_shares(group, shares);
         receipts
+    }
+
+    fn written(&mut self) {
+        for written in self.written.drain(..) {
+            written.resolve(Ok(()));
+        }
     }
 
     fn synced(&mut self) {

@@ -11,6 +11,7 @@ use millpond_disk::replace_file;
 use millpond_jobs::Job;
 use millpond_journal::{ExtranonceLease, MAX_NAME, Share, WorkerId};
 use millpond_recipe::SessionStage;
+use millpond_segments::Commit;
 use millpond_stratum::{Accepted, Backend, NotDurable, Past, Payee, Refusal};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work};
 use parking_lot::Mutex;
@@ -114,8 +115,12 @@ impl PoolBackend {
             },
         );
         core.recording.lock().insert(id.clone(), Vec::new());
-        // To the nodes first: the journal takes a millisecond that another pool's block could use.
-        let tag = core.tag(OnItsWay { id: id.clone(), job: Some(Arc::clone(&share.job)) });
+        // Assembled while it is recorded, and sent while the record is synced: that takes a millisecond or more that another
+        // pool's block could use. No node hears of it before the record is written, or a kill in between would leave a block
+        // in the chain whose finder and window nobody knows.
+        let (recording, written) = Commit::pair();
+        let solved = Some(Arc::clone(&share.job));
+        let tag = core.tag(OnItsWay { id: id.clone(), job: solved, written: Some(written) });
         match core.chain() {
             Some(chain) => {
                 if let Err(why) =
@@ -146,7 +151,8 @@ impl PoolBackend {
             private: Some(job.private.to_vec()),
             time: share.time,
         };
-        let durable = core.journal.solution(record, share.credited.then(|| recorded(share, miner, worker)));
+        let credited = share.credited.then(|| recorded(share, miner, worker));
+        let durable = core.journal.solution_for(record, credited, recording);
         let body = job.body.clone().map(|body| {
             let (core, path) = (Arc::clone(core), core.body_path(&id));
             tokio::task::spawn_blocking(move || replace_file(core.disk.as_ref(), &path, &body))

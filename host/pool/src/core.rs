@@ -11,6 +11,7 @@ use millpond_disk::Disk;
 use millpond_jobs::{Job, JobTable, Seen};
 use millpond_journal::Journal;
 use millpond_ledger::Ledger;
+use millpond_segments::Commit;
 use millpond_stratum::NameKey;
 use millpond_types::{JobId, PoolName};
 use parking_lot::{Mutex, RwLock};
@@ -58,12 +59,14 @@ impl Task {
 }
 
 /// A solution on its way to the nodes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct OnItsWay {
     /// The block's id in the journal: the recipe's `id`.
     pub(crate) id: Vec<u8>,
     /// Its job, to suspend when every node rejects it. Not there after a restart.
     pub(crate) job: Option<Arc<Job>>,
+    /// Comes when its record is written; nothing for one that the journal has.
+    pub(crate) written: Option<Commit<()>>,
 }
 
 pub(crate) struct Core {

@@ -15,9 +15,13 @@ use millpond_journal::{self as journal, BlockFate};
 use millpond_types::{Amount, UnixMillis};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 /// Shares of this many coordinates behind the tip and behind every job that is kept are still known as duplicates.
 const REMEMBERED_COORDS: u64 = 16;
+/// How long a block waits until its record is written. A sync that is under way takes some milliseconds; a disk that takes
+/// longer than this is broken, and the block is worth more than knowing its finder.
+const RECORDED: Duration = Duration::from_secs(1);
 
 /// Holds the pool weakly: a node's answer that is still on its way (a longpoll waits for minutes) must not keep the
 /// files of a stopped pool open. Beside it the longest life of a job, in milliseconds.
@@ -210,9 +214,8 @@ impl Sink {
     }
 
     fn submitting(&self, tag: u64, watched: &Watched, _: Amount) {
-        let Some(id) = self.0.on_their_way.lock().get(&tag).map(|on_its_way| on_its_way.id.clone()) else {
-            return;
-        };
+        let found = self.0.on_their_way.lock().get_mut(&tag).map(|it| (it.id.clone(), it.written.take()));
+        let Some((id, written)) = found else { return };
         // Chains show ids in either byte order; anything else is another block than the miner solved.
         let backwards: Vec<u8> = id.iter().rev().copied().collect();
         if watched.block != id && watched.block != backwards {
@@ -223,6 +226,13 @@ impl Sink {
         self.0.change_shown(&id, |view| view.block = hex::encode(&watched.block));
         self.0.names.lock().insert(watched.block.clone(), id);
         self.0.pass(Edge::Assembled);
+        // Mostly written by now. Where it cannot be written, or the disk hangs, the block counts for more than its record.
+        if let Some(written) = written
+            && written.wait_for(RECORDED).is_err()
+        {
+            let text = "a block goes to the nodes before its record is written: the disk does not answer";
+            self.0.alarm(Level::Critical, "disk", text);
+        }
     }
 
     fn submitted(&self, submission: &Submission) {

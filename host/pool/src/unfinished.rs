@@ -235,7 +235,7 @@ pub(crate) fn resubmit(core: &Arc<Core>, chain: &ChainHandle, makers: &mut Maker
         };
         let body =
             read_file(core.disk.as_ref(), &core.body_path(&solution.block)).ok().map(bytes::Bytes::from);
-        let tag = core.tag(OnItsWay { id: solution.block.clone(), job: None });
+        let tag = core.tag(OnItsWay { id: solution.block.clone(), job: None, written: None });
         let (coord, reward) = (solution.coord, job.reward);
         let solved = Solved { tag, version, coord, reward, body, solution: again(&solution) };
         if let Err(why) = chain.solve_with(solved) {

@@ -36,7 +36,7 @@ async fn a_kill_at_every_edge_between_a_share_and_its_payment_loses_and_doubles_
             let mut pool =
                 Killable::start(folder.path(), &world.config, Some((edge.to_string(), passing))).await;
             let miners = world.mine(pool.address);
-            world.wait_for(u64::MAX / 2, || pool.at_edge()).await;
+            world.wait_until(&format!("passing {passing} of {edge}"), || pool.at_edge()).await;
             pool.kill();
             for miner in miners {
                 miner.await.unwrap();
@@ -46,6 +46,7 @@ async fn a_kill_at_every_edge_between_a_share_and_its_payment_loses_and_doubles_
     }
     let outcome = world.finish(&process(folder.path())).await;
     assert!(outcome.settled > 0 && outcome.replayed.incomes > 0, "{outcome:?}");
+    assert_eq!(outcome.unanswered, 0, "a block reached a node before its record was written");
     eprintln!(
         "{kills} kills at each of {} edges; {} shares answered true; {outcome:?}",
         Edge::all().count(),

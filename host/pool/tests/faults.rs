@@ -22,7 +22,7 @@ async fn a_disk_that(fails: &str, fault: impl FnOnce(&SimDisk), then: impl FnOnc
     let mut world = World::new(folder.path(), "pplns").await;
     let pool = start(&process, &world.config).await;
     let miners = world.mine(pool.addresses()[0]);
-    world.wait_for(2_000, || false).await;
+    world.wait_for(2_000).await;
     let refused = world.told.refused();
     fault(&disk);
     until(&pool, "a word of the pool about its disk", || {
@@ -63,7 +63,7 @@ async fn a_disk_that(fails: &str, fault: impl FnOnce(&SimDisk), then: impl FnOnc
     let before = world.told.count();
     let pool = start(&process, &world.config).await;
     let miners = world.mine(pool.addresses()[0]);
-    world.wait_for(2_000, || false).await;
+    world.wait_for(2_000).await;
     assert!(pool.not_ready().is_empty(), "{:?}", pool.not_ready());
     pool.stop().await;
     drop(pool);

@@ -29,7 +29,7 @@ async fn until_the_power_goes(world: &mut World, process: &Process, disk: &SimDi
     if let Ok(pool) = try_start(process, &world.config).await {
         mined = true;
         let miners = world.mine(pool.addresses()[0]);
-        world.wait_for(u64::MAX / 2, || disk.is_off()).await;
+        world.wait_until("the power cut", || disk.is_off()).await;
         pool.stop().await;
         for miner in miners {
             miner.await.unwrap();

@@ -27,6 +27,10 @@ pub trait Owner: Send + 'static {
     /// before it is written. An owner that pushes nothing gets its receipts delivered without a write.
     fn encode(&mut self, items: Vec<Self::Item>, group: &mut GroupBuilder) -> Vec<Self::Receipt>;
 
+    /// The group encoded last was handed to the operating system and is not synced yet: a process that is killed no longer
+    /// loses it, a power cut may.
+    fn written(&mut self) {}
+
     /// The group encoded last is durable. Called before its commits resolve.
     fn synced(&mut self);
 

@@ -319,6 +319,7 @@ impl<O: Owner> Writer<O> {
         }
         let (bytes, chain) = group.close(self.active.chain, self.active.bytes);
         self.file.append(&bytes)?;
+        self.owner.written();
         self.file.sync()?;
         self.active.bytes += bytes.len() as u64;
         self.active.next = chain.next_index;
