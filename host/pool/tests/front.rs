@@ -3,52 +3,24 @@
 
 mod support;
 
-use millpond_devchain::{DevChain, Options as ChainOptions};
+use millpond_devchain::DevChain;
 use serde_json::json;
 use support::client::{Client, Want};
+use support::rig::{OnDevChain, dev_chain};
 use support::{process, start, stranger, until};
 
-async fn chain() -> DevChain {
-    let options =
-        ChainOptions { bits: 0x1e7f_ffff, prologue: 10, maturity: 3, economy: 4, ..ChainOptions::default() };
-    DevChain::start(options).await.unwrap()
-}
+/// About 130,000 hashes a block.
+const BITS: u32 = 0x1e7f_ffff;
 
 fn config(chain: &DevChain, in_chain: &str) -> String {
-    format!(
-        r#"
-[host]
-[[pool]]
-name = "dev"
-[pool.chain]
-payout_address = "{}"
-confirmations = 3
-settings = {{ network = "regtest", maturity = 3, orphan_after = 2 }}
-{in_chain}
-[[pool.node]]
-url = "{}"
-user = "{}"
-password = "{}"
-[[pool.port]]
-listen = "127.0.0.1:0"
-difficulty = 0.000001
-fixed = true
-[pool.payout]
-scheme = "pplns"
-[pool.settlement]
-schedule = "manual"
-"#,
-        chain.new_address(),
-        chain.url(),
-        chain.user(),
-        chain.password(),
-    )
+    let rest = "[pool.payout]\nscheme = \"pplns\"\n[pool.settlement]\nschedule = \"manual\"";
+    OnDevChain { pays_to: None, difficulty: "0.000001", chain: in_chain, rest }.on(chain)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn when_nothing_follows_jobs_end_with_their_time_and_a_solution_of_one_is_still_a_block() {
     let folder = tempfile::tempdir().unwrap();
-    let chain = chain().await;
+    let chain = dev_chain(BITS).await;
     let process = process(folder.path());
     let pool = start(&process, &config(&chain, "job_expiry = \"3s\"")).await;
     let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
@@ -74,7 +46,7 @@ async fn when_nothing_follows_jobs_end_with_their_time_and_a_solution_of_one_is_
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_miner_enters_the_journal_with_his_first_share_and_not_with_a_login() {
     let folder = tempfile::tempdir().unwrap();
-    let chain = chain().await;
+    let chain = dev_chain(BITS).await;
     let process = process(folder.path());
     let pool = start(&process, &config(&chain, "")).await;
     let mut strangers = Vec::new();

@@ -5,7 +5,7 @@
 mod support;
 
 use millpond_admin::Role;
-use millpond_devchain::{DevChain, Options as ChainOptions};
+use millpond_devchain::DevChain;
 use millpond_ledger::{Entry, Owner, Reader};
 use millpond_pool::Pool;
 use millpond_pool::view::PluginView;
@@ -14,33 +14,15 @@ use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
 use support::client::{Client, Want};
+use support::rig::{OnDevChain, dev_chain};
 use support::{check_replay, process, start, stranger, until};
 
-async fn chain() -> DevChain {
-    // About 4,000 hashes a block.
-    let options =
-        ChainOptions { bits: 0x1f0f_ffff, prologue: 10, maturity: 3, economy: 4, ..ChainOptions::default() };
-    DevChain::start(options).await.unwrap()
-}
+/// About 4,000 hashes a block.
+const BITS: u32 = 0x1f0f_ffff;
 
 fn config(chain: &DevChain, scheme: &str) -> String {
-    format!(
+    let rest = format!(
         r#"
-[host]
-[[pool]]
-name = "dev"
-[pool.chain]
-payout_address = "{}"
-confirmations = 3
-settings = {{ network = "regtest", maturity = 3, orphan_after = 2 }}
-[[pool.node]]
-url = "{}"
-user = "{}"
-password = "{}"
-[[pool.port]]
-listen = "127.0.0.1:0"
-difficulty = 0.0000001
-fixed = true
 [pool.stratum]
 lines_per_second = 2000
 [pool.payout]
@@ -48,12 +30,9 @@ scheme = "{scheme}"
 minimum = 1000
 [pool.settlement]
 schedule = "manual"
-"#,
-        chain.new_address(),
-        chain.url(),
-        chain.user(),
-        chain.password(),
-    )
+"#
+    );
+    OnDevChain { pays_to: None, difficulty: "0.0000001", chain: "", rest: &rest }.on(chain)
 }
 
 /// A pool on a development chain, with two miners connected.
@@ -68,7 +47,7 @@ struct Rig {
 impl Rig {
     async fn new(scheme: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let chain = chain().await;
+        let chain = dev_chain(BITS).await;
         let process = process(folder.path());
         let pool = Arc::new(start(&process, &config(&chain, scheme)).await);
         let address = pool.addresses()[0];

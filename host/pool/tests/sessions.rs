@@ -9,38 +9,15 @@ use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::path::Path;
 use support::client::{Client, Want};
+use support::rig::OnDevChain;
 use support::{process, start, stranger};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 fn config(chain: &DevChain, pays_to: &str) -> String {
-    format!(
-        r#"
-[host]
-[[pool]]
-name = "dev"
-[pool.chain]
-payout_address = "{pays_to}"
-confirmations = 3
-settings = {{ network = "regtest", maturity = 3, orphan_after = 2 }}
-[[pool.node]]
-url = "{}"
-user = "{}"
-password = "{}"
-[[pool.port]]
-listen = "127.0.0.1:0"
-difficulty = 0.000001
-fixed = true
-[pool.payout]
-scheme = "solo"
-[pool.settlement]
-schedule = "manual"
-"#,
-        chain.url(),
-        chain.user(),
-        chain.password(),
-    )
+    let rest = "[pool.payout]\nscheme = \"solo\"\n[pool.settlement]\nschedule = \"manual\"";
+    OnDevChain { pays_to: Some(pays_to), difficulty: "0.000001", chain: "", rest }.on(chain)
 }
 
 /// A connection that has subscribed: session, extranonce1, and the socket that holds both.

@@ -5,7 +5,7 @@
 mod support;
 
 use millpond_admin::Role;
-use millpond_devchain::{DevChain, Options as ChainOptions};
+use millpond_devchain::DevChain;
 use millpond_ledger::IncomeStatus;
 use millpond_miner::{Miner, Options as MinerOptions};
 use millpond_pool::Pool;
@@ -13,50 +13,27 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use support::client::{Client, Want};
+use support::rig::{OnDevChain, dev_chain};
 use support::{Rpc, check_replay, journalled, process, start, stranger, until};
 
 const MINERS: u8 = 3;
 
-async fn chain(bits: u32) -> DevChain {
-    let options = ChainOptions { bits, prologue: 10, maturity: 3, economy: 4, ..ChainOptions::default() };
-    DevChain::start(options).await.unwrap()
-}
-
 fn config(chain: &DevChain, pays_to: &str) -> String {
-    format!(
-        r#"
-[host]
-[[pool]]
-name = "dev"
-[pool.chain]
-payout_address = "{pays_to}"
-confirmations = 3
-grant = ["getblocktemplate", "submitblock", "getblockchaininfo", "getblockhash", "getblockheader"]
-settings = {{ network = "regtest", maturity = 3, orphan_after = 2 }}
-[[pool.node]]
-url = "{}"
-user = "{}"
-password = "{}"
-[[pool.port]]
-listen = "127.0.0.1:0"
-difficulty = 0.000001
-fixed = true
+    let granted = r#"grant = ["getblocktemplate", "submitblock", "getblockchaininfo", "getblockhash", "getblockheader"]"#;
+    let rest = r#"
 [pool.stratum]
 lines_per_second = 2000
 [pool.payout]
 scheme = "pplns"
 minimum = 1000
 [pool.fee]
-settings = {{ basis_points = 100 }}
+settings = { basis_points = 100 }
 [[pool.fee.recipient]]
 name = "operator"
 [pool.settlement]
 schedule = "manual"
-"#,
-        chain.url(),
-        chain.user(),
-        chain.password(),
-    )
+"#;
+    OnDevChain { pays_to: Some(pays_to), difficulty: "0.000001", chain: granted, rest }.on(chain)
 }
 
 /// A bundled component as another version of itself: the same code under another digest.
@@ -86,7 +63,7 @@ fn digest(pool: &Pool, role: &str) -> String {
 async fn under_load_schemes_and_adapters_are_swapped_without_a_disconnect_or_a_lost_share() {
     let folder = tempfile::tempdir().unwrap();
     // About 130,000 hashes a block: a second or so of these miners together.
-    let chain = chain(0x1e7f_ffff).await;
+    let chain = dev_chain(0x1e7f_ffff).await;
     let process = process(folder.path());
     let pool = Arc::new(start(&process, &config(&chain, &chain.new_address())).await);
     let miners: Vec<_> = (1..=MINERS)
@@ -149,7 +126,7 @@ async fn under_load_schemes_and_adapters_are_swapped_without_a_disconnect_or_a_l
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_job_of_before_the_swap_is_solved_after_it_and_paid() {
     let folder = tempfile::tempdir().unwrap();
-    let chain = chain(0x1f0f_ffff).await;
+    let chain = dev_chain(0x1f0f_ffff).await;
     let process = process(folder.path());
     let pool = Arc::new(start(&process, &config(&chain, &chain.new_address())).await);
     let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
@@ -203,7 +180,7 @@ async fn a_job_of_before_the_swap_is_solved_after_it_and_paid() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_scheme_that_traps_leaves_its_income_waiting_and_a_swap_divides_it_after_it_matured() {
     let folder = tempfile::tempdir().unwrap();
-    let chain = chain(0x207f_ffff).await;
+    let chain = dev_chain(0x207f_ffff).await;
     let process = process(folder.path());
     let broken = folder.path().join("trapping.wasm");
     std::fs::write(&broken, support::broken::trapping_scheme()).unwrap();

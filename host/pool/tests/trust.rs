@@ -4,72 +4,55 @@
 mod support;
 
 use millpond_chain::Grant;
-use millpond_contracts::chain::ChainAdapter;
-use millpond_devchain::{DevChain, Options as ChainOptions};
+use millpond_contracts::chain::{Action, Assembled, ChainAdapter, Event, Payee};
+use millpond_contracts::{CallError, TrapKind};
+use millpond_devchain::DevChain;
 use millpond_pool::Pool;
 use millpond_pool::plugins::Component;
 use millpond_pool::setup::{Prepared, Resolver, addresses};
+use millpond_test_guests::Spoiled;
 use millpond_types::Digest;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
-use support::adapter::{Fault, Faulty, THIEF};
 use support::client::{Client, Want};
+use support::rig::{OnDevChain, dev_chain};
 use support::{prepare, process, start_prepared, stranger, until};
 
-async fn chain() -> DevChain {
-    let options =
-        ChainOptions { bits: 0x1f0f_ffff, prologue: 10, maturity: 3, economy: 4, ..ChainOptions::default() };
-    DevChain::start(options).await.unwrap()
-}
+/// About 4,000 hashes a block.
+const BITS: u32 = 0x1f0f_ffff;
 
-fn config(chain: &DevChain, rest: &str) -> String {
-    format!(
-        r#"
-[host]
-[[pool]]
-name = "dev"
-[pool.chain]
-payout_address = "{}"
-confirmations = 3
-settings = {{ network = "regtest", maturity = 3, orphan_after = 2 }}
-[[pool.node]]
-url = "{}"
-user = "{}"
-password = "{}"
-[[pool.port]]
-listen = "127.0.0.1:0"
-difficulty = 0.000001
-fixed = true
+fn config(chain: &DevChain) -> String {
+    let rest = r#"
 [pool.payout]
 scheme = "prop"
 minimum = 1000
 [pool.settlement]
 schedule = "manual"
-{rest}
-"#,
-        chain.new_address(),
-        chain.url(),
-        chain.user(),
-        chain.password(),
-    )
+"#;
+    OnDevChain { pays_to: None, difficulty: "0.000001", chain: "", rest }.on(chain)
 }
 
-fn faulty(prepared: &Prepared, fault: Fault) -> Arc<Faulty> {
-    Faulty::new(Arc::clone(&prepared.adapter), Digest::of(b"faulty"), fault)
+/// A payee of nobody's, whom a lying adapter pays.
+const THIEF: [u8; 22] = [0, 20, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9];
+
+/// A pool's adapter as another component, with nothing wrong yet.
+fn another(prepared: &Prepared, digest: Digest) -> Spoiled {
+    Spoiled { digest, ..Spoiled::of(Arc::clone(&prepared.adapter)) }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_adapter_that_resolves_names_to_its_own_payee_gets_no_login_and_no_payout_address() {
     let folder = tempfile::tempdir().unwrap();
-    let chain = chain().await;
+    let chain = dev_chain(BITS).await;
     let process = process(folder.path());
-    let mut prepared = prepare(&process, &config(&chain, "")).await;
+    let mut prepared = prepare(&process, &config(&chain)).await;
     assert_eq!(prepared.trusted, [""; 0]);
 
     // The operator's own address: refused before anything starts.
     let (own, _) = stranger("bcrt", 7);
-    let lying = faulty(&prepared, Fault::Payee);
+    let steal = Arc::new(|payee: &mut Payee| payee.payee = THIEF.to_vec());
+    let lying = Arc::new(Spoiled { payee: steal, ..another(&prepared, Digest::of(b"lying")) });
     let check = addresses(&prepared.section.chain, lying.as_ref());
     let resolver = Resolver { adapter: lying.as_ref(), check: check.as_deref() };
     let why = resolver.payee(&own).unwrap_err();
@@ -108,13 +91,21 @@ fn adapter_of(pool: &Pool) -> (String, String) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_version_that_breaks_after_its_swap_gives_way_and_everybody_sees_who_leads() {
     let folder = tempfile::tempdir().unwrap();
-    let chain = chain().await;
+    let chain = dev_chain(BITS).await;
     let process = process(folder.path());
-    let prepared = prepare(&process, &config(&chain, "")).await;
+    let prepared = prepare(&process, &config(&chain)).await;
     let broken = Arc::new(AtomicBool::new(false));
     let bytes: Arc<[u8]> = Arc::from(&b"sick"[..]);
     let sick = Component { name: "sick".to_owned(), digest: Digest::of(&bytes), bytes };
-    let adapter = Faulty::new(Arc::clone(&prepared.adapter), sick.digest, Fault::Trap(Arc::clone(&broken)));
+    let now = Arc::clone(&broken);
+    let trap = move |_: &Event, _: &mut Vec<Action>| {
+        if !now.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let message = "the fault of this test".into();
+        Err(CallError::Trap { function: "handle".into(), kind: TrapKind::Other, message })
+    };
+    let adapter = Arc::new(Spoiled { spoil: Arc::new(trap), ..another(&prepared, sick.digest) });
     let pool = Arc::new(start_prepared(&process, prepared).await);
     let good = adapter_of(&pool);
     let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
@@ -148,9 +139,9 @@ async fn a_version_that_breaks_after_its_swap_gives_way_and_everybody_sees_who_l
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_block_is_followed_after_a_restart_by_the_version_that_made_it() {
     let folder = tempfile::tempdir().unwrap();
-    let chain = chain().await;
+    let chain = dev_chain(BITS).await;
     let process = process(folder.path());
-    let text = config(&chain, "");
+    let text = config(&chain);
     let pool = Arc::new(start_prepared(&process, prepare(&process, &text).await).await);
     let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
     let job = client.job.clone().unwrap();
@@ -164,7 +155,12 @@ async fn a_block_is_followed_after_a_restart_by_the_version_that_made_it() {
 
     // Another version, which cannot put the block together, leads after the restart.
     let mut prepared = prepare(&process, &text).await;
-    prepared.adapter = faulty(&prepared, Fault::Assemble);
+    let cannot = |_: &mut Assembled| {
+        let message = "these are not the private bytes of a job of mine".into();
+        Err(CallError::Plugin { function: "block.assemble".into(), message })
+    };
+    let other = another(&prepared, Digest::of(b"cannot assemble"));
+    prepared.adapter = Arc::new(Spoiled { block: Arc::new(cannot), ..other });
     let pool = Arc::new(start_prepared(&process, prepared).await);
     assert_eq!(pool.blocks(1)[0].block, share.block());
     chain.generate(4).unwrap();
@@ -177,11 +173,22 @@ async fn a_block_is_followed_after_a_restart_by_the_version_that_made_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_job_whose_block_the_node_refuses_is_taken_back_and_earns_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let chain = chain().await;
+    let chain = dev_chain(BITS).await;
     let process = process(folder.path());
-    let mut prepared = prepare(&process, &config(&chain, "")).await;
-    let (refuse, refused) = channel();
-    prepared.adapter = faulty(&prepared, Fault::Refused(Arc::new(Mutex::new(refused))));
+    let mut prepared = prepare(&process, &config(&chain)).await;
+    let (refuse, refused) = channel::<()>();
+    let refused = Mutex::new(refused);
+    // After an event without a job it says that the node refused the block of its last job, as often as it is let.
+    let told = move |_: &Event, done: &mut Vec<Action>| {
+        let jobs = done.iter().any(|action| matches!(action, Action::Publish(_)));
+        if !jobs && refused.lock().unwrap().try_recv().is_ok() {
+            let text = "the node refuses the block of our job: bad-cb-amount".into();
+            done.push(Action::Alarm { stop: true, text });
+        }
+        Ok(())
+    };
+    let other = another(&prepared, Digest::of(b"refused"));
+    prepared.adapter = Arc::new(Spoiled { spoil: Arc::new(told), ..other });
     let pool = Arc::new(start_prepared(&process, prepared).await);
     let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
     let job = client.job.clone().unwrap();

@@ -16,4 +16,4 @@ mod spoiled;
 
 pub use adapter::{ADAPTER, adapter, adapter_of};
 pub use module::{DATA, Data, guest};
-pub use spoiled::{Blind, Block, Spoil, Spoiled};
+pub use spoiled::{Blind, Block, Spoil, Spoiled, Steal};

@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub type Blind = Arc<dyn Fn(&mut Event) + Send + Sync>;
 /// Changes what the adapter did at an event, or ends it.
 pub type Spoil = Arc<dyn Fn(&Event, &mut Vec<Action>) -> Result<(), CallError> + Send + Sync>;
+/// Changes whom a name pays.
+pub type Steal = Arc<dyn Fn(&mut Payee) + Send + Sync>;
 /// Changes an assembled block, or ends its assembly.
 pub type Block = Arc<dyn Fn(&mut Assembled) -> Result<(), CallError> + Send + Sync>;
 
@@ -21,6 +23,8 @@ pub type Block = Arc<dyn Fn(&mut Assembled) -> Result<(), CallError> + Send + Sy
 pub struct Spoiled {
     /// The good adapter.
     pub inner: Arc<dyn ChainAdapter>,
+    /// The component that it passes for: the good one's, or another's.
+    pub digest: Digest,
     /// What it says of itself.
     pub description: Description,
     /// Before it sees an event.
@@ -29,6 +33,8 @@ pub struct Spoiled {
     pub spoil: Spoil,
     /// After it has assembled.
     pub block: Block,
+    /// After it has read a name.
+    pub payee: Steal,
 }
 
 impl fmt::Debug for Spoiled {
@@ -42,11 +48,13 @@ impl Spoiled {
     #[must_use]
     pub fn of(inner: Arc<dyn ChainAdapter>) -> Self {
         Self {
+            digest: inner.digest(),
             description: inner.description().clone(),
             inner,
             blind: Arc::new(|_| {}),
             spoil: Arc::new(|_, _| Ok(())),
             block: Arc::new(|_| Ok(())),
+            payee: Arc::new(|_| {}),
         }
     }
 }
@@ -69,7 +77,7 @@ impl AdapterActor for Actor {
 
 impl ChainAdapter for Spoiled {
     fn digest(&self) -> Digest {
-        self.inner.digest()
+        self.digest
     }
     fn description(&self) -> &Description {
         &self.description
@@ -93,7 +101,9 @@ impl ChainAdapter for Spoiled {
         self.inner.read_reply(method, reply)
     }
     fn resolve(&self, names: &[String]) -> Outcome<Vec<Result<Payee, String>>> {
-        self.inner.resolve(names)
+        let mut done = self.inner.resolve(names)?;
+        done.value.iter_mut().flatten().for_each(|payee| (self.payee)(payee));
+        Ok(done)
     }
     fn plan_payment(&self, rows: &[PaymentRow], view: &PaymentView) -> Outcome<PaymentPlan> {
         self.inner.plan_payment(rows, view)

@@ -2,6 +2,7 @@
 //! the comparison of all that is left with what the chain and the miners say.
 
 use super::client::{Client, Want};
+use super::rig::OnDevChain;
 use super::{PATIENCE, Rpc, check_replay, journalled, pays, start, stranger};
 use bitcoin::hashes::Hash;
 use bitcoin::{ScriptBuf, Transaction, Txid};
@@ -134,23 +135,8 @@ impl World {
         let chain = DevChain::start(options).await.unwrap();
         let rpc = Rpc::new(chain.url(), chain.user(), chain.password());
         let since = rpc.height().await + 1;
-        let config = format!(
+        let rest = format!(
             r#"
-[host]
-[[pool]]
-name = "dev"
-[pool.chain]
-payout_address = "{}"
-confirmations = 3
-settings = {{ network = "regtest", maturity = 3, orphan_after = 2 }}
-[[pool.node]]
-url = "{}"
-user = "{}"
-password = "{}"
-[[pool.port]]
-listen = "127.0.0.1:0"
-difficulty = 1e-8
-fixed = true
 [pool.stratum]
 lines_per_second = 100000
 [pool.payout]
@@ -163,12 +149,9 @@ name = "operator"
 [pool.wallet]
 [pool.settlement]
 schedule = "interval 1s"
-"#,
-            chain.new_address(),
-            chain.url(),
-            chain.user(),
-            chain.password(),
+"#
         );
+        let config = OnDevChain { pays_to: None, difficulty: "1e-8", chain: "", rest: &rest }.on(&chain);
         Self {
             chain,
             rpc,

@@ -2,11 +2,11 @@
 //! node's chain as the test itself reads it.
 #![allow(dead_code, reason = "each test uses its part")]
 
-pub mod adapter;
 pub mod broken;
 pub mod child;
 pub mod client;
 pub mod crash;
+pub mod rig;
 
 use bitcoin::consensus::deserialize;
 use bitcoin::{Block, ScriptBuf, Transaction};
