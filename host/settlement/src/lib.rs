@@ -55,4 +55,4 @@ pub use policy::{PayTo, Payees, Policy};
 pub use rpc::{NodeRpc, Rest, Rpc};
 pub use run::{Edge, Report, Settlement, Step};
 pub use schedule::{Cron, Schedule, ScheduleError};
-pub use wallet::{Kind, Lookup, Output, Seen, Signed, Wallet};
+pub use wallet::{Kind, Lookup, Output, Paid, Seen, Signed, Wallet};

@@ -1,5 +1,6 @@
 //! A run of payments: first what is open, then what is due.
 
+use crate::sending::PAYS_OTHERWISE;
 use crate::{Kind, Lookup, Payees, Plan, Policy, SettlementError, Wallet, WalletError, plan};
 use millpond_ledger::{
     Appended, Entry, InputId, Ledger, Owner, PaymentId, PaymentRow, PaymentState, PaymentStatus, Progress,
@@ -280,7 +281,12 @@ impl Settlement {
         let (fee, rows) = match &state.built {
             Some(built) => (built.fee, built.rows.clone()),
             None => match self.sender_outcome(state, txid) {
-                Ok(outcome) => outcome,
+                Ok(Some(outcome)) => outcome,
+                Ok(None) => {
+                    let why = format!("{txid} {PAYS_OTHERWISE}");
+                    self.unknown(state, &why, now)?;
+                    return Ok(why);
+                }
                 Err(error) => return Ok(error.to_string()),
             },
         };
@@ -351,7 +357,7 @@ impl Settlement {
         let seen = self.wallet.history(UnixMillis(0))?;
         let found = seen.iter().find(|seen| seen.txid == *txid);
         let found = found.ok_or_else(|| refuse("the wallet's history has no such transaction"))?;
-        if !self.pays(&state, found) {
+        if !self.pays(&state, &found.outputs)? {
             return Err(refuse("that transaction pays other addresses or amounts"));
         }
         if self.claimed(txid, id) {

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How far the wallet's clock may be behind ours.
 const CLOCK_MS: u64 = 86_400_000;
+/// What is said of a sender's transaction that is not the payment.
+pub(crate) const PAYS_OTHERWISE: &str =
+    "carries this payment and pays other addresses or amounts; look into the wallet";
 
 impl Settlement {
     /// Builds, checks and stores the transaction of a reserved payment. Nothing goes out.
@@ -191,18 +194,21 @@ impl Settlement {
 
     /// Looks for a call of unknown outcome in the wallet's history. Never sends.
     pub(crate) fn find(&self, state: &PaymentState, now: UnixMillis) -> Result<String, SettlementError> {
-        match self.seen(state) {
-            Ok(Some(seen)) => {
+        let found = self.seen(state).and_then(|seen| {
+            let pays = seen.as_ref().map(|seen| self.pays(state, &seen.outputs)).transpose()?;
+            Ok(seen.zip(pays))
+        });
+        let why = match found {
+            Ok(Some((seen, true))) => {
                 self.sent(state, &seen.txid, now)?;
-                Ok(format!("found in the wallet's history as {}", seen.txid))
+                return Ok(format!("found in the wallet's history as {}", seen.txid));
             }
-            Ok(None) => {
-                let why = "the wallet's history does not have it; resolve or release it by hand";
-                self.unknown(state, why, now)?;
-                Ok(why.to_owned())
-            }
-            Err(error) => Ok(error.to_string()),
-        }
+            Ok(Some((seen, false))) => format!("{} {PAYS_OTHERWISE}", seen.txid),
+            Ok(None) => "the wallet's history does not have it; resolve or release it by hand".to_owned(),
+            Err(error) => return Ok(error.to_string()),
+        };
+        self.unknown(state, &why, now)?;
+        Ok(why)
     }
 
     /// The payment in the wallet's history: by its marker, else by exactly its outputs.
@@ -215,13 +221,16 @@ impl Settlement {
             return Ok(Some(history.swap_remove(at)));
         }
         // A transaction with another payment's marker is not this one, whatever it pays.
-        history.retain(|seen| {
+        let mut fitting = Vec::new();
+        for seen in history {
             let foreign = seen.marker.as_deref().is_some_and(|marker| marker.starts_with("millpond "));
-            !foreign && self.pays(state, seen)
-        });
-        match history.len() {
+            if !foreign && self.pays(state, &seen.outputs)? {
+                fitting.push(seen);
+            }
+        }
+        match fitting.len() {
             0 => Ok(None),
-            1 => Ok(history.pop()),
+            1 => Ok(fitting.pop()),
             count => Err(SettlementError::Order {
                 payment: state.id,
                 order: "found",
@@ -230,14 +239,13 @@ impl Settlement {
         }
     }
 
-    /// Whether a transaction pays exactly a payment's outputs.
-    pub(crate) fn pays(&self, state: &PaymentState, seen: &Seen) -> bool {
-        let Ok(own) = self.own_rows(state) else { return false };
-        let Ok(asked) = outputs(state, &sender_rows(state), &own) else { return false };
-        let mut made: Vec<&Output> =
-            seen.outputs.iter().filter(|output| !own.contains(&output.address)).collect();
+    /// Whether what a transaction pays is exactly a payment's outputs.
+    pub(crate) fn pays(&self, state: &PaymentState, made: &[Output]) -> Result<bool, SettlementError> {
+        let own = self.own_rows(state)?;
+        let asked = outputs(state, &sender_rows(state), &own)?;
+        let mut made: Vec<&Output> = made.iter().filter(|output| !own.contains(&output.address)).collect();
         made.sort();
-        made.len() == asked.len() && made.into_iter().zip(&asked).all(|(one, two)| one == two)
+        Ok(made.into_iter().eq(&asked))
     }
 
     /// Whether another payment has this transaction.
@@ -245,20 +253,15 @@ impl Settlement {
         self.ledger.book().payments().any(|payment| payment.id != but && payment.txid.as_ref() == Some(txid))
     }
 
-    /// Fee and rows of a payment that a sender made. It sends what it was told, so the pool bears the fee.
+    /// Fee and rows of a payment that a sender made, when its transaction is what was asked for; `None` when it is not.
+    /// It sends what it was told, so the pool bears the fee.
     pub(crate) fn sender_outcome(
         &self,
         state: &PaymentState,
         txid: &TxId,
-    ) -> Result<(Amount, Vec<SettledRow>), SettlementError> {
-        let since = state.submitted_at.unwrap_or(state.reserved_at).0.saturating_sub(CLOCK_MS);
-        let history = self.wallet.history(UnixMillis(since))?;
-        let seen =
-            history.into_iter().find(|seen| seen.txid == *txid).ok_or_else(|| WalletError::Answer {
-                call: "history".to_owned(),
-                why: format!("{txid} is confirmed but not in it: its fee is not known"),
-            })?;
-        Ok((seen.fee, sender_rows(state)))
+    ) -> Result<Option<(Amount, Vec<SettledRow>)>, SettlementError> {
+        let paid = self.wallet.paid(txid)?;
+        Ok(self.pays(state, &paid.outputs)?.then(|| (paid.fee, sender_rows(state))))
     }
 
     fn own_rows(&self, state: &PaymentState) -> Result<BTreeSet<String>, WalletError> {

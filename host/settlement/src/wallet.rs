@@ -51,10 +51,17 @@ pub struct Seen {
     pub marker: Option<String>,
     /// What it paid, without change.
     pub outputs: Vec<Output>,
-    /// Its network fee.
-    pub fee: Amount,
     /// When the wallet made it.
     pub time: UnixMillis,
+}
+
+/// What a transaction of the wallet's own paid.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Paid {
+    /// To whom, without change.
+    pub outputs: Vec<Output>,
+    /// Its network fee.
+    pub fee: Amount,
 }
 
 /// What a wallet can do.
@@ -128,4 +135,10 @@ pub trait Wallet: Send + Sync {
     /// # Errors
     /// As the call went; an answer that may be incomplete is an error.
     fn history(&self, since: UnixMillis) -> Result<Vec<Seen>, WalletError>;
+
+    /// What a transaction that the wallet sent paid to others, and its network fee.
+    ///
+    /// # Errors
+    /// As the call went; also when the wallet cannot tell. A [`Kind::Builder`] refuses.
+    fn paid(&self, txid: &TxId) -> Result<Paid, WalletError>;
 }

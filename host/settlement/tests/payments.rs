@@ -265,7 +265,7 @@ fn coins_of_an_open_payment_are_spent_by_no_other() {
 
 #[test]
 fn a_wallet_that_signs_something_else_is_not_followed() {
-    use millpond_settlement::{Lookup, Output, Seen, Signed, Wallet, WalletError};
+    use millpond_settlement::{Lookup, Output, Paid, Seen, Signed, Wallet, WalletError};
     use std::collections::BTreeSet;
     /// Pays the first output's money to somebody else.
     struct Thief(SimWallet);
@@ -301,6 +301,9 @@ fn a_wallet_that_signs_something_else_is_not_followed() {
         fn history(&self, s: millpond_types::UnixMillis) -> Result<Vec<Seen>, WalletError> {
             self.0.history(s)
         }
+        fn paid(&self, t: &TxId) -> Result<Paid, WalletError> {
+            Wallet::paid(&self.0, t)
+        }
     }
     let (ledger, wallet) = pool(Kind::Builder);
     let thief = std::sync::Arc::new(Thief(wallet));
@@ -331,6 +334,27 @@ fn the_operator_resolves_a_payment_only_with_the_transaction_that_pays_it() {
     assert!(settlement.resolve(PaymentId(1), &wrong, "operator", hours(1)).is_err());
     let right = millpond_settlement::Wallet::send_many(&wallet, &outputs[1..], "by hand", 0).unwrap();
     assert!(settlement.resolve(PaymentId(1), &right, "operator", hours(1)).is_err(), "an output is missing");
+}
+
+#[test]
+fn a_sender_that_paid_somebody_else_is_not_believed() {
+    for lost in [false, true] {
+        let (ledger, wallet) = pool(Kind::Sender);
+        let settlement = settlement(&ledger, &wallet, policy());
+        wallet.mood(if lost { Mood::DoneSilently } else { Mood::Well });
+        settlement.run(START, &payees).unwrap();
+        wallet.0.lock().accepted.values_mut().for_each(|tx| tx.outputs[0].address = "thief".to_owned());
+        wallet.mine();
+        settlement.recover(hours(1)).unwrap();
+        let report = settlement.run(hours(2), &payees).unwrap();
+        assert_eq!((report.blocked, report.plan), (Some(PaymentId(1)), None));
+        let PaymentStatus::Unknown(why) = status(&ledger, 1) else { panic!("{:?}", status(&ledger, 1)) };
+        assert!(why.contains("pays other addresses or amounts"), "{why}");
+        let written = ledger.head();
+        settlement.recover(hours(3)).unwrap();
+        assert_eq!(ledger.head(), written, "it is not written down again and again");
+        assert!(settlement.release(PaymentId(1), "operator", "gone", hours(3)).is_err(), "it went out");
+    }
 }
 
 /// Invariant 8: notifications and metrics cannot affect payment control flow.

@@ -11,8 +11,9 @@ use millpond_ledger::{Ledger, Owner, PaymentId, PaymentStatus, TxId};
 use millpond_node::{Auth, Endpoint, HttpClient, JsonRpc, Limits, Secret};
 use millpond_settlement::{
     BcoinWallet, Charge, CoreWallet, NodeRpc, PayTo, Policy, Rpc, SendManyWallet, Settlement, Wallet,
+    from_decimal,
 };
-use millpond_types::Amount;
+use millpond_types::{Amount, UnixMillis};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ fn outputs(rpc: &dyn Rpc, txid: &TxId) -> BTreeMap<String, u64> {
     for output in tx["vout"].as_array().unwrap() {
         let script = &output["scriptPubKey"];
         let address = script["address"].as_str().or_else(|| script["addresses"][0].as_str());
-        let value = millpond_settlement::from_decimal(&output["value"].to_string(), 8).unwrap();
+        let value = from_decimal(&output["value"].to_string(), 8).unwrap();
         *paid.entry(address.unwrap().to_owned()).or_default() += value.0;
     }
     paid
@@ -136,38 +137,59 @@ async fn the_sendmany_driver_pays_exactly_on_the_development_chain() {
     block_in_place(|| pays_exactly(wallet, &devchain_rpc(&chain), &strangers, Charge::Pool, &mine));
 }
 
-/// A `sendmany` whose answer was lost is found in the wallet's history by its marker.
+/// Passes everything on, and loses the answer of `sendmany`.
+struct Lossy(NodeRpc<JsonRpc>);
+
+impl Rpc for Lossy {
+    fn call(&self, method: &str, params: Value) -> Result<Value, millpond_settlement::WalletError> {
+        let answer = self.0.call(method, params)?;
+        if method == "sendmany" {
+            let (call, why) = (method.to_owned(), "cut".to_owned());
+            return Err(millpond_settlement::WalletError::Unknown { call, why });
+        }
+        Ok(answer)
+    }
+}
+
+/// A `sendmany` of three outputs whose answer was lost is found in the wallet's history, and nothing is sent again.
+fn a_lost_answer_is_found(wallet: Arc<dyn Wallet>, strangers: &[String], mine: &dyn Fn()) {
+    let ledger = open(&SimDisk::new()).unwrap();
+    let parts: Vec<_> = (1..).zip(ROUND).map(|(id, amount)| (miner(id), amount)).collect();
+    earn(&ledger, 1, &parts).unwrap();
+    let payees = payees(strangers);
+    let policy = Policy { minimum: Amount(1000), ..Policy::default() };
+    let settlement = Settlement::new(ledger.clone(), wallet, policy);
+    let now = UnixMillis::now();
+    assert_eq!(settlement.run(now, &payees).unwrap().blocked, Some(PaymentId(1)));
+    until_settled(&ledger, &settlement, now, mine);
+    assert_eq!(
+        (ledger.totals().paid, ledger.book().payments().count()),
+        (i128::from(ROUND.iter().sum::<u64>()), 1)
+    );
+    assert!(ledger.totals().conserved && ledger.totals().network_fees > 0);
+}
+
+/// Amounts that survive lcoin's arithmetic.
+const ROUND: [u64; 3] = [50_000_000, 25_000_000, 7_654_321];
+
+/// Mines until nothing is open. A wallet hands a transaction to its node, and hears of blocks, a little later.
+fn until_settled(ledger: &Ledger, settlement: &Settlement, now: UnixMillis, mine: &dyn Fn()) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    let mut last = None;
+    while ledger.book().payments().any(|payment| payment.status.is_open()) {
+        assert!(std::time::Instant::now() < deadline, "{last:?}");
+        mine();
+        std::thread::sleep(Duration::from_millis(100));
+        last = Some(settlement.recover(now).unwrap());
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_sendmany_is_found_in_a_real_history() {
-    /// Passes everything on, and loses the answer of `sendmany`.
-    struct Lossy(NodeRpc<JsonRpc>);
-    impl Rpc for Lossy {
-        fn call(&self, method: &str, params: Value) -> Result<Value, millpond_settlement::WalletError> {
-            let answer = self.0.call(method, params)?;
-            if method == "sendmany" {
-                let (call, why) = (method.to_owned(), "cut".to_owned());
-                return Err(millpond_settlement::WalletError::Unknown { call, why });
-            }
-            Ok(answer)
-        }
-    }
     let (chain, strangers) = chains().await;
     let wallet = Arc::new(SendManyWallet::new(Lossy(devchain_rpc(&chain)), 1));
-    block_in_place(|| {
-        let ledger = open(&SimDisk::new()).unwrap();
-        earn(&ledger, 1, &[(miner(1), 1_000_000)]).unwrap();
-        let payees = |_: &Owner| Some(PayTo { address: strangers[0].clone(), minimum: Amount::ZERO });
-        let settlement =
-            Settlement::new(ledger.clone(), wallet, Policy { minimum: Amount(1000), ..Policy::default() });
-        let now = millpond_types::UnixMillis::now();
-        assert_eq!(settlement.run(now, &payees).unwrap().blocked, Some(PaymentId(1)));
-        settlement.run(now, &payees).unwrap();
-        assert_eq!(ledger.payment(PaymentId(1)).unwrap().status, PaymentStatus::Sent);
-        chain.generate(1).unwrap();
-        settlement.run(now, &payees).unwrap();
-        assert_eq!(ledger.payment(PaymentId(1)).unwrap().status, PaymentStatus::Settled);
-        assert_eq!((ledger.totals().paid, ledger.book().payments().count()), (1_000_000, 1));
-    });
+    let mine = || drop(chain.generate(1).unwrap());
+    block_in_place(|| a_lost_answer_is_found(wallet, &strangers, &mine));
 }
 
 /// Makes blocks that pay the node's own wallet, and waits until the wallet knows them all: its address, and addresses
@@ -190,6 +212,10 @@ async fn purse(node: &Peer, blocks: u32) -> (String, Vec<String>) {
         strangers.push(made.unwrap()["address"].as_str().unwrap().to_owned());
     }
     (own, strangers)
+}
+
+fn block_on_rest(node: &Peer, path: &str) -> Value {
+    Handle::current().block_on(node.wallet_rest(path, None)).unwrap()
 }
 
 fn rpc_of(node: &Peer, url: String) -> NodeRpc<JsonRpc> {
@@ -240,4 +266,63 @@ async fn the_bcoin_driver_pays_exactly_on_lcoin_which_gives_a_transaction_in_par
         let (own, strangers) = purse(&node, SEGWIT).await;
         pays_exactly_on(&node, bcoin_wallet(&node), &own, &strangers, charge);
     }
+}
+
+/// lcoin multiplies an amount in coins by 10^8 in floating point and refuses what is no whole number then. What it
+/// refuses goes back to the balances; what it takes arrives to the unit.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sendmany_driver_on_lcoin_pays_to_the_unit_or_not_at_all() {
+    if !peers::real_nodes_wanted() {
+        return;
+    }
+    let node = peers::Lcoin::start().await.unwrap();
+    let (own, strangers) = purse(&node, SEGWIT).await;
+    let wallet = Arc::new(SendManyWallet::new(rpc_of(&node, node.wallet_url()), 1));
+    block_in_place(|| {
+        let owned = wallet.owns(&[own.clone(), strangers[0].clone()]).unwrap();
+        assert_eq!(owned, [true, false], "it has no getaddressinfo and tells all the same");
+        let ledger = open(&SimDisk::new()).unwrap();
+        let parts: Vec<_> = (1..).zip(EARNED).map(|(id, amount)| (miner(id), amount)).collect();
+        earn(&ledger, 1, &parts).unwrap();
+        let payees = payees(&strangers);
+        let policy = Policy { minimum: Amount(1000), batch: 1, ..Policy::default() };
+        let settlement = Settlement::new(ledger.clone(), wallet, policy);
+        let report = settlement.run(START, &payees).unwrap();
+        assert_eq!(report.blocked, None, "{report:?}");
+        let mine = || drop(Handle::current().block_on(node.generate(1, &own)).unwrap());
+        until_settled(&ledger, &settlement, hours(1), &mine);
+        let mut paid = 0;
+        for payment in ledger.book().payments() {
+            let [row] = payment.rows.as_slice() else { panic!("{payment:?}") };
+            match &payment.status {
+                PaymentStatus::Settled => {
+                    let arrived = outputs(&rpc_of(&node, node.rpc_url()), payment.txid.as_ref().unwrap());
+                    assert_eq!(arrived[&row.address], row.amount.0);
+                    paid += row.amount.0;
+                }
+                PaymentStatus::Released(why) => assert!(why.contains("must be a btc float"), "{why}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(paid, EARNED[2], "the one that survives lcoin's arithmetic");
+        let totals = ledger.totals();
+        assert!(totals.conserved);
+        assert_eq!(totals.paid + totals.payable, i128::from(EARNED.iter().sum::<u64>()));
+        let (txid, fee) = (ledger.payment(PaymentId(3)).unwrap().txid.unwrap(), totals.network_fees);
+        let shown = block_on_rest(&node, &format!("/wallet/primary/tx/{txid}"));
+        assert_eq!(shown["fee"].as_str().map(|fee| from_decimal(fee, 8).unwrap().0), u64::try_from(fee).ok());
+    });
+}
+
+/// What lcoin writes of it is a sum at one address: its outputs are read from the node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_sendmany_is_found_on_lcoin_whose_history_has_sums_only() {
+    if !peers::real_nodes_wanted() {
+        return;
+    }
+    let node = peers::Lcoin::start().await.unwrap();
+    let (own, strangers) = purse(&node, SEGWIT).await;
+    let wallet = Arc::new(SendManyWallet::new(Lossy(rpc_of(&node, node.wallet_url())), 1));
+    let mine = || drop(Handle::current().block_on(node.generate(1, &own)).unwrap());
+    block_in_place(|| a_lost_answer_is_found(wallet, &strangers, &mine));
 }

@@ -7,7 +7,7 @@
 //! it is shows in the answer.
 
 use super::answer::{bytes, confirmations, input, int, list, outpoint, text, txid, unable, unfit, units};
-use crate::{Kind, Lookup, Output, Rest, Rpc, Seen, Signed, Wallet, WalletError};
+use crate::{Kind, Lookup, Output, Paid, Rest, Rpc, Seen, Signed, Wallet, WalletError};
 use millpond_codec_bitcoin::{OutPoint, SignedInput, assemble};
 use millpond_ledger::{InputId, TxId};
 use millpond_types::{Amount, UnixMillis};
@@ -299,5 +299,9 @@ impl<N: Rpc, W: Rpc, R: Rest> Wallet for BcoinWallet<N, W, R> {
 
     fn history(&self, _: UnixMillis) -> Result<Vec<Seen>, WalletError> {
         Err(unable("listtransactions", "this driver follows its transactions by name"))
+    }
+
+    fn paid(&self, _: &TxId) -> Result<Paid, WalletError> {
+        Err(unable("gettransaction", "what this driver sent is stored before"))
     }
 }

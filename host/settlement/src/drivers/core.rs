@@ -6,7 +6,7 @@ use super::answer::DECIMALS;
 use super::answer::{
     address, amount, bytes, confirmations, input, int, list, outpoint, text, txid, unable, unfit,
 };
-use crate::{Kind, Lookup, Output, Rpc, Seen, Signed, Wallet, WalletError, to_decimal};
+use crate::{Kind, Lookup, Output, Paid, Rpc, Seen, Signed, Wallet, WalletError, to_decimal};
 use millpond_ledger::{InputId, TxId};
 use millpond_types::{Amount, UnixMillis};
 use serde_json::{Map, Value, json};
@@ -201,6 +201,10 @@ impl<R: Rpc> Wallet for CoreWallet<R> {
 
     fn history(&self, _: UnixMillis) -> Result<Vec<Seen>, WalletError> {
         Err(unable("listtransactions", "this driver follows its transactions by name"))
+    }
+
+    fn paid(&self, _: &TxId) -> Result<Paid, WalletError> {
+        Err(unable("gettransaction", "what this driver sent is stored before"))
     }
 }
 

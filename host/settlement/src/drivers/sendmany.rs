@@ -1,9 +1,13 @@
 //! A wallet that only has `sendmany`: one call that chooses coins, signs and sends. After an unknown outcome its history
 //! decides, and nothing is sent again by itself. The pool bears the network fee, since outputs go out as they are.
+//!
+//! lcoin 1.0.0-beta.15 refuses `gettransaction` for everything that it sent ("Non-satoshi value for conversion": it writes
+//! a fee that it never computed), and its history has one entry for all outputs of a transaction, without a fee, oldest
+//! first. Such a wallet shows itself by its answers; its node's `getrawtransaction` then tells what was paid.
 
-use super::answer::{DECIMALS, amount, confirmations, int, list, text, txid, unable, unfit};
+use super::answer::{DECIMALS, address, amount, confirmations, int, list, text, txid, unable, unfit};
 use super::core::owns;
-use crate::{Kind, Lookup, Output, Rpc, Seen, Signed, Wallet, WalletError, from_decimal, to_decimal};
+use crate::{Kind, Lookup, Output, Paid, Rpc, Seen, Signed, Wallet, WalletError, from_decimal, to_decimal};
 use millpond_ledger::{InputId, TxId};
 use millpond_types::{Amount, UnixMillis};
 use serde_json::{Map, Value, json};
@@ -17,7 +21,8 @@ const PAGE: usize = 1000;
 /// Pages read before the history counts as too long to be complete.
 const MAX_PAGES: usize = 1000;
 
-/// A wallet with `sendmany`, `listtransactions`, `gettransaction` and `getbalance`.
+/// A wallet with `sendmany`, `listtransactions`, `gettransaction` and `getbalance`. Where its `gettransaction` and history
+/// are of no use, `getrawtransaction` must answer at the same address.
 pub struct SendManyWallet<R> {
     rpc: R,
     confirmations: u32,
@@ -30,29 +35,110 @@ impl<R: Rpc> SendManyWallet<R> {
         Self { rpc, confirmations: confirmations.max(1) }
     }
 
-    /// Pages of the history, newest first, back to a time.
+    /// Pages of the history back to a time. Core gives the newest page first, lcoin the oldest: reading ends with a page
+    /// that is older than that time only where pages go back in time, one page more than needed, since times are not
+    /// strictly in order.
     fn pages(&self, since: UnixMillis) -> Result<Vec<Value>, WalletError> {
         let call = "listtransactions";
         let mut all = Vec::new();
+        let mut before = None;
         for page in 0..MAX_PAGES {
             let answer = self.rpc.call(call, json!(["*", PAGE, page.saturating_mul(PAGE)]))?;
             let entries = list(call, &answer)?;
-            let oldest =
+            let times =
                 entries.iter().map(|entry| int(call, entry, "time")).collect::<Result<Vec<_>, _>>()?;
             all.extend(entries.iter().cloned());
-            // Times are not strictly in order: one page more than needed.
-            let older = oldest.iter().all(|time| seconds(*time) < since.0) && !oldest.is_empty();
-            if entries.len() < PAGE || older {
+            let newest = times.into_iter().max();
+            let goes_back = before.zip(newest).is_some_and(|(before, newest)| newest < before);
+            let older = newest.is_some_and(|time| seconds(time) < since.0);
+            if entries.len() < PAGE || (older && goes_back) {
                 return Ok(all);
             }
+            before = newest;
         }
         Err(unfit(call, "the history is too long to be read whole"))
+    }
+
+    /// A transaction as the node has it, with its inputs and outputs; the wallet is not asked.
+    fn decoded(&self, txid: &str) -> Result<Value, WalletError> {
+        self.rpc.call("getrawtransaction", json!([txid, 1]))
+    }
+
+    /// What a decoded transaction pays to others than the wallet.
+    fn to_others(&self, decoded: &Value) -> Result<Vec<Output>, WalletError> {
+        let call = "getrawtransaction";
+        let mut made = Vec::new();
+        for output in list(call, decoded.get("vout").unwrap_or(&Value::Null))? {
+            let to = address(call, output)?;
+            if !owns(&self.rpc, to)? {
+                made.push(Output { address: to.to_owned(), amount: amount(call, output, "value", false)? });
+            }
+        }
+        Ok(made)
+    }
+
+    /// The network fee of a decoded transaction: what it spends less what it pays.
+    fn fee_of(&self, decoded: &Value) -> Result<Amount, WalletError> {
+        let call = "getrawtransaction";
+        let fit = |sum: Option<Amount>| sum.ok_or_else(|| unfit(call, "its amounts do not add up"));
+        let mut fee = Amount::ZERO;
+        for spent in list(call, decoded.get("vin").unwrap_or(&Value::Null))? {
+            let index = int(call, spent, "vout")?;
+            let from = self.decoded(text(call, spent, "txid")?)?;
+            let outputs = list(call, from.get("vout").unwrap_or(&Value::Null))?;
+            let coin = usize::try_from(index).ok().and_then(|index| outputs.get(index));
+            let coin = coin.ok_or_else(|| unfit(call, "it spends an output that does not exist"))?;
+            fee = fit(fee.checked_add(amount(call, coin, "value", false)?))?;
+        }
+        for output in list(call, decoded.get("vout").unwrap_or(&Value::Null))? {
+            fee = fit(fee.checked_sub(amount(call, output, "value", false)?))?;
+        }
+        Ok(fee)
+    }
+
+    /// Where a transaction stands that `gettransaction` cannot show: by the node, else by the wallet's history.
+    fn listed(&self, name: &TxId) -> Result<Lookup, WalletError> {
+        let standing = |count: i64| match count {
+            1.. => Lookup::Confirmed(confirmations(count)),
+            0 => Lookup::Waiting,
+            _ => Lookup::Conflicted(confirmations(count)),
+        };
+        match self.decoded(&name.0) {
+            // A node leaves the number out while there is none.
+            Ok(decoded) => {
+                let count = decoded.get("confirmations").and_then(Value::as_i64).unwrap_or(0);
+                return Ok(standing(count.max(0)));
+            }
+            Err(WalletError::Refused { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let call = "listtransactions";
+        for entry in self.pages(UnixMillis(0))? {
+            if txid(call, text(call, &entry, "txid")?)? == *name {
+                return Ok(standing(int(call, &entry, "confirmations")?));
+            }
+        }
+        Ok(Lookup::NotFound)
     }
 }
 
 /// A decimal as a JSON number. Amounts below 2^53 base units are written with the digits they have; no coin has more.
 fn number(decimal: String) -> Value {
     serde_json::from_str(&decimal).unwrap_or(Value::String(decimal))
+}
+
+/// What a payment waits for whose network fee neither wallet nor node can tell.
+fn without_index(error: WalletError, wallet: &str) -> WalletError {
+    match error {
+        WalletError::Refused { call, why, .. } => unfit(
+            &call,
+            format!(
+                "the wallet does not show what it sent ({wallet}), nor does the node ({why}): run the node with its \
+                 index of transactions"
+            ),
+        ),
+        error => error,
+    }
 }
 
 fn seconds(time: i64) -> u64 {
@@ -100,6 +186,7 @@ impl<R: Rpc> Wallet for SendManyWallet<R> {
                 count => Lookup::Conflicted(confirmations(count)),
             }),
             Err(WalletError::Refused { code: NOT_FOUND, .. }) => Ok(Lookup::NotFound),
+            Err(WalletError::Refused { .. }) => self.listed(txid),
             Err(error) => Err(error),
         }
     }
@@ -135,22 +222,48 @@ impl<R: Rpc> Wallet for SendManyWallet<R> {
             }
             let name = txid(call, text(call, &entry, "txid")?)?;
             let comment = entry.get("comment").and_then(Value::as_str).filter(|comment| !comment.is_empty());
+            let known = by_txid.contains_key(&name);
             let seen = by_txid.entry(name.clone()).or_insert_with(|| Seen {
-                txid: name,
+                txid: name.clone(),
                 marker: comment.map(str::to_owned),
                 outputs: Vec::new(),
-                fee: Amount::ZERO,
                 time,
             });
             if entry.get("fee").is_some() {
-                seen.fee = amount(call, &entry, "fee", true)?;
+                let address = text(call, &entry, "address")?.to_owned();
+                seen.outputs.push(Output { address, amount: amount(call, &entry, "amount", true)? });
+            } else if !known {
+                // A wallet that writes one entry for all outputs, with their sum.
+                let decoded = self.decoded(&name.0);
+                let decoded = decoded.map_err(|error| without_index(error, "its history has sums only"))?;
+                seen.outputs = self.to_others(&decoded)?;
             }
-            let address = text(call, &entry, "address")?.to_owned();
-            seen.outputs.push(Output { address, amount: amount(call, &entry, "amount", true)? });
         }
         let mut seen: Vec<Seen> = by_txid.into_values().collect();
         seen.sort_by(|a, b| (a.time, &a.txid).cmp(&(b.time, &b.txid)));
         Ok(seen)
+    }
+
+    fn paid(&self, name: &TxId) -> Result<Paid, WalletError> {
+        let call = "gettransaction";
+        let answer = match self.rpc.call(call, json!([name.0])) {
+            Ok(answer) => answer,
+            Err(error @ WalletError::Refused { code: NOT_FOUND, .. }) => return Err(error),
+            Err(WalletError::Refused { why, .. }) => {
+                let decoded = self.decoded(&name.0).map_err(|error| without_index(error, &why))?;
+                let fee = self.fee_of(&decoded).map_err(|error| without_index(error, &why))?;
+                return Ok(Paid { outputs: self.to_others(&decoded)?, fee });
+            }
+            Err(error) => return Err(error),
+        };
+        let mut outputs = Vec::new();
+        for entry in list(call, answer.get("details").unwrap_or(&Value::Null))? {
+            if text(call, entry, "category")? == "send" {
+                let address = text(call, entry, "address")?.to_owned();
+                outputs.push(Output { address, amount: amount(call, entry, "amount", true)? });
+            }
+        }
+        Ok(Paid { outputs, fee: amount(call, &answer, "fee", true)? })
     }
 }
 

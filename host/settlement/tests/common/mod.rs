@@ -6,7 +6,7 @@ use millpond_ledger::{
     Allocation, Entry, FeeName, IncomeAllocated, IncomeKey, InputId, Ledger, LedgerError, Owner, TxId,
 };
 use millpond_settlement::{
-    Kind, Lookup, Output, PayTo, Policy, Seen, Settlement, Signed, Wallet, WalletError,
+    Kind, Lookup, Output, Paid, PayTo, Policy, Seen, Settlement, Signed, Wallet, WalletError,
 };
 use millpond_types::{Amount, Digest, MinerId, UnixMillis};
 use parking_lot::Mutex;
@@ -281,10 +281,16 @@ impl Wallet for SimWallet {
                     .filter(|output| !world.own.contains(&output.address))
                     .cloned()
                     .collect(),
-                fee: tx.fee,
                 time: tx.time,
             });
         Ok(seen.collect())
+    }
+
+    fn paid(&self, txid: &TxId) -> Result<Paid, WalletError> {
+        let world = self.0.lock();
+        let tx = world.accepted.get(txid).ok_or_else(|| refused("no such transaction"))?;
+        let foreign = tx.outputs.iter().filter(|output| !world.own.contains(&output.address));
+        Ok(Paid { outputs: foreign.cloned().collect(), fee: tx.fee })
     }
 }
 
