@@ -2,6 +2,7 @@
 
 use millpond_types::Amount;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// How much a caller may do. A wider scope has the narrower ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -9,14 +10,27 @@ use serde::{Deserialize, Serialize};
 pub enum Scope {
     /// Look.
     Read,
-    /// Swap plugins, clear alarms, back up.
+    /// Swap an adapter, ban, speak to miners, clear alarms, back up.
     Operate,
     /// Pay, release, resolve, change a miner's settings.
     Money,
+    /// The admin socket's own, of no token: what commands beside the process have to say to it.
+    Local,
 }
 
 impl Scope {
-    /// Reads a scope's name.
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Operate => "operate",
+            Self::Money => "money",
+            Self::Local => "local",
+        }
+    }
+
+    /// Reads the name of a scope that a token can have.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         match name {
@@ -68,6 +82,57 @@ pub enum Command {
         /// By what.
         plugin: String,
     },
+    /// Let a plugin out of quarantine: it is asked again.
+    PluginRelease {
+        /// The pool.
+        pool: String,
+        /// Which one.
+        role: Role,
+    },
+    /// The sessions of miners, oldest first.
+    MinersList {
+        /// The pool.
+        pool: String,
+    },
+    /// Show a text on miners' screens, where their dialect can.
+    MinersMessage {
+        /// The pool.
+        pool: String,
+        /// The text.
+        text: String,
+    },
+    /// Send all miners elsewhere, where their dialect can: before a move to another machine.
+    MinersReconnect {
+        /// The pool.
+        pool: String,
+        /// A name or an address.
+        host: String,
+        /// The port there.
+        port: u16,
+        /// Seconds that a miner waits before.
+        wait: u64,
+    },
+    /// The bans in force, longest first.
+    BansList {
+        /// The pool.
+        pool: String,
+    },
+    /// Ban an address (its network, for IPv6) and hang up on it.
+    BansAdd {
+        /// The pool.
+        pool: String,
+        /// The address.
+        address: IpAddr,
+    },
+    /// End a ban, and forget the address's past.
+    BansLift {
+        /// The pool.
+        pool: String,
+        /// The address.
+        address: IpAddr,
+    },
+    /// The alarms kept, newest last.
+    AlarmsList {},
     /// Forget alarms about something.
     AlarmsClear {
         /// The pool; empty for the process.
@@ -83,6 +148,13 @@ pub enum Command {
     },
     /// Write a backup now.
     Backup {},
+    /// A command beside the process does something that belongs into each pool's record: it is recorded.
+    Note {
+        /// What, one word.
+        action: String,
+        /// With what.
+        args: Vec<String>,
+    },
     /// Payments, newest first.
     PaymentsList {
         /// The pool.
@@ -130,11 +202,25 @@ impl Command {
     #[must_use]
     pub fn scope(&self) -> Scope {
         match self {
-            Self::Status {} | Self::PaymentsList { .. } | Self::PaymentsDryRun { .. } => Scope::Read,
-            Self::AlarmsClear { .. } | Self::Backup {} | Self::Reload { dry_run: true } => Scope::Operate,
-            Self::PluginSwap { role: Role::Adapter, .. } => Scope::Operate,
-            // Who decides about money is money, and a file can name another.
+            Self::Status {}
+            | Self::AlarmsList {}
+            | Self::BansList { .. }
+            | Self::MinersList { .. }
+            | Self::PaymentsList { .. }
+            | Self::PaymentsDryRun { .. } => Scope::Read,
+            Self::AlarmsClear { .. }
+            | Self::Backup {}
+            | Self::BansAdd { .. }
+            | Self::BansLift { .. }
+            | Self::MinersMessage { .. }
+            | Self::Reload { dry_run: true } => Scope::Operate,
+            Self::PluginSwap { role: Role::Adapter, .. }
+            | Self::PluginRelease { role: Role::Adapter, .. } => Scope::Operate,
+            Self::Note { .. } => Scope::Local,
+            // Who decides about money is money, a file can name another, and where miners work is what they earn.
             Self::PluginSwap { .. }
+            | Self::PluginRelease { .. }
+            | Self::MinersReconnect { .. }
             | Self::Reload { dry_run: false }
             | Self::PaymentsRun { .. }
             | Self::PaymentsResolve { .. }
@@ -164,10 +250,20 @@ mod tests {
             Command::PluginSwap { pool: pool(), role: Role::Fee, plugin: "flat-fee".into() },
             Command::MinerMinimum { pool: pool(), address: "a".into(), minimum: None },
             Command::Reload { dry_run: false },
+            Command::PluginRelease { pool: pool(), role: Role::Scheme },
+            Command::MinersReconnect { pool: pool(), host: "h".into(), port: 1, wait: 0 },
         ] {
             assert_eq!(command.scope(), Scope::Money, "{command:?}");
         }
         assert!(Command::PaymentsDryRun { pool: pool() }.only_reads());
+        assert!(Command::BansList { pool: pool() }.only_reads());
+    }
+
+    #[test]
+    fn no_token_can_say_what_a_command_beside_the_process_says() {
+        let note = Command::Note { action: "token_make".into(), args: vec!["eve".into(), "money".into()] };
+        assert!(note.scope() > Scope::Money);
+        assert_eq!(Scope::named("local"), None);
     }
 
     #[test]

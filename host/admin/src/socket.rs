@@ -103,7 +103,7 @@ async fn serve(stream: UnixStream, desk: &Desk) -> io::Result<()> {
         Ok(line) => {
             // Who can open the socket can read the journal and stop the process: the scope is the widest.
             let actor = format!("local:{}", line.actor.chars().take(64).collect::<String>());
-            desk.take(&actor, Scope::Money, line.ask, line.code.as_deref()).await
+            desk.take(&actor, Scope::Local, line.ask, line.code.as_deref()).await
         }
         Err(why) => Answer::Refused(crate::Refused::Failed(format!("the command is not understood: {why}"))),
     };

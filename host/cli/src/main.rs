@@ -56,6 +56,12 @@ enum Command {
     Payments(commands::admin::Payments),
     /// Have a running process read its configuration again, as SIGHUP does.
     Reload(commands::admin::Reload),
+    /// List the sessions of miners, show them a message, or send them elsewhere.
+    Miners(commands::miners::Miners),
+    /// List, make and lift bans of addresses.
+    Bans(commands::bans::Bans),
+    /// List alarms, or clear those that were seen to.
+    Alarms(commands::alarms::Alarms),
     /// Set a miner's own minimum payout.
     Minimum(commands::admin::Minimum),
     /// Mine on this machine's processor, to try a pool out.
@@ -88,6 +94,9 @@ fn main() -> ExitCode {
         Command::Payments(command) => command.run(),
         Command::Reload(command) => command.run(),
         Command::Minimum(command) => command.run(),
+        Command::Miners(command) => command.run(),
+        Command::Bans(command) => command.run(),
+        Command::Alarms(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Config(command) => command.run(),

@@ -1,7 +1,7 @@
 //! Metrics in Prometheus' text format, version 0.0.4.
 
 use millpond_alerts::{Alarm, Level};
-use millpond_pool::view::PoolView;
+use millpond_pool::view::{PoolView, StratumCounters};
 use std::fmt::Write as _;
 
 type Reading = (&'static str, &'static str, &'static str, fn(&PoolView) -> Vec<(String, f64)>);
@@ -71,10 +71,52 @@ const READINGS: &[Reading] = &[
     }),
 ];
 
+/// Counters that are shares by what became of them: one metric, with the counter's name as its label.
+const RESULTS: &[&str] = &[
+    "accepted",
+    "unknown_job",
+    "stale",
+    "duplicate",
+    "low_difficulty",
+    "malformed",
+    "unauthorized",
+    "not_subscribed",
+    "suspended",
+    "not_durable",
+    "busy",
+];
+
+/// What the ports of all pools counted: `millpond_stratum_shares_total` by result, and every other counter under its
+/// own name, `millpond_stratum_<name>_total`.
+fn stratum(pools: &[PoolView], out: &mut String) {
+    const SHARES: &str = "millpond_stratum_shares_total";
+    let _ = writeln!(out, "# HELP {SHARES} Shares at the ports, by result\n# TYPE {SHARES} counter");
+    for pool in pools {
+        let name = escaped(&pool.name);
+        for counter in pool.stratum.all().iter().filter(|counter| RESULTS.contains(&counter.name)) {
+            let _ =
+                writeln!(out, "{SHARES}{{pool=\"{name}\",result=\"{}\"}} {}", counter.name, counter.value);
+        }
+    }
+    for (at, counter) in StratumCounters::default().all().iter().enumerate() {
+        if RESULTS.contains(&counter.name) {
+            continue;
+        }
+        let name = format!("millpond_stratum_{}_total", counter.name);
+        let about = counter.about.trim_end_matches('.');
+        let _ = writeln!(out, "# HELP {name} {about}\n# TYPE {name} counter");
+        for pool in pools {
+            let value = pool.stratum.all().get(at).map_or(0, |counter| counter.value);
+            let _ = writeln!(out, "{name}{{pool=\"{}\"}} {value}", escaped(&pool.name));
+        }
+    }
+}
+
 /// All pools' metrics as text.
 #[must_use]
 pub fn render(pools: &[PoolView], alarms: &[Alarm]) -> String {
     let mut out = String::new();
+    stratum(pools, &mut out);
     for (name, kind, help, read) in READINGS {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
         for pool in pools {

@@ -1,5 +1,6 @@
 //! The API's description. A test asks the running server for every path in it and compares the keys.
 
+use millpond_pool::view::StratumCounters;
 use serde_json::{Value, json};
 
 /// The OpenAPI 3.1 document.
@@ -26,6 +27,11 @@ pub fn document() -> Value {
             "429": {"description": "too many requests from this address"}}}})
     };
     let none = json!([]);
+    let counters: serde_json::Map<String, Value> = StratumCounters::default()
+        .all()
+        .into_iter()
+        .map(|counter| (counter.name.to_owned(), count(counter.about)))
+        .collect();
     let asked = json!([{"name": "minimum_payout", "in": "query", "schema": {"type": "integer", "minimum": 0},
         "description": "base units; without it the pool's own minimum"}]);
     let mut settings = get("what a miner signs to set his minimum payout", link("SettingText"), &asked);
@@ -57,16 +63,7 @@ pub fn document() -> Value {
             "/api/v1/pools/{pool}/miners": get("miners of the last day, by rate", list("Miner"), &page),
             "/api/v1/pools/{pool}/miners/{address}": get("one miner", link("Miner"), &none),
             "/api/v1/pools/{pool}/miners/{address}/settings": settings,
-            "/api/v1/admin": {"post": {"summary": "a command; what changes money answers 202 with a code and is done \
-                when it comes again with it", "security": [{"token": []}],
-                "requestBody": {"required": true, "content": {"application/json": {"schema": {"type": "object",
-                    "required": ["ask"], "properties": {"code": {"type": "string"}, "ask": {"type": "object",
-                    "required": ["command"], "properties": {"command": {"type": "string", "enum": ["status",
-                    "plugin_swap", "alarms_clear", "backup", "payments_list", "payments_dry_run", "payments_run",
-                    "payments_resolve", "payments_release", "miner_minimum"]}}}}}}}},
-                "responses": {"200": {"description": "done"}, "202": {"description": "confirm"},
-                    "401": {"description": "no token"}, "403": {"description": "scope too narrow"},
-                    "409": {"description": "not done, with the reason"}}}},
+            "/api/v1/admin": admin(&text, &count, &flag),
         },
         "components": {"securitySchemes": {"token": {"type": "http", "scheme": "bearer"}}, "schemas": {
             "Health": object(json!({"status": text("ok")})),
@@ -81,12 +78,14 @@ pub fn document() -> Value {
                 "invalid": count("refused for another reason")})),
             "Money": object(json!({"income": amount(), "credited": amount(), "fees": amount(), "paid": amount(),
                 "carried": amount(), "immature": amount(), "conserved": flag("income = credited + fees + carried")})),
+            "Stratum": object(Value::Object(counters)),
             "Plugin": object(json!({"role": text("adapter, scheme or fee"), "name": text("as configured"),
                 "digest": text("blake3 of the component"), "state": text("running, quarantined, ..."),
                 "first_error": {"type": ["string", "null"], "description": "since it was loaded"}})),
             "Pool": object(json!({"name": text("its name"), "network": text("the chain's network"),
                 "coord": count("height or score of the current job"), "not_ready": texts("why miners are not served"),
                 "hashrate": link("Hashrate"), "shares": link("Shares"), "connections": count("open"),
+                "stratum": link("Stratum"),
                 "effort_percent": number("100 is par"), "blocks": count("found"), "money": link("Money"),
                 "plugins": list("Plugin"), "trusted_to_adapter": texts("facts that the adapter alone vouches for"),
                 "disk_days_left": {"type": ["number", "null"], "description": "at the present rate"},
@@ -114,4 +113,35 @@ pub fn document() -> Value {
                 "workers": list("Worker")})),
         }},
     })
+}
+
+/// The door of commands.
+fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn Fn(&str) -> Value) -> Value {
+    let fields = json!({
+        "command": {"type": "string", "enum": ["status", "plugin_swap", "plugin_release", "alarms_list", "alarms_clear",
+            "reload", "backup", "miners_list", "miners_message", "miners_reconnect", "bans_list", "bans_add",
+            "bans_lift", "payments_list", "payments_dry_run", "payments_run", "payments_resolve", "payments_release",
+            "miner_minimum"]},
+        "pool": text("its name; of all commands but status, reload, backup and alarms_list"),
+        "role": text("adapter, scheme or fee: of plugin_swap and plugin_release"),
+        "plugin": text("a bundled name or a path: of plugin_swap"),
+        "about": text("as the alarm says: of alarms_clear"),
+        "dry_run": flag("of reload"),
+        "text": text("up to 200 characters on one line: of miners_message"),
+        "host": text("where to: of miners_reconnect"),
+        "port": count("there: of miners_reconnect"),
+        "wait": count("seconds before: of miners_reconnect"),
+        "address": text("an IP address: of bans_add and bans_lift; the miner's of miner_minimum"),
+        "minimum": {"type": ["integer", "null"], "description": "base units: of miner_minimum"},
+        "payment": count("its number: of payments_resolve and payments_release"),
+        "resolution": {"description": "\"not_paid\" or {\"paid\": {\"txid\": ...}}: of payments_resolve"}
+    });
+    let body = json!({"type": "object", "required": ["ask"], "properties": {"code": {"type": "string"},
+        "ask": {"type": "object", "required": ["command"], "properties": fields}}});
+    json!({"post": {"summary": "a command; what changes money answers 202 with a code and is done when it comes again \
+        with it", "security": [{"token": []}],
+        "requestBody": {"required": true, "content": {"application/json": {"schema": body}}},
+        "responses": {"200": {"description": "done"}, "202": {"description": "confirm"},
+            "401": {"description": "no token"}, "403": {"description": "scope too narrow"},
+            "409": {"description": "not done, with the reason"}}}})
 }

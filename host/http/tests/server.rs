@@ -9,7 +9,7 @@ use millpond_node::{Auth, Endpoint, HttpClient, Limits};
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
     BlockView, Hashrate, MinerSettings, MinerView, Money, PaymentView, PluginView, PoolView, SettingChange,
-    SettingText, ShareCounts, WorkerView,
+    SettingText, ShareCounts, StratumCounters, WorkerView,
 };
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde_json::Value;
@@ -32,6 +32,12 @@ impl Source for Fixed {
             hashrate: Hashrate { five_minutes: 1.5e6, hour: 2.0, day: 3.0 },
             shares: ShareCounts { accepted: 9, stale: 1, ..ShareCounts::default() },
             connections: 2,
+            stratum: StratumCounters {
+                accepted: 9,
+                unknown_job: 1,
+                garbage: 4,
+                ..StratumCounters::default()
+            },
             effort_percent: 50.0,
             blocks: 1,
             money: Money {
@@ -257,6 +263,14 @@ async fn every_path_of_openapi_answers_with_the_keys_it_tells() {
         agree(&document, schema, &serde_json::from_str(&body).unwrap(), path);
     }
     assert!(paths.len() >= 9);
+    let asked =
+        "/paths/~1api~1v1~1admin/post/requestBody/content/application~1json/schema/properties/ask/properties";
+    let commands = document.pointer(&format!("{asked}/command/enum")).unwrap().as_array().unwrap();
+    for command in commands {
+        let why = serde_json::from_value::<Command>(serde_json::json!({"command": command})).err();
+        let unknown = why.is_some_and(|why| why.to_string().contains("unknown variant"));
+        assert!(!unknown, "{command}");
+    }
     server.stop().await;
 }
 
@@ -325,6 +339,19 @@ async fn metrics_are_in_prometheus_form() {
         let (name, value) = line.rsplit_once(' ').expect(line);
         assert!(name.ends_with('}') && value.parse::<f64>().is_ok(), "{line}");
     }
+    // Every counter of the ports is there once: a share's result as a label, any other as a metric with its meaning.
+    for counter in StratumCounters::default().all() {
+        let label = format!("millpond_stratum_shares_total{{pool=\"btc\",result=\"{}\"}} ", counter.name);
+        let own = format!("millpond_stratum_{}_total{{pool=\"btc\"}} ", counter.name);
+        let there = body.lines().filter(|line| line.starts_with(&label) || line.starts_with(&own)).count();
+        assert_eq!(there, 1, "{}", counter.name);
+    }
+    assert!(
+        body.contains("millpond_stratum_shares_total{pool=\"btc\",result=\"unknown_job\"} 1\n"),
+        "{body}"
+    );
+    assert!(body.contains("# HELP millpond_stratum_garbage_total Lines that are no request\n"), "{body}");
+    assert!(body.contains("millpond_stratum_garbage_total{pool=\"btc\"} 4\n"), "{body}");
     server.stop().await;
 }
 

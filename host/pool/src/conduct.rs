@@ -104,6 +104,15 @@ impl Conduct {
 }
 
 impl Books {
+    /// A component may be called again, by an operator's order: nothing is held against it. What it left undivided is
+    /// tried again as after any failure.
+    pub fn release(&self, component: Digest) {
+        let mut inner = self.inner.lock();
+        inner.conduct.strikes.release(component);
+        inner.conduct.retry_at = UnixMillis(0);
+        inner.first_error = None;
+    }
+
     /// Why incomes wait, when the policy in force may not be called any more.
     #[must_use]
     pub fn stuck(&self) -> Option<String> {

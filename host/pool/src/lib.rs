@@ -15,6 +15,7 @@ mod leading;
 pub mod luck;
 mod maturity;
 mod money;
+pub mod orders;
 mod payments;
 pub mod plugins;
 pub mod policy;

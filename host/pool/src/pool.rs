@@ -311,11 +311,7 @@ impl Pool {
     /// Why the running version stays.
     pub fn swap(&self, role: Role, plugin: &str, actor: &str) -> Result<String, String> {
         let now = UnixMillis::now();
-        let role_name = match role {
-            Role::Adapter => "adapter",
-            Role::Scheme => "scheme",
-            Role::Fee => "fee",
-        };
+        let role_name = crate::show::role_name(role);
         self.record_admin(actor, "plugin_swap", &[role_name, plugin])?;
         let outcome = match role {
             Role::Adapter => self.swap_adapter(plugin),
@@ -409,25 +405,6 @@ impl Pool {
     #[must_use]
     pub fn section(&self) -> Section {
         self.sections.read().in_force.clone()
-    }
-
-    /// Records what an operator does in the journal's hash chain, before it takes effect.
-    ///
-    /// # Errors
-    /// When it could not be recorded: then it is not done.
-    pub(crate) fn record_admin(&self, who: &str, what: &str, args: &[&str]) -> Result<(), String> {
-        let record = millpond_journal::Admin {
-            who: who.to_owned(),
-            what: what.to_owned(),
-            args: args.iter().map(|&arg| arg.to_owned()).collect(),
-            time: UnixMillis::now(),
-        };
-        self.core
-            .journal
-            .record(record)
-            .wait()
-            .map(drop)
-            .map_err(|why| format!("it could not be recorded: {why}"))
     }
 
     /// Stops: shares on their way are answered, threads end, files are closed.

@@ -150,6 +150,7 @@ impl Pool {
     pub fn set_minimum(&self, address: &str, minimum: Option<Amount>, actor: &str) -> Result<(), String> {
         let miner = miner_of(&self.core, address).map_err(|why| why.to_string())?;
         let value = minimum.map_or_else(String::new, |minimum| minimum.to_string());
+        self.record_admin(actor, "miner_minimum", &[address, &value])?;
         let _changing = self.core.changing.lock();
         let setting = MinerSetting {
             miner: miner.id,

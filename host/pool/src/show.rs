@@ -49,6 +49,7 @@ impl Pool {
             hashrate,
             shares,
             connections: u64::try_from(self.server.connections()).unwrap_or(u64::MAX),
+            stratum: self.server.counters(),
             effort_percent: self.effort(now),
             blocks: u64::try_from(core.ledger.book().incomes().count()).unwrap_or(u64::MAX),
             money: Money::from(&totals),

@@ -1,5 +1,6 @@
 //! What a pool shows: plain data for the HTTP API, the terminal and the dashboard. Amounts are base units.
 
+pub use millpond_stratum::CountersNow as StratumCounters;
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde::{Deserialize, Serialize};
 
@@ -177,6 +178,8 @@ pub struct PoolView {
     pub shares: ShareCounts,
     /// Open connections.
     pub connections: u64,
+    /// What its ports counted since the start.
+    pub stratum: StratumCounters,
     /// Work of the round over the network's work, in percent; 100 is par.
     pub effort_percent: f64,
     /// Blocks found.

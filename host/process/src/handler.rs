@@ -23,6 +23,23 @@ impl Commands {
             format!("there is no pool {name:?}; there are: {}", names.join(", "))
         })
     }
+
+    /// Records an order in a pool's hash chains, or in those of all: what concerns the process concerns each of them.
+    async fn record(
+        &self,
+        of: Option<Arc<Pool>>,
+        actor: &str,
+        what: &str,
+        args: Vec<String>,
+    ) -> Result<(), String> {
+        let pools = of.map_or_else(|| self.pools.all.clone(), |pool| vec![pool]);
+        let (actor, what) = (actor.to_owned(), what.to_owned());
+        blocking(move || {
+            let args: Vec<&str> = args.iter().map(String::as_str).collect();
+            pools.iter().try_for_each(|pool| pool.record_admin(&actor, &what, &args))
+        })
+        .await
+    }
 }
 
 impl Handler for Commands {
@@ -34,19 +51,54 @@ impl Handler for Commands {
         Box::pin(async move {
             match command {
                 Command::Status {} => Ok(json!({"pools": self.pools.pools(), "alarms": self.pools.alarms()})),
+                Command::AlarmsList {} => Ok(json!(self.pools.alarms())),
                 Command::AlarmsClear { pool, about } => {
+                    let of = if pool.is_empty() { None } else { Some(self.pool(&pool)?) };
+                    self.record(of, actor, "alarms_clear", vec![about.clone()]).await?;
                     self.pools.alarms.clear(&pool, &about);
                     Ok(json!({"cleared": about}))
+                }
+                Command::Note { action, args } => {
+                    self.record(None, actor, &action, args).await?;
+                    Ok(json!({"noted": action}))
+                }
+                Command::MinersList { pool } => Ok(json!(self.pool(&pool)?.sessions())),
+                Command::MinersMessage { pool, text } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || Ok(json!({"connections": pool.message(&text, &actor)?}))).await
+                }
+                Command::MinersReconnect { pool, host, port, wait } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    let order = move || pool.reconnect(&host, port, wait, &actor);
+                    blocking(move || Ok(json!({"connections": order()?}))).await
+                }
+                Command::BansList { pool } => Ok(json!(self.pool(&pool)?.bans())),
+                Command::BansAdd { pool, address } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || Ok(json!(pool.ban(address, &actor)?))).await
+                }
+                Command::BansLift { pool, address } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || pool.lift_ban(address, &actor)).await?;
+                    Ok(json!({"lifted": address}))
+                }
+                Command::PluginRelease { pool, role } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || Ok(json!({"done": pool.release_plugin(role, &actor)?}))).await
                 }
                 Command::Reload { dry_run } => Ok(json!(self.reload.run(actor, dry_run).await?)),
                 Command::Backup {} => {
                     let plan = self.reload.plan.read().clone();
                     let plan =
                         plan.ok_or("the configuration has no [backup]; `millpond backup --to` needs none")?;
+                    // A disk that takes no record any more is no reason to have no backup of what is on it.
+                    let to = vec![plan.to.display().to_string()];
+                    let unrecorded = self.record(None, actor, "backup", to).await.err();
                     blocking(move || {
                         let (made, hook) = millpond_backup::once(&plan, UnixMillis::now(), &mut |_| {})
                             .map_err(|why| why.to_string())?;
-                        Ok(json!({"path": made.path, "hook_error": hook.map(|why| why.to_string())}))
+                        let hook_error = hook.map(|why| why.to_string());
+                        Ok(json!({"path": made.path, "hook_error": hook_error, "not_recorded": unrecorded}))
                     })
                     .await
                 }

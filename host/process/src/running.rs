@@ -61,6 +61,9 @@ pub enum RunError {
     /// The tokens.
     #[error(transparent)]
     Tokens(#[from] TokensError),
+    /// What has to stand in the hash chains cannot be written there.
+    #[error("the tokens there are: {0}")]
+    Unrecorded(String),
     /// A crash drill at no edge.
     #[error(transparent)]
     Drill(#[from] UnknownEdge),
@@ -121,7 +124,14 @@ impl Running {
             edges,
         };
         let beside = file.parent().unwrap_or(Path::new(""));
+        let fresh = |name: &str| !data.join(name).join("ledger").exists();
+        let fresh: Vec<_> =
+            config.pool.iter().map(|pool| pool.name.to_string()).filter(|name| fresh(name)).collect();
         let all = start_pools(&config, &process, beside).await?;
+        if let Err(why) = note_tokens(&process, &all, &fresh).await {
+            stop_all(&all).await;
+            return Err(why);
+        }
         let pools = Arc::new(Pools { all, alarms: process.alarms.clone() });
         let reload = match Reload::start(file, &process, &pools, &config) {
             Ok(reload) => Arc::new(reload),
@@ -227,6 +237,22 @@ async fn start_pools(config: &Config, process: &Process, beside: &Path) -> Resul
         }
     }
     Ok(pools)
+}
+
+/// Notes the tokens of before a pool's first start in its hash chains: `millpond token` had no chain to note them in.
+async fn note_tokens(process: &Process, pools: &[Arc<Pool>], fresh: &[String]) -> Result<(), RunError> {
+    let tokens = Tokens::open(Arc::clone(&process.disk), &process.data.join("tokens.json"))?;
+    let known: Vec<_> = tokens.all().iter().map(|token| (token.name.clone(), token.scope.name())).collect();
+    for pool in pools.iter().filter(|pool| fresh.iter().any(|name| name == pool.name())) {
+        let (pool, known) = (Arc::clone(pool), known.clone());
+        let noted = tokio::task::spawn_blocking(move || {
+            let mut each = known.iter();
+            each.try_for_each(|(name, scope)| pool.record_admin("millpond", "token_known", &[name, scope]))
+        });
+        let noted = noted.await.map_err(|why| RunError::Threads(why.to_string()))?;
+        noted.map_err(RunError::Unrecorded)?;
+    }
+    Ok(())
 }
 
 async fn doors(

@@ -4,14 +4,14 @@
 
 mod support;
 
-use millpond_admin::{Answer, Command, Scope, Tokens, ask};
+use millpond_admin::{Command, Scope, Tokens};
 use millpond_disk::RealDisk;
 use millpond_miner::{Miner, Options as MinerOptions};
 use millpond_pool::Pool;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use support::{chain, http, pool, start, until};
+use support::{chain, http, order, pool, start, until};
 
 fn digest(pool: &Pool, role: &str) -> Option<String> {
     let plugins = pool.view().plugins;
@@ -32,11 +32,12 @@ fn version(path: &Path, name: &str, text: &[u8]) {
 async fn a_reload_swaps_what_changed_names_what_needs_a_restart_and_disconnects_nobody() {
     let folder = tempfile::tempdir().unwrap();
     let chain = chain().await;
+    let data = folder.path().join("data");
     version(&folder.path().join("adapter.wasm"), "bitcoin", b"1");
     let section = pool("dev", &chain).replace("[pool.chain]\n", "[pool.chain]\nadapter = \"adapter.wasm\"\ngrant = [\"getblockchaininfo\", \"getblocktemplate\", \"submitblock\", \"getblockhash\", \"getblock\", \"getblockheader\"]\n");
     let text = format!(
         "[host]\ndata = \"{}\"\n{section}[[pool.port]]\nlisten = \"127.0.0.1:0\"\ndifficulty = 1e-6\nfixed = true\n[pool.payout]\nminimum = 500\n",
-        folder.path().join("data").display()
+        data.display()
     );
     let file = folder.path().join("pool.toml");
     let running = start(&file, &text).await;
@@ -76,7 +77,7 @@ async fn a_reload_swaps_what_changed_names_what_needs_a_restart_and_disconnects_
         "[pool.payout]\nminimum = 700\nscheme = \"solo\"\n[pool.fee]\nsettings = { basis_points = 100 }\n[[pool.fee.recipient]]\nname = \"operator\"\n",
     );
     std::fs::write(&file, &changed).unwrap();
-    let foretold = ask_running(folder.path(), Command::Reload { dry_run: true }).await;
+    let foretold = order(&data, Command::Reload { dry_run: true }).await.unwrap();
     assert!(foretold["applied"].to_string().contains("pool.dev.payout.scheme: pplns -> solo"), "{foretold}");
     assert_eq!(digest(&pool, "scheme"), scheme, "a dry run changes nothing");
     let reloaded = running.reload("test").await.unwrap();
@@ -100,12 +101,12 @@ async fn a_reload_swaps_what_changed_names_what_needs_a_restart_and_disconnects_
     assert_eq!((again.applied.len(), again.plugins.len(), again.needs_restart.len()), (0, 0, 1), "{again:?}");
 
     // An order of the operator lies above the file until the file is read again.
-    let order = Command::PluginSwap {
+    let swap = Command::PluginSwap {
         pool: "dev".to_owned(),
         role: millpond_admin::Role::Scheme,
         plugin: "prop".to_owned(),
     };
-    ask_running(folder.path(), order).await;
+    order(&data, swap).await.unwrap();
     let back = running.reload("test").await.unwrap();
     assert_eq!(back.applied, ["pool.dev.payout.scheme: prop -> solo"]);
 
@@ -116,20 +117,6 @@ async fn a_reload_swaps_what_changed_names_what_needs_a_restart_and_disconnects_
         miner.stop().await.unwrap();
     }
     running.stop().await;
-}
-
-/// Gives a command through the admin socket, twice when it asks for that.
-async fn ask_running(folder: &Path, command: Command) -> serde_json::Value {
-    let path = folder.join("data/admin.sock");
-    let answer = ask(&path, "test", command.clone(), None).await.unwrap();
-    let answer = match answer {
-        Answer::Confirm { code, .. } => ask(&path, "test", command, Some(code)).await.unwrap(),
-        other => other,
-    };
-    match answer {
-        Answer::Done(value) => value,
-        other => panic!("{other:?}"),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -14,17 +14,17 @@ use std::time::Instant;
 const HASHRATE_SECONDS: f64 = 600.0;
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($(#[doc = $doc:literal] $name:ident),* $(,)?) => {
         /// Counters of a server, since its start.
         #[derive(Debug, Default)]
         pub struct Counters {
-            $($(#[$doc])* pub(crate) $name: AtomicU64,)*
+            $(#[doc = $doc] pub(crate) $name: AtomicU64,)*
         }
 
         /// The counters at one moment.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
         pub struct CountersNow {
-            $($(#[$doc])* pub $name: u64,)*
+            $(#[doc = $doc] pub $name: u64,)*
         }
 
         impl Counters {
@@ -36,13 +36,24 @@ macro_rules! counters {
         }
 
         impl CountersNow {
-            /// Name and value of every counter, for metrics.
+            /// Every counter with its name and meaning, for metrics and descriptions.
             #[must_use]
-            pub fn pairs(&self) -> Vec<(&'static str, u64)> {
-                vec![$((stringify!($name), self.$name),)*]
+            pub fn all(&self) -> Vec<Counter> {
+                vec![$(Counter { name: stringify!($name), about: $doc.trim_ascii(), value: self.$name },)*]
             }
         }
     };
+}
+
+/// A counter as pages show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Its name: a field of [`CountersNow`].
+    pub name: &'static str,
+    /// What it counts, a sentence.
+    pub about: &'static str,
+    /// How many since the server's start.
+    pub value: u64,
 }
 
 counters! {
@@ -74,6 +85,10 @@ counters! {
     garbage,
     /// Bans.
     bans,
+    /// Bytes of lines that miners sent.
+    bytes_read,
+    /// Bytes of lines written to miners.
+    bytes_written,
     /// Sessions resumed.
     resumed,
     /// Logins accepted.

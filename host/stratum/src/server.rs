@@ -3,7 +3,7 @@
 use crate::backend::{Backend, NotDurable, Payee};
 use crate::bans::{Ban, BanReason, Bans};
 use crate::config::StratumConfig;
-use crate::counters::{Counters, CountersNow, Registry, SessionInfo};
+use crate::counters::{Counters, CountersNow, Registry, SessionInfo, add};
 use crate::extranonce::{ExtranonceError, Layout, Lease, NoLease, PrefixTree};
 use crate::limits::{Gate, Source};
 use crate::listen::{bind, listen, sweep};
@@ -14,7 +14,7 @@ use millpond_types::{JobId, Target};
 use millpond_validator::Validator;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -361,6 +361,12 @@ impl ServerHandle {
         self.core.registry.list(Instant::now())
     }
 
+    /// The source that an address counts as: itself, or its network for IPv6.
+    #[must_use]
+    pub fn source(&self, address: IpAddr) -> Source {
+        Source::of(address, self.core.config.limits.ipv6_prefix)
+    }
+
     /// The bans in force.
     #[must_use]
     pub fn bans(&self) -> Vec<Ban> {
@@ -370,6 +376,7 @@ impl ServerHandle {
     /// Bans a source by the operator's decision and hangs up on it. Returns for how long.
     pub fn ban(&self, source: Source) -> Option<Duration> {
         let length = self.core.bans.ban(source, BanReason::Operator, Instant::now());
+        add(&self.core.counters.bans);
         self.announce(Announcement::Drop(source));
         length
     }

@@ -1,9 +1,10 @@
-//! Commands for a running process, through its admin socket: status, payments, swaps, miners' settings, alarms.
+//! Commands for a running process, through its admin socket: status, payments, plugins, miners' settings.
 
 use crate::terminal::{Failure, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
 use millpond_admin::{Answer, Command, Resolution, Role, ask};
 use millpond_types::Amount;
+use serde_json::Value;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -19,7 +20,17 @@ pub struct Door {
 }
 
 impl Door {
-    fn send(&self, command: &Command) -> Outcome {
+    /// Gives a command and prints what it came to.
+    pub fn send(&self, command: &Command) -> Outcome {
+        println!("{}", serde_json::to_string_pretty(&self.ask(command)?)?);
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Gives a command; asks the operator first where the process wants that.
+    ///
+    /// # Errors
+    /// When nobody is there, it is refused, or the operator does not confirm.
+    pub fn ask(&self, command: &Command) -> Result<Value, Failure> {
         let path = self.data.join("admin.sock");
         let actor = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -31,13 +42,19 @@ impl Door {
             answer = runtime.block_on(ask(&path, &actor, command.clone(), Some(code.clone())))?;
         }
         match answer {
-            Answer::Done(value) => {
-                println!("{}", serde_json::to_string_pretty(&value)?);
-                Ok(ExitCode::SUCCESS)
-            }
+            Answer::Done(value) => Ok(value),
             Answer::Refused(why) => Err(Failure::new(why.to_string())),
             Answer::Confirm { .. } => Err(Failure::new("the process asks for a second confirmation again")),
         }
+    }
+}
+
+/// A field of an answer, without characters that a terminal would obey: what a miner says of himself gets here.
+pub fn field(of: &Value, key: &str) -> String {
+    match of.get(key) {
+        None => String::new(),
+        Some(Value::String(text)) => text.chars().map(|c| if c.is_control() { '?' } else { c }).collect(),
+        Some(other) => other.to_string(),
     }
 }
 
@@ -144,27 +161,53 @@ pub struct Swap {
     pool: String,
     /// Which plugin.
     #[arg(value_enum)]
-    role: SwapRole,
+    role: PluginRole,
     /// By what: a bundled name, or a path that the running process can read.
     plugin: String,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum SwapRole {
+enum PluginRole {
     Adapter,
     Scheme,
     Fee,
 }
 
+impl From<PluginRole> for Role {
+    fn from(role: PluginRole) -> Self {
+        match role {
+            PluginRole::Adapter => Self::Adapter,
+            PluginRole::Scheme => Self::Scheme,
+            PluginRole::Fee => Self::Fee,
+        }
+    }
+}
+
 impl Swap {
     /// Swaps.
     pub fn run(self) -> Outcome {
-        let role = match self.role {
-            SwapRole::Adapter => Role::Adapter,
-            SwapRole::Scheme => Role::Scheme,
-            SwapRole::Fee => Role::Fee,
-        };
+        let role = self.role.into();
         self.door.send(&Command::PluginSwap { pool: self.pool, role, plugin: self.plugin })
+    }
+}
+
+/// Let a plugin of a running pool out of quarantine: it is asked again, with no strikes against it.
+#[derive(Debug, Args)]
+pub struct Release {
+    #[command(flatten)]
+    door: Door,
+    /// The pool.
+    #[arg(long)]
+    pool: String,
+    /// Which plugin.
+    #[arg(value_enum)]
+    role: PluginRole,
+}
+
+impl Release {
+    /// Releases it.
+    pub fn run(self) -> Outcome {
+        self.door.send(&Command::PluginRelease { pool: self.pool, role: self.role.into() })
     }
 }
 

@@ -1,5 +1,6 @@
 //! `millpond backup`: a verified copy of a data folder, while the pools run.
 
+use crate::commands::note::{note, unless_noted};
 use crate::progress::ProgressLine;
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
@@ -14,7 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Write a verified backup of a data folder; the pools may run.
 ///
-/// A backup is a new folder in --to, named by the UTC time. It counts when its manifest.json is there.
+/// A backup is a new folder in --to, named by the UTC time. It counts when its manifest.json is there. That it was
+/// taken is recorded in each pool's hash chain.
 /// Exit code 0: it is whole and was carried off. 1: it is not, or not.
 #[derive(Debug, Args)]
 pub struct Backup {
@@ -43,6 +45,8 @@ impl Backup {
     pub fn run(self) -> Outcome {
         let json = self.json;
         let plan = self.plan()?;
+        // A disk that takes no record any more is no reason to have no backup of what is on it.
+        unless_noted(note(&plan.data, "backup", &[&plan.to.display().to_string()]));
         let mut line = ProgressLine::new();
         let made =
             millpond_backup::once(&plan, UnixMillis::now(), &mut |s| line.bytes(s.what, s.done, s.total));

@@ -1,7 +1,9 @@
 //! One file per subcommand.
 
 pub mod admin;
+pub mod alarms;
 pub mod backup;
+pub mod bans;
 pub mod check;
 pub mod config;
 pub mod demo;
@@ -9,6 +11,8 @@ pub mod doctor;
 pub mod ledger;
 pub mod luck;
 pub mod mine;
+pub mod miners;
+mod note;
 pub mod plugin;
 mod plugin_live;
 pub mod recipe;

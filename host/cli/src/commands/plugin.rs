@@ -70,6 +70,8 @@ enum What {
     },
     /// Swap a plugin of a running pool while miners are connected.
     Swap(crate::commands::admin::Swap),
+    /// Let a plugin of a running pool out of quarantine.
+    Release(crate::commands::admin::Release),
     /// Hold a plugin to its contract and to what it claims. Exit code 1 if a property is broken.
     Test(Test),
     /// Run a plugin: an adapter at real nodes or over a recording, a scheme over a share log.
@@ -221,6 +223,7 @@ impl PluginCommand {
                 Ok(ExitCode::SUCCESS)
             }
             What::Swap(swap) => swap.run(),
+            What::Release(release) => release.run(),
             What::Test(test) => test.run(),
             What::Run(run) => run.run(),
         }

@@ -1,5 +1,6 @@
 //! `millpond restore`: a backup back into a data folder, or a drill of it.
 
+use crate::commands::note::note;
 use crate::commands::replay;
 use crate::progress::ProgressLine;
 use crate::terminal::{Failure, Outcome};
@@ -70,6 +71,7 @@ impl Restore {
         let data = self.data.ok_or_else(|| Failure::usage("name --data DIR or --drill"))?;
         let pools = millpond_backup::restore(&self.from, &data, now, &mut hear)?;
         drop(line);
+        note(&data, "restore", &[&self.from.display().to_string()])?;
         if self.json {
             println!("{}", serde_json::json!({"drill": false, "data": data, "pools": pools}));
         } else {

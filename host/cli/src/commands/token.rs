@@ -1,5 +1,6 @@
 //! `millpond token`: tokens for administration over HTTP.
 
+use crate::commands::note::{note, unless_noted};
 use crate::terminal::{Failure, Outcome};
 use clap::{Args, Subcommand};
 use millpond_admin::{Scope, Tokens};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 /// Make, list and revoke tokens for administration over HTTP.
 ///
 /// A running millpond reads them with each command it is given: a new token counts, and a revoked one ends, at once.
+/// Each making and revoking is recorded in the hash chain of every pool of the data folder.
 #[derive(Debug, Args)]
 pub struct TokenCommand {
     #[command(subcommand)]
@@ -61,15 +63,14 @@ impl TokenCommand {
                 if name.is_empty() || name.len() > 64 || !name.chars().all(usual) {
                     return Err(Failure::usage("a token's name is 1 to 64 letters, digits, and - _ . @"));
                 }
+                if tokens.all().iter().any(|token| token.name == name) {
+                    return Err(millpond_admin::TokensError::Taken(name).into());
+                }
+                note(&self.data, "token_make", &[&name, scope.name()])?;
                 println!("{}", tokens.make(&name, scope)?);
             }
             What::List { json } => {
-                let scope = |scope| match scope {
-                    Scope::Read => "read",
-                    Scope::Operate => "operate",
-                    Scope::Money => "money",
-                };
-                let all = tokens.all().iter().map(|token| (token.name.as_str(), scope(token.scope)));
+                let all = tokens.all().iter().map(|token| (token.name.as_str(), token.scope.name()));
                 if json {
                     let all: Vec<_> =
                         all.map(|(name, scope)| serde_json::json!({"name": name, "scope": scope})).collect();
@@ -79,6 +80,11 @@ impl TokenCommand {
                 }
             }
             What::Revoke { name } => {
+                let known = tokens.all().iter().any(|token| token.name == name);
+                if known {
+                    // A token that is feared is revoked whatever the disk of the pools says.
+                    unless_noted(note(&self.data, "token_revoke", &[&name]));
+                }
                 if !tokens.revoke(&name)? {
                     return Err(Failure::new(format!("there is no token named {name:?}")));
                 }

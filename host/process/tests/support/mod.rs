@@ -1,6 +1,7 @@
 //! A process from a configuration file, as `millpond run` starts it, beside a development chain; and a miner of lines.
 #![allow(dead_code, reason = "each test uses its part")]
 
+use millpond_admin::{Answer, Command, ask};
 use millpond_devchain::{DevChain, Options as ChainOptions};
 use millpond_process::Running;
 use millpond_runtime::Compiler;
@@ -132,6 +133,16 @@ impl<S: AsyncRead + AsyncWrite> Client<S> {
         }
     }
 
+    /// Hears what the pool says until it says this.
+    pub async fn told(&mut self, method: &str) -> Value {
+        loop {
+            let message = self.hear().await;
+            if message["method"] == json!(method) {
+                return message["params"].clone();
+            }
+        }
+    }
+
     /// Subscribes, logs in and has a job.
     pub async fn ready(&mut self, agent: &str, login: &str) {
         let subscribed = self.call("mining.subscribe", json!([agent])).await;
@@ -154,6 +165,21 @@ impl<S: AsyncRead + AsyncWrite> Client<S> {
     pub async fn share(&mut self, login: &str, nonce: u32) {
         let reply = self.submit(login, nonce).await;
         assert_eq!(reply["result"], json!(true), "{reply}");
+    }
+}
+
+/// Gives a command through the admin socket of a data folder, twice when it asks for that.
+pub async fn order(data: &Path, command: Command) -> Result<Value, String> {
+    let path = data.join("admin.sock");
+    let answer = ask(&path, "test", command.clone(), None).await.unwrap();
+    let answer = match answer {
+        Answer::Confirm { code, .. } => ask(&path, "test", command, Some(code)).await.unwrap(),
+        other => other,
+    };
+    match answer {
+        Answer::Done(value) => Ok(value),
+        Answer::Refused(why) => Err(why.to_string()),
+        other => panic!("{other:?}"),
     }
 }
 
