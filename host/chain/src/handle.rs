@@ -142,7 +142,7 @@ pub enum StartError {
     Version(#[from] VersionError),
     /// A coinbase that nobody checks.
     #[error(
-        "the host has no coinbase check for this chain: set one, or grant the adapter that trust by name (adapter_writes_coinbase)"
+        "the host has no coinbase check for this chain: set one, or trust the adapter with it (chain.trust_adapter_with_coinbase = true)"
     )]
     NobodyChecksCoinbase,
     /// A thread could not be started.

@@ -190,6 +190,12 @@ section! {
         connections: u32 = "20000";
         /// Connections of one address (IPv6: of one /56).
         connections_per_address: u32 = "1000";
+        /// Of those, connections that have not logged in yet: what a farm behind one address needs when it comes back at once.
+        handshakes_per_address: u32 = "256";
+        /// Bytes of the extranonce that the pool sets: one tells 256 sessions apart, two 65,536. Leave out for what suits the coin and its miners.
+        extranonce_prefix: Option<u32>, eg "4";
+        /// Serve hash marketplaces: the pool does not start with a coin whose extranonce is shorter than the 7 bytes they ask for.
+        marketplaces: bool = "false";
         /// Bytes of one line.
         line_bytes: u32 = "16384";
         /// Lines a second of one connection.

@@ -1,5 +1,6 @@
 //! The routes.
 
+use crate::answers::{Answer, Answers};
 use crate::{Source, metrics, openapi, page};
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{DefaultBodyLimit, Path, Query, State};
@@ -13,7 +14,7 @@ use millpond_types::Amount;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-type Shared = State<Arc<dyn Source>>;
+type Shared = State<Arc<Answers>>;
 
 /// Rows given when none is asked for, and at most.
 const ROWS: usize = 100;
@@ -31,8 +32,8 @@ pub(crate) fn router(source: Arc<dyn Source>) -> Router {
         .route("/health", get(|| async { Json(Health { status: "ok" }) }))
         .route("/ready", get(ready))
         .route("/metrics", get(prometheus))
-        .route("/api/v1/alarms", get(|State(source): Shared| async move { Json(source.alarms()) }))
-        .route("/api/v1/pools", get(|State(source): Shared| async move { Json(source.pools()) }))
+        .route("/api/v1/alarms", get(alarms))
+        .route("/api/v1/pools", get(pools))
         .route("/api/v1/pools/{pool}", get(pool))
         .route("/api/v1/pools/{pool}/blocks", get(blocks))
         .route("/api/v1/pools/{pool}/payments", get(payments))
@@ -40,7 +41,7 @@ pub(crate) fn router(source: Arc<dyn Source>) -> Router {
         .route("/api/v1/pools/{pool}/miners/{address}", get(miner))
         .route("/api/v1/pools/{pool}/miners/{address}/settings", settings)
         .fallback(|| async { missing("there is no such page; /openapi.json lists what there is") })
-        .with_state(source)
+        .with_state(Answers::new(source))
 }
 
 #[derive(Serialize)]
@@ -59,15 +60,22 @@ struct Problem<'a> {
     error: &'a str,
 }
 
+/// A page of a list that grows at its front: what comes before the last row of the page before.
 #[derive(Deserialize)]
-struct Page {
+struct Page<Cursor> {
     limit: Option<usize>,
+    before: Option<Cursor>,
 }
 
-impl Page {
-    fn rows(&self) -> usize {
-        self.limit.unwrap_or(ROWS).min(MOST_ROWS)
-    }
+/// A page of a ranking.
+#[derive(Deserialize)]
+struct Ranks {
+    limit: Option<usize>,
+    skip: Option<usize>,
+}
+
+fn rows(limit: Option<usize>) -> usize {
+    limit.unwrap_or(ROWS).min(MOST_ROWS)
 }
 
 fn text(kind: &'static str, body: &'static str) -> Response {
@@ -78,45 +86,92 @@ fn missing(error: &str) -> Response {
     (StatusCode::NOT_FOUND, Json(Problem { error })).into_response()
 }
 
-fn found<T: Serialize>(value: Option<T>, error: &str) -> Response {
-    value.map_or_else(|| missing(error), |value| Json(value).into_response())
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Answer {
+    match serde_json::to_vec(value) {
+        Ok(body) => Answer { status, kind: "application/json", body: body.into() },
+        Err(why) => {
+            tracing::error!(%why, "an answer could not be written");
+            let body = &br#"{"error":"the answer could not be written; the log says why"}"#[..];
+            Answer { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "application/json", body: body.into() }
+        }
+    }
+}
+
+fn found<T: Serialize>(value: Option<T>, error: &str) -> Answer {
+    value
+        .map_or_else(|| json(StatusCode::NOT_FOUND, &Problem { error }), |value| json(StatusCode::OK, &value))
 }
 
 const NO_POOL: &str = "there is no pool of this name; /api/v1/pools lists them";
 
-async fn ready(State(source): Shared) -> Response {
-    let pools = source.pools();
-    let reasons: Vec<String> = pools
-        .iter()
-        .flat_map(|pool| pool.not_ready.iter().map(move |reason| format!("{}: {reason}", pool.name)))
-        .collect();
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { ready: reasons.is_empty(), reasons })).into_response()
+async fn alarms(State(answers): Shared) -> Response {
+    answers.get("alarms".to_owned(), |source| json(StatusCode::OK, &source.alarms())).await
 }
 
-async fn prometheus(State(source): Shared) -> Response {
-    let body = metrics::render(&source.pools(), &source.alarms());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
+async fn pools(State(answers): Shared) -> Response {
+    answers.get("pools".to_owned(), |source| json(StatusCode::OK, &source.pools())).await
 }
 
-async fn pool(State(source): Shared, Path(name): Path<String>) -> Response {
-    found(source.pools().into_iter().find(|pool| pool.name == name), NO_POOL)
+async fn ready(State(answers): Shared) -> Response {
+    let make = |source: &dyn Source| {
+        let pools = source.pools();
+        let reasons: Vec<String> = pools
+            .iter()
+            .flat_map(|pool| pool.not_ready.iter().map(move |reason| format!("{}: {reason}", pool.name)))
+            .collect();
+        let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        json(status, &Ready { ready: reasons.is_empty(), reasons })
+    };
+    answers.get("ready".to_owned(), make).await
 }
 
-async fn blocks(State(source): Shared, Path(name): Path<String>, Query(page): Query<Page>) -> Response {
-    found(source.blocks(&name, page.rows()), NO_POOL)
+async fn prometheus(State(answers): Shared) -> Response {
+    let make = |source: &dyn Source| {
+        let body = metrics::render(&source.pools(), &source.alarms()).into();
+        Answer { status: StatusCode::OK, kind: "text/plain; version=0.0.4; charset=utf-8", body }
+    };
+    answers.get("metrics".to_owned(), make).await
 }
 
-async fn payments(State(source): Shared, Path(name): Path<String>, Query(page): Query<Page>) -> Response {
-    found(source.payments(&name, page.rows()), NO_POOL)
+async fn pool(State(answers): Shared, Path(name): Path<String>) -> Response {
+    let key = format!("pool/{name}");
+    let make =
+        move |source: &dyn Source| found(source.pools().into_iter().find(|pool| pool.name == name), NO_POOL);
+    answers.get(key, make).await
 }
 
-async fn miners(State(source): Shared, Path(name): Path<String>, Query(page): Query<Page>) -> Response {
-    found(source.miners(&name, page.rows()), NO_POOL)
+async fn blocks(
+    State(answers): Shared,
+    Path(name): Path<String>,
+    Query(page): Query<Page<String>>,
+) -> Response {
+    let (rows, before) = (rows(page.limit), page.before);
+    let key = format!("blocks/{rows}/{before:?}/{name}");
+    answers.get(key, move |source| found(source.blocks(&name, before.as_deref(), rows), NO_POOL)).await
 }
 
-async fn miner(State(source): Shared, Path((name, address)): Path<(String, String)>) -> Response {
-    found(source.miner(&name, &address), "no miner of this address has mined here")
+async fn payments(
+    State(answers): Shared,
+    Path(name): Path<String>,
+    Query(page): Query<Page<u64>>,
+) -> Response {
+    let (rows, before) = (rows(page.limit), page.before);
+    let key = format!("payments/{rows}/{before:?}/{name}");
+    answers.get(key, move |source| found(source.payments(&name, before, rows), NO_POOL)).await
+}
+
+async fn miners(State(answers): Shared, Path(name): Path<String>, Query(ranks): Query<Ranks>) -> Response {
+    let (rows, skip) = (rows(ranks.limit), ranks.skip.unwrap_or(0));
+    let key = format!("miners/{rows}/{skip}/{name}");
+    answers.get(key, move |source| found(source.miners(&name, skip, rows), NO_POOL)).await
+}
+
+async fn miner(State(answers): Shared, Path((name, address)): Path<(String, String)>) -> Response {
+    let key = format!("miner/{name}/{address}");
+    let make = move |source: &dyn Source| {
+        found(source.miner(&name, &address), "no miner of this address has mined here")
+    };
+    answers.get(key, make).await
 }
 
 #[derive(Deserialize)]
@@ -148,19 +203,34 @@ fn settled<T: Serialize>(answer: Option<Result<T, SettingRefused>>) -> Response 
     problem(status, &refused.to_string())
 }
 
+/// Asks for something that is not kept. On a blocking thread: it may wait for the disk.
+async fn ask<T: Serialize + Send + 'static>(
+    answers: &Answers,
+    ask: impl FnOnce(&dyn Source) -> Option<Result<T, SettingRefused>> + Send + 'static,
+) -> Response {
+    let source = answers.source();
+    tokio::task::spawn_blocking(move || ask(source.as_ref())).await.map_or_else(
+        |_| problem(StatusCode::INTERNAL_SERVER_ERROR, "it could not be done; try again"),
+        settled,
+    )
+}
+
 async fn setting_text(
-    State(source): Shared,
+    State(answers): Shared,
     Path((name, address)): Path<(String, String)>,
     asked: Result<Query<Asked>, QueryRejection>,
 ) -> Response {
     match asked {
-        Ok(Query(asked)) => settled(source.setting_text(&name, &address, asked.minimum_payout.map(Amount))),
+        Ok(Query(asked)) => {
+            let minimum = asked.minimum_payout.map(Amount);
+            ask(&answers, move |source| source.setting_text(&name, &address, minimum)).await
+        }
         Err(why) => problem(why.status(), &why.body_text()),
     }
 }
 
 async fn change_setting(
-    State(source): Shared,
+    State(answers): Shared,
     Path((name, address)): Path<(String, String)>,
     change: Result<Json<SettingChange>, JsonRejection>,
 ) -> Response {
@@ -168,9 +238,5 @@ async fn change_setting(
         Ok(Json(change)) => change,
         Err(why) => return problem(why.status(), &why.body_text()),
     };
-    let done = tokio::task::spawn_blocking(move || source.change_setting(&name, &address, &change)).await;
-    done.map_or_else(
-        |_| problem(StatusCode::INTERNAL_SERVER_ERROR, "the change could not be made; try again"),
-        settled,
-    )
+    ask(&answers, move |source| source.change_setting(&name, &address, &change)).await
 }

@@ -5,6 +5,7 @@
 //! header is checked so that a foreign page in an operator's browser cannot reach a loopback listener.
 
 mod admin;
+mod answers;
 mod api;
 mod guard;
 mod metrics;

@@ -18,7 +18,11 @@ pub fn document() -> Value {
         |name: &str| json!({"type": "array", "items": {"$ref": format!("#/components/schemas/{name}")}});
     let link = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let object = |properties: Value| json!({"type": "object", "properties": properties});
-    let page = json!([{"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 1000, "default": 100}}]);
+    let limit = json!({"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": 1000, "default": 100}});
+    let next = |name: &str, kind: &str, about: &str| json!([limit.clone(), {"name": name, "in": "query", "schema": {"type": kind}, "description": about}]);
+    let blocks = next("before", "string", "id of the last block of the page before");
+    let payments = next("before", "integer", "number of the last payment of the page before");
+    let ranks = next("skip", "integer", "miners to leave out, the best ones first");
     let get = |about: &str, schema: Value, parameters: &Value| {
         json!({"get": {"summary": about, "parameters": parameters, "responses": {
             "200": {"description": about, "content": {"application/json": {"schema": schema}}},
@@ -58,9 +62,9 @@ pub fn document() -> Value {
             "/api/v1/alarms": get("alarms kept, newest last", list("Alarm"), &none),
             "/api/v1/pools": get("all pools", list("Pool"), &none),
             "/api/v1/pools/{pool}": get("one pool", link("Pool"), &none),
-            "/api/v1/pools/{pool}/blocks": get("blocks found, newest first", list("Block"), &page),
-            "/api/v1/pools/{pool}/payments": get("payments, newest first", list("Payment"), &page),
-            "/api/v1/pools/{pool}/miners": get("miners of the last day, by rate", list("Miner"), &page),
+            "/api/v1/pools/{pool}/blocks": get("blocks found, the newest 1,000, newest first", list("Block"), &blocks),
+            "/api/v1/pools/{pool}/payments": get("payments, newest first", list("Payment"), &payments),
+            "/api/v1/pools/{pool}/miners": get("miners of the last day, by rate", list("Miner"), &ranks),
             "/api/v1/pools/{pool}/miners/{address}": get("one miner", link("Miner"), &none),
             "/api/v1/pools/{pool}/miners/{address}/settings": settings,
             "/api/v1/admin": admin(&text, &count, &flag),
@@ -77,7 +81,9 @@ pub fn document() -> Value {
                 "duplicate": count("counted before"), "low_difficulty": count("above their target"),
                 "invalid": count("refused for another reason")})),
             "Money": object(json!({"income": amount(), "credited": amount(), "fees": amount(), "paid": amount(),
-                "carried": amount(), "immature": amount(), "conserved": flag("income = credited + fees + carried")})),
+                "carried": {"type": "integer", "description": "base units; below zero while PPS credit exceeds income"},
+                "operator_loss": amount(), "advanced": amount(), "immature": amount(),
+                "conserved": flag("income + operator_loss + advanced = credited + fees + carried, to the unit")})),
             "Stratum": object(Value::Object(counters)),
             "Plugin": object(json!({"role": text("adapter, scheme or fee"), "name": text("as configured"),
                 "digest": text("blake3 of the component"), "state": text("running, quarantined, ..."),

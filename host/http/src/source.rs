@@ -7,17 +7,18 @@ use millpond_pool::view::{
 };
 use millpond_types::Amount;
 
-/// The process's pools, read only but for what a miner signed. Called on the server's threads for each request: an
-/// implementation answers from memory and waits for nothing, except where it says so.
+/// The process's pools, read only but for what a miner signed. Called on blocking threads, a few at once, and for reads
+/// about once a second for the same answer however many ask: an implementation may take locks, and its work does not
+/// grow with the length of the pool's history.
 pub trait Source: Send + Sync + 'static {
     /// All pools.
     fn pools(&self) -> Vec<PoolView>;
-    /// A pool's blocks, newest first, at most `limit`; `None` for a pool that is not there.
-    fn blocks(&self, pool: &str, limit: usize) -> Option<Vec<BlockView>>;
-    /// A pool's payments, newest first.
-    fn payments(&self, pool: &str, limit: usize) -> Option<Vec<PaymentView>>;
-    /// A pool's miners by rate, best first, without their workers.
-    fn miners(&self, pool: &str, limit: usize) -> Option<Vec<MinerView>>;
+    /// A pool's blocks before one (by its id), newest first, at most `limit`; `None` for a pool that is not there.
+    fn blocks(&self, pool: &str, before: Option<&str>, limit: usize) -> Option<Vec<BlockView>>;
+    /// A pool's payments before one (by its number), newest first.
+    fn payments(&self, pool: &str, before: Option<u64>, limit: usize) -> Option<Vec<PaymentView>>;
+    /// A pool's miners by rate, best first, behind `skip` others, without their workers.
+    fn miners(&self, pool: &str, skip: usize, limit: usize) -> Option<Vec<MinerView>>;
     /// One miner by his address.
     fn miner(&self, pool: &str, address: &str) -> Option<MinerView>;
     /// What a miner signs to set his minimum payout (`None`: the pool's own); `None` for a pool that is not there.
@@ -27,7 +28,7 @@ pub trait Source: Send + Sync + 'static {
         address: &str,
         minimum: Option<Amount>,
     ) -> Option<Result<SettingText, SettingRefused>>;
-    /// Changes a miner's settings by his signature. Waits until it is durable: called on a thread that may block.
+    /// Changes a miner's settings by his signature. Waits until it is durable.
     fn change_setting(
         &self,
         pool: &str,

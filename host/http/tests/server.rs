@@ -15,6 +15,7 @@ use millpond_types::{Amount, Digest, UnixMillis};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -42,8 +43,9 @@ impl Source for Fixed {
             blocks: 1,
             money: Money {
                 income: Amount(50),
-                credited: Amount(49),
+                credited: Amount(56),
                 fees: Amount(1),
+                carried: -7,
                 conserved: true,
                 ..Money::default()
             },
@@ -60,7 +62,7 @@ impl Source for Fixed {
             shares_dropped_to: 7,
         }]
     }
-    fn blocks(&self, pool: &str, limit: usize) -> Option<Vec<BlockView>> {
+    fn blocks(&self, pool: &str, before: Option<&str>, limit: usize) -> Option<Vec<BlockView>> {
         let block = BlockView {
             block: "00ff".into(),
             coord: 6,
@@ -72,9 +74,10 @@ impl Source for Fixed {
             income: Amount(50),
             mature: false,
         };
-        (pool == "btc").then(|| vec![block; limit.min(3)])
+        let rows = if before == Some("00ff") { 1 } else { 3 };
+        (pool == "btc").then(|| vec![block; limit.min(rows)])
     }
-    fn payments(&self, pool: &str, _: usize) -> Option<Vec<PaymentView>> {
+    fn payments(&self, pool: &str, before: Option<u64>, _: usize) -> Option<Vec<PaymentView>> {
         let payment = PaymentView {
             id: 1,
             state: "confirmed".into(),
@@ -84,10 +87,10 @@ impl Source for Fixed {
             txid: None,
             time: UnixMillis(1),
         };
-        (pool == "btc").then(|| vec![payment])
+        (pool == "btc").then(|| if before == Some(1) { Vec::new() } else { vec![payment] })
     }
-    fn miners(&self, pool: &str, _: usize) -> Option<Vec<MinerView>> {
-        self.miner(pool, "bcrt1").map(|miner| vec![miner])
+    fn miners(&self, pool: &str, skip: usize, _: usize) -> Option<Vec<MinerView>> {
+        self.miner(pool, "bcrt1").map(|miner| [miner].into_iter().skip(skip).collect())
     }
     fn miner(&self, pool: &str, address: &str) -> Option<MinerView> {
         let worker = WorkerView {
@@ -304,6 +307,98 @@ async fn a_signed_change_of_settings_is_answered_by_what_became_of_it() {
 }
 
 #[tokio::test]
+async fn what_is_carried_may_be_below_zero_and_the_sum_is_exact() {
+    let (server, client) = start(&[]).await;
+    let (_, body) = get(&client, "/api/v1/pools/btc").await;
+    let money = &serde_json::from_str::<Value>(&body).unwrap()["money"];
+    let of = |key: &str| money[key].as_i64().unwrap();
+    assert_eq!(of("carried"), -7, "PPS has credited more than came in");
+    assert_eq!(of("income"), of("credited") + of("fees") + of("carried"));
+    server.stop().await;
+}
+
+/// A source that gives nothing until it is let go, and counts how often it is asked.
+struct Slow {
+    asked: AtomicU64,
+    go: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+    done: AtomicBool,
+}
+
+impl Source for Slow {
+    fn pools(&self) -> Vec<PoolView> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let _ = self.go.lock().unwrap().recv_timeout(Duration::from_secs(60));
+        self.done.store(true, Ordering::SeqCst);
+        Vec::new()
+    }
+    fn blocks(&self, _: &str, _: Option<&str>, _: usize) -> Option<Vec<BlockView>> {
+        None
+    }
+    fn payments(&self, _: &str, _: Option<u64>, _: usize) -> Option<Vec<PaymentView>> {
+        None
+    }
+    fn miners(&self, _: &str, _: usize, _: usize) -> Option<Vec<MinerView>> {
+        None
+    }
+    fn miner(&self, _: &str, _: &str) -> Option<MinerView> {
+        None
+    }
+    fn setting_text(
+        &self,
+        _: &str,
+        _: &str,
+        _: Option<Amount>,
+    ) -> Option<Result<SettingText, SettingRefused>> {
+        None
+    }
+    fn change_setting(
+        &self,
+        _: &str,
+        _: &str,
+        _: &SettingChange,
+    ) -> Option<Result<MinerSettings, SettingRefused>> {
+        None
+    }
+    fn alarms(&self) -> Vec<Alarm> {
+        Vec::new()
+    }
+}
+
+// One serving thread: whatever blocks it blocks all.
+#[tokio::test]
+async fn a_slow_answer_holds_up_nobody_else() {
+    let (go, wait) = std::sync::mpsc::channel();
+    let source = Arc::new(Slow {
+        asked: AtomicU64::new(0),
+        go: std::sync::Mutex::new(wait),
+        done: AtomicBool::new(false),
+    });
+    let guard = GuardOptions { hosts: Vec::new(), requests_per_second: 1_000 };
+    let options = HttpOptions { listen: "127.0.0.1:0".parse().unwrap(), guard, admin: None };
+    let server = serve(options, Arc::clone(&source) as Arc<dyn Source>).await.unwrap();
+    let endpoint = Endpoint { url: format!("http://{}", server.address), auth: Auth::None };
+    let client = Arc::new(HttpClient::new(endpoint, Limits::default()).unwrap());
+    let reader = {
+        let client = Arc::clone(&client);
+        tokio::spawn(async move { client.get("/api/v1/pools", Duration::from_secs(60)).await })
+    };
+    while source.asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(get(&client, "/health").await.0, 200);
+    assert!(!source.done.load(Ordering::SeqCst), "health waited for the slow answer");
+    // As many times as there can be askers.
+    for _ in 0..4 {
+        go.send(()).unwrap();
+    }
+    let answer = reader.await.unwrap();
+    // A machine so slow that the server gave up is none of this test's business; that it was asked once is.
+    assert!(answer.is_ok_and(|reply| reply.status == 200 || reply.status == 503));
+    assert_eq!(source.asked.load(Ordering::SeqCst), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_404_with_a_hint() {
     let (server, client) = start(&[]).await;
     for path in
@@ -315,7 +410,13 @@ async fn what_is_not_there_is_404_with_a_hint() {
     }
     assert_eq!(get(&client, "/api/v1/pools/btc/blocks?limit=x").await.0, 400);
     let (_, two) = get(&client, "/api/v1/pools/btc/blocks?limit=2").await;
-    assert_eq!(serde_json::from_str::<Value>(&two).unwrap().as_array().unwrap().len(), 2);
+    let rows = |body: &str| serde_json::from_str::<Value>(body).unwrap().as_array().unwrap().len();
+    assert_eq!(rows(&two), 2);
+    for (page, expected) in [("blocks?before=00ff", 1), ("payments?before=1", 0), ("miners?skip=1", 0)] {
+        let (_, body) = get(&client, &format!("/api/v1/pools/btc/{page}")).await;
+        assert_eq!(rows(&body), expected, "{page}: {body}");
+    }
+    assert_eq!(get(&client, "/api/v1/pools/btc/payments?before=x").await.0, 400);
     server.stop().await;
 }
 

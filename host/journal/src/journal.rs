@@ -59,6 +59,7 @@ pub struct Journal {
 #[derive(Debug, Default)]
 struct Registry {
     miners: HashMap<Vec<u8>, MinerId>,
+    addresses: HashMap<String, MinerId>,
     workers: HashMap<(MinerId, String), WorkerId>,
     /// How many workers each miner has.
     named: HashMap<MinerId, usize>,
@@ -83,6 +84,8 @@ impl Journal {
             let state = published.state.lock();
             let registry = Registry {
                 miners: state.miners.values().map(|miner| (miner.payee.clone(), miner.id)).collect(),
+                // Of two with one address the older is meant.
+                addresses: state.miners.values().rev().map(|m| (m.address.clone(), m.id)).collect(),
                 workers: state.workers.values().map(|w| ((w.miner, w.name.clone()), w.id)).collect(),
                 named: state.workers.values().fold(HashMap::new(), |mut named, worker| {
                     *named.entry(worker.miner).or_default() += 1;
@@ -154,6 +157,7 @@ impl Journal {
         let id = MinerId(registry.next_miner);
         registry.next_miner += 1;
         registry.miners.insert(payee.to_owned(), id);
+        registry.addresses.entry(address.to_owned()).or_insert(id);
         // Queued under the lock, so that whoever finds the number in the registry queues behind it.
         let miner = Miner { id, payee: payee.to_owned(), address: address.to_owned() };
         self.append(miner.into(), Some(id.0)).map(MinerId)
@@ -255,6 +259,13 @@ impl Journal {
         self.registry.lock().miners.get(payee).copied()
     }
 
+    /// The miner with this address.
+    #[must_use]
+    pub fn miner_by_address(&self, address: &str) -> Option<Miner> {
+        let id = self.registry.lock().addresses.get(address).copied()?;
+        self.miner_by_id(id)
+    }
+
     /// All miners, ascending.
     #[must_use]
     pub fn miners(&self) -> Vec<Miner> {
@@ -298,6 +309,12 @@ impl Journal {
         let state = self.published.state.lock();
         let first = state.policies.iter().rposition(|policy| policy.from < seq || policy.from.0 == 0);
         state.policies.get(first.unwrap_or(0)..).unwrap_or_default().to_vec()
+    }
+
+    /// The share at which the last round ended: the running round's are after it.
+    #[must_use]
+    pub fn round_after(&self) -> ShareSeq {
+        self.published.state.lock().round_after(ShareSeq(u64::MAX))
     }
 
     /// Where the round before a share ended; 0 when it is of the first.

@@ -107,6 +107,8 @@ records! {
 }
 
 pub(crate) const SHARES: u16 = 4;
+/// Solutions, what nodes said of them, fates, incomes and lost incomes.
+pub(crate) const OF_BLOCKS: std::ops::RangeInclusive<u16> = 5..=9;
 
 crate::codec::fields! {
     /// Shares up to here are dropped: windows that reach back further can no longer be computed.

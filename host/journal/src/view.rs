@@ -1,6 +1,6 @@
 //! Reading the journal: what was durable when the view was taken.
 
-use crate::records::{Job, Record, Retention, SHARES, WindowEnd};
+use crate::records::{Job, OF_BLOCKS, Record, Retention, SHARES, WindowEnd};
 use crate::summary::{self, SegmentShares};
 use crate::window::{self, Window};
 use crate::{FORMAT, JournalError, Share, State};
@@ -124,6 +124,22 @@ impl JournalView {
     #[must_use]
     pub fn records(&self, from: u64) -> Records {
         Records(self.log.iter(from))
+    }
+
+    /// What a segment ([`JournalView::log`]) says of blocks and their incomes, in order: solutions, verdicts, fates,
+    /// incomes. What else is in it, shares above all, is not decoded.
+    ///
+    /// # Errors
+    /// When the segment does not check.
+    pub fn of_blocks(&self, segment: &SegmentInfo) -> Result<Vec<Entry>, JournalError> {
+        let mut entries = Vec::new();
+        self.log.read(segment, |record| {
+            if OF_BLOCKS.contains(&record.kind) {
+                entries.push(decode(record)?);
+            }
+            Ok::<_, LogError>(())
+        })?;
+        Ok(entries)
     }
 
     /// One record.

@@ -138,6 +138,9 @@ fn a_miner_has_one_number_however_often_he_comes() {
     assert_eq!(journal.miner_by_id(MinerId(2)).unwrap().address, "address 1");
     assert_eq!(journal.worker_by_id(worker).unwrap().name, "rig");
     assert_eq!(journal.miner_by_payee(&[2]), Some(MinerId(3)));
+    assert_eq!(journal.miner_by_address("address 1").unwrap().id, MinerId(2));
+    assert_eq!(journal.miner_by_address("new").unwrap().id, MinerId(4));
+    assert!(journal.miner_by_address("nobody").is_none());
     assert_eq!(journal.miners().len(), 4);
 }
 

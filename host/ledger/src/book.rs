@@ -1,5 +1,6 @@
 //! The book: balances, incomes and payments as they stand after the entries so far. Pure: no log, no clock.
 
+use crate::sums::{Sums, Walked};
 use crate::totals::Counters;
 use crate::{
     Account, Allocation, Class, Entry, IncomeKey, LedgerError, Owner, PaymentId, PaymentRow, Posting, Record,
@@ -147,6 +148,12 @@ pub struct Book {
     pub(crate) payments: BTreeMap<PaymentId, PaymentState>,
     pub(crate) accrued_to: u64,
     pub(crate) counters: Counters,
+    /// Sent to each owner so far.
+    pub(crate) paid: BTreeMap<Owner, i128>,
+    #[serde(skip)]
+    pub(crate) sums: Sums,
+    #[serde(skip)]
+    pub(crate) walked: Walked,
 }
 
 /// What an entry does to a book, checked.
@@ -213,7 +220,13 @@ impl Book {
 
     /// All incomes.
     pub fn incomes(&self) -> impl Iterator<Item = (&IncomeKey, &IncomeState)> {
-        self.incomes.iter()
+        self.incomes.iter().inspect(|_| self.walked.one())
+    }
+
+    /// How many incomes there were.
+    #[must_use]
+    pub fn income_count(&self) -> u64 {
+        u64::try_from(self.incomes.len()).unwrap_or(u64::MAX)
     }
 
     /// One payment.
@@ -224,7 +237,13 @@ impl Book {
 
     /// All payments, oldest first.
     pub fn payments(&self) -> impl DoubleEndedIterator<Item = &PaymentState> {
-        self.payments.values()
+        self.payments.values().inspect(|_| self.walked.one())
+    }
+
+    /// The payments before one, or all, newest first.
+    pub fn payments_before(&self, before: Option<PaymentId>) -> impl Iterator<Item = &PaymentState> {
+        let before = before.unwrap_or(PaymentId(u64::MAX));
+        self.payments.range(..before).rev().map(|(_, payment)| payment).inspect(|_| self.walked.one())
     }
 
     /// The number that the next payment has.
@@ -249,7 +268,14 @@ impl Book {
     /// The pool's figures.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        Totals::of(self)
+        Totals::of(self, &self.sums)
+    }
+
+    /// The book that [`Book::to_bytes`] wrote; `None` when it was another version that wrote.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut book: Self = serde_json::from_slice(bytes).ok()?;
+        book.sums = Sums::walk(&book);
+        Some(book)
     }
 
     /// The book as bytes, the same for equal books: what a checkpoint stores.
@@ -356,6 +382,7 @@ impl Book {
         {
             state.seq = record.seq;
         }
+        self.count_sent(&record.entry);
         self.apply(change)
     }
 
@@ -363,6 +390,7 @@ impl Book {
         let after: Vec<_> =
             self.after(&change.postings)?.into_iter().map(|(account, sum)| (account.clone(), sum)).collect();
         for (account, sum) in after {
+            self.sums.balance(&account, sum.saturating_sub(self.balance(&account)));
             if sum == 0 {
                 self.balances.remove(&account);
             } else {
@@ -373,11 +401,17 @@ impl Book {
         match change.what {
             What::Nothing => {}
             What::Income(key, state) => {
-                self.incomes.insert(key, state);
+                self.sums.income(&state, 1);
+                if let Some(before) = self.incomes.insert(key, state) {
+                    self.sums.income(&before, -1);
+                }
             }
             What::AccruedTo(last) => self.accrued_to = last,
             What::Payment(state) => {
-                self.payments.insert(state.id, *state);
+                self.sums.payment(&state, 1);
+                if let Some(before) = self.payments.insert(state.id, *state) {
+                    self.sums.payment(&before, -1);
+                }
             }
         }
         Ok(())

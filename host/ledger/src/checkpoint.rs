@@ -69,6 +69,6 @@ fn vouched(
         return Ok(None);
     }
     // The digest is right: bytes that are no book were written by another version.
-    let Ok(book) = serde_json::from_slice::<Book>(&bytes) else { return Ok(None) };
+    let Some(book) = Book::from_bytes(&bytes) else { return Ok(None) };
     Ok(book.totals().conserved.then_some((book, Head { seq: record.seq, digest })))
 }

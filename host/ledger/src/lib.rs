@@ -18,10 +18,12 @@ mod export;
 mod income;
 mod index;
 mod ledger;
+mod paid;
 mod payment;
 mod proof;
 mod reader;
 mod statement;
+mod sums;
 mod totals;
 
 pub use account::{Account, Class, FeeName, FeeNameError, Owner, OwnerError};

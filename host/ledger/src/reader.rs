@@ -144,7 +144,7 @@ impl Reader {
     pub fn verify(&self) -> Result<Verified, LedgerError> {
         let log = self.view.verify()?;
         let (book, head) = self.replay()?;
-        let totals = book.totals();
+        let totals = book.totals_anew();
         if totals.conserved {
             Ok(Verified { head, groups: log.groups, totals })
         } else {

@@ -1,6 +1,7 @@
 //! The pool's figures and the proof that nothing was lost between them.
 
-use crate::{Account, Book, Owner};
+use crate::sums::Sums;
+use crate::{Account, Book};
 use serde::{Deserialize, Serialize};
 
 /// Running sums, kept beside the balances and checked against them.
@@ -61,39 +62,11 @@ pub struct Totals {
 }
 
 impl Totals {
-    pub(crate) fn of(book: &Book) -> Self {
+    /// The figures of a book whose sums these are. Walks nothing.
+    pub(crate) fn of(book: &Book, held: &Sums) -> Self {
         let c = &book.counters;
-        let (mut miners, mut fees, mut pooled, mut immature) = (0_i128, 0_i128, 0_i128, 0_i128);
-        let mut trial = 0_i128;
-        for (account, balance) in book.balances() {
-            let (sum, sign) = match account {
-                Account::Payable(Owner::Miner(_)) => (Some(&mut miners), -1),
-                Account::Payable(Owner::Fee(_)) => (Some(&mut fees), -1),
-                Account::Payable(Owner::Carry | Owner::Reserve) => (Some(&mut pooled), -1),
-                Account::Immature(_) => (Some(&mut immature), -1),
-                Account::InFlight => (None, -1),
-                Account::ImmatureIncome | Account::Wallet | Account::NetworkFees | Account::OperatorLoss => {
-                    (None, 1)
-                }
-            };
-            if let Some(sum) = sum {
-                *sum = sum.saturating_add(balance);
-            }
-            trial = trial.saturating_add(balance.saturating_mul(sign));
-        }
-        let (mut flying_miners, mut flying_fees) = (0_i128, 0_i128);
-        for row in book.payments.values().filter(|p| p.status.is_open()).flat_map(|p| &p.rows) {
-            let sum =
-                if matches!(row.owner, Owner::Miner(_)) { &mut flying_miners } else { &mut flying_fees };
-            *sum = sum.saturating_add(i128::from(row.amount.0));
-        }
-        // Carried-in units of open incomes have left the carry account and are not credited yet.
-        let carried_in: i128 = book
-            .incomes
-            .values()
-            .filter(|income| income.status == crate::IncomeStatus::Immature && !income.credited_early)
-            .map(|income| i128::from(income.carry_in.0))
-            .sum();
+        let &Sums { miners, fees, pooled, immature, trial, flying_miners, flying_fees, carried_in, .. } =
+            held;
         let in_flight = book.balance(&Account::InFlight);
         let sums = |parts: &[i128]| parts.iter().fold(0_i128, |sum, part| sum.saturating_add(*part));
         let conserved = trial == 0

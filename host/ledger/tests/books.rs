@@ -124,8 +124,12 @@ fn a_coinbase_that_pays_the_miner_never_owes_him_anything() {
     assert_eq!((totals.income, totals.credited, totals.fees), (1000, 990, 10));
     assert_eq!((totals.paid, totals.paid_fees, totals.payable, totals.wallet), (990, 10, 0, 0));
     assert!(totals.conserved);
+    assert_eq!(ledger.book().paid(&miner(1)), Amount(990));
     now(&ledger, reversed(1, Reversal::Drop));
     assert_eq!((ledger.totals().paid, ledger.totals().conserved), (0, true));
+    assert_eq!(ledger.book().paid(&miner(1)), Amount::ZERO);
+    now(&ledger, Entry::Reinstated { key: key(1) });
+    assert_eq!(ledger.book().paid(&miner(1)), Amount(990));
 }
 
 /// Invariant 4: debit exactly what was sent; the rounding difference stays in the balance.
@@ -144,6 +148,8 @@ fn invariant_04_the_debit_is_what_was_sent_and_the_difference_stays() {
     assert_eq!((ledger.payable(&miner(1)), ledger.payable(&miner(2))), (Amount(6), Amount(8)));
     let totals = ledger.totals();
     assert_eq!((totals.paid, totals.network_fees, totals.network_fees_charged), (1480, 4, 6));
+    let paid = (ledger.book().paid(&miner(1)), ledger.book().paid(&miner(2)));
+    assert_eq!(paid, (Amount(990), Amount(490)), "the second telling counts nothing");
     assert_eq!((totals.wallet, totals.in_flight, totals.conserved), (1500 - 1480 - 10, 0, true));
 }
 

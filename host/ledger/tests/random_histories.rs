@@ -54,6 +54,7 @@ proptest! {
             prop_assert!(!refused || ledger.head() == before);
             let totals = ledger.totals();
             prop_assert!(totals.conserved, "after {:?}: {:?}", entry, totals);
+            prop_assert_eq!(ledger.book().totals_anew(), totals, "after {:?}", entry);
         }
         let (book, head) = (ledger.book().clone(), ledger.head());
         drop(ledger);

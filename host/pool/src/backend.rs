@@ -250,6 +250,10 @@ impl Backend for PoolBackend {
         } else {
             return Ok(None);
         };
+        if let Some(seq) = seq {
+            let units = recorded(&share, miner, WorkerId(0)).units();
+            self.core.round.count(seq, units, share.solution.is_some());
+        }
         if share.credited {
             self.core.stats.count(Some(miner), &share.worker, Count::Accepted, share.work, share.time);
         }

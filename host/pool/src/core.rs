@@ -3,6 +3,7 @@
 use crate::books::Books;
 use crate::edges::{Edge, Edges};
 use crate::leading::Leading;
+use crate::round::Round;
 use crate::stats::Stats;
 use crate::view::BlockView;
 use millpond_alerts::{Alarms, Level};
@@ -24,7 +25,7 @@ use std::sync::{Arc, OnceLock};
 /// Jobs whose checked form is kept for their sessions.
 const READY_JOBS: usize = 64;
 /// Blocks kept for the pages.
-const BLOCKS_SHOWN: usize = 1_000;
+pub(crate) const BLOCKS_SHOWN: usize = 1_000;
 
 /// Something that the money thread has to see to, in this order.
 #[derive(Debug)]
@@ -80,6 +81,7 @@ pub(crate) struct Core {
     pub(crate) jobs: Arc<JobTable>,
     pub(crate) seen: Arc<Seen>,
     pub(crate) stats: Stats,
+    pub(crate) round: Round,
     pub(crate) tasks: Sender<Task>,
     pub(crate) chain: RwLock<Option<Arc<ChainHandle>>>,
     /// What shows who leads, since the sockets are open.
@@ -128,6 +130,7 @@ impl Core {
             stats,
             tasks,
             edges,
+            round: Round::default(),
             jobs: Arc::new(JobTable::new(millpond_jobs::DEFAULT_CAPACITY)),
             seen: Arc::new(Seen::new()),
             chain: RwLock::new(None),

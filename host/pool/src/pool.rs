@@ -13,7 +13,7 @@ use crate::setup::{Prepared, SetupError};
 use crate::sink::PoolSink;
 use crate::stats::Stats;
 use crate::unfinished::{self, Makers};
-use crate::{money, setup};
+use crate::{history, money, setup};
 use millpond_admin::Role;
 use millpond_alerts::{Alarms, Level};
 use millpond_algorithms::Algorithms;
@@ -90,9 +90,14 @@ pub enum PoolError {
     /// The chain.
     #[error("the chain: {0}")]
     Chain(#[from] millpond_chain::StartError),
-    /// The sockets.
-    #[error(transparent)]
-    Stratum(#[from] millpond_stratum::StartError),
+    /// The sockets. The line is that of the section that says how they are to be.
+    #[error("line {line}: pool.stratum: {source}")]
+    Stratum {
+        /// Where the section begins.
+        line: usize,
+        /// The server's words.
+        source: Box<millpond_stratum::StartError>,
+    },
     /// A thread.
     #[error("a thread could not be started: {0}")]
     Thread(#[from] std::io::Error),
@@ -196,6 +201,13 @@ impl Pool {
         let chain = Arc::new(chain.await.map_err(std::io::Error::other)??);
         *core.chain.write() = Some(Arc::clone(&chain));
         port.forward(events, Arc::downgrade(&chain));
+        let (shown_in, past_blocks) = (Arc::downgrade(&core), core.journal.view());
+        let adapter = Arc::clone(&prepared.adapter);
+        tokio::task::spawn_blocking(move || {
+            if let Err(why) = history::load(&shown_in, &past_blocks, adapter.as_ref()) {
+                tracing::warn!(%why, "the blocks of before the start are not shown");
+            }
+        });
         tokio::spawn(crate::expiry::watch(Arc::downgrade(&core)));
         unfinished::resubmit(&core, &chain, &mut makers, unsubmitted);
 
@@ -211,7 +223,9 @@ impl Pool {
             seen: Arc::clone(&core.seen),
             validator: Arc::clone(&process.validator),
         };
-        let server = Server::start(stratum, served, parts).await?;
+        let line = section.stratum.span.line;
+        let server = Server::start(stratum, served, parts).await;
+        let server = server.map_err(|source| PoolError::Stratum { line, source: Box::new(source) })?;
         let payments = Payments::new(
             &section,
             &core,

@@ -51,7 +51,7 @@ pub enum SettingRefused {
 }
 
 fn miner_of(core: &Core, address: &str) -> Result<Miner, SettingRefused> {
-    core.journal.miners().into_iter().find(|miner| miner.address == address).ok_or(SettingRefused::NoMiner)
+    core.journal.miner_by_address(address).ok_or(SettingRefused::NoMiner)
 }
 
 impl Pool {

@@ -4,12 +4,12 @@ use crate::payments::own_minimum;
 use crate::pool::Pool;
 use crate::view::{BlockView, MinerView, Money, PaymentView, PluginView, PoolView, WorkerView};
 use millpond_admin::Role;
-use millpond_journal::{Edge, Measure, Span, Window};
-use millpond_ledger::{IncomeStatus, Owner, PaymentState, StatementWhat, Totals};
+use millpond_journal::{Edge, JournalError, Measure, Span, Window};
+use millpond_ledger::{Owner, PaymentId, PaymentState, Totals};
 use millpond_types::{Amount, MinerId, UnixMillis};
 
 fn amount(value: i128) -> Amount {
-    Amount(u64::try_from(value).unwrap_or(0))
+    Amount(u64::try_from(value.max(0)).unwrap_or(u64::MAX))
 }
 
 impl From<&Totals> for Money {
@@ -19,7 +19,13 @@ impl From<&Totals> for Money {
             credited: amount(totals.credited),
             fees: amount(totals.fees),
             paid: amount(totals.paid),
-            carried: amount(totals.carried),
+            carried: i64::try_from(totals.carried).unwrap_or(if totals.carried < 0 {
+                i64::MIN
+            } else {
+                i64::MAX
+            }),
+            operator_loss: amount(totals.operator_loss),
+            advanced: amount(totals.advanced),
             immature: amount(totals.immature),
             conserved: totals.conserved,
         }
@@ -51,7 +57,7 @@ impl Pool {
             connections: u64::try_from(self.server.connections()).unwrap_or(u64::MAX),
             stratum: self.server.counters(),
             effort_percent: self.effort(now),
-            blocks: u64::try_from(core.ledger.book().incomes().count()).unwrap_or(u64::MAX),
+            blocks: core.ledger.book().income_count(),
             money: Money::from(&totals),
             plugins: self.plugins(),
             trusted_to_adapter: self.trusted(),
@@ -107,10 +113,12 @@ impl Pool {
 
     /// Work of the round in percent of the network's.
     fn effort(&self, now: UnixMillis) -> f64 {
-        let window = Window { span: Span::Round, measure: Measure::Units, edge: Edge::Whole };
-        let units = self.core.journal.end_of_coord(u64::MAX, now).and_then(|end| {
-            let rows = self.core.journal.view().window(&window, &end, None)?;
-            Ok(rows.iter().fold(0_u128, |sum, (_, units)| sum.saturating_add(*units)))
+        let journal = &self.core.journal;
+        let units = self.core.round.units(journal.round_after(), || {
+            let window = Window { span: Span::Round, measure: Measure::Units, edge: Edge::Whole };
+            let end = journal.end_of_coord(u64::MAX, now)?;
+            let rows = journal.view().window(&window, &end, None)?;
+            Ok::<_, JournalError>(rows.iter().fold(0_u128, |sum, (_, units)| sum.saturating_add(*units)))
         });
         units.map_or(0.0, |units| units as f64 / 2_f64.powi(64) * 100.0)
     }
@@ -175,42 +183,58 @@ impl Pool {
     /// Blocks, newest first.
     #[must_use]
     pub fn blocks(&self, limit: usize) -> Vec<BlockView> {
-        self.core.shown.lock().iter().take(limit).map(|(_, block)| block.clone()).collect()
+        self.blocks_before(None, limit)
+    }
+
+    /// Blocks before one (its id as it is shown), newest first; none behind one that is not kept.
+    #[must_use]
+    pub fn blocks_before(&self, before: Option<&str>, limit: usize) -> Vec<BlockView> {
+        let shown = self.core.shown.lock();
+        let from = match before {
+            None => Some(0),
+            Some(id) => shown.iter().position(|(_, block)| block.block == id).map(|place| place + 1),
+        };
+        let rest = shown.iter().skip(from.unwrap_or(usize::MAX));
+        rest.take(limit).map(|(_, block)| block.clone()).collect()
     }
 
     /// Payments, newest first.
     #[must_use]
     pub fn payments(&self, limit: usize) -> Vec<PaymentView> {
+        self.payments_before(None, limit)
+    }
+
+    /// Payments before one, by its number, newest first.
+    #[must_use]
+    pub fn payments_before(&self, before: Option<u64>, limit: usize) -> Vec<PaymentView> {
         let book = self.core.ledger.book();
-        book.payments().rev().take(limit).map(payment_view).collect()
+        book.payments_before(before.map(PaymentId)).take(limit).map(payment_view).collect()
     }
 
     /// Miners of the last day, by rate.
     #[must_use]
     pub fn miners(&self, limit: usize) -> Vec<MinerView> {
-        let now = UnixMillis::now();
-        let mut miners: Vec<_> = self
-            .core
-            .stats
-            .miners(now)
-            .into_iter()
+        self.miners_behind(0, limit)
+    }
+
+    /// Miners of the last day, by rate, behind so many.
+    #[must_use]
+    pub fn miners_behind(&self, skip: usize, limit: usize) -> Vec<MinerView> {
+        let best = self.core.stats.best(UnixMillis::now(), skip, limit);
+        best.into_iter()
             .filter_map(|(id, hashrate, shares)| {
                 let address = self.core.journal.miner_by_id(id)?.address;
                 Some(self.balances(id, address, hashrate, shares))
             })
-            .collect();
-        miners.sort_by(|a, b| b.hashrate.five_minutes.total_cmp(&a.hashrate.five_minutes));
-        miners.truncate(limit);
-        miners
+            .collect()
     }
 
     /// A miner by his address, with his workers.
     #[must_use]
     pub fn miner(&self, address: &str) -> Option<MinerView> {
         let now = UnixMillis::now();
-        let miner = self.core.journal.miners().into_iter().find(|miner| miner.address == address)?;
-        let found = self.core.stats.miners(now).into_iter().find(|(id, _, _)| *id == miner.id);
-        let (hashrate, shares) = found.map(|(_, rate, shares)| (rate, shares)).unwrap_or_default();
+        let miner = self.core.journal.miner_by_address(address)?;
+        let (hashrate, shares) = self.core.stats.miner(miner.id, now).unwrap_or_default();
         let mut view = self.balances(miner.id, miner.address, hashrate, shares);
         let worker = |(name, hashrate, shares, last_share): (std::sync::Arc<str>, _, _, _)| WorkerView {
             name: name.to_string(),
@@ -219,14 +243,6 @@ impl Pool {
             last_share,
         };
         view.workers = self.core.stats.workers(miner.id, now).into_iter().map(worker).collect();
-        if let Ok(statement) = self.core.ledger.reader().statement(&Owner::Miner(miner.id)) {
-            let sent = statement.lines.iter().map(|line| match &line.what {
-                StatementWhat::Paid { sent, .. } => sent.0,
-                StatementWhat::Matured { part, direct: true, .. } => part.0,
-                _ => 0,
-            });
-            view.paid = Amount(sent.fold(0, u64::saturating_add));
-        }
         Some(view)
     }
 
@@ -239,17 +255,11 @@ impl Pool {
     ) -> MinerView {
         let book = self.core.ledger.book();
         let owner = Owner::Miner(id);
-        let paid = book
-            .payments()
-            .filter(|payment| payment.status == millpond_ledger::PaymentStatus::Settled)
-            .flat_map(|payment| &payment.rows)
-            .filter(|row| row.owner == owner)
-            .fold(0_u64, |sum, row| sum.saturating_add(row.amount.0));
         MinerView {
             address,
             payable: book.payable(&owner),
             immature: book.immature(&owner),
-            paid: Amount(paid),
+            paid: book.paid(&owner),
             minimum_payout: own_minimum(&self.core, id)
                 .unwrap_or_else(|| self.sections.read().in_force.payout.minimum),
             hashrate,
@@ -261,9 +271,7 @@ impl Pool {
     /// Incomes that are matured.
     #[must_use]
     pub fn matured(&self) -> u64 {
-        let book = self.core.ledger.book();
-        let matured = book.incomes().filter(|(_, income)| income.status == IncomeStatus::Matured).count();
-        u64::try_from(matured).unwrap_or(u64::MAX)
+        self.core.ledger.book().matured()
     }
 }
 

@@ -6,6 +6,7 @@
 use crate::core::{Core, Task};
 use crate::edges::Edge;
 use crate::expiry;
+use crate::history::fate_name;
 use millpond_alerts::Level;
 use millpond_chain::{AlarmKind, ChainSink, CheckedIncome, ReadyJob, Submission, Version};
 use millpond_contracts::chain::{Fate, IncomeAt, Solution, Verdict, Watched};
@@ -100,13 +101,13 @@ impl Sink {
 
     fn fate(&self, block: &[u8], fate: &Fate) {
         let Some(id) = self.0.journal_id(block) else { return };
-        let (fate, shown) = match fate {
-            Fate::Pending(depth) => (BlockFate::Pending(*depth), "pending"),
-            Fate::Accepted(depth) => (BlockFate::Accepted(*depth), "accepted"),
-            Fate::Orphan(why) => (BlockFate::Orphan(why.clone()), "orphan"),
-            Fate::Final => (BlockFate::Final, "final"),
+        let fate = match fate {
+            Fate::Pending(depth) => BlockFate::Pending(*depth),
+            Fate::Accepted(depth) => BlockFate::Accepted(*depth),
+            Fate::Orphan(why) => BlockFate::Orphan(why.clone()),
+            Fate::Final => BlockFate::Final,
         };
-        self.0.change_shown(&id, |view| view.fate = shown.to_owned());
+        self.0.change_shown(&id, |view| view.fate = fate_name(&fate).to_owned());
         self.record("a block's fate", journal::Fate { block: id, fate, time: UnixMillis::now() });
     }
 

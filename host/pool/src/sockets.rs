@@ -19,10 +19,11 @@ pub fn stratum(section: &Section) -> Result<StratumConfig, SetupError> {
     config.limits.connections = usize::try_from(rules.connections).unwrap_or(usize::MAX);
     config.limits.connections_per_source =
         usize::try_from(rules.connections_per_address).unwrap_or(usize::MAX);
-    config.limits.handshakes_per_source = config
-        .limits
-        .handshakes_per_source
-        .max(config.limits.connections_per_source.min(config.limits.handshakes));
+    config.limits.handshakes_per_source = usize::try_from(rules.handshakes_per_address).unwrap_or(usize::MAX);
+    config.limits.handshakes = config.limits.handshakes.max(config.limits.handshakes_per_source);
+    config.extranonce.prefix =
+        rules.extranonce_prefix.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+    config.extranonce.marketplaces = rules.marketplaces;
     config.limits.line = usize::try_from(rules.line_bytes).unwrap_or(usize::MAX);
     config.limits.lines_per_second = f64::from(rules.lines_per_second);
     config.limits.burst = 2.0 * f64::from(rules.lines_per_second);
@@ -60,4 +61,44 @@ pub fn stratum(section: &Section) -> Result<StratumConfig, SetupError> {
     }
     errors.extend(config.problems().into_iter().map(|why| format!("line {}: {why}", rules.span.line)));
     if errors.is_empty() { Ok(config) } else { Err(SetupError(errors)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(rules: &str) -> Result<StratumConfig, SetupError> {
+        let text = format!(
+            "[host]\n[[pool]]\nname = \"x\"\n[pool.chain]\npayout_address = \"a\"\n[[pool.node]]\n\
+             url = \"http://127.0.0.1:1\"\n[[pool.port]]\nlisten = \"127.0.0.1:0\"\ndifficulty = 1\n\
+             [pool.payout]\n[pool.wallet]\n[pool.stratum]\n{rules}"
+        );
+        let config = millpond_config::parse("test.toml", &text).unwrap_or_else(|errors| panic!("{errors}"));
+        stratum(&config.pool[0])
+    }
+
+    #[test]
+    fn many_miners_behind_one_address_do_not_lift_the_limit_on_strangers_who_do_not_log_in() {
+        let limits = of("connections_per_address = 5000").unwrap().limits;
+        assert_eq!((limits.connections_per_source, limits.handshakes_per_source), (5_000, 256));
+        let limits = of("handshakes_per_address = 7").unwrap().limits;
+        assert_eq!((limits.connections_per_source, limits.handshakes_per_source), (1_000, 7));
+        let limits = of("handshakes_per_address = 5000").unwrap().limits;
+        assert_eq!((limits.handshakes_per_source, limits.handshakes), (5_000, 5_000));
+    }
+
+    #[test]
+    fn what_errors_tell_an_operator_to_set_can_be_set() {
+        let config = of("extranonce_prefix = 3\nmarketplaces = true").unwrap().extranonce;
+        assert_eq!((config.prefix, config.marketplaces), (Some(3), true));
+        let refused = |config| millpond_stratum::Layout::new(6, &config).unwrap_err().to_string();
+        assert!(refused(config.clone()).contains("marketplaces = false"));
+        let wide = millpond_stratum::ExtranonceConfig { prefix: Some(9), marketplaces: false, ..config };
+        assert!(refused(wide).contains("extranonce_prefix = 9"));
+        for rules in ["handshakes_per_address = 0", "connections_per_address = 0", "line_bytes = 1"] {
+            let told = of(rules).unwrap_err().to_string();
+            let option = rules.split(' ').next().unwrap();
+            assert!(told.contains(option) && told.contains("line 13"), "{told}");
+        }
+    }
 }

@@ -118,6 +118,12 @@ impl Worker {
     }
 }
 
+impl Miner {
+    fn seen(&self, now: UnixMillis, stats: &Stats) -> (Hashrate, ShareCounts) {
+        (self.all.hashrate(now, stats.started, stats.shift), self.all.shares.clone())
+    }
+}
+
 impl Stats {
     /// Counters that start now.
     #[must_use]
@@ -157,19 +163,25 @@ impl Stats {
         (inner.pool.hashrate(now, self.started, self.shift), inner.pool.shares.clone())
     }
 
-    /// Miners seen in the last day, with their rates.
+    /// The miners of the last day by their rate of five minutes, best first, without the first `skip`.
     #[must_use]
-    pub fn miners(&self, now: UnixMillis) -> Vec<(MinerId, Hashrate, ShareCounts)> {
+    pub fn best(&self, now: UnixMillis, skip: usize, limit: usize) -> Vec<(MinerId, Hashrate, ShareCounts)> {
         let inner = self.inner.lock();
-        let mut all: Vec<_> = inner
-            .miners
-            .iter()
-            .map(|(id, miner)| {
-                (*id, miner.all.hashrate(now, self.started, self.shift), miner.all.shares.clone())
-            })
-            .collect();
-        all.sort_by_key(|(id, _, _)| *id);
-        all
+        let rate = |miner: &Miner| miner.all.work.rate(now, 5, self.started, self.shift);
+        let mut ranks: Vec<_> = inner.miners.iter().map(|(id, miner)| (rate(miner), *id)).collect();
+        ranks.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let wanted = ranks.into_iter().skip(skip).take(limit);
+        let seen = |id: MinerId| {
+            let (rate, shares) = inner.miners.get(&id)?.seen(now, self);
+            Some((id, rate, shares))
+        };
+        wanted.filter_map(|(_, id)| seen(id)).collect()
+    }
+
+    /// One miner's rate and counts, if he was seen in the last day.
+    #[must_use]
+    pub fn miner(&self, miner: MinerId, now: UnixMillis) -> Option<(Hashrate, ShareCounts)> {
+        Some(self.inner.lock().miners.get(&miner)?.seen(now, self))
     }
 
     /// A miner's workers: name, rate, counts, last accepted share.
@@ -233,7 +245,7 @@ mod tests {
             stats.count(Some(MinerId(name)), "x", Count::LowDifficulty, Work(0), START);
             stats.count(Some(MinerId(1)), &name.to_string(), Count::Accepted, Work(1), START);
         }
-        assert_eq!(stats.miners(START).len(), 1);
+        assert_eq!(stats.best(START, 0, 10).len(), 1);
         assert_eq!(stats.workers(MinerId(1), START).len(), WORKERS_PER_MINER);
         assert_eq!(stats.pool(START).1.accepted, 5_000);
         assert_eq!(stats.pool(START).1.low_difficulty, 5_000);
@@ -244,6 +256,6 @@ mod tests {
         let stats = Stats::new(WorkShift(0), START);
         stats.count(Some(MinerId(1)), "x", Count::Accepted, Work(1), START);
         stats.count(Some(MinerId(2)), "x", Count::Accepted, Work(1), at(90_000));
-        assert_eq!(stats.miners(at(90_000)).len(), 1);
+        assert_eq!(stats.best(at(90_000), 0, 10).len(), 1);
     }
 }

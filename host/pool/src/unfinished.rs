@@ -4,10 +4,10 @@
 //! record of the job says which it was; its component and what it was granted are in the store.
 
 use crate::core::{Core, OnItsWay};
+use crate::history::block_view;
 use crate::plugins::PluginStore;
 use crate::pool::{PoolError, Process};
 use crate::setup::{self, Prepared};
-use crate::view::BlockView;
 use millpond_alerts::Level;
 use millpond_chain::{ChainHandle, Grant, KnownBlock, KnownIncome, Solved, Version};
 use millpond_config::Chain as Section;
@@ -194,20 +194,7 @@ fn again(solution: &Solution) -> contract::Solution {
 }
 
 fn show(core: &Core, block: &Solution, reward: Amount) {
-    let finder = core.journal.miner_by_id(block.miner).map(|miner| miner.address).unwrap_or_default();
-    let worker = core.journal.worker_by_id(block.worker).map(|worker| worker.name).unwrap_or_default();
-    let view = BlockView {
-        block: hex::encode(&block.block),
-        coord: block.coord,
-        time: block.time,
-        finder,
-        worker,
-        verdicts: Vec::new(),
-        fate: "submitted".to_owned(),
-        income: reward,
-        mature: false,
-    };
-    core.show(block.block.clone(), view);
+    core.show(block.block.clone(), block_view(core, block, reward));
 }
 
 /// Blocks that no node has answered for: a crash came in between. Assembled by the version that made their job, with

@@ -198,7 +198,8 @@ pub struct PoolView {
     pub shares_dropped_to: u64,
 }
 
-/// The ledger at a glance. Of matured income: `income = credited + fees + carried`.
+/// The ledger at a glance. Of matured income: `income = credited + fees + carried`, and where the operator made good what
+/// the chain took back, `income + operator_loss + advanced = credited + fees + carried`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Money {
     /// Matured income.
@@ -209,8 +210,13 @@ pub struct Money {
     pub fees: Amount,
     /// Paid to miners.
     pub paid: Amount,
-    /// Left over by rounding, for the next allocation.
-    pub carried: Amount,
+    /// Left over by rounding, for the next allocation, and the change of a reserve: below zero while PPS has credited
+    /// more than came in.
+    pub carried: i64,
+    /// Incomes lost by the chain that the operator made good.
+    pub operator_loss: Amount,
+    /// Credited from such incomes that are back on the chain and not mature yet.
+    pub advanced: Amount,
     /// Income that is not mature.
     pub immature: Amount,
     /// Whether the equation holds to the unit.

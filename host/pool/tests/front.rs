@@ -1,13 +1,24 @@
-//! What the front of a pool holds against: nodes and adapters that fall silent, and strangers.
+//! What the front of a pool holds against: nodes and adapters that fall silent, strangers, and a long history.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
 
 use millpond_devchain::DevChain;
+use millpond_disk::SimDisk;
+use millpond_ledger::{
+    Account, Allocation, Entry, IncomeAllocated, IncomeKey, Owner, PaymentId, PaymentRow, Posting, Share,
+};
+use millpond_pool::view::BlockView;
+use millpond_pool::{Pool, Process};
+use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis};
 use serde_json::json;
+use std::sync::Arc;
+use std::time::Instant;
 use support::client::{Client, Want};
 use support::rig::{OnDevChain, dev_chain};
-use support::{process, start, stranger, until};
+use support::{PATIENCE, process, start, stranger, try_start, until};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 /// About 130,000 hashes a block.
 const BITS: u32 = 0x1e7f_ffff;
@@ -65,5 +76,149 @@ async fn a_miner_enters_the_journal_with_his_first_share_and_not_with_a_login() 
     let seen = pool.miner(&miners[0].address).unwrap();
     assert_eq!((seen.shares.accepted, seen.workers[0].name.as_str()), (1, "rig5"));
     drop(strangers);
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_pages_know_the_blocks_of_before_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = dev_chain(BITS).await;
+    let process = process(folder.path());
+    let text = config(&chain, "");
+    let pool = start(&process, &text).await;
+    let login = format!("{}.rig", stranger("bcrt", 1).0);
+    let mut client = Client::connect(pool.addresses()[0], &login, "sha256d").await.unwrap();
+    let job = client.job.clone().unwrap();
+    let block = client.find(&job, 0, Want::Block);
+    assert_eq!(client.submit(&block).await["result"], json!(true));
+    until(&pool, "the block in the chain", || chain.tip() == block.block()).await;
+    until(&pool, "its income", || pool.ledger().book().income_count() == 1).await;
+    chain.generate(4).unwrap();
+    until(&pool, "its maturity", || pool.matured() == 1 && pool.blocks(1)[0].mature).await;
+    until(&pool, "its verdict", || !pool.blocks(1)[0].verdicts.is_empty()).await;
+    drop(client);
+    pool.stop().await;
+    let before = pool.blocks(10);
+    drop(pool);
+
+    let pool = start(&process, &text).await;
+    let whole = |block: &BlockView| block.mature && !block.verdicts.is_empty() && block.fate != "submitted";
+    until(&pool, "the block on the pages", || pool.blocks(10).first().is_some_and(whole)).await;
+    let after = pool.blocks(10);
+    assert_eq!(after.len(), 1);
+    let (before, after) = (&before[0], &after[0]);
+    assert_eq!((&after.block, after.coord, after.time), (&before.block, before.coord, before.time));
+    assert_eq!((&after.finder, &after.worker), (&before.finder, &before.worker));
+    assert_eq!((&after.verdicts, after.income), (&before.verdicts, before.income));
+    assert_eq!(pool.blocks_before(Some(&after.block), 10), [], "nothing came before the first");
+    pool.stop().await;
+}
+
+fn append(pool: &Pool, entry: Entry) {
+    pool.ledger().append(UnixMillis(1), entry).unwrap();
+}
+
+fn all_to(miner: MinerId, amount: u64) -> Allocation {
+    Allocation::new(vec![Share(Owner::Miner(miner), Amount(amount))]).unwrap()
+}
+
+/// Years of a pool, in the ledger alone.
+fn live(pool: &Pool, miner: MinerId, years: u64) {
+    for year in 0..years {
+        for number in year * 100..(year + 1) * 100 {
+            let key = IncomeKey::new(number.to_be_bytes().to_vec()).unwrap();
+            let parts = all_to(miner, 1_000);
+            let income = IncomeAllocated::new(key.clone(), Amount(1_000), Amount::ZERO, parts, Vec::new());
+            append(pool, Entry::IncomeAllocated(income.unwrap()));
+            append(pool, Entry::Matured { key });
+            let (payment, owner) = (PaymentId(number + 1), Owner::Miner(miner));
+            let row = PaymentRow { owner, address: "somewhere".to_owned(), amount: Amount(10) };
+            append(pool, Entry::PaymentReserved { payment, rows: vec![row] });
+            append(pool, Entry::PaymentReleased { payment, why: "it was not to be".to_owned() });
+        }
+    }
+}
+
+/// What is looked at in a pool from outside, for a page of ten rows each.
+fn look(pool: &Pool, address: &str) {
+    assert_eq!(pool.view().blocks, pool.matured());
+    assert_eq!(pool.payments(10).len(), 10);
+    assert_eq!(pool.miner(address).unwrap().address, address);
+    assert_eq!(pool.miners(10).len(), 1);
+    assert!(pool.blocks(10).is_empty(), "nobody found one");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pages_cost_after_years_what_they_cost_on_the_first_day_and_their_sums_are_exact() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = dev_chain(BITS).await;
+    let process = Process { disk: Arc::new(SimDisk::new()), ..process(folder.path()) };
+    let pool = start(&process, &config(&chain, "")).await;
+    let address = stranger("bcrt", 1).0;
+    let mut client = Client::connect(pool.addresses()[0], &address, "sha256d").await.unwrap();
+    let job = client.job.clone().unwrap();
+    let share = client.find(&job, 0, Want::Share);
+    assert_eq!(client.submit(&share).await["result"], json!(true));
+    let miner = pool.journal().miner_by_address(&address).unwrap().id;
+    live(&pool, miner, 5);
+    let deadline = Instant::now() + PATIENCE;
+    // The pool's own threads may walk over its books meanwhile; they do not do so every time.
+    loop {
+        let before = pool.ledger().book().walked();
+        look(&pool, &address);
+        let walked = pool.ledger().book().walked() - before;
+        if walked <= 10 {
+            break;
+        }
+        assert!(Instant::now() < deadline, "a page of ten rows walked over {walked} of 1,000 records");
+    }
+    let pages: Vec<u64> = pool.payments_before(Some(4), 10).iter().map(|payment| payment.id).collect();
+    assert_eq!(pages, [3, 2, 1]);
+
+    // PPS credits before a block is found.
+    let reserve = Account::Payable(Owner::Reserve);
+    let postings =
+        vec![Posting { account: Account::Wallet, amount: 700 }, Posting { account: reserve, amount: -700 }];
+    let (by, reason) = ("operator".to_owned(), "declared reserve".to_owned());
+    append(&pool, Entry::Adjustment { postings, by, reason });
+    let (first, last) = (ShareSeq(1), ShareSeq(1));
+    append(&pool, Entry::Accrued { first, last, parts: all_to(miner, 500), state: Vec::new() });
+    let money = pool.view().money;
+    assert_eq!((money.income, money.credited, money.carried), (Amount(500_000), Amount(500_500), -500));
+    let shown = serde_json::to_value(&money).unwrap();
+    let of = |key: &str| shown[key].as_i64().unwrap();
+    assert_eq!(of("income"), of("credited") + of("fees") + of("carried"));
+    assert!(money.conserved && pool.ledger().book().totals_anew().conserved);
+    drop(client);
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_an_operator_sets_for_his_sockets_is_what_miners_meet() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = dev_chain(BITS).await;
+    let process = process(folder.path());
+    let with = |rules: &str| format!("{}\n[pool.stratum]\n{rules}\n", config(&chain, ""));
+    let refused = try_start(&process, &with("extranonce_prefix = 99")).await.unwrap_err().to_string();
+    assert!(refused.contains("line 2") && refused.contains("extranonce_prefix = 99"), "{refused}");
+
+    let rules = "extranonce_prefix = 5\nmarketplaces = true\nhandshakes_per_address = 2\nhandshake = \"10m\"";
+    let pool = start(&process, &with(rules)).await;
+    let address = pool.addresses()[0];
+    let miner = Client::connect(address, &stranger("bcrt", 1).0, "sha256d").await.unwrap();
+    assert_eq!(miner.extranonce1().len(), 5);
+    // Who has logged in counts no more; of those who say nothing the third is one too many.
+    let (mut first, mut second) =
+        (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+    until(&pool, "two who say nothing", || pool.server().connections() == 3).await;
+    let mut third = TcpStream::connect(address).await.unwrap();
+    let closed = tokio::time::timeout(PATIENCE, third.read(&mut [0; 1])).await.expect("it was not closed");
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    assert_eq!(pool.server().connections(), 3);
+    for silent in [&mut first, &mut second] {
+        let heard = silent.try_read(&mut [0; 1]);
+        assert!(heard.is_err_and(|why| why.kind() == std::io::ErrorKind::WouldBlock), "it was closed too");
+    }
+    drop(miner);
     pool.stop().await;
 }

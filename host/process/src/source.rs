@@ -26,16 +26,16 @@ impl Source for Pools {
         self.all.iter().map(|pool| pool.view()).collect()
     }
 
-    fn blocks(&self, pool: &str, limit: usize) -> Option<Vec<BlockView>> {
-        Some(self.named(pool)?.blocks(limit))
+    fn blocks(&self, pool: &str, before: Option<&str>, limit: usize) -> Option<Vec<BlockView>> {
+        Some(self.named(pool)?.blocks_before(before, limit))
     }
 
-    fn payments(&self, pool: &str, limit: usize) -> Option<Vec<PaymentView>> {
-        Some(self.named(pool)?.payments(limit))
+    fn payments(&self, pool: &str, before: Option<u64>, limit: usize) -> Option<Vec<PaymentView>> {
+        Some(self.named(pool)?.payments_before(before, limit))
     }
 
-    fn miners(&self, pool: &str, limit: usize) -> Option<Vec<MinerView>> {
-        Some(self.named(pool)?.miners(limit))
+    fn miners(&self, pool: &str, skip: usize, limit: usize) -> Option<Vec<MinerView>> {
+        Some(self.named(pool)?.miners_behind(skip, limit))
     }
 
     fn miner(&self, pool: &str, address: &str) -> Option<MinerView> {

@@ -109,27 +109,30 @@ impl StratumConfig {
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        for (index, port) in self.ports.iter().enumerate() {
+        // Named as the pool's section names them.
+        for port in &self.ports {
             let problem = port.vardiff(&self.vardiff).problem();
-            problems.extend(problem.map(|text| format!("stratum.ports[{index}] ({}): {text}", port.listen)));
+            problems.extend(problem.map(|text| format!("the port {}: {text}", port.listen)));
         }
         problems.extend(self.vardiff.problem().map(|text| format!("stratum.{text}")));
         let limits = &self.limits;
         if !(1024..=65_536).contains(&limits.line) {
-            problems.push(format!("stratum.limits.line = {} must be 1024 to 65536 bytes", limits.line));
+            problems.push(format!("stratum.line_bytes = {} must be 1024 to 65536 bytes", limits.line));
         }
         for (name, value) in [
             ("queue", limits.queue),
             ("connections", limits.connections),
+            ("connections_per_address", limits.connections_per_source),
+            ("handshakes_per_address", limits.handshakes_per_source),
             ("shares_in_flight", limits.shares_in_flight),
         ] {
             if value == 0 {
-                problems.push(format!("stratum.limits.{name} must be at least 1"));
+                problems.push(format!("stratum.{name} must be at least 1"));
             }
         }
         for (name, value) in [("lines_per_second", limits.lines_per_second), ("burst", limits.burst)] {
             if !value.is_finite() || value < 1.0 {
-                problems.push(format!("stratum.limits.{name} = {value} must be at least 1"));
+                problems.push(format!("stratum.{name} = {value} must be at least 1"));
             }
         }
         if !(0.0..=1.0).contains(&self.bans.invalid_ratio) {

@@ -62,7 +62,7 @@ pub enum ExtranonceError {
     )]
     TooShort(usize),
     /// The prefix leaves nothing, or is nothing.
-    #[error("extranonce.prefix = {prefix} does not divide a field of {total} bytes; use 1 to {most}")]
+    #[error("extranonce_prefix = {prefix} does not divide a field of {total} bytes; use 1 to {most}")]
     Prefix {
         /// As configured.
         prefix: usize,
@@ -72,7 +72,9 @@ pub enum ExtranonceError {
         most: usize,
     },
     /// The front end's id does not fit its bits, or the bits leave no slots.
-    #[error("extranonce.front_end = {id} does not fit front_end_bits = {bits} in a prefix of {prefix} bytes")]
+    #[error(
+        "the front end's id {id} does not fit {bits} bits of a prefix of {prefix} bytes; set extranonce_prefix higher"
+    )]
     FrontEnd {
         /// As configured.
         id: u64,
@@ -82,9 +84,7 @@ pub enum ExtranonceError {
         prefix: usize,
     },
     /// A marketplace needs more.
-    #[error(
-        "hash marketplaces need 7 bytes of extranonce and the recipe has {0}; set extranonce.marketplaces = false"
-    )]
+    #[error("hash marketplaces need 7 bytes of extranonce and the recipe has {0}; set marketplaces = false")]
     Marketplace(usize),
 }
 
@@ -248,7 +248,7 @@ pub struct Past {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum NoLease {
     /// All slots of this front end are in use.
-    #[error("all {0} extranonce prefixes are in use; raise extranonce.prefix")]
+    #[error("all {0} extranonce prefixes are in use; raise extranonce_prefix")]
     Exhausted(u64),
     /// Numbers have to be made durable first.
     #[error("no extranonce prefix is reserved")]

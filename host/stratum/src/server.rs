@@ -47,17 +47,17 @@ pub enum StartError {
     #[error("{}", .0.join("\n"))]
     Config(Vec<String>),
     /// The extranonce cannot be divided as configured.
-    #[error("stratum.{0}")]
+    #[error(transparent)]
     Extranonce(#[from] ExtranonceError),
     /// A port's certificate.
-    #[error("stratum.ports ({0}): {1}")]
+    #[error("the port {0}: its tls: {1}")]
     Tls(SocketAddr, #[source] TlsError),
     /// A port names a dialect that the adapter does not have.
-    #[error("stratum.ports ({0}): the adapter has no dialect {1:?}; it has {2}")]
+    #[error("the port {0}: the adapter has no dialect {1:?}; it has {2}")]
     Dialect(SocketAddr, String, String),
     /// A dialect's miners cannot roll what the division of the extranonce leaves them.
     #[error(
-        "miners of dialect {dialect} roll {least} to {most} bytes of extranonce and are left {rest}: no division suits all of the adapter's dialects, or extranonce.prefix suits none of them"
+        "miners of dialect {dialect} roll {least} to {most} bytes of extranonce and are left {rest}: no division suits all of the adapter's dialects, or extranonce_prefix suits none of them"
     )]
     Rest {
         /// The dialect.
@@ -70,7 +70,7 @@ pub enum StartError {
         rest: usize,
     },
     /// A port cannot be opened.
-    #[error("stratum.ports: cannot listen on {0}: {1}; is another pool or process on it?")]
+    #[error("the port {0} cannot be listened on: {1}; is another pool or process on it?")]
     Bind(SocketAddr, #[source] std::io::Error),
 }
 

@@ -59,15 +59,16 @@ impl VardiffConfig {
     pub fn problem(&self) -> Option<String> {
         let positive = |name: &str, value: f64| {
             (!value.is_finite() || value <= 0.0)
-                .then(|| format!("vardiff.{name} = {value} must be a positive number"))
+                .then(|| format!("{name} = {value} must be a positive number"))
         };
-        positive("min", self.min)
-            .or_else(|| positive("max", self.max))
-            .or_else(|| positive("start", self.start))
+        positive("minimum_difficulty", self.min)
+            .or_else(|| positive("maximum_difficulty", self.max))
+            .or_else(|| positive("difficulty", self.start))
             .or_else(|| positive("shares_per_minute", self.shares_per_minute))
             .or_else(|| {
-                (self.min > self.max)
-                    .then(|| format!("vardiff.min = {} is above vardiff.max = {}", self.min, self.max))
+                (self.min > self.max).then(|| {
+                    format!("minimum_difficulty = {} is above maximum_difficulty = {}", self.min, self.max)
+                })
             })
     }
 

@@ -87,6 +87,11 @@ fn leading(hash: &[u8; 32]) -> f64 {
 }
 
 impl Client {
+    /// What the pool set of the extranonce.
+    pub fn extranonce1(&self) -> &[u8] {
+        &self.extranonce1
+    }
+
     /// Connects, negotiates version rolling, subscribes and logs in; waits for the first job.
     pub async fn connect(address: SocketAddr, login: &str, algorithm: &str) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;

@@ -1,0 +1,86 @@
+//! Answers to public reads: made on blocking threads, a few at once, and kept for a moment, so that a crowd of readers
+//! costs the pool no more than one does and the serving threads wait for nothing.
+
+use crate::Source;
+use axum::body::Bytes;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
+
+/// How old an answer may be.
+const FRESH: Duration = Duration::from_secs(1);
+/// Answers kept: more are made anew each time.
+const KEPT: usize = 512;
+/// Answers made at once.
+const AT_ONCE: usize = 2;
+
+/// An answer, ready to be sent again.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) kind: &'static str,
+    pub(crate) body: Bytes,
+}
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        (self.status, [(header::CONTENT_TYPE, self.kind)], self.body).into_response()
+    }
+}
+
+pub(crate) struct Answers {
+    source: Arc<dyn Source>,
+    kept: Mutex<HashMap<String, (Instant, Answer)>>,
+    room: Semaphore,
+}
+
+impl Answers {
+    pub(crate) fn new(source: Arc<dyn Source>) -> Arc<Self> {
+        Arc::new(Self { source, kept: Mutex::default(), room: Semaphore::new(AT_ONCE) })
+    }
+
+    fn known(&self, key: &str) -> Option<Answer> {
+        let kept = self.kept.lock();
+        kept.get(key).filter(|(made, _)| made.elapsed() < FRESH).map(|(_, answer)| answer.clone())
+    }
+
+    /// Where the answers come from, for what is not kept.
+    pub(crate) fn source(&self) -> Arc<dyn Source> {
+        Arc::clone(&self.source)
+    }
+
+    /// The answer under a key, made if none is fresh.
+    pub(crate) async fn get(
+        &self,
+        key: String,
+        make: impl FnOnce(&dyn Source) -> Answer + Send + 'static,
+    ) -> Response {
+        if let Some(answer) = self.known(&key) {
+            return answer.into_response();
+        }
+        let Ok(_room) = self.room.acquire().await else {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        };
+        // Whoever was before may have asked for the same.
+        if let Some(answer) = self.known(&key) {
+            return answer.into_response();
+        }
+        let source = Arc::clone(&self.source);
+        let Ok(answer) = tokio::task::spawn_blocking(move || make(source.as_ref())).await else {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        };
+        let mut kept = self.kept.lock();
+        if kept.len() >= KEPT {
+            kept.retain(|_, (made, _)| made.elapsed() < FRESH);
+        }
+        if kept.len() < KEPT {
+            kept.insert(key, (Instant::now(), answer.clone()));
+        }
+        drop(kept);
+        answer.into_response()
+    }
+}

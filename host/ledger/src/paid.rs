@@ -1,0 +1,40 @@
+//! What each owner was sent so far, as running sums: pages ask for it all day and must not walk the history for it.
+
+use crate::book::amount_of;
+use crate::{Book, Entry, IncomeKey, IncomeStatus, Owner, Share};
+use millpond_types::Amount;
+
+impl Book {
+    /// What was sent to an owner in all: by payments that are settled, and by the chain itself in matured coinbases.
+    #[must_use]
+    pub fn paid(&self, owner: &Owner) -> Amount {
+        amount_of(self.paid.get(owner).copied().unwrap_or(0))
+    }
+
+    /// Counts what an entry sends, before the entry changes the book.
+    pub(crate) fn count_sent(&mut self, entry: &Entry) {
+        match entry {
+            Entry::PaymentSettled { payment, rows: done, .. } => {
+                let Some(known) = self.payments.get(payment) else { return };
+                for (row, done) in known.rows.iter().zip(done) {
+                    let sum = self.paid.entry(row.owner.clone()).or_default();
+                    *sum = sum.saturating_add(i128::from(done.sent.0));
+                }
+            }
+            Entry::Matured { key } => self.count_direct(key, IncomeStatus::Immature, 1),
+            Entry::Reversed { key, .. } => self.count_direct(key, IncomeStatus::Matured, -1),
+            Entry::Reinstated { key } => self.count_direct(key, IncomeStatus::LostAfterMaturity, 1),
+            _ => {}
+        }
+    }
+
+    fn count_direct(&mut self, key: &IncomeKey, was: IncomeStatus, sign: i128) {
+        let Some(known) = self.incomes.get(key).filter(|known| known.direct && known.status == was) else {
+            return;
+        };
+        for Share(owner, part) in known.parts.iter().flat_map(|parts| parts.shares()) {
+            let sum = self.paid.entry(owner.clone()).or_default();
+            *sum = sum.saturating_add(sign * i128::from(part.0));
+        }
+    }
+}
