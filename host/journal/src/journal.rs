@@ -3,13 +3,13 @@
 use crate::owner::{Item, Packer, Published, solution_size};
 use crate::records::{Miner, Solution, WindowEnd, Worker, WorkerId};
 use crate::state::{Answered, OpenBlock};
-use crate::view::JournalView;
+use crate::view::{Entry, JournalView};
 use crate::{BlockFate, FORMAT, Income, JournalError, MinerSetting, Policy, Record, Retention, Share};
 use millpond_disk::Disk;
 use millpond_segments::{Commit, Forecast, GroupLog, LogError, MAX_PAYLOAD, Opened, Resolver};
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -387,18 +387,25 @@ impl Journal {
     /// # Errors
     /// When a segment does not check.
     pub fn unsubmitted(&self) -> Result<Vec<Solution>, JournalError> {
-        let view = self.view();
-        let mut solutions = Vec::new();
         let waits = |open: &OpenBlock| {
             let decided = matches!(open.fate, Some(BlockFate::Accepted(_) | BlockFate::Orphan(_)));
             open.submitted == Answered::Nobody && !decided
         };
-        for open in self.open_blocks().into_iter().filter(waits) {
-            if let Some(Record::Solution(solution)) = view.record(open.position)? {
-                solutions.push(solution);
-            }
-        }
-        Ok(solutions)
+        let waiting = self.open_blocks().into_iter().filter(waits).map(|open| open.position).collect();
+        Ok(self.solutions_at(&waiting)?.into_iter().map(|(_, solution)| solution).collect())
+    }
+
+    /// Solutions with their positions, as [`OpenBlock::position`] says them.
+    ///
+    /// # Errors
+    /// When a segment does not check.
+    pub fn solutions_at(&self, positions: &BTreeSet<u64>) -> Result<Vec<(u64, Solution)>, JournalError> {
+        let found = self.view().records_at(positions)?.into_iter();
+        let solution = |entry: Entry| match entry.record {
+            Record::Solution(solution) => Some((entry.position, solution)),
+            _ => None,
+        };
+        Ok(found.filter_map(solution).collect())
     }
 
     /// How many appends wait for the disk.

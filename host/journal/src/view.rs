@@ -1,12 +1,13 @@
 //! Reading the journal: what was durable when the view was taken.
 
-use crate::records::{Job, OF_BLOCKS, Record, Retention, SHARES, WindowEnd};
+use crate::records::{Job, OF_BLOCKS, Record, Retention, SHARES, Solution, WindowEnd};
 use crate::summary::{self, SegmentShares};
 use crate::window::{self, Window};
 use crate::{FORMAT, JournalError, Share, State};
 use millpond_disk::Disk;
 use millpond_segments::{Iter, LogError, RecordRef, SegmentInfo, Verified, View};
 use millpond_types::{JobId, MinerId, ShareSeq};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -151,31 +152,75 @@ impl JournalView {
         Ok(found.filter(|entry| entry.position == position).map(|entry| entry.record))
     }
 
-    /// A job by its number, looked for backwards from a later record's position: as a rule one segment is read. None when
-    /// it is not kept any more.
+    /// Records at these positions, each of their segments read once; what is not kept any more is left out.
     ///
     /// # Errors
     /// When a segment does not check.
-    pub fn job(&self, id: JobId, before: u64) -> Result<Option<Job>, JournalError> {
-        for segment in self.log.segments().rev().filter(|segment| segment.first <= before) {
-            let mut older = false;
-            for entry in self.records(segment.first) {
-                let entry = entry?;
-                if entry.position >= segment.next.min(before) {
-                    break;
-                }
-                match entry.record {
-                    Record::Job(job) if job.id == id => return Ok(Some(job)),
-                    Record::Job(job) => older |= job.id < id,
-                    _ => {}
-                }
+    pub fn records_at(&self, positions: &BTreeSet<u64>) -> Result<Vec<Entry>, JournalError> {
+        let mut found = Vec::new();
+        for segment in self.log.segments() {
+            if positions.range(segment.first..segment.next).next().is_none() {
+                continue;
             }
+            self.log.read(segment, |record| -> Result<(), LogError> {
+                if positions.contains(&record.index) {
+                    found.push(decode(record)?);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(found)
+    }
+
+    /// Jobs by their numbers, looked for from the newest segment back, each segment read once; what is not kept any more
+    /// is left out.
+    ///
+    /// # Errors
+    /// When a segment does not check.
+    pub fn jobs(&self, wanted: &BTreeSet<JobId>) -> Result<BTreeMap<JobId, Job>, JournalError> {
+        let mut found = BTreeMap::new();
+        let Some(oldest) = wanted.first() else { return Ok(found) };
+        for segment in self.log.segments().rev() {
+            let mut older = false;
+            self.log.read(segment, |record| {
+                if record.kind != SHARES
+                    && let Record::Job(job) = decode(record)?.record
+                {
+                    older |= job.id < *oldest;
+                    if wanted.contains(&job.id) {
+                        found.insert(job.id, job);
+                    }
+                }
+                Ok::<_, LogError>(())
+            })?;
             // Numbers ascend: what is not here behind an older one is nowhere.
-            if older {
-                return Ok(None);
+            if older || found.len() == wanted.len() {
+                break;
             }
         }
-        Ok(None)
+        Ok(found)
+    }
+
+    /// Solutions of blocks by their ids, looked for from the newest segment back, each segment read once; what is not kept
+    /// any more is left out.
+    ///
+    /// # Errors
+    /// When a segment does not check.
+    pub fn solutions_of(&self, mut blocks: BTreeSet<Vec<u8>>) -> Result<Vec<Solution>, JournalError> {
+        let mut found = Vec::new();
+        for segment in self.log.segments().rev() {
+            if blocks.is_empty() {
+                break;
+            }
+            for entry in self.of_blocks(segment)? {
+                if let Record::Solution(solution) = entry.record
+                    && blocks.remove(&solution.block)
+                {
+                    found.push(solution);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Gives the shares from a number on, in order, without reading the segments before it.

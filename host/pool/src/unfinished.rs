@@ -14,9 +14,9 @@ use millpond_config::Chain as Section;
 use millpond_contracts::chain as contract;
 use millpond_contracts::{Settings, load_adapter};
 use millpond_disk::read_file;
-use millpond_journal::{Job, JournalView, Record, Solution};
+use millpond_journal::{Job, JournalError, Solution};
 use millpond_types::{Amount, Digest, JobId};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -71,12 +71,17 @@ impl Makers {
     }
 }
 
-/// A job's record, which says who made it and what it was worth. `before` is the position of a record that came later.
-fn job(view: &JournalView, id: JobId, before: u64) -> Result<Job, String> {
-    match view.job(id, before) {
-        Ok(Some(job)) => Ok(job),
-        Ok(None) => Err(format!("the journal does not have its job {id} any more")),
-        Err(why) => Err(why.to_string()),
+/// The records of solutions' jobs, which say who made them and what they were worth.
+struct Jobs(BTreeMap<JobId, Job>);
+
+impl Jobs {
+    fn of<'a>(core: &Core, solutions: impl IntoIterator<Item = &'a Solution>) -> Result<Self, JournalError> {
+        let wanted = solutions.into_iter().map(|solution| solution.job).collect();
+        core.journal.view().jobs(&wanted).map(Self)
+    }
+
+    fn get(&self, id: JobId) -> Result<&Job, String> {
+        self.0.get(&id).ok_or_else(|| format!("the journal does not have its job {id} any more"))
     }
 }
 
@@ -113,7 +118,7 @@ pub(crate) fn known(
     // income waiting: such a block is looked at again.
     let followed: HashSet<&[u8]> = open.iter().map(|block| block.block.as_slice()).collect();
     let incomes = core.journal.open_incomes();
-    let mut waited_for: HashSet<Vec<u8>> = HashSet::new();
+    let mut waited_for: BTreeSet<Vec<u8>> = BTreeSet::new();
     for income in &incomes {
         if let millpond_journal::IncomeAt::Block(id) = &income.at
             && !followed.contains(id.as_slice())
@@ -121,26 +126,14 @@ pub(crate) fn known(
             waited_for.insert(id.clone());
         }
     }
-    let mut solutions = Vec::new();
-    for block in &open {
-        if let Some(Record::Solution(solution)) = view.record(block.position)? {
-            solutions.push((block.position, solution));
-        }
-    }
-    if !waited_for.is_empty() {
-        // Rare, so the whole journal may be read.
-        for entry in view.records(1) {
-            let entry = entry?;
-            if let Record::Solution(solution) = entry.record
-                && waited_for.remove(&solution.block)
-            {
-                solutions.push((entry.position, solution));
-            }
-        }
-    }
+    let positions = open.iter().map(|block| block.position).collect();
+    let found = core.journal.solutions_at(&positions)?.into_iter();
+    let mut solutions: Vec<Solution> = found.map(|(_, solution)| solution).collect();
+    solutions.extend(view.solutions_of(waited_for)?);
     let mut blocks = Vec::new();
-    for (position, solution) in solutions {
-        match follow(core, makers, &view, position, &solution) {
+    let jobs = Jobs::of(core, &solutions)?;
+    for solution in solutions {
+        match follow(core, makers, &jobs, &solution) {
             Ok(block) => blocks.push(block),
             Err(why) => {
                 let text = format!(
@@ -167,11 +160,10 @@ pub(crate) fn known(
 fn follow(
     core: &Arc<Core>,
     makers: &mut Makers,
-    view: &JournalView,
-    position: u64,
+    jobs: &Jobs,
     solution: &Solution,
 ) -> Result<KnownBlock, String> {
-    let job = job(view, solution.job, position);
+    let job = jobs.get(solution.job);
     show(core, solution, job.as_ref().map_or(Amount::ZERO, |job| job.reward));
     let job = job?;
     let (adapter, _) = makers.version(job.adapter)?;
@@ -200,14 +192,12 @@ fn show(core: &Core, block: &Solution, reward: Amount) {
 /// Blocks that no node has answered for: a crash came in between. Assembled by the version that made their job, with
 /// what that version was granted.
 pub(crate) fn resubmit(core: &Arc<Core>, chain: &ChainHandle, makers: &mut Makers, solutions: Vec<Solution>) {
-    let view = core.journal.view();
-    let positions: HashMap<Vec<u8>, u64> =
-        core.journal.open_blocks().into_iter().map(|open| (open.block, open.position)).collect();
+    let jobs = Jobs::of(core, &solutions).map_err(|why| why.to_string());
     for solution in solutions {
         let text = format!("a block at {} was found before the stop and is submitted now", solution.coord);
         core.alarm(Level::Warning, "block", text);
-        let before = positions.get(&solution.block).copied().unwrap_or(u64::MAX);
-        let prepared = job(&view, solution.job, before).and_then(|job| {
+        let job = jobs.as_ref().map_err(Clone::clone).and_then(|jobs| jobs.get(solution.job));
+        let prepared = job.and_then(|job| {
             let (adapter, grants) = makers.version(job.adapter)?;
             let leading = chain.version().ok_or("the chain has no version")?;
             let version = Version::prepare(adapter, 0, &leading.algorithms, &grants);
