@@ -20,27 +20,28 @@ use tokio::net::{TcpListener, TcpStream};
 /// So many blocks more than there are.
 const LIE: u64 = 50;
 
-/// A node's RPC that passes everything on, and adds blocks while it lies.
+/// A node's RPC that passes everything on, adds blocks while it lies, and keeps its templates back while it is slow.
 #[derive(Clone)]
-struct Liar {
+struct Between {
     node: JsonRpc,
     lies: Arc<AtomicBool>,
+    slow: Arc<AtomicBool>,
 }
 
-impl Liar {
-    async fn start(chain: &DevChain) -> (SocketAddr, Arc<AtomicBool>) {
+impl Between {
+    async fn start(chain: &DevChain) -> (SocketAddr, Self) {
         let auth = Auth::Basic { user: chain.user().to_owned(), password: Secret::new(chain.password()) };
         let node = JsonRpc::new(Endpoint { url: chain.url(), auth }, Limits::default()).unwrap();
-        let liar = Self { node, lies: Arc::default() };
-        let lies = Arc::clone(&liar.lies);
+        let between = Self { node, lies: Arc::default(), slow: Arc::default() };
+        let switches = between.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(liar.clone().serve(stream));
+                tokio::spawn(between.clone().serve(stream));
             }
         });
-        (address, lies)
+        (address, switches)
     }
 
     async fn serve(self, stream: TcpStream) {
@@ -88,6 +89,9 @@ impl Liar {
             return Ok(Value::Null);
         }
         let answer = self.node.call(method, params.to_string().as_bytes(), Duration::from_secs(120)).await?;
+        while method == "getblocktemplate" && self.slow.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
         let mut answer: Value = serde_json::from_slice(&answer).unwrap();
         // Without a longpoll the adapter asks again and again, and hears of the lie soon.
         if let Some(template) = answer.as_object_mut() {
@@ -113,10 +117,10 @@ fn more(number: &mut Value) {
     *number = json!(number.as_u64().unwrap() + LIE);
 }
 
-fn config(chain: &DevChain, liar: SocketAddr) -> String {
-    let node = |url: &str| {
+fn config(chain: &DevChain, nodes: [SocketAddr; 2]) -> String {
+    let node = |address: SocketAddr| {
         let (user, password) = (chain.user(), chain.password());
-        format!("[[pool.node]]\nurl = \"{url}\"\nuser = \"{user}\"\npassword = \"{password}\"\n")
+        format!("[[pool.node]]\nurl = \"http://{address}\"\nuser = \"{user}\"\npassword = \"{password}\"\n")
     };
     format!(
         r#"
@@ -138,8 +142,8 @@ scheme = "solo"
 schedule = "manual"
 "#,
         chain.new_address(),
-        node(&format!("http://{liar}")),
-        node(&chain.url()),
+        node(nodes[0]),
+        node(nodes[1]),
     )
 }
 
@@ -147,10 +151,11 @@ schedule = "manual"
 async fn what_a_lying_node_calls_mature_waits_for_the_honest_one_and_matures_once() {
     let options = Options { prologue: 10, maturity: 3, ..Options::default() };
     let chain = DevChain::start(options).await.unwrap();
-    let (liar, lies) = Liar::start(&chain).await;
+    let (liar, lying) = Between::start(&chain).await;
+    let (honest, truth) = Between::start(&chain).await;
     let folder = tempfile::tempdir().unwrap();
     let process = process(folder.path());
-    let pool = start(&process, &config(&chain, liar)).await;
+    let pool = start(&process, &config(&chain, [liar, honest])).await;
     let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
     let job = client.job_on(&chain.tip()).await;
     let share = client.find(&job, 0, Want::Block);
@@ -159,10 +164,12 @@ async fn what_a_lying_node_calls_mature_waits_for_the_honest_one_and_matures_onc
         || -> Vec<IncomeStatus> { pool.ledger().book().incomes().map(|(_, income)| income.status).collect() };
     until(&pool, "the income", || statuses() == [IncomeStatus::Immature]).await;
 
-    // The lie begins, and a block brings it to the adapter: one block on ours, told as fifty-one.
-    lies.store(true, Ordering::SeqCst);
+    // The lie begins, and a block brings it to the adapter before the truth: one block on ours, told as fifty-one.
+    lying.lies.store(true, Ordering::SeqCst);
+    truth.slow.store(true, Ordering::SeqCst);
     chain.generate(1).unwrap();
     until(&pool, "the adapter believes it", || pool.view().coord > LIE).await;
+    truth.slow.store(false, Ordering::SeqCst);
     until(&pool, "the disagreement is told", || {
         pool.alarms()
             .iter()
@@ -176,7 +183,7 @@ async fn what_a_lying_node_calls_mature_waits_for_the_honest_one_and_matures_onc
     chain.generate(1).unwrap();
     until(&pool, "maturity", || statuses() == [IncomeStatus::Matured]).await;
     until(&pool, "the alarm is over", || pool.alarms().iter().all(|alarm| alarm.about != "maturity")).await;
-    lies.store(false, Ordering::SeqCst);
+    lying.lies.store(false, Ordering::SeqCst);
     chain.generate(3).unwrap();
     let tip = u64::from(chain.height()) + 1;
     until(&pool, "work on the honest chain", || pool.view().coord == tip).await;
