@@ -29,7 +29,7 @@ pub struct Rules<'a> {
     pub intents: &'a [Intent],
     /// The coins that may be spent: those that the host reserved for this payment.
     pub coins: &'a [Coin],
-    /// Scripts of the pool's own, to which change may go.
+    /// Scripts of the pool's own, to which change may go, in one output.
     pub change: &'a [Vec<u8>],
     /// The highest network fee, in base units.
     pub max_fee: Amount,
@@ -77,6 +77,16 @@ pub enum PaymentError {
         /// The script in hex, cut at 80 digits.
         script: String,
     },
+    /// A second output that pays the pool itself.
+    #[error(
+        "output {vout} pays {amount} to the pool's wallet, which another output does already: one is change"
+    )]
+    SecondChange {
+        /// Its index.
+        vout: u32,
+        /// How much.
+        amount: Amount,
+    },
     /// An intent that no output pays.
     #[error("nothing pays intent {index} of {amount}")]
     Unpaid {
@@ -122,14 +132,16 @@ pub fn verify(bytes: &[u8], rules: Rules<'_>) -> Result<Payment, PaymentError> {
         open.entry((&intent.script, intent.amount)).or_default().push(index);
     }
     let mut vouts = vec![None; rules.intents.len()];
-    let (mut paid, mut change) = (Amount::ZERO, Amount::ZERO);
+    let (mut paid, mut change) = (Amount::ZERO, None);
     for (vout, output) in (0_u32..).zip(&tx.outputs) {
         paid = paid.checked_add(output.amount).ok_or(PaymentError::Sum)?;
         let intent = open.get_mut(&(output.script.as_slice(), output.amount)).and_then(Vec::pop);
         if let Some(slot) = intent.and_then(|index| vouts.get_mut(index)) {
             *slot = Some(vout);
         } else if rules.change.contains(&output.script) {
-            change = change.checked_add(output.amount).ok_or(PaymentError::Sum)?;
+            if change.replace(output.amount).is_some() {
+                return Err(PaymentError::SecondChange { vout, amount: output.amount });
+            }
         } else {
             let script = output.script.iter().take(40).map(|byte| format!("{byte:02x}")).collect();
             return Err(PaymentError::ForeignOutput { vout, amount: output.amount, script });
@@ -146,6 +158,7 @@ pub fn verify(bytes: &[u8], rules: Rules<'_>) -> Result<Payment, PaymentError> {
         return Err(PaymentError::Fee { fee, cap: rules.max_fee });
     }
     let spends = tx.inputs.iter().map(|input| input.spends).collect();
+    let change = change.unwrap_or(Amount::ZERO);
     Ok(Payment { txid: tx.txid, vouts, change, fee, vsize: tx.vsize, spends })
 }
 
@@ -213,6 +226,13 @@ mod tests {
     fn an_intent_paid_twice_is_refused() {
         let twice = transaction(&[COIN], &[(&[0xbb; 22], 200), (&[0xaa; 22], 300), (&[0xaa; 22], 300)], true);
         assert!(matches!(check(&twice, &two_intents()), Err(PaymentError::ForeignOutput { vout: 2, .. })));
+    }
+
+    #[test]
+    fn change_is_one_output() {
+        let bytes = transaction(&[COIN], &[(&OWN, 500), (&OWN, 450)], true);
+        let refused = check(&bytes, &[]).unwrap_err();
+        assert_eq!(refused, PaymentError::SecondChange { vout: 1, amount: Amount(450) });
     }
 
     #[test]

@@ -143,6 +143,11 @@ fn together(config: &Config, errors: &mut Vec<ConfigError>) {
             &pool.settlement.network_fee,
             &["pool", "miners"],
         );
+        if pool.settlement.confirmations == 0 {
+            let message = "has to be at least 1".into();
+            say(pool.settlement.span, at("settlement.confirmations"), message);
+        }
+        sends_only(pool, &mut |option, message| say(pool.settlement.span, at(option), message.to_owned()));
         if let Some(fee) = &pool.fee {
             if fee.recipient.iter().map(|recipient| u64::from(recipient.weight)).sum::<u64>() == 0 {
                 say(fee.span, at("fee.recipient"), "needs at least one with a weight above 0".into());
@@ -157,6 +162,30 @@ fn together(config: &Config, errors: &mut Vec<ConfigError>) {
         let stratum = &pool.stratum;
         if stratum.minimum_difficulty > stratum.maximum_difficulty {
             say(stratum.span, at("stratum.minimum_difficulty"), "is above maximum_difficulty".into());
+        }
+    }
+}
+
+/// What a wallet cannot do that chooses, signs and sends in one call, at its own rate: it must not be believed.
+fn sends_only(pool: &crate::Pool, say: &mut impl FnMut(&str, &str)) {
+    let settlement = &pool.settlement;
+    if pool.wallet.as_ref().is_none_or(|wallet| wallet.driver != "sendmany") {
+        return;
+    }
+    if settlement.network_fee == "miners" {
+        say(
+            "settlement.network_fee",
+            "cannot be \"miners\" with wallet.driver = \"sendmany\": that wallet bears the fee itself; use another driver or \"pool\"",
+        );
+    }
+    for (option, set) in
+        [("settlement.fee_rate", settlement.fee_rate), ("settlement.max_fee", settlement.max_fee)]
+    {
+        if set.0 > 0 {
+            say(
+                option,
+                "has no effect with wallet.driver = \"sendmany\": set the rate in the wallet (settxfee) and leave this out",
+            );
         }
     }
 }

@@ -55,6 +55,25 @@ fn all_errors_come_at_once_with_their_lines() {
 }
 
 #[test]
+fn what_a_wallet_that_can_only_send_cannot_do_is_an_error_with_its_line() {
+    let text = SMALL.replace("[pool.wallet]", "[pool.wallet]\ndriver = \"DRIVER\"")
+        + "[pool.settlement]\nnetwork_fee = \"miners\"\nfee_rate = 5000\nmax_fee = 90000\nconfirmations = 0\n";
+    let line = 1 + text.lines().position(|line| line == "[pool.settlement]").unwrap();
+    let shown = parse("pool.toml", &text.replace("DRIVER", "sendmany")).unwrap_err().to_string();
+    for option in [
+        "settlement.network_fee: cannot be \"miners\"",
+        "settlement.fee_rate: has no effect",
+        "settlement.max_fee: has no effect",
+        "settlement.confirmations: has to be at least 1",
+    ] {
+        let said = shown.lines().find(|said| said.contains(option)).unwrap_or_else(|| panic!("{shown}"));
+        assert!(said.contains(&format!("pool.toml:{line}:")), "{said}");
+    }
+    let text = text.replace("confirmations = 0", "confirmations = 3");
+    assert!(parse("pool.toml", &text.replace("DRIVER", "core")).is_ok());
+}
+
+#[test]
 fn rules_between_options_are_checked() {
     let text =
         SMALL.replace("[pool.wallet]", "").replace("payout_address = \"bcrt1q\"", "coinbase = \"both\"");

@@ -5,11 +5,12 @@ use crate::edges::Edge;
 use crate::setup::{SetupError, basic};
 use millpond_alerts::Level;
 use millpond_config::Pool as Section;
+use millpond_contracts::chain::Description;
 use millpond_ledger::{FeeName, Owner, PaymentId, TxId};
 use millpond_node::{Auth, Endpoint, HttpClient, JsonRpc, Limits};
 use millpond_settlement::{
-    BcoinWallet, Charge, CoreWallet, NodeRpc, PayTo, Policy, Report, Schedule, SendManyWallet, Settlement,
-    SettlementError, Wallet,
+    BcoinWallet, BitcoinBytes, Charge, CoreWallet, NodeRpc, PayTo, Policy, Report, Schedule, SendManyWallet,
+    Settlement, SettlementError, SignedCheck, Wallet, WalletsWord,
 };
 use millpond_types::{Amount, UnixMillis};
 use parking_lot::{Mutex, RwLock};
@@ -87,7 +88,8 @@ impl Rules {
             batch: usize::from(rules.batch.max(1)),
             charge: if rules.network_fee == "miners" { Charge::Owners } else { Charge::Pool },
             fee_rate: rules.fee_rate.0,
-            confirmations: 1,
+            max_fee: rules.max_fee,
+            confirmations: rules.confirmations.max(1),
         };
         Ok(Self { schedule, policy, payees: PayeeRules { fee_addresses, minimum } })
     }
@@ -99,12 +101,18 @@ impl Payments {
         section: &Section,
         core: &Core,
         fee_addresses: BTreeMap<FeeName, String>,
-        final_after: u32,
+        chain: &Description,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Option<Self>, SetupError> {
-        let Some(wallet) = wallet(section, final_after, runtime)? else { return Ok(None) };
+        let Some(wallet) = wallet(section, chain.final_after, runtime)? else { return Ok(None) };
         let Rules { schedule, policy, payees } = Rules::of(section, fee_addresses)?;
-        let mut settlement = Settlement::new(Arc::clone(&core.ledger), wallet, policy);
+        // Chains whose coinbase the host reads have Bitcoin's transactions too.
+        let check: Box<dyn SignedCheck> = if section.chain.trust_adapter_with_coinbase {
+            Box::new(WalletsWord)
+        } else {
+            Box::new(BitcoinBytes::of_network(&chain.network))
+        };
+        let mut settlement = Settlement::new(Arc::clone(&core.ledger), wallet, policy).with_check(check);
         if core.edges.are_watched() {
             let edges = core.edges.clone();
             settlement = settlement.with_hook(move |edge, _| {
@@ -170,10 +178,10 @@ impl Payments {
             first = false;
             match done {
                 Ok(()) => told = None,
-                Err(why) => {
-                    let text = why.to_string();
+                Err(error) => {
+                    let text = alarming(&error);
                     if told.as_ref() != Some(&text) {
-                        core.alarm(Level::Critical, "wallet", format!("payments wait: {text}"));
+                        core.alarm(Level::Critical, "wallet", text.clone());
                         told = Some(text);
                     }
                 }
@@ -240,7 +248,13 @@ impl crate::Pool {
     pub fn payments_run(&self, actor: &str) -> Result<serde_json::Value, String> {
         let payer = self.payer()?;
         self.record_admin(actor, "payments_run", &[])?;
-        let report = payer.run(&self.core).map_err(|why| why.to_string())?;
+        let report = payer.run(&self.core).map_err(|error| {
+            // Whoever ordered the run, a wallet that signs something else is everybody's matter.
+            if matches!(error, SettlementError::Transaction { .. }) {
+                self.core.alarm(Level::Critical, "wallet", alarming(&error));
+            }
+            error.to_string()
+        })?;
         let step = |step: &millpond_settlement::Step| serde_json::json!({"payment": step.payment.0, "state": step.state, "note": step.note});
         let steps: Vec<_> = report.steps.iter().map(step).collect();
         Ok(serde_json::json!({"steps": steps, "blocked": report.blocked.map(|id| id.0)}))
@@ -279,6 +293,19 @@ impl crate::Pool {
 /// A miner's own minimum, as he or the operator set it.
 pub(crate) fn own_minimum(core: &Core, miner: millpond_types::MinerId) -> Option<Amount> {
     core.journal.miner_setting(miner, MINIMUM)?.value.parse().ok().map(Amount)
+}
+
+/// What the operator is told when payments stop. It names no payment, whose number changes with each attempt: the same
+/// trouble is one alarm.
+fn alarming(error: &SettlementError) -> String {
+    match error {
+        SettlementError::Transaction { why, .. } => {
+            format!(
+                "the wallet signed something else than it was asked for; it was not sent, check the wallet: {why}"
+            )
+        }
+        error => format!("payments wait: {error}"),
+    }
 }
 
 fn tell(core: &Core, report: &Report) {

@@ -230,7 +230,7 @@ impl Pool {
             &section,
             &core,
             prepared.fee_addresses,
-            description.final_after,
+            &description,
             &tokio::runtime::Handle::current(),
         )?
         .map(Arc::new);

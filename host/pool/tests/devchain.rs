@@ -46,6 +46,7 @@ address = "{}"
 [pool.wallet]
 [pool.settlement]
 schedule = "interval 1s"
+confirmations = 1
 "#,
         chain.url(),
         chain.user(),

@@ -6,111 +6,32 @@ mod support;
 
 use millpond_devchain::{DevChain, Options};
 use millpond_ledger::{Entry, IncomeStatus, Reader};
-use millpond_node::{Auth, CallError, Endpoint, JsonRpc, Limits, Secret};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
+use support::between::Between;
 use support::client::{Client, Want};
 use support::{check_replay, process, start, stranger, until};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{TcpListener, TcpStream};
 
 /// So many blocks more than there are.
 const LIE: u64 = 50;
 
-/// A node's RPC that passes everything on, adds blocks while it lies, and keeps its templates back while it is slow.
-#[derive(Clone)]
-struct Between {
-    node: JsonRpc,
-    lies: Arc<AtomicBool>,
-    slow: Arc<AtomicBool>,
-}
-
-impl Between {
-    async fn start(chain: &DevChain) -> (SocketAddr, Self) {
-        let auth = Auth::Basic { user: chain.user().to_owned(), password: Secret::new(chain.password()) };
-        let node = JsonRpc::new(Endpoint { url: chain.url(), auth }, Limits::default()).unwrap();
-        let between = Self { node, lies: Arc::default(), slow: Arc::default() };
-        let switches = between.clone();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(between.clone().serve(stream));
-            }
-        });
-        (address, switches)
-    }
-
-    async fn serve(self, stream: TcpStream) {
-        let mut stream = BufReader::new(stream);
-        loop {
-            let mut length = 0;
-            loop {
-                let mut line = String::new();
-                if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
-                    return;
-                }
-                let line = line.trim_end().to_ascii_lowercase();
-                if let Some(value) = line.strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                if line.is_empty() {
-                    break;
-                }
-            }
-            let mut body = vec![0; length];
-            if stream.read_exact(&mut body).await.is_err() {
-                return;
-            }
-            let call: Value = serde_json::from_slice(&body).unwrap();
-            let (result, error) = match self.answer(&call).await {
-                Ok(result) => (result, Value::Null),
-                Err(CallError::Rpc { code, message }) => {
-                    (Value::Null, json!({"code": code, "message": message}))
-                }
-                Err(_) => return,
-            };
-            let body = json!({"result": result, "error": error, "id": call["id"]}).to_string();
-            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length:";
-            let reply = format!("{head} {}\r\n\r\n{body}", body.len());
-            if stream.get_mut().write_all(reply.as_bytes()).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    async fn answer(&self, call: &Value) -> Result<Value, CallError> {
-        let (method, params) = (call["method"].as_str().unwrap(), &call["params"]);
+/// Adds blocks.
+fn lie(method: &str, params: &Value, answer: Option<&mut Value>) -> Option<Value> {
+    match (method, answer) {
         // It finds nothing wrong with a block at a height that there is not.
-        if self.lies.load(Ordering::SeqCst) && params[0]["mode"] == "proposal" {
-            return Ok(Value::Null);
+        (_, None) => return (params[0]["mode"] == "proposal").then_some(Value::Null),
+        ("getblockcount", Some(answer)) => more(answer),
+        ("getblocktemplate", Some(answer)) => more(&mut answer["height"]),
+        ("getblockheader", Some(answer)) => more(&mut answer["confirmations"]),
+        ("getblockchaininfo", Some(answer)) => {
+            more(&mut answer["blocks"]);
+            more(&mut answer["headers"]);
         }
-        let answer = self.node.call(method, params.to_string().as_bytes(), Duration::from_secs(120)).await?;
-        while method == "getblocktemplate" && self.slow.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        let mut answer: Value = serde_json::from_slice(&answer).unwrap();
-        // Without a longpoll the adapter asks again and again, and hears of the lie soon.
-        if let Some(template) = answer.as_object_mut() {
-            template.remove("longpollid");
-        }
-        if self.lies.load(Ordering::SeqCst) {
-            match method {
-                "getblockcount" => more(&mut answer),
-                "getblocktemplate" => more(&mut answer["height"]),
-                "getblockheader" => more(&mut answer["confirmations"]),
-                "getblockchaininfo" => {
-                    more(&mut answer["blocks"]);
-                    more(&mut answer["headers"]);
-                }
-                _ => {}
-            }
-        }
-        Ok(answer)
+        _ => {}
     }
+    None
 }
 
 fn more(number: &mut Value) {
@@ -151,8 +72,8 @@ schedule = "manual"
 async fn what_a_lying_node_calls_mature_waits_for_the_honest_one_and_matures_once() {
     let options = Options { prologue: 10, maturity: 3, ..Options::default() };
     let chain = DevChain::start(options).await.unwrap();
-    let (liar, lying) = Between::start(&chain).await;
-    let (honest, truth) = Between::start(&chain).await;
+    let (liar, lying) = Between::start(&chain, lie).await;
+    let (honest, truth) = Between::start(&chain, lie).await;
     let folder = tempfile::tempdir().unwrap();
     let process = process(folder.path());
     let pool = start(&process, &config(&chain, [liar, honest])).await;

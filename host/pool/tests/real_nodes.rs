@@ -78,6 +78,7 @@ user = "{}"
 password = "{}"
 [pool.settlement]
 schedule = "interval 1s"
+confirmations = 1
 "#,
         node.wallet_url(),
         node.user(),

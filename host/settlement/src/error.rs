@@ -1,6 +1,6 @@
 //! What can go wrong with a payment.
 
-use crate::Edge;
+use crate::{Edge, Mismatch};
 use millpond_ledger::{LedgerError, PaymentId};
 
 /// How a call to a wallet or node failed. The difference decides about money: only [`WalletError::Refused`] and
@@ -66,7 +66,7 @@ pub enum SettlementError {
         /// The payment.
         payment: PaymentId,
         /// What differs.
-        why: String,
+        why: Box<Mismatch>,
     },
     /// An order of the operator that could pay twice.
     #[error("payment {payment} cannot be {order}: {why}")]

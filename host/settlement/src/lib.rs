@@ -25,6 +25,9 @@
 //! | settled | confirmed; the debit is what was sent | nothing |
 //! | released | positively not paid; the rows are back in their balances | nothing |
 //!
+//! What a builder signed is read natively before it is stored ([`SignedCheck`]): exactly the outputs asked for and at most
+//! one more that is the wallet's own, spending only coins that no other open payment has, for a fee under the cap.
+//!
 //! A builder's payment has one transaction, ever: a second one is never built for it, and its inputs stay reserved until
 //! it is settled or released. It is released only before the first call that sends, after a definite refusal of that
 //! first call, or when another transaction that spends one of its inputs is confirmed as deep as the pool asks. A sender's
@@ -43,6 +46,7 @@ mod rpc;
 mod run;
 mod schedule;
 mod sending;
+mod signed;
 mod wallet;
 
 pub use charge::{Charge, charge};
@@ -55,4 +59,5 @@ pub use policy::{PayTo, Payees, Policy};
 pub use rpc::{NodeRpc, Rest, Rpc};
 pub use run::{Edge, Report, Settlement, Step};
 pub use schedule::{Cron, Schedule, ScheduleError};
-pub use wallet::{Kind, Lookup, Output, Paid, Seen, Signed, Wallet};
+pub use signed::{BitcoinBytes, Mismatch, SignedCheck, WalletsWord, Wanted};
+pub use wallet::{Kind, Lookup, Output, Paid, Seen, Signed, Spent, Wallet};

@@ -19,6 +19,8 @@ pub struct Policy {
     pub charge: Charge,
     /// Ledger units per 1000 bytes; 0 lets the wallet choose.
     pub fee_rate: u64,
+    /// The highest network fee of one transaction; zero for no more than it pays.
+    pub max_fee: Amount,
     /// Confirmations after which a payment is settled, at least 1.
     pub confirmations: u32,
 }
@@ -32,6 +34,7 @@ impl Default for Policy {
             batch: 200,
             charge: Charge::Pool,
             fee_rate: 0,
+            max_fee: Amount::ZERO,
             confirmations: 1,
         }
     }

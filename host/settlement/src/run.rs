@@ -1,7 +1,9 @@
 //! A run of payments: first what is open, then what is due.
 
 use crate::sending::PAYS_OTHERWISE;
-use crate::{Kind, Lookup, Payees, Plan, Policy, SettlementError, Wallet, WalletError, plan};
+use crate::{
+    BitcoinBytes, Kind, Lookup, Payees, Plan, Policy, SettlementError, SignedCheck, Wallet, WalletError, plan,
+};
 use millpond_ledger::{
     Appended, Entry, InputId, Ledger, Owner, PaymentId, PaymentRow, PaymentState, PaymentStatus, Progress,
     TxId,
@@ -76,6 +78,7 @@ pub struct Settlement {
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) wallet: Arc<dyn Wallet>,
     pub(crate) policy: Policy,
+    pub(crate) check: Box<dyn SignedCheck>,
     hook: Option<Hook>,
 }
 
@@ -86,10 +89,16 @@ impl fmt::Debug for Settlement {
 }
 
 impl Settlement {
-    /// A settlement over a ledger and a wallet.
+    /// A settlement over a ledger and a wallet, whose signed transactions are read as Bitcoin's family writes them.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, wallet: Arc<dyn Wallet>, policy: Policy) -> Self {
-        Self { ledger, wallet, policy, hook: None }
+        Self { ledger, wallet, policy, check: Box::new(BitcoinBytes::default()), hook: None }
+    }
+
+    /// Holds signed transactions against what was asked for by another check.
+    #[must_use]
+    pub fn with_check(self, check: Box<dyn SignedCheck>) -> Self {
+        Self { check, ..self }
     }
 
     /// Calls `hook` at every edge; when it returns `false` the run stops there. For crash tests.

@@ -1,6 +1,7 @@
 //! The steps in which a transaction is made and goes out.
 
-use crate::{Edge, Output, Seen, Settlement, SettlementError, Signed, WalletError, charge};
+use crate::signed::change_of;
+use crate::{Edge, Mismatch, Output, Seen, Settlement, SettlementError, Signed, WalletError, Wanted, charge};
 use millpond_ledger::{
     Built, Entry, InputId, PaymentId, PaymentState, PaymentStatus, Progress, SettledRow, TxId,
 };
@@ -22,7 +23,7 @@ impl Settlement {
             Err(error) => return Ok(error.to_string()),
         };
         let made = self.sign(state, &own, &reserved);
-        let (signed, rows) = match made {
+        let (signed, fee, rows) = match made {
             Ok(Some(made)) => made,
             Ok(None) => {
                 return self.give_up(state, "the network fee would eat up a row; it waits for more", now);
@@ -39,35 +40,36 @@ impl Settlement {
             Err(error) => return Err(error),
         };
         self.edge(Edge::Signed, state.id)?;
-        let Signed { bytes, txid, inputs, fee, .. } = signed;
+        let Signed { bytes, txid, spends, .. } = signed;
+        let inputs = spends.into_iter().map(|spent| spent.coin).collect();
         let step = Progress::Built(Built { bytes, txid: txid.clone(), inputs, fee, rows });
         self.append(now, Entry::PaymentProgress { payment: state.id, step })?;
         self.edge(Edge::Stored, state.id)?;
         Ok(format!("built as {txid}"))
     }
 
-    /// The transaction, and what it does for each row.
+    /// The transaction, its network fee, and what it does for each row.
     fn sign(
         &self,
         state: &PaymentState,
         own: &BTreeSet<String>,
         reserved: &BTreeSet<InputId>,
-    ) -> Result<Option<(Signed, Vec<SettledRow>)>, SettlementError> {
+    ) -> Result<Option<(Signed, Amount, Vec<SettledRow>)>, SettlementError> {
         // The fee is known when a transaction of this form exists; the first one is only looked at.
         let whole: Vec<SettledRow> =
             state.rows.iter().map(|row| SettledRow { sent: row.amount, charged: Amount::ZERO }).collect();
         let outputs = outputs(state, &whole, own)?;
         let signed = self.wallet.build(&outputs, self.policy.fee_rate, reserved)?;
+        let fee = self.verify(state.id, &outputs, &signed, reserved)?;
         if self.policy.charge == crate::Charge::Pool {
-            self.verify(state.id, &outputs, &signed, reserved)?;
-            return Ok(Some((signed, whole)));
+            return Ok(Some((signed, fee, whole)));
         }
-        let Some(rows) = self.charged(state, own, signed.fee)? else { return Ok(None) };
+        let Some(rows) = self.charged(state, own, fee)? else { return Ok(None) };
         let outputs = crate::sending::outputs(state, &rows, own)?;
         let signed = self.wallet.build(&outputs, self.policy.fee_rate, reserved)?;
-        self.verify(state.id, &outputs, &signed, reserved)?;
+        let fee = self.verify(state.id, &outputs, &signed, reserved)?;
         // The second fee may be another one. Higher: the pool bears the difference. Lower: owners keep theirs.
-        let rows = match self.charged(state, own, signed.fee)? {
+        let rows = match self.charged(state, own, fee)? {
             Some(least) => rows
                 .iter()
                 .zip(&least)
@@ -75,7 +77,7 @@ impl Settlement {
                 .collect(),
             None => rows,
         };
-        Ok(Some((signed, rows)))
+        Ok(Some((signed, fee, rows)))
     }
 
     /// Each row's part of a fee; rows without an output bear none.
@@ -96,45 +98,29 @@ impl Settlement {
         Ok(Some(rows.collect()))
     }
 
-    /// The wallet's transaction is the one asked for, to the output, and spends nothing that is reserved.
+    /// The network fee of a transaction that is the one asked for, to the output, and spends nothing that is reserved.
     fn verify(
         &self,
         payment: PaymentId,
         asked: &[Output],
         signed: &Signed,
         reserved: &BTreeSet<InputId>,
-    ) -> Result<(), SettlementError> {
-        let refuse = |why: String| Err(SettlementError::Transaction { payment, why });
-        if signed.bytes.is_empty() || signed.inputs.is_empty() || signed.txid.0.is_empty() {
-            return refuse("it has no bytes, no inputs or no name".to_owned());
+    ) -> Result<Amount, SettlementError> {
+        let refuse = |why: Mismatch| SettlementError::Transaction { payment, why: Box::new(why) };
+        if let Some(spent) = signed.spends.iter().find(|spent| reserved.contains(&spent.coin)) {
+            return Err(refuse(Mismatch::Reserved(spent.coin.clone())));
         }
-        if let Some(coin) = signed.inputs.iter().find(|coin| reserved.contains(coin)) {
-            return refuse(format!("it spends {coin}, which another open payment spends"));
+        let change = change_of(signed, asked).map_err(refuse)?;
+        if let Some(change) = change
+            && self.wallet.owns(std::slice::from_ref(&change.address))? != [true]
+        {
+            return Err(refuse(Mismatch::NotOurs(change.clone())));
         }
-        let mut rest = signed.outputs.clone();
-        for output in asked {
-            match rest.iter().position(|made| made == output) {
-                Some(at) => drop(rest.remove(at)),
-                None => return refuse(format!("it does not pay {} to {}", output.amount, output.address)),
-            }
-        }
-        match rest.as_slice() {
-            [] => {}
-            [change] => {
-                if self.wallet.owns(std::slice::from_ref(&change.address))? != [true] {
-                    return refuse(format!(
-                        "{}, who gets {}, is not the wallet",
-                        change.address, change.amount
-                    ));
-                }
-            }
-            more => return refuse(format!("it has {} outputs that nobody asked for", more.len())),
-        }
-        let total = Amount::sum(asked.iter().map(|output| output.amount));
-        if total.is_none_or(|total| signed.fee > total) {
-            return refuse(format!("its network fee of {} is more than it pays", signed.fee));
-        }
-        Ok(())
+        let total =
+            Amount::sum(asked.iter().map(|output| output.amount)).ok_or_else(|| refuse(Mismatch::Sum))?;
+        let max_fee = if self.policy.max_fee == Amount::ZERO { total } else { self.policy.max_fee };
+        let change = change.map(|change| change.address.as_str());
+        self.check.check(signed, Wanted { outputs: asked, change, max_fee }).map_err(refuse)
     }
 
     /// Announces and sends the stored bytes. The same bytes may go out any number of times.

@@ -14,7 +14,17 @@ pub struct Output {
     pub amount: Amount,
 }
 
-/// A signed transaction that nobody has seen yet, and what the wallet's own decoder says of it.
+/// A coin that a transaction spends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Its name.
+    pub coin: InputId,
+    /// What it is worth.
+    pub amount: Amount,
+}
+
+/// A signed transaction that nobody has seen yet, and what the wallet's own decoder says of it: its word, which
+/// [`crate::SignedCheck`] holds against the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed {
     /// The bytes.
@@ -22,9 +32,7 @@ pub struct Signed {
     /// Its name.
     pub txid: TxId,
     /// What it spends.
-    pub inputs: Vec<InputId>,
-    /// Its network fee.
-    pub fee: Amount,
+    pub spends: Vec<Spent>,
     /// All of its outputs, change included.
     pub outputs: Vec<Output>,
 }

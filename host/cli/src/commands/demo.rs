@@ -207,6 +207,7 @@ name = "operator"
 [pool.wallet]
 [pool.settlement]
 schedule = "interval 2s"
+confirmations = 1
 # The demo's wallet holds what it owes and nothing else.
 network_fee = "miners"
 "#,

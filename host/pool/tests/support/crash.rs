@@ -149,6 +149,7 @@ name = "operator"
 [pool.wallet]
 [pool.settlement]
 schedule = "interval 1s"
+confirmations = 1
 "#
         );
         let config = OnDevChain { pays_to: None, difficulty: "1e-8", chain: "", rest: &rest }.on(&chain);

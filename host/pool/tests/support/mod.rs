@@ -2,6 +2,7 @@
 //! node's chain as the test itself reads it.
 #![allow(dead_code, reason = "each test uses its part")]
 
+pub mod between;
 pub mod broken;
 pub mod child;
 pub mod client;

@@ -6,8 +6,10 @@
 //! transaction's parts without its bytes, which are then put together here and held against its name. Which of the two
 //! it is shows in the answer.
 
-use super::answer::{bytes, confirmations, input, int, list, outpoint, text, txid, unable, unfit, units};
-use crate::{Kind, Lookup, Output, Paid, Rest, Rpc, Seen, Signed, Wallet, WalletError};
+use super::answer::{
+    amount, bytes, confirmations, input, int, list, outpoint, text, txid, unable, unfit, units,
+};
+use crate::{Kind, Lookup, Output, Paid, Rest, Rpc, Seen, Signed, Spent, Wallet, WalletError};
 use millpond_codec_bitcoin::{OutPoint, SignedInput, assemble};
 use millpond_ledger::{InputId, TxId};
 use millpond_types::{Amount, UnixMillis};
@@ -83,10 +85,15 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
         }
     }
 
-    /// Whether the node has a coin, and nothing that waits spends it. The wallet hears of both a little later.
-    fn unspent(&self, coin: &InputId) -> Result<bool, WalletError> {
-        let Some((hash, index)) = outpoint(coin) else { return Ok(false) };
-        Ok(!self.node.call("gettxout", json!([hash, index, true]))?.is_null())
+    /// What a coin is worth by the node; none when it does not have it, or something that waits spends it. The wallet
+    /// hears of both a little later.
+    fn unspent(&self, coin: &InputId) -> Result<Option<Amount>, WalletError> {
+        let call = "gettxout";
+        let Some((hash, index)) = outpoint(coin) else { return Ok(None) };
+        match self.node.call(call, json!([hash, index, true]))? {
+            Value::Null => Ok(None),
+            there => amount(call, &there, "value", false).map(Some),
+        }
     }
 
     /// Locks coins in the wallet, or lets them go.
@@ -115,10 +122,12 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
             (200, answer) => answer,
             (status, answer) => return Err(refused(&call, status, &answer)),
         };
-        let mut inputs = Vec::new();
+        let mut spends = Vec::new();
         for spent in list(&call, answer.get("inputs").unwrap_or(&Value::Null))? {
             let prevout = spent.get("prevout").unwrap_or(&Value::Null);
-            inputs.push(input(&txid(&call, text(&call, prevout, "hash")?)?, int(&call, prevout, "index")?));
+            let coin = input(&txid(&call, text(&call, prevout, "hash")?)?, int(&call, prevout, "index")?);
+            // What it is worth is the node's word, not the wallet's.
+            spends.push(Spent { coin, amount: Amount::ZERO });
         }
         let mut made = Vec::new();
         for output in list(&call, answer.get("outputs").unwrap_or(&Value::Null))? {
@@ -130,7 +139,7 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
             Some(hex) => bytes(&call, hex)?,
             None => put_together(&call, &answer, &name)?,
         };
-        Ok(Signed { bytes, txid: name, inputs, fee: units(&call, &answer, "fee")?, outputs: made })
+        Ok(Signed { bytes, txid: name, spends, outputs: made })
     }
 
     /// Creates until only coins that may be spent are chosen; locks in the way what may not.
@@ -142,12 +151,14 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
         locked: &mut BTreeSet<InputId>,
     ) -> Result<Signed, WalletError> {
         for _ in 0..MAX_TRIES {
-            let signed = self.create(outputs, fee_rate)?;
+            let mut signed = self.create(outputs, fee_rate)?;
             let mut unfit = Vec::new();
-            for id in &signed.inputs {
+            for spent in &mut signed.spends {
+                let id = &spent.coin;
                 let fits = usable.get(id).is_some_and(|coin| coin.usable) && !locked.contains(id);
-                if !fits || !self.unspent(id)? {
-                    unfit.push(id.clone());
+                match if fits { self.unspent(id)? } else { None } {
+                    Some(worth) => spent.amount = worth,
+                    None => unfit.push(id.clone()),
                 }
             }
             if unfit.is_empty() {

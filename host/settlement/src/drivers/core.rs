@@ -6,7 +6,7 @@ use super::answer::DECIMALS;
 use super::answer::{
     address, amount, bytes, confirmations, input, int, list, outpoint, text, txid, unable, unfit,
 };
-use crate::{Kind, Lookup, Output, Paid, Rpc, Seen, Signed, Wallet, WalletError, to_decimal};
+use crate::{Kind, Lookup, Output, Paid, Rpc, Seen, Signed, Spent, Wallet, WalletError, to_decimal};
 use millpond_ledger::{InputId, TxId};
 use millpond_types::{Amount, UnixMillis};
 use serde_json::{Map, Value, json};
@@ -94,28 +94,34 @@ impl<R: Rpc> CoreWallet<R> {
         let hex = text(call, &answer, "hex")?;
         let call = "decoderawtransaction";
         let decoded = self.rpc.call(call, json!([hex]))?;
-        let mut inputs = Vec::new();
-        let mut fee = Amount::ZERO;
+        let mut spends = Vec::new();
         for spent in list(call, decoded.get("vin").unwrap_or(&Value::Null))? {
             let id = input(&txid(call, text(call, spent, "txid")?)?, int(call, spent, "vout")?);
             let coin = coins.iter().find(|coin| coin.id == id);
             let coin = coin.ok_or_else(|| unfit(call, format!("it spends {id}, which was not chosen")))?;
-            fee = fee.checked_add(coin.amount).ok_or_else(|| unfit(call, "its inputs do not fit 64 bits"))?;
-            inputs.push(id);
+            spends.push(Spent { amount: self.worth(coin)?, coin: id });
         }
         let mut outputs = Vec::new();
         for made in list(call, decoded.get("vout").unwrap_or(&Value::Null))? {
             let value = amount(call, made, "value", false)?;
-            fee = fee.checked_sub(value).ok_or_else(|| unfit(call, "it pays more than it spends"))?;
             outputs.push(Output { address: address(call, made)?.to_owned(), amount: value });
         }
-        Ok(Signed {
-            bytes: bytes(call, hex)?,
-            txid: txid(call, text(call, &decoded, "txid")?)?,
-            inputs,
-            fee,
-            outputs,
-        })
+        let name = txid(call, text(call, &decoded, "txid")?)?;
+        Ok(Signed { bytes: bytes(call, hex)?, txid: name, spends, outputs })
+    }
+
+    /// What a coin is worth by the node's chain. A wallet that shows less would burn the rest as a fee.
+    fn worth(&self, coin: &Coin) -> Result<Amount, WalletError> {
+        let call = "gettxout";
+        let Some((hash, index)) = outpoint(&coin.id) else { return Err(unfit(call, "it names no coin")) };
+        let there = self.rpc.call(call, json!([hash, index, false]))?;
+        if there.is_null() {
+            return Err(unfit(call, format!("the node's chain does not have {}", coin.id)));
+        }
+        match amount(call, &there, "value", false)? {
+            worth if worth == coin.amount => Ok(worth),
+            worth => Err(unfit(call, format!("{} is worth {worth}, not {}", coin.id, coin.amount))),
+        }
     }
 }
 

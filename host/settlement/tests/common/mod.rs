@@ -1,12 +1,13 @@
 //! A pool with a few miners, on a simulated disk, and a wallet that checks what a real one checks.
 #![allow(dead_code)]
 
+use millpond_codec_bitcoin::{Network, OutPoint, SignedInput, Transaction, address_of, assemble, script_of};
 use millpond_disk::{Disk, SimDisk};
 use millpond_ledger::{
     Allocation, Entry, FeeName, IncomeAllocated, IncomeKey, InputId, Ledger, LedgerError, Owner, TxId,
 };
 use millpond_settlement::{
-    Kind, Lookup, Output, Paid, PayTo, Policy, Seen, Settlement, Signed, Wallet, WalletError,
+    Kind, Lookup, Output, Paid, PayTo, Policy, Seen, Settlement, Signed, Spent, Wallet, WalletError,
 };
 use millpond_types::{Amount, Digest, MinerId, UnixMillis};
 use parking_lot::Mutex;
@@ -43,6 +44,36 @@ pub struct Tx {
     pub marker: Option<String>,
     pub time: UnixMillis,
     pub height: Option<u64>,
+    /// What makes one transaction differ from another that does the same.
+    pub lock_time: u32,
+}
+
+/// A transaction as Bitcoin's family writes it, with a signature that nobody checks here, and its name.
+pub fn bytes(inputs: &[InputId], outputs: &[Output], lock_time: u32) -> (Vec<u8>, TxId) {
+    let input = |coin: &InputId| {
+        let (txid, vout) = coin.0.split_once(':').unwrap();
+        let spends = OutPoint { txid: txid.parse().unwrap(), vout: vout.parse().unwrap() };
+        SignedInput { spends, script: vec![0x51], witness: Vec::new(), sequence: 0 }
+    };
+    let output = |output: &Output| {
+        let script = script_of(&output.address, &Network::regtest()).unwrap();
+        millpond_codec_bitcoin::Output { amount: output.amount, script }
+    };
+    let inputs: Vec<_> = inputs.iter().map(input).collect();
+    let outputs: Vec<_> = outputs.iter().map(output).collect();
+    let (bytes, txid) = assemble(2, &inputs, &outputs, lock_time).unwrap();
+    (bytes, TxId(txid.to_string()))
+}
+
+/// Somebody's address: a key hash made of his name.
+pub fn address(name: &str) -> String {
+    let script = [&[0x00, 20][..], &Digest::of(name.as_bytes()).0[..20]].concat();
+    address_of(&script, &Network::regtest()).unwrap()
+}
+
+/// A coin that no transaction here made.
+pub fn coin(number: u32) -> InputId {
+    InputId(format!("{:064x}:{number}", 7))
 }
 
 /// The network, the node and the wallet: it lives through every crash of the pool.
@@ -55,7 +86,7 @@ pub struct World {
     pub accepted: BTreeMap<TxId, Tx>,
     pub own: BTreeSet<String>,
     pub height: u64,
-    pub counter: u64,
+    pub counter: u32,
     pub fee: u64,
     pub mood: Mood,
     pub keeps_marker: bool,
@@ -69,14 +100,13 @@ pub struct SimWallet(pub Arc<Mutex<World>>);
 
 impl SimWallet {
     pub fn new(kind: Kind, coins: &[u64]) -> Self {
-        let coins =
-            coins.iter().zip(0..).map(|(amount, at)| (InputId(format!("coin:{at}")), Amount(*amount)));
+        let coins = coins.iter().zip(0..).map(|(amount, at)| (coin(at), Amount(*amount)));
         Self(Arc::new(Mutex::new(World {
             kind,
             coins: coins.collect(),
             drafts: BTreeMap::new(),
             accepted: BTreeMap::new(),
-            own: BTreeSet::from(["own".to_owned()]),
+            own: BTreeSet::from([address("own")]),
             height: 100,
             counter: 0,
             fee: 10,
@@ -134,6 +164,7 @@ impl SimWallet {
             marker: None,
             time: world.now,
             height,
+            lock_time: 0,
         };
         world.accepted.insert(txid, tx);
     }
@@ -166,11 +197,21 @@ impl World {
         }
         let mut outputs = outputs.to_vec();
         if sum > wanted {
-            outputs.push(Output { address: "own".to_owned(), amount: Amount(sum - wanted) });
+            outputs.push(Output { address: address("own"), amount: Amount(sum - wanted) });
         }
         self.counter += 1;
-        let txid = TxId(Digest::of(format!("{}{inputs:?}{outputs:?}", self.counter).as_bytes()).to_string());
-        Ok(Tx { txid, inputs, outputs, fee: Amount(self.fee), marker: None, time: self.now, height: None })
+        let (_, txid) = bytes(&inputs, &outputs, self.counter);
+        let lock_time = self.counter;
+        Ok(Tx {
+            txid,
+            inputs,
+            outputs,
+            fee: Amount(self.fee),
+            marker: None,
+            time: self.now,
+            height: None,
+            lock_time,
+        })
     }
 
     fn accept(&mut self, tx: &Tx) -> Result<(), WalletError> {
@@ -234,14 +275,15 @@ impl Wallet for SimWallet {
         assert_eq!(unique.len(), outputs.len(), "a duplicate address");
         let tx = world.make(outputs, reserved)?;
         world.drafts.insert(tx.txid.clone(), tx.clone());
-        let Tx { txid, inputs, outputs, fee, .. } = tx;
-        Ok(Signed { bytes: txid.0.clone().into_bytes(), txid, inputs, fee, outputs })
+        let (bytes, txid) = bytes(&tx.inputs, &tx.outputs, tx.lock_time);
+        let spent = |coin: &InputId| Spent { coin: coin.clone(), amount: world.coins[coin] };
+        Ok(Signed { bytes, txid, spends: tx.inputs.iter().map(spent).collect(), outputs: tx.outputs })
     }
 
-    fn broadcast(&self, bytes: &[u8], txid: &TxId) -> Result<(), WalletError> {
+    fn broadcast(&self, sent: &[u8], txid: &TxId) -> Result<(), WalletError> {
         let mut world = self.0.lock();
         world.calls.push("broadcast");
-        assert_eq!(bytes, txid.0.as_bytes());
+        assert_eq!(Transaction::parse(sent).unwrap().txid.to_string(), txid.0);
         let known = world.drafts.get(txid).or_else(|| world.accepted.get(txid)).cloned();
         let tx = known.expect("bytes that the wallet never signed");
         world.sending(&tx)
@@ -304,7 +346,7 @@ pub fn operator() -> Owner {
 
 pub fn payees(owner: &Owner) -> Option<PayTo> {
     matches!(owner, Owner::Miner(_))
-        .then(|| PayTo { address: format!("addr-{owner}"), minimum: Amount::ZERO })
+        .then(|| PayTo { address: address(&owner.to_string()), minimum: Amount::ZERO })
 }
 
 pub fn open(disk: &SimDisk) -> Result<Arc<Ledger>, LedgerError> {
@@ -339,5 +381,5 @@ pub fn pool(kind: Kind) -> (Arc<Ledger>, SimWallet) {
 
 /// What each miner got on the chain, by address.
 pub fn expected(rows: &[(u64, u64)]) -> BTreeMap<String, u64> {
-    rows.iter().map(|(id, amount)| (format!("addr-m{id}"), *amount)).collect()
+    rows.iter().map(|(id, amount)| (address(&format!("m{id}")), *amount)).collect()
 }
