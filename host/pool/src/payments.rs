@@ -203,7 +203,7 @@ impl Payments {
         };
         if due {
             self.run(core).map(drop)
-        } else if follow && !core.ledger.open_payments().is_empty() {
+        } else if follow && self.is_followed(core, now) {
             let mut running = self.running.lock();
             running.followed = now;
             let report = running.settlement.recover(now)?;
@@ -212,6 +212,11 @@ impl Payments {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether there is a payment to look at: open, or settled not long ago.
+    fn is_followed(&self, core: &Core, now: UnixMillis) -> bool {
+        self.with(|it| it.watches(now)) || !core.ledger.open_payments().is_empty()
     }
 
     pub(crate) fn end(&self) {
@@ -315,6 +320,9 @@ fn tell(core: &Core, report: &Report) {
             payment.0
         );
         core.alarm(Level::Critical, "wallet", text);
+    }
+    for step in &report.removed {
+        core.alarm(Level::Critical, "wallet", format!("payment {}: {}", step.payment.0, step.note));
     }
     for step in &report.steps {
         tracing::info!(pool = %core.name, payment = step.payment.0, state = step.state, "{}", step.note);

@@ -22,7 +22,7 @@
 //! | submitting | a call that sends was announced; it happened or not | builder: look the txid up, else send the **same bytes** again. sender: read the wallet's history; found: sent; not found: unknown |
 //! | sent | node or wallet has the transaction | count confirmations; enough: settled. Gone: the same bytes again |
 //! | unknown | a call ended without an answer, or contradicts what was known | as submitting; a sender never sends again by itself. No new payment starts meanwhile |
-//! | settled | confirmed; the debit is what was sent | nothing |
+//! | settled | confirmed; the debit is what was sent | looked at for a day: gone from the chain, the **same bytes** again |
 //! | released | positively not paid; the rows are back in their balances | nothing |
 //!
 //! What a builder signed is read natively before it is stored ([`SignedCheck`]): exactly the outputs asked for and at most
@@ -46,6 +46,7 @@ mod rpc;
 mod run;
 mod schedule;
 mod sending;
+mod settled;
 mod signed;
 mod wallet;
 

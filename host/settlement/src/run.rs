@@ -71,6 +71,8 @@ pub struct Report {
     pub plan: Option<Plan>,
     /// A payment whose outcome is unknown: nothing new starts until it is resolved.
     pub blocked: Option<PaymentId>,
+    /// Settled payments that a reorganisation took out of the chain, and what was done about them.
+    pub removed: Vec<Step>,
 }
 
 /// Pays one pool's owners from one wallet. One caller at a time.
@@ -136,8 +138,8 @@ impl Settlement {
     /// When the ledger's disk or the wallet fails before a payment starts. What was started is in the ledger, and the
     /// next run goes on from there.
     pub fn run(&self, now: UnixMillis, payees: &dyn Payees) -> Result<Report, SettlementError> {
-        let mut report = self.recover(now)?;
-        if report.blocked.is_some() {
+        let (mut report, loose) = self.open_first(now)?;
+        if loose || report.blocked.is_some() {
             return Ok(report);
         }
         let plan = self.dry_run(now, payees)?;
@@ -156,11 +158,17 @@ impl Settlement {
     /// # Errors
     /// When the ledger's disk fails. A wallet that does not answer leaves its payment where it is.
     pub fn recover(&self, now: UnixMillis) -> Result<Report, SettlementError> {
+        self.open_first(now).map(|(report, _)| report)
+    }
+
+    /// What was settled and is not any more, and what is open; whether coins of the former are loose.
+    fn open_first(&self, now: UnixMillis) -> Result<(Report, bool), SettlementError> {
         let mut report = Report::default();
+        let loose = self.look_back(now, &mut report)?;
         for payment in self.ledger.open_payments() {
             self.advance(payment.id, now, &mut report)?;
         }
-        Ok(report)
+        Ok((report, loose))
     }
 
     fn pay(&self, rows: &[PaymentRow], now: UnixMillis, report: &mut Report) -> Result<(), SettlementError> {

@@ -36,6 +36,97 @@ fn due_balances_are_paid_exactly_and_settled_when_confirmed() {
 }
 
 #[test]
+fn a_payment_is_settled_when_it_is_as_deep_as_the_pool_asks() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let settlement = settlement(&ledger, &wallet, Policy { confirmations: 3, ..policy() });
+    settlement.run(START, &payees).unwrap();
+    for hour in 1..3 {
+        wallet.mine();
+        settlement.run(hours(hour), &payees).unwrap();
+        assert_eq!(status(&ledger, 1), PaymentStatus::Sent);
+    }
+    wallet.mine();
+    settlement.run(hours(3), &payees).unwrap();
+    assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+}
+
+#[test]
+fn a_settled_payment_that_a_reorganisation_removes_goes_out_again_as_it_was() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &payees).unwrap();
+    wallet.mine();
+    assert_eq!(settlement.run(hours(1), &payees).unwrap().removed, []);
+    assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+    let (paid, totals) = (wallet.paid(), ledger.totals());
+    assert!(settlement.watches(hours(1)));
+
+    wallet.reorganise();
+    let report = settlement.recover(hours(1)).unwrap();
+    assert!(report.removed[0].note.contains("waits for one again"), "{report:?}");
+    wallet.forget_waiting();
+    assert_eq!(wallet.transactions(), 0);
+    let report = settlement.run(hours(1), &payees).unwrap();
+    assert!(report.removed[0].note.contains("the same bytes were sent again"), "{report:?}");
+    assert_eq!((wallet.paid(), wallet.count("build"), wallet.count("broadcast")), (paid.clone(), 1, 2));
+
+    wallet.mine();
+    assert_eq!(settlement.run(hours(2), &payees).unwrap().removed, []);
+    assert_eq!((wallet.paid(), ledger.totals(), wallet.0.lock().double_spends), (paid, totals, 0));
+    assert!(!settlement.watches(hours(30)), "a day later nobody asks any more");
+}
+
+#[test]
+fn while_a_removed_payment_cannot_be_sent_again_its_coins_are_not_spent_for_another() {
+    for kind in [Kind::Builder, Kind::Sender] {
+        let (ledger, wallet) = pool(kind);
+        let settlement = settlement(&ledger, &wallet, policy());
+        settlement.run(START, &payees).unwrap();
+        wallet.mine();
+        settlement.run(hours(1), &payees).unwrap();
+        assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+        let (paid, totals) = (wallet.paid(), ledger.totals());
+        wallet.0.lock().coins.insert(coin(8), Amount(5000));
+        earn(&ledger, 2, &[(miner(1), 4000)]).unwrap();
+        wallet.reorganise();
+        wallet.forget_waiting();
+        wallet.mood(Mood::Unreachable);
+        let report = settlement.run(hours(2), &payees).unwrap();
+        assert!(report.removed[0].note.contains("in no block any more"), "{report:?}");
+        assert_eq!((report.plan, ledger.payment(PaymentId(2))), (None, None));
+        assert_eq!((ledger.totals().paid, wallet.transactions()), (totals.paid, 0));
+
+        // The node is there again: first the old payment, then the new one.
+        wallet.mood(Mood::Well);
+        if kind == Kind::Builder {
+            settlement.run(hours(3), &payees).unwrap();
+            wallet.mine();
+            settlement.run(hours(4), &payees).unwrap();
+            let mut both = paid.clone();
+            *both.get_mut(&address("m1")).unwrap() += 4000;
+            assert_eq!((wallet.paid(), wallet.0.lock().double_spends), (both, 0));
+        }
+    }
+}
+
+#[test]
+fn a_removed_payment_whose_coins_somebody_else_spent_is_told_and_not_paid_again() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &payees).unwrap();
+    let inputs = ledger.payment(PaymentId(1)).unwrap().built.unwrap().inputs;
+    wallet.mine();
+    settlement.run(hours(1), &payees).unwrap();
+    wallet.reorganise();
+    wallet.forget_waiting();
+    wallet.spend_elsewhere(&inputs[0]);
+    let report = settlement.run(hours(2), &payees).unwrap();
+    assert!(report.removed[0].note.contains("another transaction spends its coins"), "{report:?}");
+    assert_eq!((status(&ledger, 1), wallet.count("broadcast")), (PaymentStatus::Settled, 1));
+    assert!(ledger.totals().conserved);
+}
+
+#[test]
 fn a_network_fee_charged_to_owners_is_part_of_what_they_were_credited() {
     let (ledger, wallet) = pool(Kind::Builder);
     let settlement = settlement(&ledger, &wallet, Policy { charge: Charge::Owners, ..policy() });

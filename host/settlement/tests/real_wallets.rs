@@ -137,6 +137,38 @@ async fn the_sendmany_driver_pays_exactly_on_the_development_chain() {
     block_in_place(|| pays_exactly(wallet, &devchain_rpc(&chain), &strangers, Charge::Pool, &mine));
 }
 
+/// A block with a settled payment is left by the chain; the payment waits for another one, and nobody is paid again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_settled_payment_survives_a_reorganisation_of_the_development_chain() {
+    let (chain, strangers) = chains().await;
+    let wallet: [Arc<dyn Wallet>; 2] = [
+        Arc::new(CoreWallet::new(devchain_rpc(&chain), 1)),
+        Arc::new(SendManyWallet::new(devchain_rpc(&chain), 1)),
+    ];
+    for wallet in wallet {
+        block_in_place(|| {
+            let ledger = open(&SimDisk::new()).unwrap();
+            earn(&ledger, 1, &[(miner(1), 1_000_000)]).unwrap();
+            let payees = payees(&strangers);
+            let policy = Policy { minimum: Amount(1000), ..Policy::default() };
+            let settlement = Settlement::new(ledger.clone(), wallet, policy);
+            settlement.run(START, &payees).unwrap();
+            let parent = chain.tip();
+            chain.generate(1).unwrap();
+            assert_eq!(settlement.run(hours(1), &payees).unwrap().removed, []);
+            assert_eq!(ledger.payment(PaymentId(1)).unwrap().status, PaymentStatus::Settled);
+            chain.mine_on(&parent, 2).unwrap();
+            let removed = settlement.run(hours(2), &payees).unwrap().removed;
+            assert!(removed[0].note.contains("it waits for one again"), "{removed:?}");
+            chain.generate(1).unwrap();
+            assert_eq!(settlement.run(hours(3), &payees).unwrap().removed, []);
+            let txid = ledger.payment(PaymentId(1)).unwrap().txid.unwrap();
+            assert_eq!(outputs(&devchain_rpc(&chain), &txid)[&strangers[0]], 1_000_000);
+            assert_eq!((ledger.totals().paid, ledger.book().payments().count()), (1_000_000, 1));
+        });
+    }
+}
+
 /// Passes everything on, and loses the answer of `sendmany`.
 struct Lossy(NodeRpc<JsonRpc>);
 

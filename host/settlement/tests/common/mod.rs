@@ -169,6 +169,11 @@ impl SimWallet {
         world.accepted.insert(txid, tx);
     }
 
+    /// A reorganisation takes everything out of the chain again.
+    pub fn reorganise(&self) {
+        self.0.lock().accepted.values_mut().for_each(|tx| tx.height = None);
+    }
+
     /// The node forgets what waits (an eviction, a restart without its memory).
     pub fn forget_waiting(&self) {
         let mut world = self.0.lock();
