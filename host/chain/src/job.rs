@@ -19,8 +19,6 @@ const CONSTS: usize = 4 << 20;
 const PRIVATE: usize = 256 << 10;
 /// Bytes of a job's `extra` together.
 const EXTRA: usize = 64 << 10;
-/// Contexts to build ahead.
-const WARM: usize = 8;
 /// Bytes of a parent or block id.
 pub(crate) const ID: usize = 128;
 /// A job may be worked on for 1 second to 1 day.
@@ -61,8 +59,6 @@ pub struct ReadyJob {
     pub outputs: Arc<[Output]>,
     /// Revision of the merged-mining commitments.
     pub aux_rev: u64,
-    /// Contexts to build ahead.
-    pub warm: Vec<(String, Vec<u8>)>,
     /// Back to `assemble` unread.
     pub private: Bytes,
     /// The node's answer that `assemble` takes slices of.
@@ -176,7 +172,6 @@ impl Checks<'_> {
             outputs_rev: job.outputs_rev,
             outputs,
             aux_rev: job.aux_rev,
-            warm: job.warm,
             private: Bytes::from(job.private),
             body,
             expires_ms: job.expires_ms,
@@ -196,7 +191,7 @@ impl Checks<'_> {
     fn bounds(&self, job: &Job) -> Result<Option<Bytes>, Refused> {
         let bounds = |text: String| Err(Refused::Bounds(text));
         if job.recipe == AUX {
-            return bounds("merged-mining jobs are not served by this pool".to_owned());
+            return bounds("merged-mining jobs are not served by this pool yet".to_owned());
         }
         if job.parent.is_empty() || job.parent.len() > ID {
             return bounds(format!("a parent of {} bytes, 1 to {ID}", job.parent.len()));
@@ -212,10 +207,8 @@ impl Checks<'_> {
         if extra > EXTRA {
             return bounds(format!("{extra} bytes of extra values, at most {EXTRA}"));
         }
-        if job.warm.len() > WARM || job.warm.iter().any(|(name, key)| name.len() > 64 || key.len() > 1024) {
-            return bounds(format!(
-                "at most {WARM} contexts to build ahead, with keys of at most 1024 bytes"
-            ));
+        if !job.warm.is_empty() {
+            return bounds("contexts to build ahead (`warm`) are not served by this pool yet".to_owned());
         }
         if !EXPIRES_MS.contains(&job.expires_ms) {
             return bounds(format!("it expires after {} ms, 1 s to 1 day", job.expires_ms));

@@ -155,5 +155,6 @@ fn checked(description: &Description) -> Result<Target, String> {
     if description.network.is_empty() || description.network.len() > 64 {
         return Err("the network's name has 1 to 64 bytes".to_owned());
     }
+    millpond_contracts::served(description)?;
     Ok(Target::from_be_bytes(diff1))
 }

@@ -1,7 +1,7 @@
 //! Which contract a component is for, whether it keeps it, and loading it: the same code for the pool and for
 //! `millpond plugin check`.
 
-use crate::chain::{ChainAdapter, Optional};
+use crate::chain::{ChainAdapter, Description, Optional, TransportKind};
 use crate::payout::{FeePolicy, PayoutScheme};
 use crate::since_0_1::chain::BoundAdapter;
 use crate::since_0_1::payout::{FeeComponent, SchemeComponent};
@@ -30,15 +30,27 @@ pub enum Contract {
 struct Interface {
     name: &'static str,
     functions: &'static [&'static str],
-    required: bool,
+    need: Need,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Required,
+    Optional,
+    /// In the contract, and not called by this host: silence would look like service.
+    NotServed,
 }
 
 const fn required(name: &'static str, functions: &'static [&'static str]) -> Interface {
-    Interface { name, functions, required: true }
+    Interface { name, functions, need: Need::Required }
 }
 
 const fn optional(name: &'static str, functions: &'static [&'static str]) -> Interface {
-    Interface { name, functions, required: false }
+    Interface { name, functions, need: Need::Optional }
+}
+
+const fn not_served(name: &'static str, functions: &'static [&'static str]) -> Interface {
+    Interface { name, functions, need: Need::NotServed }
 }
 
 const CHAIN: &[Interface] = &[
@@ -47,9 +59,9 @@ const CHAIN: &[Interface] = &[
     required("payee", &["resolve"]),
     required("settlement", &["plan-payment", "read-coins", "find"]),
     optional("pow", &["prepare", "run"]),
-    optional("codec", &["decode", "encode"]),
-    optional("session-work", &["consts"]),
-    optional("merge-parent", &["prove"]),
+    not_served("codec", &["decode", "encode"]),
+    not_served("session-work", &["consts"]),
+    not_served("merge-parent", &["prove"]),
 ];
 const SCHEME: &[Interface] =
     &[required("scheme", &["schema", "describe", "allocate"]), optional("accrual", &["accrue"])];
@@ -145,13 +157,16 @@ impl Contract {
                         found: clean(&other.name, 200),
                         known: self.full(interface.name),
                     }),
-                    None if interface.required => {
+                    None if interface.need == Need::Required => {
                         findings.push(Finding::MissingExport { name: self.full(interface.name) });
                     }
                     None => {}
                 }
                 continue;
             };
+            if interface.need == Need::NotServed {
+                findings.push(Finding::NotServed { name: clean(&exported.name, 200) });
+            }
             for function in interface.functions {
                 if !exported.functions.iter().any(|found| found == function) {
                     let name = format!("{}#{function}", self.full(interface.name));
@@ -340,6 +355,32 @@ pub enum AdapterError {
     /// It does not work with these settings.
     #[error("the adapter refuses its settings: {0}")]
     Settings(CallError),
+    /// It describes itself with something that this host does not do.
+    #[error("not served: {0}")]
+    NotServed(String),
+}
+
+/// What an adapter's description counts on and this host does not do: adapters in whose silence a chain would be lost
+/// are refused when they are loaded.
+///
+/// # Errors
+/// The first such thing.
+pub fn served(description: &Description) -> Result<(), String> {
+    let known = |kind| matches!(kind, TransportKind::JsonrpcHttp | TransportKind::ZmqSub);
+    if let Some(other) = description.transports.iter().find(|transport| !known(transport.kind)) {
+        let name = clean(&other.name, 64);
+        return Err(format!(
+            "the transport {name:?} is {:?}, and this host speaks jsonrpc-http and zmq-sub to nodes so far",
+            other.kind
+        ));
+    }
+    if description.settlement.starts_with("signer:") {
+        let name = clean(&description.settlement, 64);
+        return Err(format!(
+            "the settlement driver {name:?} is not there yet: name `jsonrpc-sendmany`, or `none`"
+        ));
+    }
+    Ok(())
 }
 
 /// Loads a chain adapter and has it describe itself under its settings.
@@ -356,7 +397,9 @@ pub fn load_adapter(
     let plugin = load(sandbox, name, wasm, Contract::ChainAdapter)?;
     let bound =
         BoundAdapter::bind(&plugin, exported(plugin.report()), sink).map_err(|error| unfit(&error))?;
-    Ok(Arc::new(bound.with_settings(settings).map_err(AdapterError::Settings)?))
+    let adapter = bound.with_settings(settings).map_err(AdapterError::Settings)?;
+    served(adapter.description()).map_err(AdapterError::NotServed)?;
+    Ok(Arc::new(adapter))
 }
 
 /// The JSON Schema of any plugin's configuration section.

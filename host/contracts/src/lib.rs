@@ -17,7 +17,7 @@ mod vote_check;
 
 pub use contract::{
     AdapterError, Checked, Contract, check, check_static, load_adapter, load_fee_policy, load_scheme,
-    load_vote_policy, schema,
+    load_vote_policy, schema, served,
 };
 pub use millpond_runtime::{CallError, Done, Outcome, TrapKind};
 pub use settings::{Setting, Settings};

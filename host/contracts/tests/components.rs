@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use millpond_contracts::payout::{Income, State, Totals};
-use millpond_contracts::{check, check_static, load_scheme, load_vote_policy};
+use millpond_contracts::{check, check_static, load_adapter, load_scheme, load_vote_policy};
 use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -44,19 +44,26 @@ fn a_component_of_another_contract_is_refused_by_what_it_lacks() {
 
 /// A component that exports an interface with functions of the given types.
 fn exporting(interface: &str, functions: &[(&str, &str)]) -> Vec<u8> {
-    let mut lifts = String::new();
-    let mut exports = String::new();
-    for (n, (name, result)) in functions.iter().enumerate() {
-        lifts.push_str(&format!("(func $f{n} (result {result}) (canon lift (core func $i \"f\")))"));
-        exports.push_str(&format!("(export \"{name}\" (func $f{n}))"));
+    exporting_all(&[(interface, functions.to_vec())])
+}
+
+/// The same, of several interfaces.
+fn exporting_all(interfaces: &[(&str, Vec<(&str, &str)>)]) -> Vec<u8> {
+    let mut parts = String::new();
+    for (i, (interface, functions)) in interfaces.iter().enumerate() {
+        let mut exports = String::new();
+        for (n, (name, result)) in functions.iter().enumerate() {
+            let lift = format!("(func $f{i}_{n} (result {result}) (canon lift (core func $i \"f\")))");
+            parts.push_str(&lift);
+            exports.push_str(&format!("(export \"{name}\" (func $f{i}_{n}))"));
+        }
+        parts.push_str(&format!("(instance $e{i} {exports}) (export \"{interface}\" (instance $e{i}))"));
     }
     wat::parse_str(format!(
         r#"(component
             (core module $m (func (export "f") (result i32) i32.const 0))
             (core instance $i (instantiate $m))
-            {lifts}
-            (instance $e {exports})
-            (export "{interface}" (instance $e))
+            {parts}
         )"#
     ))
     .unwrap()
@@ -98,6 +105,23 @@ fn check_says_exactly_what_does_not_fit() {
 
     let nothing = wat::parse_str("(component)").unwrap();
     assert!(text(&nothing)[0].starts_with("missing export: one of millpond:chain/adapter@0.1.0, "));
+}
+
+#[test]
+fn what_the_host_never_calls_is_refused_with_that_text() {
+    for (interface, functions) in
+        [("codec", &["decode", "encode"][..]), ("session-work", &["consts"]), ("merge-parent", &["prove"])]
+    {
+        let name = format!("millpond:chain/{interface}@0.1.0");
+        let mut exports = vec![("millpond:chain/adapter@0.1.0", vec![("schema", "u32")])];
+        exports.push((&name, functions.iter().map(|function| (*function, "u32")).collect()));
+        let checked = check(&SANDBOX, "x", &exporting_all(&exports), &sink()).unwrap();
+        let told: Vec<String> = checked.report.findings.iter().map(ToString::to_string).collect();
+        let expected = format!("not served: {name} is not called by this host yet; leave the interface out");
+        assert!(told.contains(&expected), "{told:?}");
+        let loaded = load_adapter(&SANDBOX, "x", &exporting_all(&exports), &Vec::new(), &sink());
+        assert!(loaded.err().unwrap().to_string().contains(&expected));
+    }
 }
 
 #[test]

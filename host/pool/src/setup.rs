@@ -317,6 +317,11 @@ fn nodes(section: &Section, adapter: &dyn ChainAdapter) -> Result<Nodes, Vec<Str
                 }
             }
         }
+        // An address that nobody listens at would be silence that looks like a setting.
+        if node.zmq.is_some() && !wanted.iter().any(|transport| transport.kind == TransportKind::ZmqSub) {
+            let why = "the adapter does not listen over ZMQ under these settings: have it do so in chain.settings (the bundled adapter: zmq = true), or leave this out";
+            errors.push(at(node.span, &format!("node.{number}.zmq"), &why));
+        }
         specs.push(NodeSpec { name: format!("node {number}"), addresses });
     }
     if errors.is_empty() { Ok((transports, specs)) } else { Err(errors) }

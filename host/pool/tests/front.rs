@@ -3,7 +3,7 @@
 
 mod support;
 
-use millpond_devchain::DevChain;
+use millpond_devchain::{DevChain, Options};
 use millpond_disk::SimDisk;
 use millpond_ledger::{
     Account, Allocation, Entry, IncomeAllocated, IncomeKey, Owner, PaymentId, PaymentRow, Posting, Share,
@@ -13,10 +13,10 @@ use millpond_pool::{Pool, Process};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis};
 use serde_json::json;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use support::client::{Client, Want};
-use support::rig::{OnDevChain, dev_chain};
-use support::{PATIENCE, process, start, stranger, try_start, until};
+use support::rig::{OnDevChain, dev_chain, dev_chain_options};
+use support::{PATIENCE, process, start, stranger, try_prepare, try_start, until};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
@@ -220,5 +220,36 @@ async fn what_an_operator_sets_for_his_sockets_is_what_miners_meet() {
         assert!(heard.is_err_and(|why| why.kind() == std::io::ErrorKind::WouldBlock), "it was closed too");
     }
     drop(miner);
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_block_published_over_zmq_is_a_new_job_without_waiting_for_the_next_poll() {
+    let folder = tempfile::tempdir().unwrap();
+    // No longpoll, and the next poll is ten minutes away.
+    let options = Options { zmq: true, longpoll: false, ..dev_chain_options(BITS) };
+    let chain = DevChain::start(options).await.unwrap();
+    let process = process(folder.path());
+    let node = format!("[[pool.node]]\nzmq = \"{}\"", chain.zmq().unwrap());
+    let with_address = config(&chain, "").replace("[[pool.node]]", &node);
+    let why = try_prepare(&process, &with_address).await.err().unwrap().to_string();
+    assert!(why.contains("node.0.zmq: the adapter does not listen over ZMQ"), "{why}");
+    assert!(why.starts_with("line "), "{why}");
+
+    let listening = "settings = { zmq = true, poll_ms = 600000, ";
+    let pool = start(&process, &with_address.replace("settings = {", listening)).await;
+    let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
+    // A subscription takes effect some time after the connection: blocks are made until one is told of.
+    let deadline = Instant::now() + PATIENCE;
+    let first = pool.view().coord;
+    while pool.view().coord == first {
+        assert!(Instant::now() < deadline, "no push made a job");
+        chain.generate(1).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // More blocks may have been made than jobs: what was told last is what is worked on.
+    chain.generate(1).unwrap();
+    client.job_on(&chain.tip()).await;
+    drop(client);
     pool.stop().await;
 }

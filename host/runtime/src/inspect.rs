@@ -67,6 +67,12 @@ pub enum Finding {
         /// The interface, or interface and function.
         name: String,
     },
+    /// An optional interface that the contract has and this host never calls: a plugin that counts on it would not work.
+    #[error("not served: {name} is not called by this host yet; leave the interface out")]
+    NotServed {
+        /// The interface.
+        name: String,
+    },
     /// An interface of a package version that this host does not know.
     #[error("wrong version: it exports {found}, this host knows {known}")]
     WrongVersion {

@@ -23,6 +23,17 @@ fn failed(kind: ErrorKind, code: i64) -> CallError {
     CallError { kind, code, message: "it says no".into() }
 }
 
+fn push(body: u64) -> Happening {
+    Happening::Push(Push { link: 0, transport: 1, topic: "hashblock".into(), data: vec![1; 32], body })
+}
+
+/// A template of a node that has no longpoll.
+fn without_longpoll(height: u64, parent: u8) -> serde_json::Value {
+    let mut template = template(height, parent, 100);
+    template.as_object_mut().unwrap().remove("longpollid");
+    template
+}
+
 fn tips(facts: &[Action]) -> Vec<u64> {
     facts
         .iter()
@@ -71,24 +82,25 @@ fn a_push_wakes_and_a_failed_longpoll_is_replaced() {
     let longpoll = host.take("getblocktemplate", 0);
     host.reply(&longpoll, Err(failed(ErrorKind::Timeout, 0)));
     assert!(host.calls.is_empty());
-    host.event(Happening::Push(Push {
-        link: 0,
-        transport: 1,
-        topic: "hashblock".into(),
-        data: vec![1; 32],
-        body: 1,
-    }));
-    host.event(Happening::Push(Push {
-        link: 0,
-        transport: 1,
-        topic: "hashblock".into(),
-        data: vec![1; 32],
-        body: 2,
-    }));
+    host.event(push(1));
+    host.event(push(2));
     assert_eq!(host.calls.len(), 1, "one question is enough");
     host.answer("getblocktemplate", 0, &template(6, 2, 100));
     assert_eq!(host.jobs.len(), 2);
     assert!(String::from_utf8_lossy(&host.take("getblocktemplate", 0).body).contains("longpollid"));
+}
+
+#[test]
+fn news_that_come_while_a_node_is_asked_are_asked_for_when_it_has_answered() {
+    let mut host = Host::up(&[], to_pool(), 1);
+    host.answer("getblocktemplate", 0, &without_longpoll(5, 1));
+    host.event(push(1));
+    // The node answers of before its own next block, and does not say so again.
+    host.event(push(2));
+    host.answer("getblocktemplate", 0, &without_longpoll(6, 2));
+    host.answer("getblocktemplate", 0, &without_longpoll(7, 3));
+    assert_eq!(host.jobs.last().unwrap().coord, 7);
+    assert!(host.calls.is_empty(), "nobody told of more");
 }
 
 #[test]

@@ -165,6 +165,28 @@ judge le pow | id pow | out pow
 }
 
 #[test]
+fn what_this_host_does_not_serve_is_refused_and_not_passed_over() {
+    bad_job(
+        |job| job.warm = vec![("randomx".into(), vec![1; 32])],
+        "contexts to build ahead (`warm`) are not served by this pool yet",
+    );
+    bad_job(|job| job.recipe = 65_535, "merged-mining jobs are not served by this pool yet");
+    for kind in [
+        TransportKind::JsonrpcWs,
+        TransportKind::GrpcStream,
+        TransportKind::GrpcUnary,
+        TransportKind::Webhook,
+    ] {
+        let stream = Transport { kind, ..node() };
+        let why = millpond_contracts::served(&description(vec![node(), stream])).unwrap_err();
+        assert!(why.contains("this host speaks jsonrpc-http and zmq-sub to nodes so far"), "{why}");
+    }
+    let signer = Description { settlement: "signer:kaspa".into(), ..description(vec![node()]) };
+    assert!(millpond_contracts::served(&signer).unwrap_err().contains("\"signer:kaspa\" is not there yet"));
+    assert_eq!(millpond_contracts::served(&description(vec![node()])), Ok(()));
+}
+
+#[test]
 fn a_wallet_call_is_never_made() {
     let adapter = Fake::new("thief", |event| match &event.what {
         Happening::Start(_) => done(vec![Action::Call(Call {

@@ -3,14 +3,18 @@
 use crate::terminal::{Failure, Outcome};
 use clap::{Args, Subcommand};
 use millpond_bundled as bundled;
+use millpond_config::Span;
 use millpond_config::settings::described;
 use millpond_conformance::{Options, Report, Status, adapter, author, fee, sample, scheme, vote};
 use millpond_contracts::{
-    Contract, Setting, Settings, check, load_adapter, load_fee_policy, load_scheme, load_vote_policy, schema,
+    AdapterError, Contract, Setting, Settings, check, load_adapter, load_fee_policy, load_scheme,
+    load_vote_policy, schema,
 };
+use millpond_pool::setup::plugin_settings;
 use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
 use millpond_types::Digest;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -271,6 +275,15 @@ fn examine(
             described(&text).map_err(|errors| errors.iter().map(|error| format!("schema: {error}")).collect())
         });
         findings.extend(read.err().unwrap_or_default());
+    }
+    // What an adapter says of itself it says under settings: under its defaults, where those are enough.
+    if findings.is_empty()
+        && checked.contract == Some(Contract::ChainAdapter)
+        && let Ok(text) = schema(sandbox, name, bytes, sink)
+        && let Ok(defaults) = plugin_settings(&text, &BTreeMap::new(), "chain", Span::default())
+        && let Err(error @ AdapterError::NotServed(_)) = load_adapter(sandbox, name, bytes, &defaults, sink)
+    {
+        findings.push(error.to_string());
     }
     (checked.contract, checked.report.size, findings)
 }

@@ -75,12 +75,17 @@ async fn try_prepared(process: &Process, prepared: setup::Prepared) -> Result<Po
 
 /// Finds, loads and checks what the first pool of a configuration names.
 pub async fn prepare(process: &Process, text: &str) -> setup::Prepared {
+    try_prepare(process, text).await.unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same, or what keeps it from a start.
+pub async fn try_prepare(process: &Process, text: &str) -> Result<setup::Prepared, setup::SetupError> {
     let config = millpond_config::parse("test.toml", text).unwrap_or_else(|errors| panic!("{errors}"));
     let section = config.pool.into_iter().next().unwrap();
     let (sandbox, sink) = (process.sandbox.clone(), Arc::clone(&process.sink));
     let prepared =
         tokio::task::spawn_blocking(move || setup::prepare(section, Path::new("."), &sandbox, &sink));
-    prepared.await.unwrap().unwrap_or_else(|why| panic!("{why}"))
+    prepared.await.unwrap()
 }
 
 /// Waits until it holds, or shows what the pool says.

@@ -4,8 +4,12 @@ use millpond_devchain::{DevChain, Options};
 
 /// A chain with some history, on which coinbases mature after three blocks; a block meets the compact target `bits`.
 pub async fn dev_chain(bits: u32) -> DevChain {
-    let options = Options { bits, prologue: 10, maturity: 3, economy: 4, ..Options::default() };
-    DevChain::start(options).await.unwrap()
+    DevChain::start(dev_chain_options(bits)).await.unwrap()
+}
+
+/// The same chain, for a test that wants something of its own beside.
+pub fn dev_chain_options(bits: u32) -> Options {
+    Options { bits, prologue: 10, maturity: 3, economy: 4, ..Options::default() }
 }
 
 /// What differs between the configurations of two tests.

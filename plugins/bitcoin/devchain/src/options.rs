@@ -55,6 +55,8 @@ pub struct Options {
     pub version: i32,
     /// What time it is.
     pub clock: Clock,
+    /// Whether templates carry a longpoll id.
+    pub longpoll: bool,
     /// When a longpoll looks at the mempool: first after, then every. Core has 60 s and 10 s.
     pub longpoll_mempool: (Duration, Duration),
     /// Whether block hashes are published over ZMQ (`hashblock`).
@@ -76,6 +78,7 @@ impl Default for Options {
             economy: 0,
             version: 0x3000_0000,
             clock: Clock::System,
+            longpoll: true,
             longpoll_mempool: (Duration::from_secs(60), Duration::from_secs(10)),
             zmq: false,
             user: "devchain".into(),

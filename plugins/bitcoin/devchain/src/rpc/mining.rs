@@ -44,7 +44,9 @@ pub(super) async fn get_block_template(node: &Arc<Node>, params: &Params) -> Ans
             .template(node.options.version)
             .ok_or_else(|| RpcError::new(MISC, "there is no tip to build on"))?;
         let news = News { tip: state.chain.tip(), mempool: state.mempool.changes() };
-        answer(describe(&template, news))
+        let described = describe(&template);
+        let longpoll = format!("{}{}", news.tip, news.mempool);
+        answer(if node.options.longpoll { described.with("longpollid", longpoll) } else { described })
     })
 }
 
@@ -70,7 +72,7 @@ async fn wait(node: &Node, id: &str) -> Result<(), RpcError> {
     Ok(())
 }
 
-fn describe(template: &Template, news: News) -> Object {
+fn describe(template: &Template) -> Object {
     let mut places: HashMap<Txid, usize> = HashMap::new();
     let mut transactions = Vec::with_capacity(template.transactions.len());
     for (place, (txid, waiting)) in template.transactions.iter().enumerate() {
@@ -105,7 +107,6 @@ fn describe(template: &Template, news: News) -> Object {
         .with("transactions", transactions)
         .with("coinbaseaux", Object::new())
         .with("coinbasevalue", template.value)
-        .with("longpollid", format!("{}{}", news.tip, news.mempool))
         .with("target", hex::encode(Target::from_compact(template.bits).to_be_bytes()))
         .with("mintime", template.min_time)
         .with("mutable", ["time", "transactions", "prevblock"])

@@ -221,7 +221,10 @@ impl<C: Coin> Adapter for Chain<C> {
             }
             Happening::Reply(reply) => self.reply(reply),
             // A wake-up only; what happened is in the template.
-            Happening::Push(push) => self.ask_template(push.link),
+            Happening::Push(push) => match self.nodes.get_mut(&push.link) {
+                Some(node) if node.asked => node.woken = true,
+                _ => self.ask_template(push.link),
+            },
             Happening::Timer(FOLLOW) => self.follow(),
             Happening::Timer(id) => u16::try_from(id).map(|link| self.ask_template(link)).unwrap_or_default(),
             Happening::Outputs((revision, outputs)) => {
@@ -305,7 +308,11 @@ impl<C: Coin> Chain<C> {
             Ask::Template { long } => {
                 if let Some(node) = self.nodes.get_mut(&reply.link) {
                     *(if long { &mut node.longpolling } else { &mut node.asked }) = false;
+                    let woken = !long && std::mem::take(&mut node.woken);
                     self.template(reply.link, &reply.outcome, reply.body);
+                    if woken {
+                        self.ask_template(reply.link);
+                    }
                 }
             }
             Ask::Proposal => self.proposed(&reply.outcome),

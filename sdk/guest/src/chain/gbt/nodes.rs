@@ -12,6 +12,8 @@ pub struct Node {
     pub blamed: bool,
     /// A plain template call is under way.
     pub asked: bool,
+    /// The node told of news while that call was under way: its answer may be of before them.
+    pub woken: bool,
     /// A longpoll is under way.
     pub longpolling: bool,
     /// Its newest template.
