@@ -72,6 +72,7 @@ pub(crate) struct Driver {
     trust: Trust,
     recorder: Option<Arc<dyn Recorder>>,
     swap_time: Duration,
+    renew_after: u64,
     version: Arc<Version>,
     lead: Option<Instance>,
     previous: Option<Arc<Version>>,
@@ -95,7 +96,7 @@ impl Driver {
         shared: Arc<Shared>,
         trust: Trust,
         recorder: Option<Arc<dyn Recorder>>,
-        swap_time: Duration,
+        (swap_time, renew_after): (Duration, u64),
         version: Arc<Version>,
         saved: Vec<u8>,
         revisions: Revisions,
@@ -105,6 +106,7 @@ impl Driver {
             trust,
             recorder,
             swap_time,
+            renew_after,
             version,
             lead: None,
             previous: None,
@@ -133,6 +135,31 @@ impl Driver {
                 None => {}
             }
             self.clock();
+            self.renew();
+        }
+    }
+
+    /// Between two events: a leader that has had its number of them gives way to a fresh instance of the same version,
+    /// which is greeted as after a trap, so that it knows what the old one knew. While a swap is under way, or where no
+    /// instance is to be had, the old one goes on.
+    fn renew(&mut self) {
+        let due = |lead: &Instance| self.renew_after > 0 && lead.events() >= self.renew_after;
+        if self.candidate.is_some() || !self.lead.as_ref().is_some_and(due) {
+            return;
+        }
+        match self.version.adapter.start_actor() {
+            Ok(actor) => {
+                self.shared.status.lock().renewed += 1;
+                self.instances += 1;
+                self.lead = Some(Instance::new(self.instances, Arc::clone(&self.version), actor));
+                self.greet(Who::Lead);
+            }
+            Err(why) => {
+                tracing::warn!(%why, "the adapter's instance goes on, a fresh one could not be started");
+                if let Some(lead) = &mut self.lead {
+                    lead.forgive();
+                }
+            }
         }
     }
 

@@ -369,6 +369,7 @@ pub fn setup(adapter: Fake, trust: Trust, nodes: &Arc<FakeNodes>, pool: &Arc<Fak
         sink: pool.clone(),
         recorder: None,
         swap_time: Duration::from_secs(30),
+        renew_after: 0,
         saved: vec![],
         outputs: (0, vec![]),
         blocks: vec![],

@@ -46,6 +46,9 @@ pub struct Setup {
     pub recorder: Option<Arc<dyn Recorder>>,
     /// How long a new version has to publish its first valid job.
     pub swap_time: Duration,
+    /// After so many events an instance of the adapter gives way to a fresh one, so that what it keeps in memory does not
+    /// grow for ever; 0 for never.
+    pub renew_after: u64,
     /// What [`ChainSink::saved`] stored last.
     pub saved: Vec<u8>,
     /// Who is paid in the coinbase, and the revision that was in force.
@@ -88,6 +91,8 @@ pub struct Status {
     pub traps: u64,
     /// Events whose actions were refused.
     pub refused: u64,
+    /// Instances that gave way to a fresh one after their number of events.
+    pub renewed: u64,
     /// Jobs published.
     pub jobs: u64,
     /// Coordinate of the last job.
@@ -165,6 +170,7 @@ impl ChainHandle {
             sink,
             recorder,
             swap_time,
+            renew_after,
             saved,
             outputs,
             ..
@@ -187,7 +193,7 @@ impl ChainHandle {
             Arc::clone(&shared),
             trust.clone(),
             recorder,
-            swap_time,
+            (swap_time, renew_after),
             Arc::clone(&version),
             saved,
             revisions,

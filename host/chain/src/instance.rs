@@ -24,6 +24,8 @@ pub(crate) struct Instance {
     pub(crate) timer_ids: BTreeSet<u32>,
     pub(crate) in_flight: BTreeSet<u64>,
     second: (Instant, u32),
+    /// Events that do not count for its end any more.
+    forgiven: u64,
 }
 
 impl Instance {
@@ -37,7 +39,18 @@ impl Instance {
             timer_ids: BTreeSet::new(),
             in_flight: BTreeSet::new(),
             second: (Instant::now(), 0),
+            forgiven: 0,
         }
+    }
+
+    /// Events it was handed, without those forgiven.
+    pub(crate) fn events(&self) -> u64 {
+        self.seq.saturating_sub(self.forgiven)
+    }
+
+    /// Counts its events anew.
+    pub(crate) fn forgive(&mut self) {
+        self.forgiven = self.seq;
     }
 
     /// Hands over one event.

@@ -187,6 +187,7 @@ fn world(outputs: Vec<Output>) -> World {
         sink: Arc::new(Pool(Mutex::new(sender))),
         recorder: None,
         swap_time: Duration::from_secs(60),
+        renew_after: 0,
         saved: vec![],
         outputs: (1, outputs),
         blocks: vec![],

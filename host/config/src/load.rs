@@ -57,6 +57,9 @@ pub fn parse(file: &str, text: &str) -> Result<Config, ConfigErrors> {
     }
 }
 
+/// An adapter's instance lives for so many events at least.
+const LEAST_EVENTS: u32 = 1_000;
+
 /// Rules that bind several options.
 fn together(config: &Config, errors: &mut Vec<ConfigError>) {
     let mut say = |span: crate::Span, option: String, message: String| {
@@ -135,6 +138,11 @@ fn together(config: &Config, errors: &mut Vec<ConfigError>) {
         } else if pool.chain.coinbase == "pool" && pool.settlement.schedule != "manual" {
             let message = "is missing: without a wallet set settlement.schedule = \"manual\"".into();
             say(pool.span, at("wallet"), message);
+        }
+        if (1..LEAST_EVENTS).contains(&pool.chain.renew_after) {
+            let message =
+                format!("has to be 0 or at least {LEAST_EVENTS}: an instance begins with some events");
+            say(pool.chain.span, at("chain.renew_after"), message);
         }
         one_of(
             &mut say,

@@ -126,6 +126,8 @@ section! {
         reward_cap: Amount = "0";
         /// A job is worked on for at most this long when nothing newer comes; an adapter may ask for less.
         job_expiry: Duration = "\"10m\"";
+        /// Events after which the adapter goes on in a fresh instance, so that what it keeps in memory does not grow for ever; 0 for never.
+        renew_after: u32 = "100000";
         /// The adapter's own settings (`millpond plugin schema bitcoin`).
         settings: PluginSettings = "{}", eg "{ network = \"regtest\" }";
     }

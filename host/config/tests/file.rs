@@ -79,6 +79,9 @@ fn rules_between_options_are_checked() {
         SMALL.replace("[pool.wallet]", "").replace("payout_address = \"bcrt1q\"", "coinbase = \"both\"");
     let shown = parse("pool.toml", &text).unwrap_err().to_string();
     assert!(shown.contains("pool.0.chain.coinbase: has to be one of pool, miner"), "{shown}");
+    let short = SMALL.replace("payout_address", "renew_after = 5\npayout_address");
+    let shown = parse("pool.toml", &short).unwrap_err().to_string();
+    assert!(shown.contains("pool.0.chain.renew_after: has to be 0 or at least 1000"), "{shown}");
     let twice = format!(
         "{SMALL}{}",
         SMALL.split_once("[[pool]]").map(|(_, rest)| format!("[[pool]]{rest}")).unwrap()

@@ -262,6 +262,7 @@ fn first_job(
         sink: Arc::new(Listener(sender)),
         recorder: None,
         swap_time: patience,
+        renew_after: 0,
         saved: Vec::new(),
         outputs: (1, prepared.outputs.clone()),
         blocks: Vec::new(),

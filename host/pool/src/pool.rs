@@ -192,6 +192,7 @@ impl Pool {
             sink: Arc::new(PoolSink(Arc::downgrade(&core), job_expiry)),
             recorder: None,
             swap_time: SWAP_TIME,
+            renew_after: u64::from(section.chain.renew_after),
             saved,
             outputs: (1, prepared.outputs),
             blocks,

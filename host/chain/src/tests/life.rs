@@ -1,7 +1,7 @@
 //! Life of an adapter: restart, quarantine, swap.
 
-use crate::ChainHandle;
 use crate::fake::*;
+use crate::{ChainHandle, Setup};
 use bytes::Bytes;
 use millpond_contracts::chain::*;
 use millpond_types::{Digest, UnixMillis};
@@ -31,6 +31,61 @@ fn start(adapter: Fake) -> (ChainHandle, Arc<FakePool>) {
 
 fn tell(chain: &ChainHandle, data: &'static [u8]) {
     chain.push(0, "news", "tip", Bytes::from_static(data));
+}
+
+/// Every event of every instance, by what it was told of: instance, number in its life, and the push's byte.
+type Told = Arc<Mutex<Vec<(u32, u64, Option<u8>)>>>;
+
+#[test]
+fn an_instance_gives_way_after_its_number_of_events_and_no_event_is_lost() {
+    const AFTER: u64 = 5;
+    const PUSHES: u8 = 40;
+    let told: Told = Arc::default();
+    let (seen, instances) = (Arc::clone(&told), AtomicU32::new(0));
+    let adapter = listening(Fake::new("forgetful", move |event| {
+        if matches!(event.what, Happening::Start(_)) {
+            instances.fetch_add(1, Ordering::SeqCst);
+        }
+        let push = if let Happening::Push(push) = &event.what { Some(push.data[0]) } else { None };
+        seen.lock().push((instances.load(Ordering::SeqCst), event.seq, push));
+        match (&event.what, push) {
+            (Happening::Start(start), _) if start.saved.is_empty() => {
+                done(vec![Action::Save(b"once".to_vec())])
+            }
+            (_, Some(number)) => done(vec![Action::Publish(job(number.into()))]),
+            _ => done(vec![]),
+        }
+    }));
+    let pool = Arc::new(FakePool::default());
+    let setup = Setup { renew_after: AFTER, ..setup(adapter, trust(), &FakeNodes::new(1), &pool) };
+    let chain = ChainHandle::start(setup).unwrap();
+    chain.link(0, true);
+    for number in 1..=PUSHES {
+        chain.push(0, "news", "tip", Bytes::copy_from_slice(&[number]));
+        // Pushes that wait are coalesced: each is waited for, so that each has to arrive.
+        pool.job(number.into());
+    }
+    let told = told.lock();
+    for number in 1..=PUSHES {
+        assert!(told.iter().any(|(_, _, push)| *push == Some(number)), "{number} was told to nobody");
+    }
+    let last = told.iter().map(|(instance, ..)| *instance).max().unwrap();
+    assert!(last > u32::from(PUSHES) / 5, "{last} instances");
+    for instance in 1..=last {
+        let life: Vec<_> = told.iter().filter(|(of, ..)| *of == instance).collect();
+        let numbers: Vec<u64> = life.iter().map(|(_, seq, _)| *seq).collect();
+        assert_eq!(numbers, (1..=numbers.len() as u64).collect::<Vec<_>>(), "gaps in the life of {instance}");
+        assert!(numbers.len() as u64 <= AFTER, "instance {instance} lives on after {numbers:?}");
+        // What was the newest is told to who comes after, in its first events.
+        let newest = told.iter().filter(|(of, ..)| *of < instance).filter_map(|(_, _, push)| *push).max();
+        let heard = life.iter().find_map(|(_, _, push)| *push);
+        assert!(newest.is_none() || heard.is_none() || heard >= newest, "{instance} began with old news");
+    }
+    drop(told);
+    // The one that had just had its number when this looked may have given way since.
+    let renewed = chain.status().renewed;
+    assert!(renewed == u64::from(last) - 1 || renewed == u64::from(last), "{renewed} of {last}");
+    assert_eq!((chain.status().traps, chain.status().refused), (0, 0));
 }
 
 #[test]

@@ -202,6 +202,7 @@ pub fn run(
         sink: Arc::new(Printer { news: Mutex::new(sender), show: show.clone() }),
         recorder,
         swap_time: Duration::from_secs(30),
+        renew_after: 0,
         saved: Vec::new(),
         outputs: (1, live.outputs),
         blocks: Vec::new(),
