@@ -1,4 +1,5 @@
-//! A payout scheme that splits each round evenly among its miners, and everything that a hostile one does instead.
+//! A payout scheme that splits each round evenly among its miners, everything that a hostile one does instead, and one
+//! that takes turns.
 //!
 //! `allocate` gets one pointer to its arguments (more than 16 flat values): the income's gross at 16, the list of
 //! windows at 64, the state at 72. A window begins with its list of miners. The result is
@@ -10,6 +11,8 @@ use crate::module::{Data, guest};
 const RESULT: u32 = 1024;
 /// Where the amounts are: room for 256 miners.
 const AMOUNTS: u32 = 2048;
+/// Where names of its own choice are: behind its data, before its heap.
+const NAMES: u32 = 65_536;
 
 /// The even split. `BEFORE` runs first, `AFTER` when the result stands: `$window` points to the round's miners, `$n` is
 /// their number, `$each` what everybody gets, `$miners` where their names are.
@@ -34,9 +37,68 @@ const EVEN: &str = "
     AFTER
     i32.const RESULT";
 
+/// Takes turns: an income is split evenly among those of its round whom the income before did not pay; when it paid them
+/// all, among all. Whom an income paid has a cell of 1 behind it, the others of its round 0. The cells of the round are
+/// at 3072, the names of those that are paid behind the plugin's data.
+const TURNS: &str = "
+    (local $window i32) (local $miners i32) (local $n i32) (local $i i32) (local $j i32) (local $k i32)
+    (local $had i64) (local $each i64)
+    BEFORE
+    (local.set $window (i32.load offset=64 (local.get 0)))
+    (local.set $miners (i32.load (local.get $window)))
+    (local.set $n (i32.load offset=4 (local.get $window)))
+    (block $marked (loop $next
+        (br_if $marked (i32.ge_u (local.get $i) (local.get $n)))
+        (local.set $had (i64.const 0))
+        (local.set $j (i32.const 0))
+        (block $looked (loop $look
+            (br_if $looked (i32.ge_u (local.get $j) (i32.load offset=84 (local.get 0))))
+            (if (i64.eq
+                    (i64.load (i32.add (i32.load offset=80 (local.get 0)) (i32.mul (local.get $j) (i32.const 8))))
+                    (i64.load (i32.add (local.get $miners) (i32.mul (local.get $i) (i32.const 8)))))
+                (then (local.set $had
+                    (i64.load (i32.add (i32.load offset=88 (local.get 0)) (i32.mul (local.get $j) (i32.const 8)))))))
+            (local.set $j (i32.add (local.get $j) (i32.const 1)))
+            (br $look)))
+        (i64.store offset=3072 (i32.mul (local.get $i) (i32.const 8)) (local.get $had))
+        (if (i64.eqz (local.get $had)) (then (local.set $k (i32.add (local.get $k) (i32.const 1)))))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br $next)))
+    (if (i32.eqz (local.get $k)) (then
+        (memory.fill (i32.const 3072) (i32.const 0) (i32.mul (local.get $n) (i32.const 8)))
+        (local.set $k (local.get $n))))
+    (if (local.get $k) (then
+        (local.set $each (i64.div_u (i64.load offset=16 (local.get 0)) (i64.extend_i32_u (local.get $k))))))
+    (local.set $i (i32.const 0))
+    (local.set $j (i32.const 0))
+    (block $paid (loop $next
+        (br_if $paid (i32.ge_u (local.get $i) (local.get $n)))
+        (local.set $had (i64.load offset=3072 (i32.mul (local.get $i) (i32.const 8))))
+        (if (i64.eqz (local.get $had)) (then
+            (i64.store offset=NAMES (i32.mul (local.get $j) (i32.const 8))
+                (i64.load (i32.add (local.get $miners) (i32.mul (local.get $i) (i32.const 8)))))
+            (i64.store offset=AMOUNTS (i32.mul (local.get $j) (i32.const 8)) (local.get $each))
+            (local.set $j (i32.add (local.get $j) (i32.const 1)))))
+        (i64.store offset=3072 (i32.mul (local.get $i) (i32.const 8)) (i64.extend_i32_u (i64.eqz (local.get $had))))
+        (local.set $i (i32.add (local.get $i) (i32.const 1)))
+        (br $next)))
+    (i32.store offset=8 (i32.const RESULT) (i32.const NAMES))
+    (i32.store offset=12 (i32.const RESULT) (local.get $k))
+    (i32.store offset=16 (i32.const RESULT) (i32.const AMOUNTS))
+    (i32.store offset=20 (i32.const RESULT) (local.get $k))
+    (i64.store offset=24 (i32.const RESULT) (i64.sub (i64.load offset=16 (local.get 0))
+        (i64.mul (local.get $each) (i64.extend_i32_u (local.get $k)))))
+    (i32.store offset=40 (i32.const RESULT) (local.get $miners))
+    (i32.store offset=44 (i32.const RESULT) (local.get $n))
+    (i32.store offset=48 (i32.const RESULT) (i32.const 3072))
+    (i32.store offset=52 (i32.const RESULT) (local.get $n))
+    AFTER
+    i32.const RESULT";
+
 /// A payout scheme in the making: honest until something is changed.
 #[derive(Clone, Debug, Default)]
 pub struct Scheme {
+    turns: bool,
     before: &'static str,
     after: String,
     cells: u8,
@@ -48,6 +110,13 @@ impl Scheme {
     #[must_use]
     pub fn even() -> Self {
         Self::default()
+    }
+
+    /// Takes turns, by the cells that it keeps, and has them put back when an income is lost: who was paid by the income
+    /// before waits, unless all of the round were.
+    #[must_use]
+    pub fn turns() -> Self {
+        Self { turns: true, cells: 1, format: "turns-1", ..Self::default() }
     }
 
     /// Runs these instructions before anything else.
@@ -100,13 +169,18 @@ impl Scheme {
         // span round, measure work, edge whole.
         let window = data.bytes(&[0; 24]);
         let cells = u32::from(self.cells);
-        // ok, windows, cells, batch, reversal drop and no reserve, claims, state-format.
-        let terms = data.words(&[0, window[0], 1, cells, 0, 0, 0, 0, format[0], format[1]]);
+        // Drop, or restore where later incomes stand on the cells of earlier ones.
+        let reversal = u32::from(self.turns);
+        // ok, windows, cells, batch, reversal and no reserve, claims, state-format.
+        let terms = data.words(&[0, window[0], 1, cells, 0, reversal, 0, 0, format[0], format[1]]);
         let schema = data.bytes(br#"{"type":"object","properties":{}}"#);
         let schema = data.words(&schema);
-        let numbers =
-            |text: &str| text.replace("AMOUNTS", &AMOUNTS.to_string()).replace("RESULT", &RESULT.to_string());
-        let allocate = numbers(&EVEN.replace("BEFORE", self.before).replace("AFTER", &self.after));
+        let numbers = |text: &str| {
+            let text = text.replace("AMOUNTS", &AMOUNTS.to_string()).replace("NAMES", &NAMES.to_string());
+            text.replace("RESULT", &RESULT.to_string())
+        };
+        let body = if self.turns { TURNS } else { EVEN };
+        let allocate = numbers(&body.replace("BEFORE", self.before).replace("AFTER", &self.after));
         let (describe, schema) = (format!("i32.const {terms}"), format!("i32.const {schema}"));
         let bodies = [
             ("millpond:payout/scheme@0.1.0#schema", schema.as_str()),

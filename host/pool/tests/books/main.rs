@@ -5,6 +5,7 @@
 mod broken;
 mod conduct;
 mod retention;
+mod reversal;
 mod support;
 mod swaps;
 
