@@ -61,7 +61,7 @@ pub struct Options {
     /// Names what the log holds, up to 16 ASCII characters; a log with another name does not open.
     pub format: &'static str,
     /// A segment is sealed when this many bytes were written to it after its first group, and at least as many as
-    /// that has. Default 32 MiB.
+    /// that has. Default 8 MiB: a start reads the newest segment, and a window the two at its edges.
     pub segment_bytes: u64,
     /// How long the first item of a group may wait for company. Default 1 ms; 0 commits at once, and what comes
     /// while a sync runs is the next group.
@@ -82,7 +82,7 @@ impl Options {
     pub fn new(format: &'static str) -> Self {
         Self {
             format,
-            segment_bytes: 32 << 20,
+            segment_bytes: 8 << 20,
             max_wait: Duration::from_millis(1),
             group_bytes: 4 << 20,
             queue_items: 65_536,
