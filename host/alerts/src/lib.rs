@@ -13,12 +13,15 @@ use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Alarms kept for the dashboard.
 const KEPT: usize = 200;
 /// Alarms waiting for a hook; further ones are only kept and logged.
 const WAITING: usize = 64;
+/// Before an alert that failed is delivered again; after the last it is given up.
+const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
 
 /// How urgent something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -82,9 +85,7 @@ impl Alarms {
             let (sender, mut receiver) = mpsc::channel::<Arc<Alarm>>(WAITING);
             tokio::spawn(async move {
                 while let Some(alarm) = receiver.recv().await {
-                    if let Err(why) = hook.tell(&alarm).await {
-                        tracing::warn!(hook = %hook, %why, "an alert was not delivered");
-                    }
+                    deliver(&hook, &alarm).await;
                 }
             });
             (level, sender)
@@ -139,10 +140,22 @@ impl Alarms {
     }
 }
 
+/// Tells a hook, again after a pause when it fails: a webhook may be restarting, a machine be short of processes.
+async fn deliver(hook: &Hook, alarm: &Alarm) {
+    let mut pauses = PAUSES.iter();
+    while let Err(why) = hook.tell(alarm).await {
+        let Some(pause) = pauses.next() else {
+            tracing::warn!(%hook, %why, about = %alarm.about, text = %alarm.text, "an alert was not delivered");
+            return;
+        };
+        tracing::info!(%hook, %why, "an alert is delivered again in a moment");
+        tokio::time::sleep(*pause).await;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     #[test]
@@ -202,13 +215,31 @@ mod tests {
         assert!(request.starts_with(b"POST /alerts "), "{}", String::from_utf8_lossy(&request));
     }
 
+    #[tokio::test]
+    async fn what_fails_for_a_moment_is_delivered_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (script, out) = (folder.path().join("hook"), folder.path().join("out"));
+        let (tried, path) = (folder.path().join("tried").display().to_string(), out.display());
+        let text = format!(
+            "[ -e {tried} ] || {{ touch {tried}; exit 1; }}\ncat > {path}.part && mv {path}.part {path}\n"
+        );
+        std::fs::write(&script, text).unwrap();
+        let alarms = Alarms::start(
+            vec![(Level::Warning, Hook::exec("/bin/sh", &[script.to_str().unwrap()]))],
+            600_000,
+        );
+        alarms.raise(Level::Critical, "btc", "wallet", "cannot pay");
+        let text = poll(|| std::fs::read_to_string(&out).ok()).await;
+        assert!(text.contains("cannot pay"), "{text}");
+    }
+
     async fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-        for _ in 0..1_000 {
+        for _ in 0..6_000 {
             if let Some(answer) = ask() {
                 return answer;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        panic!("nothing came within ten seconds");
+        panic!("nothing came within a minute");
     }
 }

@@ -1,0 +1,64 @@
+//! What the file says about alerts is what happens: a program and a webhook hear of a node that goes away.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
+use support::{chain, pool, start, until};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_program_and_a_webhook_of_the_file_hear_of_a_node_that_goes_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let (script, told) = (folder.path().join("tell"), folder.path().join("told"));
+    // Each alert is a line; a later one may be written while the first is read.
+    let text = format!("#!/bin/sh\nline=$(cat)\necho \"$line\" >> {}\n", told.display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/alerts", listener.local_addr().unwrap());
+
+    let chain = chain().await;
+    let text = format!(
+        "[host]\ndata = \"{}\"\n[[alert]]\nexec = \"{}\"\n[[alert]]\nwebhook = \"{url}\"\n{}\
+         [[pool.port]]\nlisten = \"127.0.0.1:0\"\n",
+        folder.path().join("data").display(),
+        script.display(),
+        pool("dev", &chain),
+    );
+    let running = start(&folder.path().join("pool.toml"), &text).await;
+    drop(chain);
+
+    let node = |text: &str| {
+        let alert: Value = serde_json::from_str(text).unwrap();
+        assert_eq!(alert["pool"], "dev", "{alert}");
+        alert["about"] == "node"
+    };
+    let (mut hook, _) =
+        timeout(support::PATIENCE, listener.accept()).await.expect("no webhook call").unwrap();
+    let mut request = Vec::new();
+    let body = loop {
+        let mut piece = [0; 4096];
+        let read = timeout(support::PATIENCE, hook.read(&mut piece)).await.expect("the webhook stays silent");
+        let read = read.unwrap();
+        assert!(read > 0, "the request ended early: {}", String::from_utf8_lossy(&request));
+        request.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        if let Some((_, body)) = text.split_once("\r\n\r\n")
+            && serde_json::from_str::<Value>(body).is_ok()
+        {
+            break body.to_owned();
+        }
+    };
+    assert!(request.starts_with(b"POST /alerts "), "{}", String::from_utf8_lossy(&request));
+    node(&body);
+    until("the program's word about the node", || {
+        let lines = std::fs::read_to_string(&told).unwrap_or_default();
+        lines.split_inclusive('\n').filter(|line| line.ends_with('\n')).any(node)
+    })
+    .await;
+    running.stop().await;
+}
