@@ -3,83 +3,13 @@
 
 mod common;
 
+use common::config;
+use common::family::{Family, methods, start};
 use common::miner::{Client, code, is_true};
-use common::{config, parts};
-use millpond_algorithms::Algorithms;
-use millpond_dialect::{Dialect, DialectSet};
-use millpond_jobs::{Job, JobTable, Origin, Seen};
-use millpond_recipe::{Recipe, Scratch};
-use millpond_stratum::{Chain, PortConfig, Server, StartError, StratumConfig};
-use millpond_types::{Amount, Digest, JobId, Target, UnixMillis, WorkShift};
+use millpond_jobs::Job;
+use millpond_stratum::PortConfig;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-
-struct Family {
-    server: Server,
-    jobs: Arc<JobTable>,
-    recipe: Arc<Recipe>,
-    pool: Arc<common::Pool>,
-    dialects: DialectSet,
-}
-
-async fn start(
-    recipe: &str,
-    dialects: &[&str],
-    extranonce: usize,
-    config: StratumConfig,
-) -> Result<Family, StartError> {
-    let recipe =
-        Recipe::compile("recipe", recipe, &Algorithms::native()).unwrap_or_else(|errors| panic!("{errors}"));
-    let compile = |text: &&str| Dialect::compile("dialect", text).unwrap_or_else(|errors| panic!("{errors}"));
-    let dialects: Vec<_> = dialects.iter().map(compile).collect();
-    let dialects = DialectSet::from_documents(&dialects).unwrap();
-    let chain = Chain {
-        dialects: dialects.clone(),
-        diff1: Target::BITCOIN_DIFF1,
-        extranonce,
-        masks: Default::default(),
-    };
-    let (jobs, pool) = (Arc::new(JobTable::default()), Arc::new(common::Pool::default()));
-    let server = Server::start(config, chain, parts(&jobs, &Arc::new(Seen::new()), &pool)).await?;
-    Ok(Family { server, jobs, recipe, pool, dialects })
-}
-
-impl Family {
-    fn publish(&self, id: u64, consts: &[Vec<u8>]) -> Arc<Job> {
-        let now = UnixMillis::now();
-        let job = Job {
-            id: JobId(id),
-            recipe: 0,
-            stage: self.recipe.job(consts).unwrap(),
-            network_target: Target::from_be_bytes([0; 32]),
-            coord: 7,
-            parent: vec![1; 32].into(),
-            reward: Amount(0),
-            work_shift: WorkShift(0),
-            outputs_revision: 0,
-            aux_revision: 0,
-            origin: Origin { adapter: Digest::default(), generation: 1 },
-            private: bytes::Bytes::new(),
-            body: None,
-            published_at: now,
-            expires_at: UnixMillis(now.0 + 600_000),
-            suspended: AtomicBool::new(false),
-        };
-        self.jobs.publish(job).unwrap()
-    }
-
-    /// The first number whose share meets `difficulty`; `values` makes a share's fields of a number.
-    fn find(&self, job: &Job, dialect: &str, difficulty: f64, values: impl Fn(u64) -> Vec<Vec<u8>>) -> u64 {
-        let diff1 = self.dialects.fixed(dialect).unwrap().default_dialect().diff1(Target::BITCOIN_DIFF1);
-        let target = Target::from_difficulty(difficulty, diff1).unwrap();
-        let stage = job.stage.session(&[] as &[Vec<u8>]).unwrap();
-        let mut scratch = Scratch::default();
-        (0..1_000_000)
-            .find(|number| target.is_met_by(&stage.judge(&values(*number), &mut scratch).unwrap().pow))
-            .unwrap()
-    }
-}
 
 const KASPA: &str = include_str!("../../../examples/families/kaspa/kaspa.recipe");
 const KASPA_DIALECTS: [&str; 3] = [
@@ -102,14 +32,6 @@ async fn kaspa(dialect: Option<&str>) -> (Family, Arc<Job>) {
     let job =
         family.publish(5, &[vec![9; 120], 1_700_000_000_000_u64.to_le_bytes().to_vec(), bits, vec![8; 80]]);
     (family, job)
-}
-
-async fn methods(client: &mut Client, count: usize) -> Vec<Value> {
-    while client.pushed.len() < count {
-        let message = client.message().await;
-        client.pushed.push_back(message);
-    }
-    client.pushed.drain(..).collect()
 }
 
 #[tokio::test]
