@@ -39,6 +39,7 @@ pub(crate) fn router(source: Arc<dyn Source>) -> Router {
         .route("/api/v1/pools/{pool}/payments", get(payments))
         .route("/api/v1/pools/{pool}/miners", get(miners))
         .route("/api/v1/pools/{pool}/miners/{address}", get(miner))
+        .route("/api/v1/pools/{pool}/miners/{address}/entries", get(entries))
         .route("/api/v1/pools/{pool}/miners/{address}/settings", settings)
         .fallback(|| async { missing("there is no such page; /openapi.json lists what there is") })
         .with_state(Answers::new(source))
@@ -170,6 +171,20 @@ async fn miner(State(answers): Shared, Path((name, address)): Path<(String, Stri
     let key = format!("miner/{name}/{address}");
     let make = move |source: &dyn Source| {
         found(source.miner(&name, &address), "no miner of this address has mined here")
+    };
+    answers.get(key, make).await
+}
+
+async fn entries(
+    State(answers): Shared,
+    Path((name, address)): Path<(String, String)>,
+    Query(page): Query<Page<u64>>,
+) -> Response {
+    let (rows, before) = (rows(page.limit), page.before);
+    let key = format!("entries/{rows}/{before:?}/{name}/{address}");
+    let make = move |source: &dyn Source| {
+        let error = "no miner of this address has mined here, or the pool's index is being mended";
+        found(source.entries(&name, &address, before, rows), error)
     };
     answers.get(key, make).await
 }

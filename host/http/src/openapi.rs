@@ -22,6 +22,7 @@ pub fn document() -> Value {
     let next = |name: &str, kind: &str, about: &str| json!([limit.clone(), {"name": name, "in": "query", "schema": {"type": kind}, "description": about}]);
     let blocks = next("before", "string", "id of the last block of the page before");
     let payments = next("before", "integer", "number of the last payment of the page before");
+    let entries = next("before", "integer", "`seq` of the last entry of the page before");
     let ranks = next("skip", "integer", "miners to leave out, the best ones first");
     let get = |about: &str, schema: Value, parameters: &Value| {
         json!({"get": {"summary": about, "parameters": parameters, "responses": {
@@ -66,6 +67,8 @@ pub fn document() -> Value {
             "/api/v1/pools/{pool}/payments": get("payments, newest first", list("Payment"), &payments),
             "/api/v1/pools/{pool}/miners": get("miners of the last day, by rate", list("Miner"), &ranks),
             "/api/v1/pools/{pool}/miners/{address}": get("one miner", link("Miner"), &none),
+            "/api/v1/pools/{pool}/miners/{address}/entries":
+                get("a miner's account, newest first", list("Entry"), &entries),
             "/api/v1/pools/{pool}/miners/{address}/settings": settings,
             "/api/v1/admin": admin(&text, &count, &flag),
         },
@@ -106,6 +109,10 @@ pub fn document() -> Value {
                 "txid": {"type": ["string", "null"]}, "time": time()})),
             "Worker": object(json!({"name": text("its name"), "hashrate": link("Hashrate"), "shares": link("Shares"),
                 "last_share": time()})),
+            "Entry": object(json!({"seq": count("the ledger's record"), "time": time(),
+                "what": text("income, shares, payment or adjustment"), "about": text("key, shares, number or reason"),
+                "amount": {"type": "integer", "description": "base units; below zero when it went out"},
+                "state": text("of the income or payment, or booked")})),
             "SettingText": object(json!({"address": text("his address"),
                 "minimum_payout": {"type": ["integer", "null"], "description": "as asked for; null: the pool's own"},
                 "least": amount(), "most": {"type": ["integer", "null"], "description": "null: no bound"},

@@ -3,7 +3,7 @@
 use millpond_alerts::Alarm;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, MinerSettings, MinerView, PaymentView, PoolView, SettingChange, SettingText,
+    BlockView, EntryView, MinerSettings, MinerView, PaymentView, PoolView, SettingChange, SettingText,
 };
 use millpond_types::Amount;
 
@@ -21,6 +21,9 @@ pub trait Source: Send + Sync + 'static {
     fn miners(&self, pool: &str, skip: usize, limit: usize) -> Option<Vec<MinerView>>;
     /// One miner by his address.
     fn miner(&self, pool: &str, address: &str) -> Option<MinerView>;
+    /// A miner's account before a record of the ledger, newest first; `None` for a pool or miner that is not there.
+    fn entries(&self, pool: &str, address: &str, before: Option<u64>, limit: usize)
+    -> Option<Vec<EntryView>>;
     /// What a miner signs to set his minimum payout (`None`: the pool's own); `None` for a pool that is not there.
     fn setting_text(
         &self,

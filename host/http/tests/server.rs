@@ -8,8 +8,8 @@ use millpond_http::{AdminDoor, GuardOptions, HttpOptions, Server, Source, openap
 use millpond_node::{Auth, Endpoint, HttpClient, Limits};
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, Hashrate, MinerSettings, MinerView, Money, PaymentView, PluginView, PoolView, SettingChange,
-    SettingText, ShareCounts, StratumCounters, WorkerView,
+    BlockView, EntryView, Hashrate, MinerSettings, MinerView, Money, PaymentView, PluginView, PoolView,
+    SettingChange, SettingText, ShareCounts, StratumCounters, WorkerView,
 };
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde_json::Value;
@@ -109,6 +109,18 @@ impl Source for Fixed {
             shares: ShareCounts::default(),
             workers: vec![worker],
         })
+    }
+    fn entries(&self, pool: &str, address: &str, before: Option<u64>, _: usize) -> Option<Vec<EntryView>> {
+        let entry = EntryView {
+            seq: 4,
+            time: UnixMillis(1),
+            what: "payment".into(),
+            about: "1".into(),
+            amount: -5,
+            state: "settled".into(),
+        };
+        let entries = if before.is_some_and(|seq| seq <= 4) { Vec::new() } else { vec![entry] };
+        self.miner(pool, address).map(|_| entries)
     }
     fn setting_text(
         &self,
@@ -343,6 +355,9 @@ impl Source for Slow {
     fn miner(&self, _: &str, _: &str) -> Option<MinerView> {
         None
     }
+    fn entries(&self, _: &str, _: &str, _: Option<u64>, _: usize) -> Option<Vec<EntryView>> {
+        None
+    }
     fn setting_text(
         &self,
         _: &str,
@@ -412,7 +427,12 @@ async fn what_is_not_there_is_404_with_a_hint() {
     let (_, two) = get(&client, "/api/v1/pools/btc/blocks?limit=2").await;
     let rows = |body: &str| serde_json::from_str::<Value>(body).unwrap().as_array().unwrap().len();
     assert_eq!(rows(&two), 2);
-    for (page, expected) in [("blocks?before=00ff", 1), ("payments?before=1", 0), ("miners?skip=1", 0)] {
+    for (page, expected) in [
+        ("blocks?before=00ff", 1),
+        ("payments?before=1", 0),
+        ("miners?skip=1", 0),
+        ("miners/bcrt1/entries?before=4", 0),
+    ] {
         let (_, body) = get(&client, &format!("/api/v1/pools/btc/{page}")).await;
         assert_eq!(rows(&body), expected, "{page}: {body}");
     }

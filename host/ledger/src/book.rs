@@ -24,7 +24,9 @@ pub enum IncomeStatus {
 }
 
 impl IncomeStatus {
-    pub(crate) fn name(self) -> &'static str {
+    /// The state's name, as in listings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::Immature => "immature",
             Self::Matured => "matured",

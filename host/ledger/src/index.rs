@@ -1,9 +1,10 @@
-//! The balances in sled, for readers that want one balance without the ledger in memory.
+//! The balances in sled, and beside them what each owner's account consists of, for the pages that show one account.
 //!
 //! It is never the truth: when the ledger opens it replays its log and makes the index equal to what came out; the
 //! folder may be deleted at any time. (sled 0.34's `flush` is not durable by itself; nothing here needs it to be.)
 
-use crate::{Account, Book, Head};
+use crate::owned::owned;
+use crate::{Account, Book, Head, Owned, Owner, Record};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,14 +19,23 @@ pub struct IndexError {
 }
 
 /// Balances by account, and the record they stand after.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct BalanceIndex {
     path: PathBuf,
     db: sled::Db,
     balances: sled::Tree,
+    /// Owner, a zero byte, number of the record: the entry.
+    owned: sled::Tree,
 }
 
 const HEAD: &[u8] = b"head";
+
+/// Where an owner's entry of a record stands: his entries lie together, in order. No owner's name has a zero byte, and
+/// none is `head`.
+fn place(owner: &Owner, seq: u64) -> Vec<u8> {
+    [owner.to_string().as_bytes(), &[0], &seq.to_be_bytes()].concat()
+}
+
 /// sled lets its lock go only when its own threads have ended, a moment after the last handle: a held lock is asked
 /// for again so many times,
 const LOCK_TRIES: u32 = 200;
@@ -65,7 +75,8 @@ impl BalanceIndex {
     fn attempt(path: &Path) -> Result<Self, sled::Error> {
         let db = sled::Config::new().path(path).cache_capacity(16 << 20).flush_every_ms(None).open()?;
         let balances = db.open_tree("balances")?;
-        Ok(Self { path: path.to_owned(), db, balances })
+        let owned = db.open_tree("owned")?;
+        Ok(Self { path: path.to_owned(), db, balances, owned })
     }
 
     /// One account's balance, on its natural side.
@@ -141,7 +152,43 @@ impl BalanceIndex {
         Ok(())
     }
 
-    fn error(&self, source: sled::Error) -> IndexError {
+    /// The last record whose entries are here.
+    pub(crate) fn owned_head(&self) -> Result<Option<Head>, IndexError> {
+        let value = self.owned.get(HEAD).map_err(|source| self.error(source))?;
+        Ok(value.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    pub(crate) fn forget_owned(&self) -> Result<(), IndexError> {
+        self.owned.clear().map_err(|source| self.error(source))
+    }
+
+    /// Takes in a record's entries and that it was taken in, both or neither.
+    pub(crate) fn own(&self, record: &Record, head: &Head) -> Result<(), IndexError> {
+        let mut batch = sled::Batch::default();
+        for (owner, entry) in owned(record) {
+            let value = serde_json::to_vec(&entry).unwrap_or_default();
+            batch.insert(place(&owner, record.seq), value);
+        }
+        batch.insert(HEAD, serde_json::to_vec(head).unwrap_or_default());
+        self.owned.apply_batch(batch).map_err(|source| self.error(source))
+    }
+
+    /// An owner's entries before a record, newest first.
+    ///
+    /// # Errors
+    /// When sled fails.
+    pub fn owned(&self, owner: &Owner, before: u64, limit: usize) -> Result<Vec<Owned>, IndexError> {
+        let found = self.owned.range(place(owner, 0)..place(owner, before)).rev().take(limit);
+        found
+            .map(|entry| {
+                let (_, value) = entry.map_err(|source| self.error(source))?;
+                serde_json::from_slice(&value)
+                    .map_err(|error| self.error(sled::Error::Unsupported(error.to_string())))
+            })
+            .collect()
+    }
+
+    pub(crate) fn error(&self, source: sled::Error) -> IndexError {
         IndexError { path: self.path.clone(), source }
     }
 }

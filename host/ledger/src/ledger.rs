@@ -10,7 +10,7 @@ use crate::{
 use millpond_disk::Disk;
 use millpond_segments::{Log, Options, Truncated};
 use millpond_types::{Amount, Digest, UnixMillis};
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,8 @@ pub struct Ledger {
     log: Log,
     writer: Mutex<Writer>,
     book: RwLock<Book>,
+    /// The index, for those who read it while somebody writes.
+    pub(crate) reading: RwLock<Option<BalanceIndex>>,
     truncated: Option<Truncated>,
 }
 
@@ -80,7 +82,8 @@ impl Ledger {
             stopped: false,
         };
         let (writer, book, truncated) = (Mutex::new(writer), RwLock::new(book), opened.truncated);
-        Ok(Self { disk, dir: dir.to_owned(), every: every.max(2), read, log, writer, book, truncated })
+        let (every, reading) = (every.max(2), RwLock::new(None));
+        Ok(Self { disk, dir: dir.to_owned(), every, read, log, writer, book, reading, truncated })
     }
 
     /// The disk and folder of its files, for what is derived from its records and may be deleted as a checkpoint may.
@@ -109,6 +112,8 @@ impl Ledger {
     pub fn attach_index(&self, index: BalanceIndex) -> Result<usize, IndexError> {
         let mut writer = self.writer.lock();
         let changed = index.rebuild(&self.book.read(), &writer.head)?;
+        index.catch_up(&self.reader(), &writer.head)?;
+        *self.reading.write() = Some(index.clone());
         writer.index = Some(index);
         Ok(changed)
     }
@@ -176,11 +181,18 @@ impl Ledger {
         let postings = change.postings.clone();
         book.apply_record(change, record)?;
         if let Some(index) = &writer.index {
+            // Who reads the book need not wait for sled.
+            let book = RwLockWriteGuard::downgrade(book);
             let accounts = postings.iter().map(|posting| &posting.account);
-            if let Err(error) = index.update(&book, accounts, &writer.head) {
+            let mut done = index.update(&book, accounts, &writer.head);
+            if done.is_ok() {
+                done = index.own(record, &writer.head);
+            }
+            if let Err(error) = done {
                 // The index is a convenience; the ledger goes on without it.
                 writer.index = None;
                 writer.index_error = Some(Arc::new(error));
+                *self.reading.write() = None;
             }
         }
         Ok(())

@@ -6,8 +6,8 @@ mod common;
 use common::*;
 use millpond_disk::{Disk, Fault, Keep, Operation, SimDisk};
 use millpond_ledger::{
-    BalanceIndex, Entry, ExportFormat, Ledger, LedgerError, Owner, Reader, Record, Reversal, StatementWhat,
-    verify_proof,
+    BalanceIndex, Entry, ExportFormat, Ledger, LedgerError, Owned, Owner, Reader, Record, Reversal,
+    StatementWhat, verify_proof,
 };
 use millpond_types::{Amount, Digest};
 use std::path::Path;
@@ -94,6 +94,66 @@ fn the_index_folder_can_be_deleted_and_comes_back_equal() {
     assert!(ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap() > 0);
     drop(ledger);
     equal(&open(&disk), &BalanceIndex::open(&path).unwrap());
+}
+
+#[test]
+fn an_owners_entries_are_read_from_the_index_and_come_back_with_its_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("index");
+    let disk = SimDisk::new();
+    let ledger = write(&disk);
+    assert_eq!(ledger.owned(&miner(1), None, 10), None, "there is no index yet");
+    ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap();
+    let all = ledger.owned(&miner(1), None, 100).unwrap();
+    let of_log: Vec<u64> = statement_seqs(&ledger, &miner(1));
+    assert!(of_log.len() > 2, "{of_log:?}");
+    assert_eq!(all.iter().map(|entry| entry.seq).collect::<Vec<_>>(), of_log);
+    // In pages, each before the last of the one before.
+    let mut paged = Vec::new();
+    while let Some(page) = ledger.owned(&miner(1), paged.last().map(|entry: &Owned| entry.seq), 1) {
+        if page.is_empty() {
+            break;
+        }
+        paged.extend(page);
+    }
+    assert_eq!(paged, all);
+    assert_eq!(ledger.owned(&miner(11), None, 10), Some(Vec::new()), "another with the same beginning");
+
+    // What is written from now on is in it, and nothing else is read for it.
+    now(&ledger, allocated(77, &[(miner(1), 5), (miner(2), 6)]));
+    let newest = ledger.owned(&miner(1), None, 1).unwrap().remove(0);
+    assert_eq!((newest.amount, newest.seq), (5, ledger.head().seq));
+    let all = ledger.owned(&miner(1), None, 100).unwrap();
+    drop(ledger);
+    // Behind by what was written without it, and gone altogether: the same.
+    let ledger = open(&disk);
+    now(&ledger, allocated(78, &[(miner(1), 8)]));
+    ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap();
+    let more = ledger.owned(&miner(1), None, 100).unwrap();
+    assert_eq!((more[0].amount, &more[1..]), (8, &all[..]));
+    drop(ledger);
+    std::fs::remove_dir_all(&path).unwrap();
+    let ledger = open(&disk);
+    ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap();
+    assert_eq!(ledger.owned(&miner(1), None, 100), Some(more));
+    drop(ledger);
+    // Of another history: forgotten, and made anew.
+    let other = open(&SimDisk::new());
+    now(&other, allocated(1, &[(miner(1), 3)]));
+    other.attach_index(BalanceIndex::open(&path).unwrap()).unwrap();
+    assert_eq!(other.owned(&miner(1), None, 100).unwrap().len(), 1);
+}
+
+/// Records that put something on an owner's account, by his statement, newest first.
+fn statement_seqs(ledger: &Ledger, owner: &Owner) -> Vec<u64> {
+    use millpond_ledger::StatementWhat::{Accrued, Adjusted, Credited, Reserved};
+    let lines = ledger.reader().statement(owner).unwrap().lines.into_iter().rev();
+    lines
+        .filter(|line| {
+            matches!(line.what, Credited { .. } | Accrued { .. } | Reserved { .. } | Adjusted { .. })
+        })
+        .map(|line| line.seq)
+        .collect()
 }
 
 #[test]

@@ -12,7 +12,7 @@ use millpond_jobs::Job;
 use millpond_journal::{ExtranonceLease, MAX_NAME, Share, WorkerId};
 use millpond_recipe::SessionStage;
 use millpond_segments::Commit;
-use millpond_stratum::{Accepted, Backend, NotDurable, Past, Payee, Refusal};
+use millpond_stratum::{Accepted, Backend, CoinbaseTooLong, NotDurable, Past, Payee, Refusal};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -282,6 +282,10 @@ impl Backend for PoolBackend {
         let lease = ExtranonceLease { front_end: self.front_end, from, to, time: UnixMillis::now() };
         self.core.journal.record(lease).await.map_err(|why| self.not_durable(&why))?;
         Ok(from..to)
+    }
+
+    fn coinbase_too_long(&self, what: &CoinbaseTooLong) {
+        self.core.alarm(Level::Warning, "firmware", what.to_string());
     }
 
     fn refused(&self, payee: Option<&Arc<Payee>>, worker: &str, why: Refusal) {

@@ -2,10 +2,10 @@
 
 use crate::payments::own_minimum;
 use crate::pool::Pool;
-use crate::view::{BlockView, MinerView, Money, PaymentView, PluginView, PoolView, WorkerView};
+use crate::view::{BlockView, EntryView, MinerView, Money, PaymentView, PluginView, PoolView, WorkerView};
 use millpond_admin::Role;
 use millpond_journal::{Edge, JournalError, Measure, Span, Window};
-use millpond_ledger::{Owner, PaymentId, PaymentState, Totals};
+use millpond_ledger::{Owned, OwnedWhat, Owner, PaymentId, PaymentState, Totals};
 use millpond_types::{Amount, MinerId, UnixMillis};
 
 fn amount(value: i128) -> Amount {
@@ -244,6 +244,37 @@ impl Pool {
         };
         view.workers = self.core.stats.workers(miner.id, now).into_iter().map(worker).collect();
         Some(view)
+    }
+
+    /// A miner's account before a record (or from the newest on), newest first: `None` for a stranger, or while the index
+    /// is not there.
+    #[must_use]
+    pub fn entries(&self, address: &str, before: Option<u64>, limit: usize) -> Option<Vec<EntryView>> {
+        let owner = Owner::Miner(self.core.journal.miner_by_address(address)?.id);
+        let entries = self.core.ledger.owned(&owner, before, limit)?;
+        let book = self.core.ledger.book();
+        let view = |entry: Owned| {
+            let booked = || "booked".to_owned();
+            let (what, about, state) = match &entry.what {
+                OwnedWhat::Income(key) => {
+                    let income = book.income(key);
+                    let state = income.map_or("", |income| {
+                        if income.seq == entry.seq { income.status.name() } else { "divided again" }
+                    });
+                    ("income", key.to_string(), state.to_owned())
+                }
+                OwnedWhat::Accrued { first, last } => ("shares", format!("{first} to {last}"), booked()),
+                OwnedWhat::Payment(id) => {
+                    let state = book.payment(*id).map_or("", |payment| payment.status.name());
+                    ("payment", id.to_string(), state.to_owned())
+                }
+                OwnedWhat::Adjusted(reason) => ("adjustment", reason.clone(), booked()),
+            };
+            let amount =
+                i64::try_from(entry.amount).unwrap_or(if entry.amount < 0 { i64::MIN } else { i64::MAX });
+            EntryView { seq: entry.seq, time: entry.at, what: what.to_owned(), about, amount, state }
+        };
+        Some(entries.into_iter().map(view).collect())
     }
 
     fn balances(

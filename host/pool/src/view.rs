@@ -89,6 +89,24 @@ pub struct MinerView {
     pub workers: Vec<WorkerView>,
 }
 
+/// One entry of a miner's account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EntryView {
+    /// The ledger's record; the page goes on before it.
+    pub seq: u64,
+    /// When it was written.
+    pub time: UnixMillis,
+    /// "income", "shares" (credited from the reserve), "payment", "adjustment".
+    pub what: String,
+    /// What it is about: the income's key, the numbers of the shares, the payment's number, the operator's reason.
+    pub about: String,
+    /// The miner's part in base units; below zero when it went out.
+    pub amount: i64,
+    /// Where it stands now: an income's or payment's state, "booked" for the others, "divided again" for an income that
+    /// was lost and divided anew since.
+    pub state: String,
+}
+
 /// What a miner signs to change his settings, in clear text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SettingText {

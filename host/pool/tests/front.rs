@@ -144,6 +144,11 @@ fn look(pool: &Pool, address: &str) {
     assert_eq!(pool.view().blocks, pool.matured());
     assert_eq!(pool.payments(10).len(), 10);
     assert_eq!(pool.miner(address).unwrap().address, address);
+    let account = pool.entries(address, None, 10).unwrap();
+    assert_eq!(account.len(), 10);
+    assert_eq!((account[0].what.as_str(), account[0].state.as_str()), ("payment", "released"));
+    assert_eq!((account[1].what.as_str(), account[1].state.as_str()), ("income", "matured"));
+    assert_eq!((account[0].amount, account[1].amount), (-10, 1_000));
     assert_eq!(pool.miners(10).len(), 1);
     assert!(pool.blocks(10).is_empty(), "nobody found one");
 }

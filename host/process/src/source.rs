@@ -5,7 +5,7 @@ use millpond_http::Source;
 use millpond_pool::Pool;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, MinerSettings, MinerView, PaymentView, PoolView, SettingChange, SettingText,
+    BlockView, EntryView, MinerSettings, MinerView, PaymentView, PoolView, SettingChange, SettingText,
 };
 use millpond_types::Amount;
 use std::sync::Arc;
@@ -40,6 +40,16 @@ impl Source for Pools {
 
     fn miner(&self, pool: &str, address: &str) -> Option<MinerView> {
         self.named(pool)?.miner(address)
+    }
+
+    fn entries(
+        &self,
+        pool: &str,
+        address: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Option<Vec<EntryView>> {
+        self.named(pool)?.entries(address, before, limit)
     }
 
     fn setting_text(

@@ -2,6 +2,7 @@
 //! trait over its journal, and the tests implement it in memory.
 
 use crate::extranonce::Past;
+use crate::firmware::CoinbaseTooLong;
 use crate::names::NameKey;
 use millpond_jobs::Job;
 use millpond_recipe::SessionStage;
@@ -133,6 +134,12 @@ pub trait Backend: Send + Sync + 'static {
     fn reserve(&self, count: u64) -> impl Future<Output = Result<Range<u64>, NotDurable>> + Send {
         let first = u64::from(rand::random::<u32>());
         ready(Ok(first..first.saturating_add(count)))
+    }
+
+    /// A job was sent to a miner whose firmware does not take a coinbase of that length: called once for each kind of
+    /// firmware, on the connection's task, and must not block.
+    fn coinbase_too_long(&self, what: &CoinbaseTooLong) {
+        let _ = what;
     }
 
     /// A share was refused; `worker` as named at submit. Statistics only: called on the connection's task, must not

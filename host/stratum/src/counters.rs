@@ -121,6 +121,8 @@ counters! {
     busy,
     /// Jobs written to miners.
     jobs_sent,
+    /// Jobs written to miners whose firmware does not take a coinbase of that length.
+    coinbase_too_long,
     /// Changes of difficulty by vardiff.
     retargets,
     /// Messages that a dialect could not write: an error of its document.

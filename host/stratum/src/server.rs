@@ -5,6 +5,7 @@ use crate::bans::{Ban, BanReason, Bans};
 use crate::config::StratumConfig;
 use crate::counters::{Counters, CountersNow, Registry, SessionInfo, add};
 use crate::extranonce::{ExtranonceError, Layout, Lease, NoLease, PrefixTree};
+use crate::firmware::Told;
 use crate::limits::{Gate, Source};
 use crate::listen::{bind, listen, sweep};
 use crate::tls::TlsError;
@@ -98,6 +99,7 @@ pub(crate) struct Core {
     pub(crate) bans: Bans,
     pub(crate) counters: Counters,
     pub(crate) registry: Registry,
+    pub(crate) told_of_firmware: Told,
     pub(crate) last_seen: LastSeen,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) announcements: broadcast::Sender<Announcement>,
@@ -291,6 +293,7 @@ impl Server {
             bans: Bans::new(config.bans.clone()),
             counters: Counters::default(),
             registry: Registry::default(),
+            told_of_firmware: Told::default(),
             last_seen: LastSeen::default(),
             stop: watch::Sender::new(false),
             announcements: broadcast::Sender::new(ANNOUNCEMENTS),

@@ -4,6 +4,7 @@ use crate::backend::Backend;
 use crate::connection::{Connection, End};
 use crate::counters::add;
 use crate::epoch::Epoch;
+use crate::firmware;
 use crate::holes::{JobHoles, JobInHand, SessionHoles};
 use crate::outbox::OutboxError;
 use crate::server::Announcement;
@@ -43,6 +44,7 @@ impl<B: Backend> Connection<B> {
                 return self.refuse(call, Failure::Other, Some("there is no work for this login now"));
             };
             let stage = stage.or_else(|| self.session.stage(&job, &epoch).ok());
+            self.look_at_coinbase(&job, stage.as_deref());
             let hand = JobInHand { job: &job, epoch: &epoch, clean, stage: stage.as_deref() };
             self.with_job(hand, call, &mut out)
         } else {
@@ -149,6 +151,7 @@ impl<B: Backend> Connection<B> {
                     None if rope.pieces().any(own) => self.session.stage(&job, &epoch).ok(),
                     known => known,
                 };
+                self.look_at_coinbase(&job, stage.as_deref());
                 let hand = JobInHand { job: &job, epoch: &epoch, clean, stage: stage.as_deref() };
                 let holes = SessionHoles { job: Some(hand), ..self.holes() };
                 rope.write(&holes, &mut out)
@@ -161,6 +164,19 @@ impl<B: Backend> Connection<B> {
         self.worked = Some(Instant::now());
         add(&self.shared.core.counters.jobs_sent);
         self.write(written, out)
+    }
+
+    /// Tells the pool of a coinbase that the miner's firmware does not take.
+    fn look_at_coinbase(&self, job: &Job, stage: Option<&SessionStage>) {
+        let core = &self.shared.core;
+        let Some(bytes) = firmware::coinbase_bytes(job, stage) else { return };
+        let (too_long, first) = core.told_of_firmware.look(&self.session.agent, bytes);
+        if too_long {
+            add(&core.counters.coinbase_too_long);
+        }
+        if let Some(what) = first {
+            self.shared.backend.coinbase_too_long(&what);
+        }
     }
 
     /// Whether the miner shall drop what it has: it has nothing, or work on another parent.

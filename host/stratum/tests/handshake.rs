@@ -216,6 +216,36 @@ async fn a_marketplace_gets_its_minimum_and_its_acknowledgement() {
 }
 
 #[tokio::test]
+async fn firmware_that_does_not_take_a_coinbase_of_that_length_is_told_of_once() {
+    let pool = start().await;
+    // 60 bytes more than other firmware takes, with the extranonce of 8.
+    let long = Template { head: vec![1; 600], tail: vec![2; 202], ..Template::default() };
+    pool.publish(&long);
+    let mut connected = Vec::new();
+    for agent in ["NerdMinerV2/1.7", "NerdMinerV2/1.8", "cgminer/4.12", "whatsminer/v1.0"] {
+        let mut client = Client::connect(pool.address()).await;
+        client.subscribe(json!([agent])).await;
+        assert!(is_true(&client.call("mining.authorize", json!(["alice", "x"])).await));
+        client.notify().await;
+        connected.push(client);
+    }
+    let told = pool.pool.too_long.lock().unwrap().clone();
+    let kinds: Vec<_> = told.iter().map(|what| (what.firmware, what.limit, what.bytes)).collect();
+    assert_eq!(kinds, [("NerdMiner", 255, 810), ("other", 750, 810)]);
+    let text = told[0].to_string();
+    assert!(text.contains("has 810 bytes and NerdMiner firmware takes 255"), "{text}");
+    assert!(text.contains("\"NerdMinerV2/1.7\""), "{text}");
+    let sent = pool.handle.counters().coinbase_too_long;
+    assert!(sent >= 3, "{sent}");
+
+    pool.publish(&Template { prev: [9; 32], ..long });
+    let again = |pool: &common::Harness| pool.handle.counters().coinbase_too_long >= sent + 3;
+    pool.until("the next job is with all three", again).await;
+    assert_eq!(pool.pool.too_long.lock().unwrap().len(), 2, "nobody is told twice");
+    drop(connected);
+}
+
+#[tokio::test]
 async fn rare_methods_are_answered_and_unknown_ones_refused() {
     let pool = start().await;
     let mut client = Client::connect(pool.address()).await;

@@ -10,8 +10,8 @@ use millpond_dialect::{Dialect, DialectSet};
 use millpond_jobs::{Job, JobTable, Origin, Seen};
 use millpond_recipe::{Recipe, SessionStage};
 use millpond_stratum::{
-    Accepted, Backend, Chain, NotDurable, Parts, Payee, PortConfig, Refusal, Server, ServerHandle,
-    StartError, StratumConfig, VardiffConfig,
+    Accepted, Backend, Chain, CoinbaseTooLong, NotDurable, Parts, Payee, PortConfig, Refusal, Server,
+    ServerHandle, StartError, StratumConfig, VardiffConfig,
 };
 use millpond_types::{Amount, Digest, JobId, ShareSeq, Target, UnixMillis, WorkShift};
 use millpond_validator::{Limits, Validator};
@@ -49,6 +49,8 @@ pub struct Pool {
     /// Holds every record back while set, until permits are given.
     pub hold: AtomicBool,
     pub permits: Semaphores,
+    /// Kinds of firmware that a coinbase was too long for.
+    pub too_long: Mutex<Vec<CoinbaseTooLong>>,
     /// Whose work would pay somebody else.
     pub wrong_payee: Mutex<String>,
     seq: AtomicU64,
@@ -94,6 +96,10 @@ impl Backend for Pool {
         } else {
             Ok(())
         }
+    }
+
+    fn coinbase_too_long(&self, what: &CoinbaseTooLong) {
+        self.too_long.lock().unwrap().push(what.clone());
     }
 
     fn refused(&self, _payee: Option<&Arc<Payee>>, _worker: &str, why: Refusal) {
