@@ -35,12 +35,12 @@ impl IntoResponse for Answer {
 pub(crate) struct Answers {
     source: Arc<dyn Source>,
     kept: Mutex<HashMap<String, (Instant, Answer)>>,
-    room: Semaphore,
+    room: Arc<Semaphore>,
 }
 
 impl Answers {
     pub(crate) fn new(source: Arc<dyn Source>) -> Arc<Self> {
-        Arc::new(Self { source, kept: Mutex::default(), room: Semaphore::new(AT_ONCE) })
+        Arc::new(Self { source, kept: Mutex::default(), room: Arc::new(Semaphore::new(AT_ONCE)) })
     }
 
     fn known(&self, key: &str) -> Option<Answer> {
@@ -53,26 +53,33 @@ impl Answers {
         Arc::clone(&self.source)
     }
 
-    /// The answer under a key, made if none is fresh.
+    /// The answer under a key, made if none is fresh. Whoever stops waiting leaves the work to its end, and its place to
+    /// nobody before that: a source that hangs takes no more threads than there are places.
     pub(crate) async fn get(
-        &self,
+        self: Arc<Self>,
         key: String,
         make: impl FnOnce(&dyn Source) -> Answer + Send + 'static,
     ) -> Response {
         if let Some(answer) = self.known(&key) {
             return answer.into_response();
         }
-        let Ok(_room) = self.room.acquire().await else {
+        let Ok(place) = Arc::clone(&self.room).acquire_owned().await else {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         };
         // Whoever was before may have asked for the same.
         if let Some(answer) = self.known(&key) {
             return answer.into_response();
         }
-        let source = Arc::clone(&self.source);
-        let Ok(answer) = tokio::task::spawn_blocking(move || make(source.as_ref())).await else {
-            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-        };
+        let made = tokio::task::spawn_blocking(move || {
+            let answer = make(self.source.as_ref());
+            self.keep(key, &answer);
+            drop(place);
+            answer
+        });
+        made.await.map_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response(), Answer::into_response)
+    }
+
+    fn keep(&self, key: String, answer: &Answer) {
         let mut kept = self.kept.lock();
         if kept.len() >= KEPT {
             kept.retain(|_, (made, _)| made.elapsed() < FRESH);
@@ -80,7 +87,5 @@ impl Answers {
         if kept.len() < KEPT {
             kept.insert(key, (Instant::now(), answer.clone()));
         }
-        drop(kept);
-        answer.into_response()
     }
 }
