@@ -1,8 +1,8 @@
 //! The plugins that ship inside the binary: components that `cargo xtask guests` built, and the lock that says what
 //! each was built from. This crate runs none of them and gives none a right that another plugin has not.
 //!
-//! For tests of another build of the same sources, `MILLPOND_COMPONENTS=<folder>` replaces every component by
-//! `<folder>/<name>.wasm`; the digests are then those of the files.
+//! Nothing in an operator's environment changes them. Tests of another build of the same sources ask for that by
+//! [`replace_for_tests`].
 
 use millpond_types::Digest;
 use std::path::PathBuf;
@@ -38,13 +38,25 @@ struct Entry {
 
 const TABLE: &[Entry] = include!(concat!(env!("OUT_DIR"), "/table.rs"));
 
+static ALL: OnceLock<Vec<Bundled>> = OnceLock::new();
+
 /// All bundled plugins, sorted by name.
 pub fn all() -> &'static [Bundled] {
-    static ALL: OnceLock<Vec<Bundled>> = OnceLock::new();
-    ALL.get_or_init(|| {
-        let other = std::env::var_os("MILLPOND_COMPONENTS").map(PathBuf::from);
-        TABLE.iter().map(|entry| load(entry, other.as_deref())).collect()
-    })
+    ALL.get_or_init(|| TABLE.iter().map(|entry| load(entry, None)).collect())
+}
+
+/// For tests alone, which call it before anything else looks at a component: with `MILLPOND_COMPONENTS=<folder>` in
+/// the environment every component is `<folder>/<name>.wasm`, and its digest that of the file. Without it nothing is
+/// done. No program calls this: what a release pool runs is what it was built with.
+///
+/// False when the embedded ones were looked at already: the test would pass on what it was not asked to test.
+#[must_use]
+pub fn replace_for_tests() -> bool {
+    static FOLDER: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| std::env::var_os("MILLPOND_COMPONENTS").map(PathBuf::from));
+    let Some(folder) = folder else { return true };
+    let replaced = ALL.get_or_init(|| TABLE.iter().map(|entry| load(entry, Some(folder))).collect());
+    replaced.iter().zip(TABLE).all(|(plugin, entry)| !std::ptr::eq(plugin.bytes, entry.bytes))
 }
 
 /// The bundled plugin of this name.

@@ -1,6 +1,7 @@
 //! The bundled components in the sandbox they will run in. With `MILLPOND_COMPONENTS` set, those of another build.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use millpond_bundled::Bundled;
 use millpond_contracts::chain::{
     Action, ChainAdapter, Chunk, Event, Happening, Output, Reply, Solution, Start, Verdict,
 };
@@ -15,15 +16,34 @@ fn sink() -> Arc<dyn LogSink> {
     Arc::new(TracingSink)
 }
 
+/// The bundled plugins, or those of another build.
+fn all() -> &'static [Bundled] {
+    assert!(millpond_bundled::replace_for_tests());
+    millpond_bundled::all()
+}
+
+fn get(name: &str) -> &'static Bundled {
+    all().iter().find(|plugin| plugin.name == name).unwrap()
+}
+
 fn bitcoin() -> Arc<dyn ChainAdapter> {
-    let bundled = millpond_bundled::get("bitcoin").unwrap();
+    let bundled = get("bitcoin");
     let settings = vec![("network".to_owned(), Setting::Text("regtest".to_owned()))];
     load_adapter(&SANDBOX, bundled.name, bundled.bytes, &settings, &sink()).unwrap()
 }
 
 #[test]
+fn another_build_is_tested_where_one_is_given() {
+    let Some(folder) = std::env::var_os("MILLPOND_COMPONENTS") else { return };
+    for plugin in all() {
+        let file = std::path::Path::new(&folder).join(format!("{}.wasm", plugin.name));
+        assert!(plugin.bytes == std::fs::read(&file).unwrap(), "{} is not {}", plugin.name, file.display());
+    }
+}
+
+#[test]
 fn every_bundled_component_keeps_its_contract_and_has_a_schema() {
-    for plugin in millpond_bundled::all() {
+    for plugin in all() {
         let checked = check(&SANDBOX, plugin.name, plugin.bytes, &sink()).unwrap();
         assert!(checked.fits(), "{}: {:?}", plugin.name, checked.report.findings);
         let schema = schema(&SANDBOX, plugin.name, plugin.bytes, &sink()).unwrap();
@@ -35,14 +55,14 @@ fn every_bundled_component_keeps_its_contract_and_has_a_schema() {
 
 #[test]
 fn schemes_and_fee_policies_describe_themselves_without_settings() {
-    for plugin in millpond_bundled::all() {
+    for plugin in all() {
         if plugin.world.contains("payout/payout-scheme") && plugin.name != "pps" {
             let scheme = load_scheme(&SANDBOX, plugin.name, plugin.bytes, &sink()).unwrap();
             let terms = scheme.describe(&vec![]).unwrap().value;
             assert!(!terms.windows.is_empty() || terms.cells > 0, "{}", plugin.name);
         }
     }
-    let flat = millpond_bundled::get("flat-fee").unwrap();
+    let flat = get("flat-fee");
     load_fee_policy(&SANDBOX, flat.name, flat.bytes, &sink()).unwrap();
 }
 
@@ -137,7 +157,7 @@ fn the_bitcoin_adapter_resolves_names_and_reads_replies_in_fresh_instances() {
 
 #[test]
 fn components_embed_nothing_of_the_machine_they_were_built_on() {
-    for plugin in millpond_bundled::all() {
+    for plugin in all() {
         for folder in ["/home/", "/root/", "/Users/", "/work/"] {
             let found = plugin.bytes.windows(folder.len()).any(|part| part == folder.as_bytes());
             assert!(!found, "{} holds a path below {folder}", plugin.name);

@@ -131,11 +131,18 @@ impl Driver {
         loop {
             match self.shared.queue.next(self.deadline()) {
                 Some(Input::Stop) => return,
-                Some(input) => self.input(input),
+                Some(input) => {
+                    let span = input.span(self.version.origin.adapter);
+                    span.in_scope(|| self.input(input));
+                }
                 None => {}
             }
-            self.clock();
-            self.renew();
+            let adapter = self.version.origin.adapter;
+            let clock = tracing::debug_span!("chain", event = "clock", adapter = %adapter.short());
+            clock.in_scope(|| {
+                self.clock();
+                self.renew();
+            });
         }
     }
 

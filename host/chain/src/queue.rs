@@ -7,7 +7,7 @@ use crate::port::NodeAnswer;
 use crate::version::Version;
 use bytes::Bytes;
 use millpond_contracts::chain::{Aux, Output, Watched};
-use millpond_types::Amount;
+use millpond_types::{Amount, Digest};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -29,6 +29,27 @@ pub(crate) enum Input {
 }
 
 impl Input {
+    /// What is logged while it is seen to says of which event, and of which adapter version.
+    pub(crate) fn span(&self, adapter: Digest) -> tracing::Span {
+        let adapter = adapter.short();
+        match self {
+            Self::Link { link, up } => tracing::info_span!("chain", event = "link", link, up, %adapter),
+            Self::Push { link, transport, topic, .. } => {
+                tracing::info_span!("chain", event = "push", link, transport, topic, %adapter)
+            }
+            Self::Reply { instance, id, .. } => {
+                tracing::info_span!("chain", event = "reply", instance, id, %adapter)
+            }
+            Self::Outputs(_) => tracing::info_span!("chain", event = "outputs", %adapter),
+            Self::Aux(_) => tracing::info_span!("chain", event = "aux", %adapter),
+            Self::Watch { .. } => tracing::info_span!("chain", event = "watch", %adapter),
+            Self::Swap { .. } => tracing::info_span!("chain", event = "swap", %adapter),
+            Self::Release => tracing::info_span!("chain", event = "release", %adapter),
+            Self::Wake => tracing::info_span!("chain", event = "wake", %adapter),
+            Self::Stop => tracing::info_span!("chain", event = "stop", %adapter),
+        }
+    }
+
     /// Whether `newer` makes this pointless while it still waits.
     fn replaced_by(&self, newer: &Self) -> bool {
         match (self, newer) {

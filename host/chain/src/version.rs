@@ -66,20 +66,36 @@ impl Version {
         let diff1 = checked(&description).map_err(VersionError::Description)?;
         let granted = Granted::check(&description, grants)?;
         let algorithms = plugin_pow::with_exported(native, &adapter).map_err(VersionError::Description)?;
-        let compile = |(n, text): (usize, &String)| {
-            let file = format!("recipe {n} of the adapter");
-            Recipe::compile(&file, text, &algorithms)
-                .map_err(|errors| VersionError::Recipe(n, errors.to_string()))
-        };
+        let compile = |(n, text): (usize, &String)| recipe(n, text, &algorithms);
         let recipes = description.recipes.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
-        let compile = |(n, text): (usize, &String)| {
-            let file = format!("dialect {n} of the adapter");
-            Dialect::compile(&file, text).map_err(|errors| VersionError::Dialect(n, errors.to_string()))
-        };
+        let compile = |(n, text): (usize, &String)| dialect(n, text);
         let dialects = description.dialects.iter().enumerate().map(compile).collect::<Result<Vec<_>, _>>()?;
         let origin = Origin { adapter: adapter.digest(), generation };
         let work_shift = WorkShift(description.work_shift);
         Ok(Arc::new(Self { adapter, origin, recipes, dialects, diff1, work_shift, granted, algorithms }))
+    }
+
+    /// Everything that keeps an adapter from being worked with, at once, as far as it can be told without the rest.
+    #[must_use]
+    pub fn problems(
+        adapter: &Arc<dyn ChainAdapter>,
+        native: &Algorithms,
+        grants: &[Grant],
+    ) -> Vec<VersionError> {
+        let description = adapter.description();
+        let mut problems: Vec<VersionError> = Vec::new();
+        problems.extend(checked(description).err().map(VersionError::Description));
+        problems.extend(Granted::check(description, grants).err().map(VersionError::from));
+        match plugin_pow::with_exported(native, adapter) {
+            Ok(algorithms) => {
+                let texts = description.recipes.iter().enumerate();
+                problems.extend(texts.filter_map(|(n, text)| recipe(n, text, &algorithms).err()));
+            }
+            Err(why) => problems.push(VersionError::Description(why)),
+        }
+        let texts = description.dialects.iter().enumerate();
+        problems.extend(texts.filter_map(|(n, text)| dialect(n, text).err()));
+        problems
     }
 
     /// What the adapter says of itself.
@@ -123,6 +139,16 @@ impl std::fmt::Debug for Version {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Version({}, generation {})", self.origin.adapter.short(), self.origin.generation)
     }
+}
+
+fn recipe(n: usize, text: &str, algorithms: &Algorithms) -> Result<Arc<Recipe>, VersionError> {
+    Recipe::compile(&format!("recipe {n} of the adapter"), text, algorithms)
+        .map_err(|errors| VersionError::Recipe(n, errors.to_string()))
+}
+
+fn dialect(n: usize, text: &str) -> Result<Arc<Dialect>, VersionError> {
+    Dialect::compile(&format!("dialect {n} of the adapter"), text)
+        .map_err(|errors| VersionError::Dialect(n, errors.to_string()))
 }
 
 fn checked(description: &Description) -> Result<Target, String> {

@@ -1,30 +1,15 @@
 //! Backup, restore, replay, luck and tokens as an operator meets them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod support;
+
 use millpond_disk::{Disk, RealDisk};
 use millpond_journal::{Journal, JournalView, Options, Share, Solution, WorkerId};
 use millpond_ledger::Ledger;
 use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, UnixMillis, Work};
-use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Output};
 use std::sync::Arc;
-
-fn millpond(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_millpond")).args(arguments).output().unwrap()
-}
-
-/// Standard output of a command that ended with this code; standard error when it is not 0.
-fn ended(code: i32, arguments: &[&str]) -> String {
-    let done = millpond(arguments);
-    let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
-    assert_eq!(done.status.code(), Some(code), "{arguments:?}\n{out}\n{err}");
-    if code == 0 { out.into_owned() } else { err.into_owned() }
-}
-
-fn json(arguments: &[&str]) -> Value {
-    serde_json::from_str(ended(0, arguments).trim()).unwrap()
-}
+use support::{ended, json};
 
 /// A pool with two miners: one did the work of five blocks and found none, the other of one and found one.
 fn filled(data: &Path) {

@@ -2,41 +2,11 @@
 //! and its commands.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use millpond_devchain::{DevChain, Options};
+mod support;
+
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(120);
-
-fn millpond(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_millpond")).args(arguments).output().unwrap()
-}
-
-/// A chain on a runtime of its own, beside the blocking test.
-fn chain() -> (tokio::runtime::Runtime, DevChain) {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let options = Options { prologue: 10, maturity: 3, ..Options::default() };
-    let chain = runtime.block_on(DevChain::start(options)).unwrap();
-    (runtime, chain)
-}
-
-fn pool(data: &Path, chain: &DevChain, password: &str) -> String {
-    format!(
-        "[host]\ndata = \"{}\"\n[[pool]]\nname = \"dev\"\n[pool.chain]\npayout_address = \"{}\"\nconfirmations = 3\n\
-         settings = {{ network = \"regtest\", maturity = 3, orphan_after = 2 }}\n\
-         [[pool.node]]\nurl = \"{}\"\nuser = \"{}\"\npassword = \"{password}\"\n\
-         [[pool.port]]\nlisten = \"127.0.0.1:0\"\n[pool.wallet]\ndriver = \"core\"\n\
-         [pool.stratum]\nconnections = 100\n[pool.settlement]\nschedule = \"manual\"\n",
-        data.display(),
-        chain.new_address(),
-        chain.url(),
-        chain.user(),
-    )
-}
+use support::{Running, chain, millpond, pool};
 
 /// What doctor found, and its exit code.
 fn examined(file: &Path, patience: &str) -> (Value, Option<i32>) {
@@ -130,56 +100,6 @@ fn doctor_says_what_is_wrong_and_what_to_do() {
     assert!(String::from_utf8_lossy(&done.stderr).contains("wallet.driver"));
 }
 
-/// A `millpond run` whose words on standard error can be waited for. It is killed when the test ends early.
-struct Running {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Running {
-    fn start(file: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
-            .args(["run", file.to_str().unwrap()])
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let reader = BufReader::new(child.stderr.take().unwrap());
-        let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in reader.lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { child, lines }
-    }
-
-    /// Waits for a line that contains this.
-    fn says(&self, what: &str) -> String {
-        let mut heard = Vec::new();
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
-            if line.contains(what) {
-                return line;
-            }
-            heard.push(line);
-        }
-        panic!("it does not say {what:?}:\n{}", heard.join("\n"));
-    }
-
-    fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 #[test]
 fn a_running_pool_reads_its_file_again_by_signal_and_by_command_and_doctor_looks_on() {
     let folder = tempfile::tempdir().unwrap();
@@ -220,5 +140,5 @@ fn a_running_pool_reads_its_file_again_by_signal_and_by_command_and_doctor_looks
 
     running.signal("-TERM");
     running.says("stopping");
-    assert!(running.child.wait().unwrap().success());
+    assert_eq!(running.ended(), Some(0));
 }

@@ -8,12 +8,17 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tracing::Instrument;
 
 /// A request has this long to be answered.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Numbers requests of the process, for the log.
+static REQUESTS: AtomicU64 = AtomicU64::new(1);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -94,13 +99,25 @@ async fn admit(
     request: Request,
     next: Next,
 ) -> Response {
-    let mut response = match guard.admit(from.ip(), request.headers(), Instant::now()) {
-        Err(refused) => refused.into_response(),
-        Ok(()) => match tokio::time::timeout(PATIENCE, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the answer took too long\n").into_response(),
-        },
+    let span = tracing::info_span!(
+        "request",
+        id = REQUESTS.fetch_add(1, Ordering::Relaxed),
+        peer = %from,
+        method = %request.method(),
+        path = request.uri().path()
+    );
+    let answered = async {
+        let response = match guard.admit(from.ip(), request.headers(), Instant::now()) {
+            Err(refused) => refused.into_response(),
+            Ok(()) => match tokio::time::timeout(PATIENCE, next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the answer took too long\n").into_response(),
+            },
+        };
+        tracing::debug!(status = response.status().as_u16(), "answered");
+        response
     };
+    let mut response = answered.instrument(span).await;
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

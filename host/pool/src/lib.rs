@@ -5,6 +5,7 @@
 
 mod backend;
 pub mod books;
+pub mod check;
 pub mod conduct;
 mod core;
 mod decide;

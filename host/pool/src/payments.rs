@@ -77,9 +77,7 @@ impl Rules {
         fee_addresses: BTreeMap<FeeName, String>,
     ) -> Result<Self, SetupError> {
         let rules = &section.settlement;
-        let schedule = rules.schedule.parse::<Schedule>().map_err(|why| {
-            SetupError(vec![format!("line {}: settlement.schedule: {why}", rules.span.line)])
-        })?;
+        let schedule = schedule(section)?;
         let minimum = section.payout.minimum;
         let policy = Policy {
             minimum,
@@ -93,6 +91,13 @@ impl Rules {
         };
         Ok(Self { schedule, policy, payees: PayeeRules { fee_addresses, minimum } })
     }
+}
+
+/// When a section's balances are paid.
+pub(crate) fn schedule(section: &Section) -> Result<Schedule, SetupError> {
+    let rules = &section.settlement;
+    let parsed = rules.schedule.parse::<Schedule>();
+    parsed.map_err(|why| SetupError(vec![format!("line {}: settlement.schedule: {why}", rules.span.line)]))
 }
 
 impl Payments {

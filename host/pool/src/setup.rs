@@ -85,7 +85,7 @@ impl Prepared {
 }
 
 /// A place in the file, for errors of what only the plugins know.
-fn at(span: Span, option: &str, message: &dyn std::fmt::Display) -> String {
+pub(crate) fn at(span: Span, option: &str, message: &dyn std::fmt::Display) -> String {
     if span.line == 0 {
         format!("{option}: {message}")
     } else {
@@ -127,8 +127,20 @@ pub fn prepare(
     sandbox: &Sandbox,
     sink: &Arc<dyn LogSink>,
 ) -> Result<Prepared, SetupError> {
+    let adapter = adapter(&section.chain, beside, sandbox, sink);
+    prepare_with(section, adapter, beside, sandbox, sink)
+}
+
+/// As [`prepare`], with the adapter loaded already.
+pub(crate) fn prepare_with(
+    section: Section,
+    adapter: Result<Adapter, Vec<String>>,
+    beside: &Path,
+    sandbox: &Sandbox,
+    sink: &Arc<dyn LogSink>,
+) -> Result<Prepared, SetupError> {
     let mut errors = Vec::new();
-    let adapter = adapter(&section.chain, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
+    let adapter = adapter.map_err(|why| errors.extend(why)).ok();
     let wanted = wanted(&section, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
     let nodes = match &adapter {
         Some((_, adapter, _)) => nodes(&section, adapter.as_ref()).map_err(|why| errors.extend(why)).ok(),
@@ -179,7 +191,8 @@ pub fn addresses(chain: &Chain, adapter: &dyn ChainAdapter) -> Option<Arc<dyn Ad
 /// An adapter's component, the adapter itself, and the settings it was loaded with.
 pub type Adapter = (Component, Arc<dyn ChainAdapter>, Settings);
 
-fn adapter(
+/// Finds and loads the adapter that a section names.
+pub(crate) fn adapter(
     chain: &Chain,
     beside: &Path,
     sandbox: &Sandbox,

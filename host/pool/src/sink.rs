@@ -81,13 +81,19 @@ impl Sink {
             adapter: job.origin.adapter,
             time: now,
         };
+        let (id, coord) = (job.id, job.coord);
+        let template = hex::encode(&*job.parent);
+        let _span = tracing::info_span!("job", pool = %core.name, %id, coord, %template).entered();
         // A job that is not recorded is not given out: its shares could not be replayed.
         if !self.record("a job", record) {
             return;
         }
         core.keep_ready(job.id, ready);
         match core.jobs.publish(job) {
-            Ok(_) => core.alarms.clear(core.name.as_str(), expiry::ABOUT),
+            Ok(_) => {
+                tracing::debug!("published");
+                core.alarms.clear(core.name.as_str(), expiry::ABOUT);
+            }
             Err(why) => core.alarm(Level::Warning, "adapter", format!("a job was not taken: {why}")),
         }
     }

@@ -3,6 +3,7 @@
 //! [`Running::start`] checks everything before anything listens: a mistake in the second pool keeps the first from
 //! starting. Knows no coin and decides nothing about money.
 
+pub mod check;
 pub mod doctor;
 mod handler;
 mod reload;

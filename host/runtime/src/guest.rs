@@ -5,6 +5,8 @@ use crate::limits::{Budget, TICK};
 use crate::outcome::{CallError, Done, Outcome, TrapKind};
 use crate::sandbox::Plugin;
 use crate::unchecked::thread_cpu_time;
+use millpond_types::Digest;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
@@ -12,6 +14,8 @@ use wasmtime::{ResourceLimiter, Store, Trap, UpdateDeadline};
 /// The host's side of one instance: its limits and its log.
 #[derive(Debug)]
 pub struct Guest {
+    /// The plugin's name and version, for what is logged during its calls.
+    plugin: (Arc<str>, Digest),
     budget: Budget,
     host_calls: u64,
     host_bytes: u64,
@@ -94,6 +98,7 @@ pub fn store(plugin: &Plugin, budget: Budget, log: GuestLog) -> Store<Guest> {
     let mut resources = ResourceTable::new();
     resources.set_max_capacity(usize::try_from(budget.handles).unwrap_or(usize::MAX));
     let guest = Guest {
+        plugin: (Arc::from(clean(plugin.name(), 64)), plugin.digest()),
         budget,
         host_calls: 0,
         host_bytes: 0,
@@ -153,7 +158,11 @@ pub fn call<T>(
     run: impl FnOnce(&mut Store<Guest>) -> wasmtime::Result<Result<T, String>>,
 ) -> Outcome<T> {
     arm(store, budget);
-    match run(store) {
+    let (plugin, version) = &store.data().plugin;
+    // An exported algorithm is called for shares: finer than what is logged by default.
+    let span = tracing::debug_span!("plugin", %plugin, version = %version.short(), function);
+    let done = span.in_scope(|| run(store));
+    match done {
         Ok(Ok(value)) => {
             let left = store.get_fuel().unwrap_or(0);
             Ok(Done { value, fuel_limit: budget.fuel, fuel_used: budget.fuel.saturating_sub(left) })

@@ -28,6 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep_until, timeout};
+use tracing::Instrument;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -149,9 +150,20 @@ impl<B: Backend> Connection<B> {
             chose: false,
         };
         let stop = connection.shared.core.stop.subscribe();
-        let end = connection.run(lines, stop).await;
-        tracing::debug!(%peer, session = %connection.session.id_text, reason = %end, "connection closed");
-        connection.close(end).await;
+        // What is logged of this connection says of which one, and of whom once he is known.
+        let span = tracing::info_span!(
+            "session",
+            connection = number,
+            %peer,
+            worker = tracing::field::Empty,
+            address = tracing::field::Empty
+        );
+        let served = async move {
+            let end = connection.run(lines, stop).await;
+            tracing::debug!(session = %connection.session.id_text, reason = %end, "connection closed");
+            connection.close(end).await;
+        };
+        served.instrument(span).await;
     }
 
     pub(crate) async fn run<R: AsyncRead + Unpin>(

@@ -13,6 +13,7 @@ use millpond_types::{Target, UnixMillis};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::timeout;
+use tracing::Instrument;
 
 impl<B: Backend> Connection<B> {
     pub(crate) async fn hear(&mut self, line: &Bytes) -> Result<(), End> {
@@ -165,6 +166,9 @@ impl<B: Backend> Connection<B> {
             entry.info.address.clone_from(&payee.address);
             entry.info.worker.clone_from(&payee.worker);
         }
+        let span = tracing::Span::current();
+        span.record("worker", payee.worker.as_str()).record("address", payee.address.as_str());
+        tracing::debug!("logged in");
         self.session.log_in(&user, payee);
         self.reply(call)
     }
@@ -209,7 +213,12 @@ impl<B: Backend> Connection<B> {
                 return self.answer(outcome);
             }
             Step::Done(outcome) => Waiting::Ready(Some(outcome)),
-            step => Waiting::Task(tokio::spawn(submit::settle(Arc::clone(&self.shared), step))),
+            step => {
+                // Of a share's own at the finest level alone: it is made for each of them.
+                let span = tracing::trace_span!("share", connection = self.number);
+                let settled = submit::settle(Arc::clone(&self.shared), step).instrument(span);
+                Waiting::Task(tokio::spawn(settled))
+            }
         };
         self.pending.push_back(Pending { call, outcome });
         Ok(())

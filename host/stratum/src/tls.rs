@@ -42,6 +42,15 @@ pub enum TlsError {
 }
 
 impl TlsConfig {
+    /// Everything that is wrong with the files: each by itself, and when both can be read, whether they belong together.
+    #[must_use]
+    pub fn problems(&self) -> Vec<TlsError> {
+        let certificate = certificates(&self.certificate).err();
+        let key = private_key(&self.key).err();
+        let each: Vec<_> = certificate.into_iter().chain(key).collect();
+        if each.is_empty() { self.acceptor().err().into_iter().collect() } else { each }
+    }
+
     /// Loads the files.
     ///
     /// # Errors

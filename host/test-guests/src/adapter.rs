@@ -16,10 +16,33 @@ pub fn adapter(handle: &str, assemble: &str, recipe: &str) -> Vec<u8> {
 /// in a pool.
 #[must_use]
 pub fn adapter_of(network: &str, final_after: u32, handle: &str, assemble: &str, recipe: &str) -> Vec<u8> {
+    described(network, final_after, handle, assemble, (recipe, None))
+}
+
+/// An adapter that does nothing, with these documents.
+#[must_use]
+pub fn adapter_with_documents(recipe: &str, dialect: &str) -> Vec<u8> {
+    described("test", 10, "EMPTY", "unreachable", (recipe, Some(dialect)))
+}
+
+fn described(
+    network: &str,
+    final_after: u32,
+    handle: &str,
+    assemble: &str,
+    (recipe, dialect): (&str, Option<&str>),
+) -> Vec<u8> {
     let mut data = Data::default();
     let network = data.bytes(network.as_bytes());
     let recipe = data.bytes(recipe.as_bytes());
     let recipes = data.words(&recipe);
+    let (dialects, spoken) = match dialect {
+        None => (0, 0),
+        Some(dialect) => {
+            let dialect = data.bytes(dialect.as_bytes());
+            (data.words(&dialect), 1)
+        }
+    };
     let diff1 = data.bytes(&[0xff; 32]);
     let settlement = data.bytes(b"none");
     let description = data.words(&[
@@ -29,8 +52,8 @@ pub fn adapter_of(network: &str, final_after: u32, handle: &str, assemble: &str,
         network[1],
         recipes,
         1, // network, recipes
-        0,
-        0,
+        dialects,
+        spoken,
         0,
         0, // dialects, transports
         diff1[0],

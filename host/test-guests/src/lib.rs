@@ -14,6 +14,6 @@ mod module;
 pub mod scheme;
 mod spoiled;
 
-pub use adapter::{ADAPTER, adapter, adapter_of};
+pub use adapter::{ADAPTER, adapter, adapter_of, adapter_with_documents};
 pub use module::{DATA, Data, guest};
 pub use spoiled::{Blind, Block, Spoil, Spoiled, Steal};

@@ -1,53 +1,58 @@
-//! `millpond check`: a configuration file as a whole, with the plugins it names.
+//! `millpond check`: a configuration file as a whole, with everything it names.
 
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
-use millpond_pool::{setup, sockets};
-use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
-use std::path::{Path, PathBuf};
+use millpond_process::check::check;
+use millpond_runtime::Compiler;
+use serde_json::json;
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 /// Check a configuration file: all errors at once, with their lines.
+///
+/// Plugins are loaded with their settings, their recipes and dialects compiled, certificates and keys held against each
+/// other, secrets and cookies read. No node or wallet is asked: that is `millpond doctor`. Exit code 2 with any error.
 #[derive(Debug, Args)]
 pub struct Check {
     /// The configuration.
     file: PathBuf,
-    /// Look at the file alone: load no plugin, read no secret.
+    /// Look at the file alone: load no plugin, read no secret, no certificate.
     #[arg(long)]
     file_only: bool,
+    /// One JSON object: whether it is good, the pools, and each error with its line.
+    #[arg(long)]
+    json: bool,
 }
 
 impl Check {
     /// Checks and reports.
     pub fn run(self) -> Outcome {
-        let config =
-            millpond_config::load(&self.file).map_err(|errors| Failure::usage(errors.to_string()))?;
-        let names: Vec<_> = config.pool.iter().map(|pool| pool.name.to_string()).collect();
-        if !self.file_only {
-            let beside = self.file.parent().unwrap_or(Path::new(""));
-            let sandbox = Sandbox::new(None, Compiler::this_executable()?)?;
-            let sink: Arc<dyn LogSink> = Arc::new(TracingSink);
-            let mut errors = Vec::new();
-            for section in config.pool {
-                let name = section.name.to_string();
-                let mut say = |why: setup::SetupError| {
-                    errors.extend(
-                        why.0.into_iter().map(|line| format!("{}: pool {name}: {line}", self.file.display())),
-                    );
+        let file = self.file.display();
+        let config = match millpond_config::load(&self.file) {
+            Ok(config) => config,
+            Err(errors) if self.json => {
+                let wrong = |error: &millpond_config::ConfigError| {
+                    json!({"line": error.line, "pool": "",
+                    "text": format!("{}: {}", error.option, error.message).trim_start_matches(": ")})
                 };
-                if let Err(why) = sockets::stratum(&section) {
-                    say(why);
-                }
-                if let Err(why) = setup::prepare(section, beside, &sandbox, &sink) {
-                    say(why);
-                }
+                let errors: Vec<_> = errors.errors.iter().map(wrong).collect();
+                println!("{}", json!({"good": false, "pools": [], "errors": errors}));
+                return Ok(ExitCode::from(2));
             }
-            if !errors.is_empty() {
-                return Err(Failure::usage(errors.join("\n")));
-            }
+            Err(errors) => return Err(Failure::usage(errors.to_string())),
+        };
+        let compiler = if self.file_only { None } else { Some(Compiler::this_executable()?) };
+        let errors = check(&config, &self.file, compiler)?;
+        let names: Vec<_> = config.pool.iter().map(|pool| pool.name.to_string()).collect();
+        if self.json {
+            println!("{}", json!({"good": errors.is_empty(), "pools": names, "errors": errors}));
+            return Ok(ExitCode::from(if errors.is_empty() { 0 } else { 2 }));
         }
-        println!("{}: good, {} pool(s): {}", self.file.display(), names.len(), names.join(", "));
+        if !errors.is_empty() {
+            let lines: Vec<_> = errors.iter().map(|wrong| format!("{file}:{wrong}")).collect();
+            return Err(Failure::usage(lines.join("\n")));
+        }
+        println!("{file}: good, {} pool(s): {}", names.len(), names.join(", "));
         Ok(ExitCode::SUCCESS)
     }
 }

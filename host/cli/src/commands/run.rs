@@ -23,6 +23,9 @@ impl Run {
         let compiler = Compiler::this_executable()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         runtime.block_on(async {
+            // Before anything else: who is told to stop while he starts stops in order too, when he has started.
+            let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            let mut hup = signal(SignalKind::hangup())?;
             let running = Running::start(config, &self.file, compiler).await?;
             for pool in running.pools() {
                 for address in pool.addresses() {
@@ -32,8 +35,6 @@ impl Run {
             if let Some(address) = running.http() {
                 eprintln!("the page is at http://{address}/");
             }
-            let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-            let mut hup = signal(SignalKind::hangup())?;
             loop {
                 tokio::select! {
                     _ = term.recv() => break,

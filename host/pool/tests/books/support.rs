@@ -29,6 +29,7 @@ fn loader(disk: &Arc<dyn Disk>) -> Arc<Loader> {
 }
 
 pub fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
+    assert!(millpond_bundled::replace_for_tests());
     let component = |name: &str| PluginStore::find(name, Path::new("/")).unwrap();
     let recipient = Recipient { name: FeeName::try_from("operator".to_owned()).unwrap(), weight: 1 };
     let fee_settings = vec![("basis_points".to_owned(), Setting::Int(basis_points))];

@@ -34,6 +34,7 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A process whose durable things are under `data`.
 pub fn process(data: &Path) -> Process {
+    assert!(millpond_bundled::replace_for_tests());
     let sink: Arc<dyn LogSink> = Arc::new(TracingSink);
     Process {
         data: data.to_owned(),

@@ -1,0 +1,313 @@
+//! A pool that runs, as its operator works with it: the real binary's commands beside `millpond run`, and after it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use millpond_devchain::{DevChain, Options};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use support::{PATIENCE, Running, chain_of, ended, json, millpond, pool, until};
+
+/// An address whose key the pool's wallet does not have.
+const MINER: &str = "bcrt1qft5p2uhsdcdc3l2ua4ap5qqfg4pjaqlp250x7us7a8qqhrxrxfsqseac85";
+
+/// A pool that runs beside a chain, in a folder.
+struct Rig {
+    running: Running,
+    address: String,
+    data: String,
+    folder: PathBuf,
+    chain: DevChain,
+    _runtime: tokio::runtime::Runtime,
+    _temporary: tempfile::TempDir,
+}
+
+impl Rig {
+    fn start() -> Self {
+        let temporary = tempfile::tempdir().unwrap();
+        // About 65,000 hashes a block, 4,300 a share.
+        let (runtime, chain) = chain_of(Options { bits: 0x1f00_ffff, ..Options::default() });
+        let folder = temporary.path().to_owned();
+        let data = folder.join("data");
+        let text = pool(&data, &chain, chain.password())
+            .replace("\"127.0.0.1:0\"\n", "\"127.0.0.1:0\"\ndifficulty = 1e-6\nfixed = true\n")
+            .replace("schedule = \"manual\"\n", "schedule = \"manual\"\nnetwork_fee = \"miners\"\n");
+        let file = folder.join("pool.toml");
+        std::fs::write(&file, text).unwrap();
+        let running = Running::start(&file);
+        let said = running.says("pool dev takes miners at ");
+        let address = said.rsplit(' ').next().unwrap().to_owned();
+        let data = data.display().to_string();
+        Self { running, address, data, folder, chain, _runtime: runtime, _temporary: temporary }
+    }
+
+    /// A command of this data folder: the words before the first `--` of it come first.
+    fn with<'a>(&'a self, words: &[&'a str]) -> Vec<&'a str> {
+        let (first, rest) = words.split_at(1);
+        [first, &["--data", &self.data, "--yes"], rest].concat()
+    }
+
+    fn ask(&self, words: &[&str]) -> Value {
+        json(&self.with(words))
+    }
+
+    fn refused(&self, words: &[&str]) -> String {
+        ended(1, &self.with(words))
+    }
+
+    fn ledger(&self) -> PathBuf {
+        Path::new(&self.data).join("dev").join("ledger")
+    }
+
+    /// Mines until the pool has found a block, and it is mature.
+    fn earn(&self) {
+        until("a block", || {
+            let mined = json(&["mine", &self.address, "--user", MINER, "--shares", "20", "--json"]);
+            // What was on its way when a block was found is stale, and not counted here.
+            assert!(mined["accepted"].as_u64() >= Some(20) && mined["hashes"].as_u64() > Some(0), "{mined}");
+            (self.ask(&["status"])["pools"][0]["blocks"].as_u64() > Some(0)).then_some(())
+        });
+        until("an income that can be paid", || {
+            self.chain.generate(1).unwrap();
+            (self.ask(&["status"])["pools"][0]["money"]["credited"].as_u64() > Some(0)).then_some(())
+        });
+    }
+}
+
+/// The operators' actions in a ledger's export, each with who, what and the details.
+fn noted(ledger: &Path) -> Vec<(String, String, String)> {
+    let text = ended(0, &["ledger", "--ledger", ledger.to_str().unwrap(), "export"]);
+    let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let notes = records.filter_map(|record| record["entry"].get("noted").cloned());
+    let text = |note: &Value, key: &str| note[key].as_str().unwrap().to_owned();
+    notes.map(|note| (text(&note, "by"), text(&note, "action"), text(&note, "detail"))).collect()
+}
+
+fn has(ledger: &Path, action: &str, detail: &str) -> bool {
+    let found = noted(ledger);
+    let found = found.iter().any(|(by, what, about)| {
+        (by.starts_with("local:") || by == "millpond") && what == action && about == detail
+    });
+    assert!(found, "{action} {detail}: {:?}", noted(ledger));
+    found
+}
+
+#[test]
+fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_pool_and_after_it() {
+    let mut rig = Rig::start();
+    rig.earn();
+    let status = rig.ask(&["status"]);
+    let shown = &status["pools"][0];
+    assert_eq!(
+        (&shown["name"], &shown["network"], &shown["not_ready"]),
+        (&json!("dev"), &json!("regtest"), &json!([]))
+    );
+    assert_eq!(shown["money"]["conserved"], json!(true), "{shown:#}");
+    assert!(shown["stratum"]["accepted"].as_u64() >= Some(20), "{shown:#}");
+    let roles: Vec<_> = shown["plugins"].as_array().unwrap().iter().map(|plugin| &plugin["role"]).collect();
+    assert_eq!(roles, ["adapter", "scheme"]);
+
+    // Nothing is paid without a second word.
+    let payments = |what: &'static str| vec!["payments", "--pool", "dev", what];
+    assert_eq!(rig.ask(&payments("list")), json!([]));
+    let plan = rig.ask(&payments("dry-run"));
+    assert_eq!(plan["batches"][0][0]["address"], json!(MINER), "{plan}");
+    let planned = plan["batches"][0][0]["amount"].as_u64().unwrap();
+    let unasked = millpond(&["payments", "--data", &rig.data, "--pool", "dev", "run"]);
+    assert_eq!(unasked.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&unasked.stderr).into_owned();
+    assert!(said.contains("This changes money") && said.contains("nothing was done"), "{said}");
+    assert_eq!(rig.ask(&payments("list")), json!([]));
+
+    let run = rig.ask(&payments("run"));
+    assert_eq!(run["blocked"], Value::Null, "{run}");
+    let paid = until("a settled payment", || {
+        rig.chain.generate(1).unwrap();
+        // A run of the operator's follows what is under way as well.
+        rig.ask(&payments("run"));
+        let list = rig.ask(&payments("list"));
+        let first = list.as_array().unwrap().iter().find(|payment| payment["id"] == 1).unwrap().clone();
+        (first["state"] == "settled").then_some(first)
+    });
+    assert_eq!(paid["outputs"], json!(1), "{paid}");
+    assert!(paid["amount"].as_u64() >= Some(planned) && paid["txid"].is_string(), "{paid}");
+
+    // What is settled is neither given up nor resolved, and what is not there is named.
+    for words in [vec!["release", "1"], vec!["resolve", "1", "--txid", "00"], vec!["release", "99"]] {
+        let why = rig.refused(&[vec!["payments", "--pool", "dev"], words.clone()].concat());
+        assert!(why.contains(words[1]), "{words:?}: {why}");
+    }
+    assert!(rig.refused(&["payments", "--pool", "btc", "list"]).contains("there are: dev"));
+    assert_eq!(rig.ask(&["minimum", "--pool", "dev", MINER, "5000"]), json!({"minimum": 5000}));
+
+    // The books, beside the running pool.
+    let ledger = rig.ledger();
+    let of = |rest: &[&'static str]| {
+        [vec!["ledger", "--ledger", ledger.to_str().unwrap()], rest.to_vec()].concat()
+    };
+    let verified = json(&of(&["verify", "--json"]));
+    assert_eq!(verified["totals"]["conserved"], json!(true), "{verified}");
+    // The miners bear the network's fee here.
+    let of_total = |key: &str| verified["totals"][key].as_u64().unwrap();
+    let where_it_is = ["paid", "network_fees_charged", "payable", "in_flight"].map(of_total);
+    assert_eq!(of_total("credited"), where_it_is.iter().sum::<u64>(), "{verified}");
+    assert!(of_total("paid") > 0, "{verified}");
+    assert!(ended(0, &of(&["verify"])).contains("to the unit"));
+    let csv = ended(0, &of(&["export", "--format", "csv"]));
+    assert!(
+        csv.starts_with("seq,at_ms,kind,account,debit,credit\n") && csv.contains(",payment-settled,"),
+        "{csv}"
+    );
+    let statement = json(&of(&["statement", "--miner", "1"]));
+    assert!(statement["lines"].as_array().is_some_and(|lines| !lines.is_empty()), "{statement}");
+    assert!(ended(2, &of(&["statement"])).contains("--miner NUMBER"));
+    let replayed = json(&["replay", "--data", &rig.data, "--json"]);
+    assert_eq!((&replayed["pool"], &replayed["same"]), (&json!("dev"), &json!(true)), "{replayed}");
+    let luck = json(&["luck", "--data", &rig.data, "--json"]);
+    assert_eq!(luck["miners"][0]["address"], json!(MINER), "{luck}");
+    assert!(luck["miners"][0]["found"].as_u64() > Some(0), "{luck}");
+    assert!(has(&ledger, "payments_run", "-") && has(&ledger, "miner_minimum", &format!("{MINER} 5000")));
+
+    rig.running.signal("-TERM");
+    rig.running.says("stopping");
+    assert_eq!(rig.running.ended(), Some(0));
+    assert!(rig.refused(&["status"]).contains("no millpond runs on"));
+    assert_eq!(json(&["replay", "--data", &rig.data, "--json"])["same"], json!(true));
+}
+
+/// A miner that says lines and hears what the pool says.
+struct Miner {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+}
+
+impl Miner {
+    fn connect(address: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let reader = BufReader::new(stream.try_clone().unwrap());
+        let mut miner = Self { stream, reader };
+        miner.say(json!({"id": 1, "method": "mining.subscribe", "params": ["test/1"]}));
+        miner.say(json!({"id": 2, "method": "mining.authorize", "params": [format!("{MINER}.rig"), "x"]}));
+        miner.hear("a job", |message| message["method"] == "mining.notify");
+        miner
+    }
+
+    fn say(&mut self, message: Value) {
+        self.stream.write_all(format!("{message}\n").as_bytes()).unwrap();
+    }
+
+    fn hear(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let mut line = String::new();
+            let read = self.reader.read_line(&mut line).unwrap_or_else(|why| panic!("{what}: {why}"));
+            assert!(read > 0, "the pool hung up before {what}");
+            let message: Value = serde_json::from_str(&line).unwrap();
+            if is_it(&message) {
+                return message;
+            }
+        }
+    }
+
+    /// Waits until the pool hangs up.
+    fn closed(&mut self) {
+        let mut line = String::new();
+        while self.reader.read_line(&mut line).is_ok_and(|read| read > 0) {
+            line.clear();
+        }
+    }
+}
+
+#[test]
+fn miners_are_listed_spoken_to_and_sent_elsewhere_and_bans_hold_until_they_are_lifted() {
+    let rig = Rig::start();
+    let ledger = rig.ledger();
+    let mut miner = Miner::connect(&rig.address);
+    let sessions = rig.ask(&["miners", "--pool", "dev", "--json", "list"]);
+    assert_eq!(
+        (&sessions[0]["worker"], &sessions[0]["agent"]),
+        (&json!("rig"), &json!("test/1")),
+        "{sessions}"
+    );
+    let table = ended(0, &rig.with(&["miners", "--pool", "dev", "list"]));
+    assert!(table.lines().count() == 2 && table.contains(MINER) && !table.contains('\x1b'), "{table}");
+
+    let said = ended(0, &rig.with(&["miners", "--pool", "dev", "message", "back in an hour"]));
+    assert_eq!(said, "said to 1 connections\n");
+    let shown = miner.hear("the message", |message| message["method"] == "client.show_message");
+    assert_eq!(shown["params"], json!(["back in an hour"]));
+    let away = ["miners", "--pool", "dev", "--json", "reconnect", "pool.test", "3334", "--wait", "7"];
+    assert_eq!(rig.ask(&away), json!({"connections": 1}));
+    let sent = miner.hear("where to", |message| message["method"] == "client.reconnect");
+    assert_eq!(sent["params"], json!(["pool.test", 3334, 7]));
+    assert!(has(&ledger, "miners_message", "back in an hour"));
+    assert!(has(&ledger, "miners_reconnect", "pool.test 3334 7"));
+
+    assert_eq!(ended(0, &rig.with(&["bans", "--pool", "dev", "list"])), "");
+    let made = ended(0, &rig.with(&["bans", "--pool", "dev", "add", "127.0.0.1"]));
+    assert!(made.starts_with("127.0.0.1 ") && made.contains("operator"), "{made}");
+    miner.closed();
+    let list = rig.ask(&["bans", "--pool", "dev", "--json", "list"]);
+    assert_eq!((&list[0]["source"], &list[0]["reason"]), (&json!("127.0.0.1"), &json!("operator")), "{list}");
+    assert_eq!(ended(0, &rig.with(&["bans", "--pool", "dev", "lift", "127.0.0.1"])), "lifted\n");
+    assert!(rig.refused(&["bans", "--pool", "dev", "lift", "127.0.0.1"]).contains("is not banned"));
+    assert!(ended(2, &rig.with(&["bans", "--pool", "dev", "add", "nobody"])).contains("invalid value"));
+    drop(Miner::connect(&rig.address));
+    assert!(has(&ledger, "bans_add", "127.0.0.1") && has(&ledger, "bans_lift", "127.0.0.1"));
+
+    assert!(rig.ask(&["alarms", "--json", "list"]).is_array());
+    assert_eq!(ended(0, &rig.with(&["alarms", "clear", "node", "--pool", "dev"])), "cleared\n");
+    assert!(has(&ledger, "alarms_clear", "node"));
+    let release = ["plugin", "release", "--data", &rig.data, "--yes", "--pool", "dev", "scheme"];
+    assert!(ended(1, &release).contains("is not in quarantine"));
+}
+
+#[test]
+fn tokens_backups_and_restores_stand_in_the_chain_whether_the_pool_runs_or_not() {
+    let mut rig = Rig::start();
+    let ledger = rig.ledger();
+    let (data, to) = (rig.data.clone(), rig.folder.join("backups").display().to_string());
+    let token = |words: &[&str]| ended(0, &[&["token"], words, &["--data", &data]].concat());
+    token(&["make", "alice", "operate"]);
+    token(&["revoke", "alice"]);
+    let made = json(&["backup", "--data", &data, "--to", &to, "--json"]);
+    assert!(has(&ledger, "token_make", "alice operate") && has(&ledger, "token_revoke", "alice"));
+    assert!(has(&ledger, "backup", &to));
+
+    rig.running.signal("-TERM");
+    assert_eq!(rig.running.ended(), Some(0));
+    token(&["make", "bob", "money"]);
+    assert!(has(&ledger, "token_make", "bob money"));
+    let backup = made["path"].as_str().unwrap();
+    let new = rig.folder.join("new");
+    ended(0, &["restore", backup, "--data", new.to_str().unwrap()]);
+    let restored = new.join("dev").join("ledger");
+    // The backup holds what was ordered before it, itself included; the restore is noted behind.
+    assert!(has(&restored, "token_make", "alice operate") && has(&restored, "backup", &to));
+    assert!(has(&restored, "restore", backup));
+    for ledger in [&ledger, &restored] {
+        let verified = json(&["ledger", "--ledger", ledger.to_str().unwrap(), "verify", "--json"]);
+        assert_eq!(verified["totals"]["conserved"], json!(true), "{verified}");
+    }
+}
+
+#[test]
+fn tokens_older_than_a_pool_are_the_first_that_its_chain_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_runtime, chain) = chain_of(Options::default());
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    ended(0, &["token", "make", "carol", "read", "--data", data.to_str().unwrap()]);
+    let file = folder.path().join("pool.toml");
+    std::fs::write(&file, pool(&data, &chain, chain.password())).unwrap();
+    for _ in 0..2 {
+        let mut running = Running::start(&file);
+        running.says("pool dev takes miners at ");
+        running.signal("-TERM");
+        assert_eq!(running.ended(), Some(0));
+    }
+    let known = ("millpond".to_owned(), "token_known".to_owned(), "carol read".to_owned());
+    assert_eq!(noted(&data.join("dev").join("ledger")), [known]);
+}
