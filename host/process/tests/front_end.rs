@@ -148,7 +148,7 @@ async fn two_pools_in_one_process_have_ports_ledgers_and_folders_of_their_own() 
     }
     b.share(&login, 77).await;
     // The same hash is a duplicate in its own pool alone.
-    assert_eq!(b.submit(&login, 77).await["error"][0], json!(22));
+    assert_eq!(b.again().await["error"][0], json!(22));
     until("both journals", || {
         (first.journal().view().newest().0, second.journal().view().newest().0) == (5, 1)
     })

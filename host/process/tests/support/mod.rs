@@ -74,6 +74,8 @@ pub struct Client<S> {
     next: u64,
     pub difficulty: f64,
     job: Option<(String, String)>,
+    /// What was submitted last.
+    share: Value,
     extranonce2: usize,
 }
 
@@ -87,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite> Client<S> {
     pub fn over(stream: S) -> Self {
         let (reader, writer) = tokio::io::split(stream);
         let reader = BufReader::new(reader);
-        Self { reader, writer, next: 1, difficulty: 0.0, job: None, extranonce2: 0 }
+        Self { reader, writer, next: 1, difficulty: 0.0, job: None, share: Value::Null, extranonce2: 0 }
     }
 
     /// Says bytes as they are; the pool may have hung up.
@@ -158,7 +160,13 @@ impl<S: AsyncRead + AsyncWrite> Client<S> {
     pub async fn submit(&mut self, login: &str, nonce: u32) -> Value {
         let (job, time) = self.job.clone().expect("a job");
         let extranonce2 = "0".repeat(2 * self.extranonce2);
-        self.call("mining.submit", json!([login, job, extranonce2, time, format!("{nonce:08x}")])).await
+        self.share = json!([login, job, extranonce2, time, format!("{nonce:08x}")]);
+        self.again().await
+    }
+
+    /// Sends the share of before again, to the letter, whatever job came meanwhile.
+    pub async fn again(&mut self) -> Value {
+        self.call("mining.submit", self.share.clone()).await
     }
 
     /// Sends a share that has to count.
