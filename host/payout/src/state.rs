@@ -41,12 +41,14 @@ impl StateChange {
 }
 
 /// The state as it stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SchemeState {
     format: String,
     width: u8,
     /// The share behind which the scheme came into force that changed it last.
     since: ShareSeq,
+    #[serde(with = "as_hex")]
     memo: Vec<u8>,
     rows: BTreeMap<MinerId, Vec<u64>>,
     /// What each open income changed, oldest first, to be undone.
@@ -56,18 +58,33 @@ pub struct SchemeState {
 }
 
 /// An open income, and what to put back when it is lost.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Undo {
     key: IncomeKey,
     format: String,
     width: u8,
     since: ShareSeq,
+    #[serde(with = "as_hex")]
     memo: Vec<u8>,
     rows: Before,
 }
 
+/// Bytes as text, a quarter of what a list of numbers takes.
+mod as_hex {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&hex::encode(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        hex::decode(String::deserialize(from)?).map_err(D::Error::custom)
+    }
+}
+
 /// Rows as they were.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Before {
     /// Those that changed.
     Changed(BTreeMap<MinerId, Vec<u64>>),
@@ -286,6 +303,42 @@ mod tests {
     fn change(rows: &[(u64, u64)]) -> Vec<u8> {
         let rows = rows.iter().map(|(miner, cell)| (MinerId(*miner), vec![*cell])).collect();
         StateChange { format: "f".to_owned(), width: 1, since: ShareSeq(0), memo: None, rows }.to_bytes()
+    }
+
+    #[test]
+    fn a_state_that_was_written_down_is_the_same_with_what_undoes_it() {
+        let keys: Vec<_> = (0..3_u8).map(|at| IncomeKey::new(vec![at]).unwrap()).collect();
+        let mut state = SchemeState::default();
+        let memo = StateChange {
+            memo: Some("00ff".to_owned()),
+            format: "f".to_owned(),
+            width: 1,
+            ..StateChange::default()
+        };
+        state.apply(&memo.to_bytes(), Some(&keys[0])).unwrap();
+        state.apply(&change(&[(1, u64::MAX), (2, 7)]), Some(&keys[1])).unwrap();
+        let mut other = SchemeState::default();
+        other.apply(&change(&[(1, 3)]), None).unwrap();
+        let dropping = StateChange {
+            format: "g".to_owned(),
+            since: ShareSeq(9),
+            rows: vec![(MinerId(4), vec![1, 2])],
+            width: 2,
+            memo: None,
+        };
+        other.apply(&dropping.to_bytes(), Some(&keys[2])).unwrap();
+        for state in [state, other] {
+            let bytes = serde_json::to_vec(&state).unwrap();
+            let mut read: SchemeState = serde_json::from_slice(&bytes).unwrap();
+            assert_eq!(read, state);
+            let mut undone = state.clone();
+            for key in &keys[1..] {
+                read.restore_before(key);
+                undone.restore_before(key);
+            }
+            assert_eq!(read, undone);
+            assert_ne!(read, state);
+        }
     }
 
     #[test]

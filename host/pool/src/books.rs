@@ -9,6 +9,7 @@ use crate::conduct::{Conduct, Stopped};
 use crate::decide::{self, DecideError, income_key};
 use crate::edges::{Edge, Edges};
 use crate::policy::{Bound, Loader, PolicyError, Wanted, reserve_of};
+use crate::sums::{CONFIGURATION, DECLARED, EVERY, Read, Sums};
 use millpond_alerts::{Alarms, Level};
 use millpond_journal::{Income, Journal, JournalError, Policy, Record};
 use millpond_ledger::{
@@ -21,10 +22,6 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// Who posts the reserve.
-const CONFIGURATION: &str = "configuration";
-/// Why.
-const DECLARED: &str = "declared reserve";
 /// Why an income that the chain still has is taken back.
 const DIVIDED_AGAIN: &str = "an earlier income was lost: divided again";
 
@@ -86,6 +83,8 @@ pub(crate) struct Inner {
     deposited: Amount,
     /// Incomes that can be spent and are not divided yet.
     ripe: BTreeMap<Vec<u8>, Income>,
+    /// The ledger's record after which the state was kept last.
+    kept: u64,
 }
 
 /// The money of one pool.
@@ -97,6 +96,7 @@ pub struct Books {
     pub(crate) alarms: Alarms,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) edges: Edges,
+    read: u64,
 }
 
 impl std::fmt::Debug for Books {
@@ -131,21 +131,9 @@ impl Books {
             journal.record(policy).wait()?;
         }
         let in_force = journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
-        let bound = loader.bind(&in_force)?;
-        let mut state = SchemeState::new(bound.scheme.terms());
-        let mut deposited = Amount::ZERO;
-        ledger.reader().for_each_record(&mut |record, _| {
-            decide::follow(&mut state, &record.entry).map_err(|why| broken(record.seq, &why))?;
-            if let Entry::Adjustment { postings, by, reason } = &record.entry
-                && by == CONFIGURATION
-                && reason == DECLARED
-            {
-                let paid_in: i128 =
-                    postings.iter().filter(|p| p.account == Account::Wallet).map(|p| p.amount).sum();
-                deposited = Amount(deposited.0.saturating_add(u64::try_from(paid_in).unwrap_or(0)));
-            }
-            Ok(())
-        })?;
+        // Loaded before anything is booked.
+        loader.bind(&in_force)?;
+        let Read { sums: Sums { state, deposited }, head, records } = Sums::read(&ledger)?;
         let conduct = Conduct::default();
         let inner = Inner {
             state,
@@ -155,14 +143,36 @@ impl Books {
             conduct,
             deposited,
             ripe: BTreeMap::new(),
+            kept: head.seq.saturating_sub(records),
         };
         let (pool, inner, edges) = (pool.to_owned(), Mutex::new(inner), Edges::default());
-        let books = Self { pool, journal, ledger, loader, alarms, inner, edges };
+        let books = Self { pool, journal, ledger, loader, alarms, inner, edges, read: records };
         books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
         if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
             books.schedule(wanted, CONFIGURATION, now)?;
         }
+        books.keep(&mut books.inner.lock(), now);
         Ok(books)
+    }
+
+    /// Records of the ledger that the start read to follow the scheme's state: those since it was kept last.
+    #[must_use]
+    pub fn read_at_open(&self) -> u64 {
+        self.read
+    }
+
+    /// Keeps what the ledger's entries add up to, when many came since it was kept.
+    fn keep(&self, inner: &mut Inner, now: UnixMillis) {
+        let newest = self.ledger.head().seq;
+        if newest.saturating_sub(inner.kept) < EVERY {
+            return;
+        }
+        inner.kept = newest;
+        // Read from the records, not taken from memory: a file says what the records say, whatever happened here.
+        let kept = Sums::read(&self.ledger).and_then(|read| read.sums.keep(&self.ledger, read.head.seq, now));
+        if let Err(why) = kept {
+            tracing::warn!(pool = %self.pool, %why, "the scheme's state is not kept: the next start reads more");
+        }
     }
 
     /// The same books with a listener at their edges.
@@ -309,7 +319,9 @@ impl Books {
     pub fn divide(&self, income: &Income) -> Result<(), BooksError> {
         let mut inner = self.inner.lock();
         self.divide_again(&mut inner)?;
-        self.divide_one(&mut inner, income)
+        self.divide_one(&mut inner, income)?;
+        self.keep(&mut inner, income.time);
+        Ok(())
     }
 
     /// Takes back, oldest first, what was divided on top of an income that was lost and undone, and divides it again.
@@ -451,7 +463,9 @@ impl Books {
     /// When the scheme fails, or the ledger.
     pub fn credit_shares(&self, now: UnixMillis) -> Result<(), BooksError> {
         let mut inner = self.inner.lock();
-        self.credit(&mut inner, now)
+        self.credit(&mut inner, now)?;
+        self.keep(&mut inner, now);
+        Ok(())
     }
 
     fn credit(&self, inner: &mut Inner, now: UnixMillis) -> Result<(), BooksError> {
@@ -582,8 +596,4 @@ fn policy(wanted: &Wanted, from: ShareSeq, reason: &str, time: UnixMillis) -> Po
     let policy = Policy { from, scheme, fees, reason: reason.to_owned(), time };
     debug_assert_eq!(reserve_of(&policy), wanted.reserve);
     policy
-}
-
-fn broken(seq: u64, why: &dyn std::fmt::Display) -> LedgerError {
-    LedgerError::Broken { seq, why: why.to_string() }
 }

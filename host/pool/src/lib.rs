@@ -32,6 +32,7 @@ pub mod show;
 mod sink;
 pub mod sockets;
 pub mod stats;
+mod sums;
 mod unfinished;
 pub mod view;
 

@@ -10,9 +10,10 @@
 
 use crate::decide::{self, DecideError};
 use crate::policy::{Loader, PolicyError};
+use crate::sums::Sums;
 use millpond_journal::{Income, JournalError, JournalView, Policy, Record};
 use millpond_ledger::{Book, Entry, IncomeKey, IncomeStatus, LedgerError, Reader, Record as Line, Reversal};
-use millpond_payout::{AuditRecord, SchemeState};
+use millpond_payout::AuditRecord;
 use millpond_segments::LogError;
 use millpond_types::{Digest, ShareSeq};
 use std::collections::{HashMap, HashSet};
@@ -145,7 +146,7 @@ pub fn replay(view: &JournalView, ledger: &Reader, loader: &Loader) -> Result<Re
         loader,
         facts: &facts,
         book: Book::default(),
-        state: None,
+        sums: Sums::default(),
         lost: HashMap::new(),
         taken: HashSet::new(),
         done: Replayed {
@@ -178,7 +179,7 @@ struct Run<'a> {
     loader: &'a Loader,
     facts: &'a Facts,
     book: Book,
-    state: Option<SchemeState>,
+    sums: Sums,
     /// How often the chain took an income back so far.
     lost: HashMap<Vec<u8>, usize>,
     /// Incomes of before what the journal keeps.
@@ -203,7 +204,7 @@ impl Run<'_> {
                     .and_then(|seen| seen.get(times))
                     .ok_or_else(|| differs("the journal has no such income".to_owned()))?;
                 let bound = self.bound(income.end.seq, seq)?;
-                let state = self.state.get_or_insert_with(|| SchemeState::new(bound.scheme.terms()));
+                let state = &self.sums.state;
                 let again = match decide::divide(&bound, income, self.view, &self.book, state) {
                     // Recorded after the oldest share that is kept, and reaching back beyond it.
                     Err(DecideError::Journal(JournalError::Dropped { .. })) if self.before_what_is_kept() => {
@@ -228,7 +229,7 @@ impl Run<'_> {
                 let due = decide::due(&self.facts.policies, self.loader, given, *last)
                     .map_err(|why| ReplayError::Policy { seq, why })?
                     .ok_or_else(|| differs("no policy takes these shares".to_owned()))?;
-                let state = self.state.get_or_insert_with(|| SchemeState::new(due.bound.scheme.terms()));
+                let state = &self.sums.state;
                 let again = decide::credit(&due, self.view, &self.book, state)
                     .map_err(|why| ReplayError::Decide { seq, why })?;
                 let (accrual, _) = again.ok_or_else(|| differs("there is nothing to credit".to_owned()))?;
@@ -244,6 +245,9 @@ impl Run<'_> {
                 return Err(differs("the journal does not say that it matured".to_owned()));
             }
             Entry::Reversed { key, how, .. } => self.reversed(line, key, *how)?,
+            Entry::Noted { .. } if self.sums.contradicts(&line.entry)? => {
+                return Err(differs("the scheme's state was another when it was kept".to_owned()));
+            }
             _ => {}
         }
         self.book(line)
@@ -252,10 +256,9 @@ impl Run<'_> {
     /// Counts an entry that was checked, or cannot be.
     fn book(&mut self, line: &Line) -> Result<(), ReplayError> {
         self.book.replay(line)?;
-        if let Some(state) = &mut self.state {
-            decide::follow(state, &line.entry)
-                .map_err(|why| ReplayError::Decide { seq: line.seq, why: DecideError::Payout(why) })?;
-        }
+        self.sums
+            .take(&line.entry)
+            .map_err(|why| ReplayError::Decide { seq: line.seq, why: DecideError::Payout(why) })?;
         self.done.entries += 1;
         Ok(())
     }
@@ -264,7 +267,7 @@ impl Run<'_> {
     fn reversed(&mut self, line: &Line, key: &IncomeKey, how: Reversal) -> Result<(), ReplayError> {
         let (seq, kind) = (line.seq, line.entry.kind());
         let differs = |what: &str| ReplayError::Differs { seq, kind, what: what.to_owned() };
-        if self.state.as_ref().is_some_and(|state| state.again().contains(key)) && how == Reversal::Restore {
+        if self.sums.state.again().contains(key) && how == Reversal::Restore {
             return Ok(());
         }
         if !self.facts.lost.contains_key(key.as_bytes()) {
@@ -288,12 +291,6 @@ impl Run<'_> {
 
     /// Takes an entry as it is booked, the scheme's state with it.
     fn take(&mut self, line: &Line) -> Result<(), ReplayError> {
-        if self.state.is_none()
-            && let Some(policy) = self.facts.policies.first()
-        {
-            let bound = self.loader.bind(policy).map_err(|why| ReplayError::Policy { seq: line.seq, why })?;
-            self.state = Some(SchemeState::new(bound.scheme.terms()));
-        }
         self.done.taken += 1;
         self.book(line)
     }

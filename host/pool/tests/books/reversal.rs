@@ -12,7 +12,7 @@ use millpond_types::{Amount, Digest, MinerId, UnixMillis};
 use std::sync::{Arc, OnceLock};
 
 /// Pays those of the round whom the income before did not pay.
-fn turns() -> Wanted {
+pub fn turns() -> Wanted {
     static BYTES: OnceLock<Arc<[u8]>> = OnceLock::new();
     let bytes = Arc::clone(BYTES.get_or_init(|| Arc::from(Scheme::turns().wasm())));
     let scheme = Component { name: "turns".into(), digest: Digest::of(&bytes), bytes };
@@ -24,12 +24,12 @@ fn status(pool: &Pool, income: &Income) -> IncomeStatus {
     pool.ledger.book().income(&key).unwrap().status
 }
 
-fn immature(pool: &Pool, miner: MinerId) -> u64 {
+pub fn immature(pool: &Pool, miner: MinerId) -> u64 {
     pool.ledger.book().immature(&Owner::Miner(miner)).0
 }
 
 /// A round in which both work, and its block.
-fn round_of_both(pool: &mut Pool, a: MinerId, b: MinerId, amount: u64) -> Income {
+pub fn round_of_both(pool: &mut Pool, a: MinerId, b: MinerId, amount: u64) -> Income {
     pool.share(a, 10);
     pool.share(b, 10);
     pool.block(a, amount)
@@ -54,7 +54,7 @@ fn pay_out(pool: &Pool, miner: MinerId) {
 }
 
 /// Three incomes on top of each other: 1,000 to a, whose turn it is; 2,000 to b, since a was paid; 4,000 to a again.
-fn three(pool: &mut Pool, a: MinerId, b: MinerId) -> [Income; 3] {
+pub fn three(pool: &mut Pool, a: MinerId, b: MinerId) -> [Income; 3] {
     pool.share(a, 10);
     let first = pool.block(a, 1_000);
     let second = round_of_both(pool, a, b, 2_000);
