@@ -15,6 +15,7 @@ mod checkpoint;
 mod entry;
 mod error;
 mod export;
+mod form;
 mod income;
 mod index;
 mod ledger;

@@ -114,11 +114,13 @@ impl Book {
     }
 
     /// The pool's figures, summed anew over all balances, incomes and payments; `conserved` also says that the running
-    /// sums agree. For those who check: it takes time with the length of the history.
+    /// sums agree, and what each owner was sent with what was sent in all. For those who check: it takes time with the
+    /// length of the history.
     #[must_use]
     pub fn totals_anew(&self) -> Totals {
         let sums = Sums::walk(self);
         let totals = Totals::of(self, &sums);
-        Totals { conserved: totals.conserved && sums == self.sums, ..totals }
+        let agree = sums == self.sums && self.sent() == (totals.paid, totals.paid_fees);
+        Totals { conserved: totals.conserved && agree, ..totals }
     }
 }

@@ -362,6 +362,40 @@ fn a_ledger_opens_from_its_newest_checkpoint_and_verify_still_reads_everything()
     assert_eq!((whole.read_at_open(), whole.book().clone(), whole.head()), (head.seq, book, head));
 }
 
+/// Writes a checkpoint as the first version did: the book without what each owner was sent.
+fn checkpoint_of_the_first_form(disk: &SimDisk, ledger: &Ledger) {
+    let mut form = serde_json::to_string(&*ledger.book()).unwrap();
+    let paid = form.rfind(",\"paid\":").unwrap();
+    form.truncate(paid);
+    form.push('}');
+    let place = Path::new(DIR).join(format!("{:020}.book", ledger.head().seq));
+    millpond_disk::replace_file(disk, &place, form.as_bytes()).unwrap();
+    now(ledger, Entry::Checkpoint { book: Digest::of(form.as_bytes()) });
+}
+
+#[test]
+fn a_ledger_whose_checkpoints_are_of_the_first_form_opens_verifies_and_goes_on() {
+    let disk = SimDisk::new();
+    let ledger = write(&disk);
+    assert!(ledger.book().paid(&miner(1)) > Amount::ZERO, "its history has a payment");
+    checkpoint_of_the_first_form(&disk, &ledger);
+    for entry in long(3) {
+        now(&ledger, entry);
+    }
+    let (book, head) = (ledger.book().clone(), ledger.head());
+    drop(ledger);
+    let again = open_with(&disk, 8).unwrap();
+    // Everything is read: that form does not hold what each owner was sent.
+    assert_eq!((again.read_at_open(), again.book().clone(), again.head()), (head.seq, book, head));
+    assert_eq!(again.reader().verify().unwrap().head, head);
+    for entry in (500..520).map(|number| allocated(number, &[(miner(1), 10)])) {
+        now(&again, entry);
+    }
+    assert!(again.checkpoint_error().is_none());
+    drop(again);
+    assert!(open_with(&disk, 8).unwrap().read_at_open() < 9, "from a checkpoint of today's form");
+}
+
 #[test]
 fn a_checkpoint_that_is_damaged_or_forged_is_not_used() {
     let disk = SimDisk::new();
