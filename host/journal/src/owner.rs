@@ -5,7 +5,7 @@ use crate::records::Solution;
 use crate::state::State;
 use crate::summary::{self, SegmentShares, Tally};
 use crate::{Record, Share, ShareBlock};
-use millpond_segments::{GroupBuilder, Owner, RecordRef, Resolver, SegmentInfo};
+use millpond_segments::{GroupBuilder, LogError, Owner, RecordRef, Resolver, SegmentInfo};
 use millpond_types::ShareSeq;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -112,9 +112,9 @@ impl Owner for Packer {
         receipts
     }
 
-    fn written(&mut self) {
+    fn written(&mut self, whole: bool) {
         for written in self.written.drain(..) {
-            written.resolve(Ok(()));
+            written.resolve(if whole { Ok(()) } else { Err(LogError::Closed) });
         }
     }
 

@@ -7,6 +7,7 @@ use crate::{
 };
 use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// What an entry is to its owner. What became of it since is in the book: the income's status, the payment's.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,13 +59,15 @@ pub(crate) fn owned(record: &Record) -> Vec<(Owner, Owned)> {
             rows.iter().map(|row| of(&row.owner, -plus(&row.amount), OwnedWhat::Payment(*payment))).collect()
         }
         Entry::Adjustment { postings, reason, .. } => {
-            let one = |posting: &crate::Posting| match &posting.account {
-                Account::Payable(owner) => {
-                    Some(of(owner, posting.amount.saturating_neg(), OwnedWhat::Adjusted(reason.clone())))
+            // Several postings to one owner are one entry of his: it is kept under the record's number.
+            let mut sums: BTreeMap<&Owner, i128> = BTreeMap::new();
+            for posting in postings {
+                if let Account::Payable(owner) = &posting.account {
+                    let sum = sums.entry(owner).or_default();
+                    *sum = sum.saturating_sub(posting.amount);
                 }
-                _ => None,
-            };
-            postings.iter().filter_map(one).collect()
+            }
+            sums.into_iter().map(|(owner, sum)| of(owner, sum, OwnedWhat::Adjusted(reason.clone()))).collect()
         }
         _ => Vec::new(),
     }

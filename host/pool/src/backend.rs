@@ -7,7 +7,7 @@ use crate::stats::Count;
 use crate::view::BlockView;
 use millpond_alerts::Level;
 use millpond_chain::Unresolved;
-use millpond_disk::replace_file;
+use millpond_disk::{DiskError, DiskFile};
 use millpond_jobs::Job;
 use millpond_journal::{ExtranonceLease, MAX_NAME, Share, WorkerId};
 use millpond_recipe::SessionStage;
@@ -94,6 +94,19 @@ impl PoolBackend {
         NotDurable("the pool cannot record shares now; yours was not counted".to_owned())
     }
 
+    /// Writes a solution's template, without a sync.
+    async fn keep(&self, id: &[u8], body: bytes::Bytes) -> Kept {
+        let (core, path) = (Arc::clone(&self.core), self.core.body_path(id));
+        let write = move || {
+            let file = core.disk.create(&path)?;
+            file.append(&body)?;
+            Ok((core, file))
+        };
+        let failed =
+            |why: tokio::task::JoinError| DiskError::new("write", &self.core.body_path(id), why.into());
+        tokio::task::spawn_blocking(write).await.map_err(failed).flatten()
+    }
+
     async fn solved(&self, share: &Accepted) -> Result<(Option<ShareSeq>, MinerId), NotDurable> {
         let core = &self.core;
         let Some(solution) = &share.solution else { return Ok((None, MinerId(0))) };
@@ -152,10 +165,19 @@ impl PoolBackend {
             time: share.time,
         };
         let credited = share.credited.then(|| recorded(share, miner, worker));
+        // The template is written before the record that needs it after a kill, and synced beside it.
+        let body = match job.body.clone() {
+            Some(body) => Some(self.keep(&id, body).await),
+            None => None,
+        };
         let durable = core.journal.solution_for(record, credited, recording);
-        let body = job.body.clone().map(|body| {
-            let (core, path) = (Arc::clone(core), core.body_path(&id));
-            tokio::task::spawn_blocking(move || replace_file(core.disk.as_ref(), &path, &body))
+        let body = body.map(|kept| {
+            tokio::task::spawn_blocking(move || {
+                kept.and_then(|(core, file)| {
+                    file.sync()?;
+                    core.disk.sync_dir(&core.solutions())
+                })
+            })
         });
         let durable = durable.await;
         let early = core.recording.lock().remove(&id).unwrap_or_default();
@@ -176,6 +198,8 @@ impl PoolBackend {
         Ok((seq, miner))
     }
 }
+
+type Kept = Result<(Arc<Core>, Arc<dyn DiskFile>), DiskError>;
 
 /// A share as it is recorded.
 fn recorded(share: &Accepted, miner: MinerId, worker: WorkerId) -> Share {

@@ -191,8 +191,13 @@ impl Core {
         }
     }
 
+    /// The folder of solutions' templates.
+    pub(crate) fn solutions(&self) -> PathBuf {
+        self.folder.join("solutions")
+    }
+
     /// Where a solution's body waits until a node has the block.
     pub(crate) fn body_path(&self, id: &[u8]) -> PathBuf {
-        self.folder.join("solutions").join(format!("{}.body", hex::encode(id)))
+        self.solutions().join(format!("{}.body", hex::encode(id)))
     }
 }

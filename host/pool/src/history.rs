@@ -109,10 +109,14 @@ fn is_backwards(core: &Core, adapter: &dyn ChainAdapter, newest: &Solution) -> b
     adapter.assemble(&again).is_ok_and(|done| reversed(&done.value.block, &newest.block))
 }
 
+/// Segments that are read for blocks, newest first: half a gigabyte. A pool whose blocks are rarer shows fewer of them; the
+/// ledger has them all.
+const SEGMENTS: usize = 64;
+
 /// What the newest segments say of as many blocks as are shown. Ends early when the pool ends.
 fn read(core: &Weak<Core>, view: &JournalView) -> Result<Vec<Entry>, JournalError> {
     let (mut newest_first, mut found) = (Vec::new(), 0_usize);
-    for segment in view.log().segments().rev() {
+    for segment in view.log().segments().rev().take(SEGMENTS) {
         if core.strong_count() == 0 || found >= BLOCKS_SHOWN {
             break;
         }

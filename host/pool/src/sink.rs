@@ -22,7 +22,7 @@ use std::time::Duration;
 const REMEMBERED_COORDS: u64 = 16;
 /// How long a block waits until its record is written. A sync that is under way takes some milliseconds; a disk that takes
 /// longer than this is broken, and the block is worth more than knowing its finder.
-const RECORDED: Duration = Duration::from_secs(1);
+const RECORDED: Duration = Duration::from_secs(5);
 
 /// Holds the pool weakly: a node's answer that is still on its way (a longpoll waits for minutes) must not keep the
 /// files of a stopped pool open. Beside it the longest life of a job, in milliseconds.
@@ -284,7 +284,8 @@ impl Sink {
     }
 
     fn unassembled(&self, tag: u64, _: &Solution, error: &str) {
-        if let Some(on_its_way) = self.0.on_their_way.lock().get(&tag) {
+        let ended = self.0.on_their_way.lock().remove(&tag);
+        if let Some(on_its_way) = ended {
             self.0.change_shown(&on_its_way.id, |view| view.fate = format!("not assembled: {error}"));
         }
     }

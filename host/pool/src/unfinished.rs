@@ -89,7 +89,7 @@ impl Jobs {
 pub(crate) fn forget_templates(core: &Core, unsubmitted: &[Solution]) {
     let needed: HashSet<PathBuf> =
         unsubmitted.iter().map(|solution| core.body_path(&solution.block)).collect();
-    let folder = core.folder.join("solutions");
+    let folder = core.solutions();
     for name in core.disk.list(&folder).unwrap_or_default() {
         let path = folder.join(name);
         if !needed.contains(&path)

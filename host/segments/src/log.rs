@@ -28,8 +28,8 @@ pub trait Owner: Send + 'static {
     fn encode(&mut self, items: Vec<Self::Item>, group: &mut GroupBuilder) -> Vec<Self::Receipt>;
 
     /// The group encoded last was handed to the operating system and is not synced yet: a process that is killed no longer
-    /// loses it, a power cut may.
-    fn written(&mut self) {}
+    /// loses it, a power cut may. Or, when not `whole`, it will never be.
+    fn written(&mut self, _whole: bool) {}
 
     /// The group encoded last is durable. Called before its commits resolve.
     fn synced(&mut self);

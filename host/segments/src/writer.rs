@@ -318,8 +318,9 @@ impl<O: Owner> Writer<O> {
             return Err(LogError::TooLarge { bytes, limit: crate::MAX_PAYLOAD });
         }
         let (bytes, chain) = group.close(self.active.chain, self.active.bytes);
-        self.file.append(&bytes)?;
-        self.owner.written();
+        let written = self.file.append(&bytes);
+        self.owner.written(written.is_ok());
+        written?;
         self.file.sync()?;
         self.active.bytes += bytes.len() as u64;
         self.active.next = chain.next_index;
