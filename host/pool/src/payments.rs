@@ -208,20 +208,19 @@ impl Payments {
         };
         if due {
             self.run(core).map(drop)
-        } else if follow && self.is_followed(core, now) {
+        } else if follow {
             let mut running = self.running.lock();
             running.followed = now;
+            // Open, or settled not long ago.
+            if !running.settlement.watches(now) && core.ledger.open_payments().is_empty() {
+                return Ok(());
+            }
             let report = running.settlement.recover(now)?;
             tell(core, &report);
             Ok(())
         } else {
             Ok(())
         }
-    }
-
-    /// Whether there is a payment to look at: open, or settled not long ago.
-    fn is_followed(&self, core: &Core, now: UnixMillis) -> bool {
-        self.with(|it| it.watches(now)) || !core.ledger.open_payments().is_empty()
     }
 
     pub(crate) fn end(&self) {
@@ -309,6 +308,11 @@ pub(crate) fn own_minimum(core: &Core, miner: millpond_types::MinerId) -> Option
 /// trouble is one alarm.
 fn alarming(error: &SettlementError) -> String {
     match error {
+        SettlementError::Transaction { why, .. } if why.is_fee() => {
+            format!(
+                "a payment waits, since its network fee is too high; raise settlement.max_fee, or wait: {why}"
+            )
+        }
         SettlementError::Transaction { why, .. } => {
             format!(
                 "the wallet signed something else than it was asked for; it was not sent, check the wallet: {why}"
@@ -330,6 +334,14 @@ fn tell(core: &Core, report: &Report) {
         core.alarm(Level::Critical, "wallet", format!("payment {}: {}", step.payment.0, step.note));
     }
     for step in &report.steps {
+        if step.state == "released" {
+            // It is tried again in the next run, with the same outcome as long as nobody looks. Its number changes.
+            core.alarm(
+                Level::Warning,
+                "wallet",
+                format!("a payment was not made and is released: {}", step.note),
+            );
+        }
         tracing::info!(pool = %core.name, payment = step.payment.0, state = step.state, "{}", step.note);
     }
 }

@@ -9,6 +9,7 @@ use millpond_ledger::{
     TxId,
 };
 use millpond_types::UnixMillis;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -82,6 +83,8 @@ pub struct Settlement {
     pub(crate) policy: Policy,
     pub(crate) check: Box<dyn SignedCheck>,
     hook: Option<Hook>,
+    /// Settled payments that were sent again, which the ledger was told once.
+    pub(crate) noted: Mutex<BTreeSet<PaymentId>>,
 }
 
 impl fmt::Debug for Settlement {
@@ -94,7 +97,14 @@ impl Settlement {
     /// A settlement over a ledger and a wallet, whose signed transactions are read as Bitcoin's family writes them.
     #[must_use]
     pub fn new(ledger: Arc<Ledger>, wallet: Arc<dyn Wallet>, policy: Policy) -> Self {
-        Self { ledger, wallet, policy, check: Box::new(BitcoinBytes::default()), hook: None }
+        Self {
+            ledger,
+            wallet,
+            policy,
+            check: Box::new(BitcoinBytes::default()),
+            hook: None,
+            noted: Mutex::default(),
+        }
     }
 
     /// Holds signed transactions against what was asked for by another check.
@@ -136,21 +146,27 @@ impl Settlement {
     ///
     /// # Errors
     /// When the ledger's disk or the wallet fails before a payment starts. What was started is in the ledger, and the
-    /// next run goes on from there.
+    /// next run goes on from there. Also when the wallet signed something else than it was asked for: that payment is
+    /// released, the run's others are made first.
     pub fn run(&self, now: UnixMillis, payees: &dyn Payees) -> Result<Report, SettlementError> {
         let (mut report, loose) = self.open_first(now)?;
         if loose || report.blocked.is_some() {
             return Ok(report);
         }
         let plan = self.dry_run(now, payees)?;
+        let mut refused = None;
         for rows in &plan.batches {
-            self.pay(rows, now, &mut report)?;
+            match self.pay(rows, now, &mut report) {
+                // Released again, and everybody's matter; but the others' money does not wait for it.
+                Err(error @ SettlementError::Transaction { .. }) => refused = refused.or(Some(error)),
+                done => done?,
+            }
             if report.blocked.is_some() {
                 break;
             }
         }
         report.plan = Some(plan);
-        Ok(report)
+        refused.map_or(Ok(report), Err)
     }
 
     /// Brings every open payment as far as it goes, by the rules at the top of this crate. Starts no new payment.

@@ -110,7 +110,7 @@ impl Settlement {
         if let Some(spent) = signed.spends.iter().find(|spent| reserved.contains(&spent.coin)) {
             return Err(refuse(Mismatch::Reserved(spent.coin.clone())));
         }
-        let change = change_of(signed, asked).map_err(refuse)?;
+        let change = change_of(signed, asked, self.check.as_ref()).map_err(refuse)?;
         if let Some(change) = change
             && self.wallet.owns(std::slice::from_ref(&change.address))? != [true]
         {

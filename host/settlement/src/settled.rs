@@ -3,14 +3,17 @@
 //! The ledger's entry stays as it is, since what may confirm again is the same transaction: its bytes are sent again, and
 //! nothing is paid anew. What cannot be mended so is the operator's to see.
 
-use crate::{Lookup, Report, Settlement, SettlementError, Step};
-use millpond_ledger::{Built, Entry, PaymentId, PaymentState, PaymentStatus, Progress};
+use crate::{Lookup, Report, Settlement, SettlementError, Step, WalletError};
+use millpond_ledger::{Built, Entry, InputId, PaymentId, PaymentState, PaymentStatus, Progress, TxId};
 use millpond_types::UnixMillis;
 
 /// Settled payments are looked at for this long.
 const WATCHED_MS: u64 = 86_400_000;
-/// And so many of them, the newest.
+/// And so many of them, the newest: a reorganisation takes the newest out first, and each look asks for each.
 const MOST: usize = 64;
+/// Payments are reserved in the order of their numbers: who was reserved so long ago and settled within a day is not
+/// looked for.
+const OPEN_MS: u64 = 8 * WATCHED_MS;
 
 /// What became of a settled payment that is in no block any more.
 struct Removed {
@@ -31,7 +34,8 @@ impl Settlement {
         let recent = |state: &&PaymentState| {
             state.status == PaymentStatus::Settled && now.since(state.changed_at) < WATCHED_MS
         };
-        book.payments().rev().filter(recent).take(MOST).cloned().collect()
+        let young = |state: &&PaymentState| now.since(state.reserved_at) < OPEN_MS;
+        book.payments().rev().take_while(young).filter(recent).take(MOST).cloned().collect()
     }
 
     /// Looks whether settled payments are still in the chain. True when one is not, and its coins look free to the
@@ -54,8 +58,18 @@ impl Settlement {
     fn removed(&self, state: &PaymentState, now: UnixMillis) -> Result<Option<Removed>, SettlementError> {
         let Some(txid) = &state.txid else { return Ok(None) };
         // A wallet that does not answer proves nothing.
-        if matches!(self.wallet.lookup(txid, &[]), Ok(Lookup::Confirmed(_)) | Err(_)) {
-            return Ok(None);
+        match self.wallet.lookup(txid, &[]) {
+            Ok(Lookup::Confirmed(_)) => {
+                self.noted.lock().remove(&state.id);
+                return Ok(None);
+            }
+            Err(_) => return Ok(None),
+            Ok(_) => {}
+        }
+        // Nor does one that never heard of it, as another wallet than the one that paid: the node's word counts.
+        match self.has_an_output(state, txid) {
+            Ok(false) => {}
+            Ok(true) | Err(_) => return Ok(None),
         }
         let built = self.stored(state.id)?;
         let inputs = built.as_ref().map(|built| built.inputs.clone()).unwrap_or_default();
@@ -68,13 +82,18 @@ impl Settlement {
             (Lookup::Confirmed(_), _) => Ok(None),
             (Lookup::Waiting, _) => says("it waits for one again", false),
             (Lookup::NotFound, Some(built)) => match self.wallet.broadcast(&built.bytes, &built.txid) {
-                Ok(()) => {
+                Ok(()) if self.noted.lock().insert(state.id) => {
                     let (by, action) = ("settlement".to_owned(), "settled payment sent again".to_owned());
                     let detail = format!("payment {}, the same bytes: {txid}", state.id);
                     self.append(now, Entry::Noted { by, action, detail })?;
                     says("the same bytes were sent again", false)
                 }
-                Err(error) => says(&format!("its bytes cannot be sent again: {error}"), true),
+                Ok(()) => says("the same bytes were sent again", false),
+                Err(error) => {
+                    // A node that does not answer proves nothing: then they count as free.
+                    let loose = inputs.iter().any(|coin| self.wallet.has_coin(coin).unwrap_or(true));
+                    says(&format!("its bytes cannot be sent again: {error}"), loose)
+                }
             },
             (Lookup::NotFound, None) => {
                 says("the wallet does not have it; have it sent again, nothing new is paid before", true)
@@ -86,6 +105,17 @@ impl Settlement {
                 says(&what, false)
             }
         }
+    }
+
+    /// Whether the node's chain has a coin that the payment made: then it is in a block, whatever the wallet knows.
+    fn has_an_output(&self, state: &PaymentState, txid: &TxId) -> Result<bool, WalletError> {
+        // One output a row at most, and change.
+        for index in 0..=state.rows.len() {
+            if self.wallet.has_coin(&InputId(format!("{txid}:{index}")))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// The transaction that was stored for a payment: the log keeps it, balances do not.

@@ -75,6 +75,14 @@ pub enum Mismatch {
     Sum,
 }
 
+impl Mismatch {
+    /// Whether it is what was asked for but for a fee above the cap: dear, and no sign of a broken wallet.
+    #[must_use]
+    pub fn is_fee(&self) -> bool {
+        matches!(self, Self::Fee { .. } | Self::Bytes(PaymentError::Fee { .. }))
+    }
+}
+
 /// Holds a signed transaction against what was asked for.
 pub trait SignedCheck: Send + Sync + std::fmt::Debug {
     /// The network fee of a transaction that is what was asked for.
@@ -82,6 +90,11 @@ pub trait SignedCheck: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When anything differs.
     fn check(&self, signed: &Signed, wanted: Wanted<'_>) -> Result<Amount, Mismatch>;
+
+    /// Whether two addresses are one, however each is written.
+    fn same(&self, one: &str, other: &str) -> bool {
+        one == other
+    }
 }
 
 /// Reads the bytes themselves, as Bitcoin's family writes transactions: whom they pay, what they spend and under which
@@ -128,6 +141,15 @@ impl SignedCheck for BitcoinBytes {
         let rules = Rules { intents: &intents, coins: &coins, change: &change, max_fee: wanted.max_fee };
         Ok(payment::verify(&signed.bytes, rules)?.fee)
     }
+
+    /// A file may have it in capitals, and some wallets write a script's address with a newer version byte.
+    fn same(&self, one: &str, other: &str) -> bool {
+        let scripts = |address: &str| scripts_for(address, self.network.as_ref()).unwrap_or_default();
+        one == other || {
+            let others = scripts(other);
+            scripts(one).iter().any(|script| others.contains(script))
+        }
+    }
 }
 
 fn coin(spent: &Spent) -> Result<Coin, Mismatch> {
@@ -157,10 +179,16 @@ impl SignedCheck for WalletsWord {
 }
 
 /// The output that nobody asked for, the wallet's change, by its own word.
-pub(crate) fn change_of<'a>(signed: &'a Signed, asked: &[Output]) -> Result<Option<&'a Output>, Mismatch> {
+pub(crate) fn change_of<'a>(
+    signed: &'a Signed,
+    asked: &[Output],
+    check: &dyn SignedCheck,
+) -> Result<Option<&'a Output>, Mismatch> {
     let mut rest: Vec<&Output> = signed.outputs.iter().collect();
     for output in asked {
-        let made = rest.iter().position(|made| *made == output);
+        let pays =
+            |made: &&Output| made.amount == output.amount && check.same(&made.address, &output.address);
+        let made = rest.iter().position(pays);
         rest.swap_remove(made.ok_or_else(|| Mismatch::Unpaid(output.clone()))?);
     }
     match rest.as_slice() {

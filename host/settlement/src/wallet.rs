@@ -132,6 +132,12 @@ pub trait Wallet: Send + Sync {
     /// As the call went.
     fn lookup(&self, txid: &TxId, inputs: &[InputId]) -> Result<Lookup, WalletError>;
 
+    /// Whether the node's chain has this coin unspent, whatever waits. `false` also where the node cannot be asked.
+    ///
+    /// # Errors
+    /// As the call went.
+    fn has_coin(&self, coin: &InputId) -> Result<bool, WalletError>;
+
     /// Makes a transaction with these outputs and sends it, in one call. Called once per payment.
     ///
     /// # Errors

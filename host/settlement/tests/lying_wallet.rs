@@ -5,9 +5,9 @@ mod common;
 
 use common::*;
 use millpond_codec_bitcoin::payment::PaymentError;
-use millpond_ledger::{InputId, PaymentId, PaymentStatus, TxId};
+use millpond_ledger::{InputId, Owner, PaymentId, PaymentStatus, TxId};
 use millpond_settlement::{
-    Kind, Lookup, Mismatch, Output, Paid, Policy, Seen, Settlement, SettlementError, Signed, Wallet,
+    Kind, Lookup, Mismatch, Output, Paid, PayTo, Policy, Seen, Settlement, SettlementError, Signed, Wallet,
     WalletError, WalletsWord,
 };
 use millpond_types::{Amount, UnixMillis};
@@ -45,6 +45,9 @@ impl Wallet for Liar {
     }
     fn lookup(&self, txid: &TxId, inputs: &[InputId]) -> Result<Lookup, WalletError> {
         self.0.lookup(txid, inputs)
+    }
+    fn has_coin(&self, coin: &InputId) -> Result<bool, WalletError> {
+        self.0.has_coin(coin)
     }
     fn send_many(&self, _: &[Output], _: &str, _: u64) -> Result<TxId, WalletError> {
         panic!("it is asked to build")
@@ -264,4 +267,35 @@ fn where_the_operator_trusts_the_wallets_word_only_what_it_says_is_checked() {
     assert_eq!(run(honest, 10).unwrap().unwrap().status, PaymentStatus::Sent);
     let SettlementError::Transaction { why, .. } = run(honest, 9).unwrap_err() else { panic!() };
     assert_eq!(*why, Mismatch::Fee { fee: Amount(10), cap: Amount(9) });
+}
+
+#[test]
+fn an_address_is_the_same_however_the_file_and_the_wallet_write_it() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let lower: Lie = |signed, _| {
+        signed.outputs.iter_mut().for_each(|output| output.address.make_ascii_lowercase());
+    };
+    let settlement = Settlement::new(ledger.clone(), Arc::new(Liar(wallet.clone(), lower)), policy());
+    let capitals = |owner: &Owner| {
+        let to = payees(owner)?;
+        Some(PayTo { address: to.address.to_ascii_uppercase(), ..to })
+    };
+    settlement.run(START, &capitals).unwrap();
+    assert_eq!(ledger.payment(PaymentId(1)).unwrap().status, PaymentStatus::Sent);
+    assert_eq!(wallet.paid()[&address("m1").to_ascii_uppercase()], 5000);
+}
+
+#[test]
+fn a_payment_that_is_refused_does_not_hold_up_the_others() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let rob_the_first: Lie = |signed, _| {
+        if signed.outputs.iter().any(|output| output.address == address("m1")) {
+            sign(signed, |outputs| first(outputs).address = address("thief"), true);
+        }
+    };
+    let liar = Arc::new(Liar(wallet.clone(), rob_the_first));
+    let settlement = Settlement::new(ledger.clone(), liar, Policy { batch: 1, ..policy() });
+    assert!(matches!(settlement.run(START, &payees), Err(SettlementError::Transaction { .. })));
+    assert_eq!(wallet.paid(), expected(&[(2, 3000), (3, 2000)]), "the thief got nothing");
+    assert_eq!(ledger.payable(&miner(1)), Amount(5000));
 }

@@ -127,6 +127,47 @@ fn a_removed_payment_whose_coins_somebody_else_spent_is_told_and_not_paid_again(
 }
 
 #[test]
+fn a_settled_payment_that_another_wallet_never_heard_of_is_in_the_chain_all_the_same() {
+    for kind in [Kind::Builder, Kind::Sender] {
+        let (ledger, wallet) = pool(kind);
+        let settlement = settlement(&ledger, &wallet, policy());
+        settlement.run(START, &payees).unwrap();
+        wallet.mine();
+        settlement.run(hours(1), &payees).unwrap();
+        assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+        let (head, sent) = (ledger.head(), wallet.count("broadcast"));
+        wallet.0.lock().other_wallet = true;
+        let report = settlement.run(hours(2), &payees).unwrap();
+        assert_eq!((report.removed.as_slice(), report.plan.is_some()), (&[][..], true));
+        assert_eq!((ledger.head(), wallet.count("broadcast")), (head, sent));
+    }
+}
+
+#[test]
+fn what_is_sent_again_is_noted_once_and_coins_that_are_gone_hold_nothing_up() {
+    let (ledger, wallet) = pool(Kind::Builder);
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &payees).unwrap();
+    let inputs = ledger.payment(PaymentId(1)).unwrap().built.unwrap().inputs;
+    wallet.mine();
+    settlement.run(hours(1), &payees).unwrap();
+    wallet.reorganise();
+    wallet.0.lock().other_wallet = true;
+    settlement.run(hours(2), &payees).unwrap();
+    let head = ledger.head();
+    let report = settlement.run(hours(3), &payees).unwrap();
+    assert!(report.removed[0].note.contains("the same bytes were sent again"), "{report:?}");
+    assert_eq!(ledger.head(), head, "the ledger was told before");
+
+    // Its coins are spent in a block: nobody can spend them for another payment.
+    wallet.forget_waiting();
+    inputs.iter().for_each(|coin| wallet.spend_elsewhere(coin));
+    let report = settlement.run(hours(4), &payees).unwrap();
+    assert!(report.removed[0].note.contains("cannot be sent again"), "{report:?}");
+    assert!(report.plan.is_some(), "others are paid");
+}
+
+#[test]
 fn a_network_fee_charged_to_owners_is_part_of_what_they_were_credited() {
     let (ledger, wallet) = pool(Kind::Builder);
     let settlement = settlement(&ledger, &wallet, Policy { charge: Charge::Owners, ..policy() });

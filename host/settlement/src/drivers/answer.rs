@@ -1,9 +1,9 @@
 //! Reading a wallet's answers without trusting their shape.
 
-use crate::{WalletError, from_decimal};
+use crate::{Rpc, WalletError, from_decimal};
 use millpond_ledger::{InputId, TxId};
 use millpond_types::Amount;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Decimals of an amount in the JSON-RPC of Bitcoin's family.
 pub(super) const DECIMALS: u8 = 8;
@@ -73,6 +73,16 @@ pub(super) fn input(txid: &TxId, index: i64) -> InputId {
 pub(super) fn outpoint(input: &InputId) -> Option<(&str, u32)> {
     let (txid, index) = input.0.split_once(':')?;
     Some((txid, index.parse().ok()?))
+}
+
+/// Whether a node's chain has a coin unspent. A node that refuses the question cannot tell.
+pub(super) fn has_coin(node: &impl Rpc, coin: &InputId) -> Result<bool, WalletError> {
+    let Some((hash, index)) = outpoint(coin) else { return Ok(false) };
+    match node.call("gettxout", json!([hash, index, false])) {
+        Ok(answer) => Ok(!answer.is_null()),
+        Err(WalletError::Refused { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 pub(super) fn bytes(call: &str, hex: &str) -> Result<Vec<u8>, WalletError> {

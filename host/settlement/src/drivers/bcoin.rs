@@ -7,17 +7,20 @@
 //! it is shows in the answer.
 
 use super::answer::{
-    amount, bytes, confirmations, input, int, list, outpoint, text, txid, unable, unfit, units,
+    amount, bytes, confirmations, has_coin, input, int, list, outpoint, text, txid, unable, unfit, units,
 };
 use crate::{Kind, Lookup, Output, Paid, Rest, Rpc, Seen, Signed, Spent, Wallet, WalletError};
 use millpond_codec_bitcoin::{OutPoint, SignedInput, assemble};
 use millpond_ledger::{InputId, TxId};
 use millpond_types::{Amount, UnixMillis};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How often `create` may choose a coin that must not be spent before the driver gives up.
 const MAX_TRIES: usize = 50;
+/// Conflicts whose depth is kept at a time: far more than payments are open.
+const MOST_CONFLICTS: usize = 64;
 
 /// A bcoin node and its wallet server.
 pub struct BcoinWallet<N, W, R> {
@@ -27,6 +30,15 @@ pub struct BcoinWallet<N, W, R> {
     name: String,
     confirmations: u32,
     coinbase_maturity: u32,
+    /// Where the chain stood when a coin of a transaction was first seen gone by another one.
+    conflicts: Mutex<BTreeMap<TxId, Tip>>,
+}
+
+/// The end of the node's chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tip {
+    height: u64,
+    hash: Vec<u8>,
 }
 
 struct Coin {
@@ -40,7 +52,8 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
     #[must_use]
     pub fn new(node: N, wallet: W, rest: R, name: &str, confirmations: u32, coinbase_maturity: u32) -> Self {
         let confirmations = confirmations.max(1);
-        Self { node, wallet, rest, name: name.to_owned(), confirmations, coinbase_maturity }
+        let (name, conflicts) = (name.to_owned(), Mutex::default());
+        Self { node, wallet, rest, name, confirmations, coinbase_maturity, conflicts }
     }
 
     fn path(&self, rest: &str) -> String {
@@ -83,6 +96,45 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
             Err(WalletError::Refused { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    fn tip(&self) -> Result<Tip, WalletError> {
+        let call = "getblockcount";
+        let height =
+            self.node.call(call, json!([]))?.as_u64().ok_or_else(|| unfit(call, "it is no height"))?;
+        let call = "getblockhash";
+        let hash = self.node.call(call, json!([height]))?;
+        Ok(Tip { height, hash: bytes(call, hash.as_str().ok_or_else(|| unfit(call, "it is no hash"))?)? })
+    }
+
+    /// Whether a block spends a coin that the node's chain had. A node that lost its chain has no coins at all: only one
+    /// that knows where the coin came from is proof.
+    fn gone(&self, hash: &str, index: u32) -> Result<bool, WalletError> {
+        Ok(self.node.call("gettxout", json!([hash, index, false]))?.is_null() && self.in_chain(hash)?)
+    }
+
+    /// How many confirmations the spender of a coin has at least. The node does not say which transaction it is; but once
+    /// the coin is gone under a block, its spender is in that block or below it, for as long as the block is in the chain.
+    fn depth_of_conflict(&self, txid: &TxId, (hash, index): (&str, u32)) -> Result<u32, WalletError> {
+        let known = self.conflicts.lock().get(txid).cloned();
+        if let Some(at) = known {
+            let depth = crate::depth(&self.node, &at.hash, at.height)?;
+            if depth > 0 {
+                return Ok(depth);
+            }
+        }
+        let tip = self.tip()?;
+        // A block that came meanwhile may be the one that spends it, and is not the one that is written down.
+        let sure = self.gone(hash, index)? && self.tip()? == tip;
+        let mut conflicts = self.conflicts.lock();
+        conflicts.remove(txid);
+        if sure {
+            if conflicts.len() >= MOST_CONFLICTS {
+                conflicts.pop_first();
+            }
+            conflicts.insert(txid.clone(), tip);
+        }
+        Ok(1)
     }
 
     /// What a coin is worth by the node; none when it does not have it, or something that waits spends it. The wallet
@@ -285,11 +337,11 @@ impl<N: Rpc, W: Rpc, R: Rest> Wallet for BcoinWallet<N, W, R> {
 
     fn lookup(&self, txid: &TxId, inputs: &[InputId]) -> Result<Lookup, WalletError> {
         // Inputs first: if ours confirms in between, the last question says so.
-        let mut spent = false;
+        let mut spent = None;
         for (hash, index) in inputs.iter().filter_map(outpoint) {
-            let gone = self.node.call("gettxout", json!([hash, index, false]))?.is_null();
-            // A node that lost its chain has no coins at all: only one that knows where the coin came from is proof.
-            spent |= gone && self.in_chain(hash)?;
+            if self.gone(hash, index)? {
+                spent = Some((hash, index));
+            }
         }
         let call = "getrawtransaction";
         match self.node.call(call, json!([txid.0, 1])) {
@@ -298,10 +350,16 @@ impl<N: Rpc, W: Rpc, R: Rest> Wallet for BcoinWallet<N, W, R> {
                 _ => Lookup::Waiting,
             }),
             // Not known to the node, and one of its coins is gone in a block: by another transaction.
-            Err(WalletError::Refused { .. }) if spent => Ok(Lookup::Conflicted(1)),
-            Err(WalletError::Refused { .. }) => Ok(Lookup::NotFound),
+            Err(WalletError::Refused { .. }) => match spent {
+                Some(coin) => self.depth_of_conflict(txid, coin).map(Lookup::Conflicted),
+                None => Ok(Lookup::NotFound),
+            },
             Err(error) => Err(error),
         }
+    }
+
+    fn has_coin(&self, coin: &InputId) -> Result<bool, WalletError> {
+        has_coin(&self.node, coin)
     }
 
     fn send_many(&self, _: &[Output], _: &str, _: u64) -> Result<TxId, WalletError> {

@@ -4,7 +4,7 @@
 
 use super::answer::DECIMALS;
 use super::answer::{
-    address, amount, bytes, confirmations, input, int, list, outpoint, text, txid, unable, unfit,
+    address, amount, bytes, confirmations, has_coin, input, int, list, outpoint, text, txid, unable, unfit,
 };
 use crate::{Kind, Lookup, Output, Paid, Rpc, Seen, Signed, Spent, Wallet, WalletError, to_decimal};
 use millpond_ledger::{InputId, TxId};
@@ -199,6 +199,10 @@ impl<R: Rpc> Wallet for CoreWallet<R> {
             // Core counts the conflicting transaction's confirmations below zero.
             count => Ok(Lookup::Conflicted(confirmations(count))),
         }
+    }
+
+    fn has_coin(&self, coin: &InputId) -> Result<bool, WalletError> {
+        has_coin(&self.rpc, coin)
     }
 
     fn send_many(&self, _: &[Output], _: &str, _: u64) -> Result<TxId, WalletError> {

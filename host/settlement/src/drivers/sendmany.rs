@@ -5,7 +5,9 @@
 //! a fee that it never computed), and its history has one entry for all outputs of a transaction, without a fee, oldest
 //! first. Such a wallet shows itself by its answers; its node's `getrawtransaction` then tells what was paid.
 
-use super::answer::{DECIMALS, address, amount, confirmations, int, list, text, txid, unable, unfit};
+use super::answer::{
+    DECIMALS, address, amount, confirmations, has_coin, int, list, text, txid, unable, unfit,
+};
 use super::core::owns;
 use crate::{Kind, Lookup, Output, Paid, Rpc, Seen, Signed, Wallet, WalletError, from_decimal, to_decimal};
 use millpond_ledger::{InputId, TxId};
@@ -189,6 +191,10 @@ impl<R: Rpc> Wallet for SendManyWallet<R> {
             Err(WalletError::Refused { .. }) => self.listed(txid),
             Err(error) => Err(error),
         }
+    }
+
+    fn has_coin(&self, coin: &InputId) -> Result<bool, WalletError> {
+        has_coin(&self.rpc, coin)
     }
 
     fn send_many(&self, outputs: &[Output], marker: &str, _: u64) -> Result<TxId, WalletError> {

@@ -93,6 +93,8 @@ pub struct World {
     pub double_spends: u64,
     pub now: UnixMillis,
     pub calls: Vec<&'static str>,
+    /// Another wallet than the one that paid: it does not know what was paid before.
+    pub other_wallet: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -115,6 +117,7 @@ impl SimWallet {
             double_spends: 0,
             now: START,
             calls: Vec::new(),
+            other_wallet: false,
         })))
     }
 
@@ -180,6 +183,7 @@ impl SimWallet {
         let gone: Vec<Tx> = world.accepted.values().filter(|tx| tx.height.is_none()).cloned().collect();
         for tx in gone {
             world.accepted.remove(&tx.txid);
+            world.coins.retain(|coin, _| !coin.0.starts_with(&tx.txid.0));
             world.coins.extend(tx.inputs.iter().map(|coin| (coin.clone(), Amount(100_000))));
             world.drafts.insert(tx.txid.clone(), tx);
         }
@@ -296,6 +300,9 @@ impl Wallet for SimWallet {
 
     fn lookup(&self, txid: &TxId, inputs: &[InputId]) -> Result<Lookup, WalletError> {
         let world = self.0.lock();
+        if world.other_wallet {
+            return Ok(Lookup::NotFound);
+        }
         let depth = |height: u64| u32::try_from(world.height - height + 1).unwrap();
         if let Some(tx) = world.accepted.get(txid) {
             return Ok(tx.height.map_or(Lookup::Waiting, |height| Lookup::Confirmed(depth(height))));
@@ -305,6 +312,17 @@ impl Wallet for SimWallet {
             Some(height) => Lookup::Conflicted(depth(height)),
             None => Lookup::NotFound,
         })
+    }
+
+    fn has_coin(&self, coin: &InputId) -> Result<bool, WalletError> {
+        let world = self.0.lock();
+        let unspent = world.coins.contains_key(coin);
+        let (name, index) = coin.0.split_once(':').unwrap();
+        let Some(tx) = world.accepted.get(&TxId(name.to_owned())) else { return Ok(unspent) };
+        let output = tx.outputs.get(index.parse::<usize>().unwrap());
+        // What strangers got they keep; what is the wallet's own is a coin as long as it is not spent.
+        let foreign = output.is_some_and(|output| !world.own.contains(&output.address));
+        Ok(tx.height.is_some() && (foreign || unspent))
     }
 
     fn send_many(&self, outputs: &[Output], marker: &str, _: u64) -> Result<TxId, WalletError> {
