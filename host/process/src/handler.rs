@@ -36,7 +36,17 @@ impl Commands {
         let (actor, what) = (actor.to_owned(), what.to_owned());
         blocking(move || {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
-            pools.iter().try_for_each(|pool| pool.record_admin(&actor, &what, &args))
+            for (done, pool) in pools.iter().enumerate() {
+                let Err(why) = pool.record_admin(&actor, &what, &args) else { continue };
+                // What is not recorded everywhere is not done: where it is recorded, that is as well.
+                for told in pools.iter().take(done) {
+                    if let Err(why) = told.record_admin(&actor, "not_done", &[&what]) {
+                        tracing::error!(pool = told.name(), order = %what, %why, "an order that was not done stands as done");
+                    }
+                }
+                return Err(why);
+            }
+            Ok(())
         })
         .await
     }

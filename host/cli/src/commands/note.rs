@@ -8,6 +8,10 @@ use millpond_disk::{Disk, RealDisk};
 use millpond_pool::orders::note_at_rest;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The running process has this long to make a note durable.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Records an action in every pool of a data folder, before it is done. A folder without pools has no chain.
 ///
@@ -20,7 +24,13 @@ pub fn note(data: &Path, action: &str, args: &[&str]) -> Result<(), Failure> {
         args: args.iter().map(|&argument| argument.to_owned()).collect(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    match runtime.block_on(ask(&data.join("admin.sock"), &actor, command, None)) {
+    let socket = data.join("admin.sock");
+    let asked = async { tokio::time::timeout(PATIENCE, ask(&socket, &actor, command, None)).await };
+    let Ok(answer) = runtime.block_on(asked) else {
+        let seconds = PATIENCE.as_secs();
+        return Err(Failure::new(format!("the running process did not record it within {seconds} s")));
+    };
+    match answer {
         Ok(Answer::Done(_)) => Ok(()),
         Ok(Answer::Refused(why)) => Err(Failure::new(why.to_string())),
         Ok(Answer::Confirm { .. }) => Err(Failure::new("the process asks for a confirmation of a note")),

@@ -80,14 +80,11 @@ impl TokenCommand {
                 }
             }
             What::Revoke { name } => {
-                let known = tokens.all().iter().any(|token| token.name == name);
-                if known {
-                    // A token that is feared is revoked whatever the disk of the pools says.
-                    unless_noted(note(&self.data, "token_revoke", &[&name]));
-                }
+                // Before it is recorded: a token that is feared ends whatever the disk of the pools says, and however late.
                 if !tokens.revoke(&name)? {
                     return Err(Failure::new(format!("there is no token named {name:?}")));
                 }
+                unless_noted(note(&self.data, "token_revoke", &[&name]));
             }
         }
         Ok(ExitCode::SUCCESS)
