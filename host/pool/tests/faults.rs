@@ -48,22 +48,20 @@ async fn fails_once(fails: &str, fault: impl Fn(&SimDisk), then: impl Fn(&SimDis
     .await;
     until(&pool, "refused shares", || world.told.refused() > refused).await;
     // What cannot be recorded is a block all the same. Jobs cannot be recorded either: where the last one was overtaken just
-    // then, no work is left that could be a block.
-    let (mut blocks, mut overtaken) = (false, 0);
-    until(&pool, "a block of a pool that cannot record", || {
+    // then, no work is left that could be a block, and nodes call what is found stale.
+    let has = |word: &str| {
         let recorded = solved(&pool.journal().view());
-        blocks = pool.blocks(1_000).iter().any(|block| {
-            let taken = block.verdicts.iter().any(|verdict| verdict.contains("Accepted"));
+        pool.blocks(1_000).iter().any(|block| {
             let mut id = hex::decode(&block.block).unwrap();
-            taken && !recorded.contains(&id) && {
+            let known = recorded.contains(&id) || {
                 id.reverse();
-                !recorded.contains(&id)
-            }
-        });
-        overtaken += u32::from(pool.view().coord <= u64::from(world.chain.height()));
-        blocks || overtaken > 250
-    })
-    .await;
+                recorded.contains(&id)
+            };
+            !known && block.verdicts.iter().any(|verdict| verdict.contains(word))
+        })
+    };
+    until(&pool, "a block of a pool that cannot record", || has("Accepted") || has("Stale")).await;
+    let blocks = has("Accepted");
     pool.stop().await;
     drop(pool);
     for miner in miners {

@@ -1,4 +1,4 @@
-//! What the file says about alerts is what happens: a program and a webhook hear of a node that goes away.
+//! What the file says about alerts is what happens: a program and a webhook hear what the process has to say at its start.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -28,7 +28,7 @@ async fn answer(mut stream: TcpStream) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_program_and_a_webhook_of_the_file_hear_of_a_node_that_goes_away() {
+async fn a_program_and_a_webhook_of_the_file_hear_that_payments_wait_after_a_restore() {
     let folder = tempfile::tempdir().unwrap();
     let (script, told) = (folder.path().join("tell"), folder.path().join("told"));
     // Each alert is a line; a later one may be written while the first is read.
@@ -39,33 +39,37 @@ async fn a_program_and_a_webhook_of_the_file_hear_of_a_node_that_goes_away() {
     let url = format!("http://{}/alerts", listener.local_addr().unwrap());
 
     let chain = chain().await;
+    // As a restore leaves it: payments wait until a person has compared, and somebody has to hear of that.
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    let note = serde_json::json!({"from": "/backup", "made": 1, "restored": 2});
+    std::fs::write(data.join(millpond_backup::RESTORED), note.to_string()).unwrap();
     let text = format!(
         "[host]\ndata = \"{}\"\n[[alert]]\nexec = \"{}\"\n[[alert]]\nwebhook = \"{url}\"\n{}\
          [[pool.port]]\nlisten = \"127.0.0.1:0\"\n",
-        folder.path().join("data").display(),
+        data.display(),
         script.display(),
         pool("dev", &chain),
     );
     let running = start(&folder.path().join("pool.toml"), &text).await;
-    drop(chain);
 
-    let node = |text: &str| {
+    let restored = |text: &str| {
         let alert: Value = serde_json::from_str(text).unwrap();
-        alert["pool"] == "dev" && alert["about"] == "node"
+        alert["about"] == "restored" && alert["level"] == "critical"
     };
-    // The webhook takes what comes, until it is the node's.
+    // The webhook takes what comes, until it is that.
     loop {
         let (hook, _) =
             timeout(support::PATIENCE, listener.accept()).await.expect("no webhook call").unwrap();
         let (head, body) = timeout(support::PATIENCE, answer(hook)).await.expect("the webhook stays silent");
         assert!(head.starts_with("POST /alerts "), "{head}");
-        if node(&body) {
+        if restored(&body) {
             break;
         }
     }
-    until("the program's word about the node", || {
+    until("the program's word", || {
         let lines = std::fs::read_to_string(&told).unwrap_or_default();
-        lines.split_inclusive('\n').filter(|line| line.ends_with('\n')).any(node)
+        lines.split_inclusive('\n').filter(|line| line.ends_with('\n')).any(restored)
     })
     .await;
     running.stop().await;
