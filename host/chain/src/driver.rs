@@ -208,6 +208,12 @@ impl Driver {
         match input {
             Input::Link { link, up } => {
                 self.ring.up.insert(link, up);
+                // The host's own word: the adapter may have nothing to ask of it, or hear of this first.
+                if !up {
+                    self.shared
+                        .sink
+                        .unfit(link, "it cannot be reached; is it running, and is its address right?");
+                }
                 self.both(&Happening::Link { link, up });
             }
             Input::Push { link, transport, topic, data } => {

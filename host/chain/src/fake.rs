@@ -226,6 +226,7 @@ pub enum Heard {
     Fate,
     Income(CheckedIncome),
     Lost,
+    Unfit(u16, String),
     Alarm(Alarm),
     Saved(Vec<u8>),
     Version(Digest),
@@ -315,7 +316,9 @@ impl ChainSink for FakePool {
     fn income_lost(&self, _: &[u8]) {
         self.hear(Heard::Lost);
     }
-    fn unfit(&self, _: u16, _: &str) {}
+    fn unfit(&self, link: u16, reason: &str) {
+        self.hear(Heard::Unfit(link, reason.to_owned()));
+    }
     fn alarm(&self, alarm: Alarm) {
         self.hear(Heard::Alarm(alarm));
     }

@@ -71,11 +71,14 @@ pub(crate) async fn watch(
     sink: EventSink,
 ) {
     let mut pause = backoff.first;
+    // One that is not there from the beginning is told as one that goes away, once.
+    let mut told = false;
     loop {
         // The connection is closed at once: it was only to see whether there is somebody.
         let attempt = async { TcpStream::connect(&authority).await.map(drop) };
         match tokio::time::timeout(connect, attempt).await {
             Ok(Ok(())) => {
+                told = true;
                 link.up.store(true, Ordering::Release);
                 sink.send(NodeEvent::Link { link: number, up: true });
                 tracing::info!(link = number, node = %authority, "node reachable");
@@ -89,6 +92,9 @@ pub(crate) async fn watch(
             }
             Ok(Err(error)) => tracing::debug!(link = number, node = %authority, %error, "node not reachable"),
             Err(_) => tracing::debug!(link = number, node = %authority, "no connection in time"),
+        }
+        if !std::mem::replace(&mut told, true) {
+            sink.send(NodeEvent::Link { link: number, up: false });
         }
         tokio::time::sleep(pause).await;
         pause = pause.saturating_mul(2).min(backoff.longest);

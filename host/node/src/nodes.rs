@@ -118,7 +118,7 @@ impl Drop for Inner {
 impl Nodes {
     /// Starts to watch all nodes; must be called inside a tokio runtime. A node's number (its link) is its place in
     /// `nodes`, a transport's number its place in `transports`. Each node is told as up, by an event, once it can be
-    /// reached.
+    /// reached, and as down when the first attempt fails.
     ///
     /// # Errors
     /// When an address is missing, of the wrong kind or not understood, or a transport's kind is not in this build.

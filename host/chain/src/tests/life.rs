@@ -33,6 +33,18 @@ fn tell(chain: &ChainHandle, data: &'static [u8]) {
     chain.push(0, "news", "tip", Bytes::from_static(data));
 }
 
+#[test]
+fn a_node_that_cannot_be_reached_is_told_by_the_host_whatever_the_adapter_says() {
+    let (chain, pool) = start(honest("silent"));
+    chain.link(0, true);
+    chain.link(0, false);
+    let reason = pool.wait("the node's loss", |heard| match heard {
+        Heard::Unfit(0, reason) => Some(reason.clone()),
+        _ => None,
+    });
+    assert!(reason.contains("cannot be reached"), "{reason}");
+}
+
 /// Every event of every instance, by what it was told of: instance, number in its life, and the push's byte.
 type Told = Arc<Mutex<Vec<(u32, u64, Option<u8>)>>>;
 
