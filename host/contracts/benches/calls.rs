@@ -1,5 +1,5 @@
 //! What calls into plugins cost: a fresh store per money call by the number of miners, an event of the warm actor by
-//! the size of a template. Run with `cargo bench -p millpond-contracts`.
+//! the size of a template. Run with `cargo bench --workspace --profile release --bench calls`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use millpond_contracts::chain::{Event, Happening, Push, Reply, Start};

@@ -1,5 +1,5 @@
 //! A payout window over millions of shares: by footers and edges, and by reading everything.
-//! `cargo bench -p millpond-journal --bench windows`; the last line is JSON.
+//! `cargo bench --workspace --profile release --bench windows`; the last line is JSON.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 #[path = "../tests/common/mod.rs"]

@@ -1,5 +1,5 @@
 //! Group commit beside the disk's raw sync time, in one run on one disk.
-//! `cargo bench -p millpond-segments --bench commit`; the last line is JSON. `MILLPOND_BENCH_DIR` chooses the disk.
+//! `cargo bench --workspace --profile release --bench commit`; the last line is JSON. `MILLPOND_BENCH_DIR` chooses the disk.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use millpond_disk::{Disk, RealDisk};

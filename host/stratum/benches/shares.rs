@@ -1,4 +1,4 @@
-//! What a share costs the server: `cargo bench -p millpond-stratum --profile release`.
+//! What a share costs the server: `cargo bench --workspace --locked --profile release --bench shares`.
 //!
 //! The server runs in this process with a pool in memory, so that no disk is measured; the miners run in a child. They
 //! find their shares first, then send them all. CPU time is this process's own, of the kernel's part too. The accept
