@@ -28,7 +28,7 @@ fn planned(folder: &Path) -> Plan {
         every: Duration::from_secs(6 * 3600),
         keep: 2,
         then: None,
-        patience: Duration::from_secs(20),
+        patience: Duration::from_secs(90),
         stale_after: Duration::from_secs(24 * 3600),
     }
 }

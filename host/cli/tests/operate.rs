@@ -70,7 +70,7 @@ fn doctor_says_what_is_wrong_and_what_to_do() {
         .replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string())
         .replace("connections = 100", "connections = 4000000000");
     std::fs::write(&file, bad).unwrap();
-    let (found, code) = examined(&file, "5");
+    let (found, code) = examined(&file, "30");
     assert_eq!((code, &found["fit"]), (Some(1), &Value::Bool(false)), "{found:#}");
     let node = about(&found, "node 0");
     assert!(node.len() == 1 && node[0].starts_with("bad: ") && node[0].contains("401"), "{node:?}");
@@ -87,7 +87,7 @@ fn doctor_says_what_is_wrong_and_what_to_do() {
         .replace("network = \"regtest\"", "network = \"regtest\", chain = \"main\"")
         .replace("[[pool.port]]", &format!("[[pool.node]]\nurl = \"http://{closed}\"\n[[pool.port]]"));
     std::fs::write(&file, strange).unwrap();
-    let (found, code) = examined(&file, "10");
+    let (found, code) = examined(&file, "30");
     assert_eq!(code, Some(1), "{found:#}");
     let first = about(&found, "node 0");
     assert!(first[1].contains("it is on \"regtest\", this pool on \"main\""), "{first:?}");

@@ -91,10 +91,8 @@ fn an_adapter_describes_itself_and_handles_events() {
 fn after_a_trap_the_first_error_is_kept() {
     let mut actor = adapter("(loop br 0) unreachable", "unreachable").start_actor().unwrap();
     let first = actor.handle(&start()).unwrap_err();
-    assert_eq!(
-        first.to_string(),
-        "adapter.handle: out of fuel: it used all 50000000 units that a call of this size has: an endless loop?"
-    );
+    // On a machine that is slow enough its time is over before its fuel is.
+    assert!(first.is_trap() && first.to_string().starts_with("adapter.handle: out of "), "{first}");
     assert_eq!(actor.handle(&start()).unwrap_err(), first, "not what wasmtime says of a poisoned store");
 }
 

@@ -236,7 +236,7 @@ async fn start(not_ready: &[&str]) -> (Server, HttpClient) {
 }
 
 async fn get(client: &HttpClient, path: &str) -> (u16, String) {
-    let reply = client.get(path, Duration::from_secs(10)).await.unwrap();
+    let reply = client.get(path, Duration::from_secs(90)).await.unwrap();
     (reply.status, String::from_utf8(reply.body.to_vec()).unwrap())
 }
 

@@ -17,7 +17,7 @@ const HANDSHAKE: Duration = Duration::from_secs(20);
 /// A pool that says nothing for this long is gone; pools notify every minute.
 const SILENCE: Duration = Duration::from_secs(300);
 /// Answers to shares are waited for so long at the end.
-const LAST_ANSWERS: Duration = Duration::from_secs(5);
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
 /// A line of a pool is no longer.
 const LINE_MAX: u64 = 4 << 20;
 /// Requests with these ids are the handshake's; shares follow.

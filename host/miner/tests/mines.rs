@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 const RECIPE: &str = include_str!("../../../examples/families/bitcoin/bitcoin.recipe");
 const DIALECT: &str = include_str!("../../../examples/families/bitcoin/v1.dialect");
 
@@ -198,18 +198,20 @@ async fn a_lost_connection_is_taken_up_with_its_session() {
     let upstream = running.server.addresses()[0];
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let between = listener.local_addr().unwrap();
-    // A wire that breaks once.
+    // A wire that breaks once: when a share has come over it, and is whole again when the pool has noticed.
+    let pool = running.server.handle();
     let wire = tokio::spawn(async move {
-        for last in [false, true] {
-            let (mut near, _) = listener.accept().await.unwrap();
-            let mut far = tokio::net::TcpStream::connect(upstream).await.unwrap();
-            let copy = tokio::io::copy_bidirectional(&mut near, &mut far);
-            if last {
-                let _ = copy.await;
-            } else {
-                let _ = timeout(Duration::from_millis(1500), copy).await;
-            }
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = tokio::net::TcpStream::connect(upstream).await.unwrap();
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+            () = until("a share", || pool.counters().accepted > 0) => {}
         }
+        drop((near, far));
+        until("the end of the first connection", || pool.connections() == 0).await;
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = tokio::net::TcpStream::connect(upstream).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
     });
     let slowly = Some(50_000.0);
     let miner =

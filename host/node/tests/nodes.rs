@@ -10,7 +10,7 @@ use millpond_node::{
 use serde_json::json;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::time::timeout;
 
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -111,9 +111,10 @@ async fn block_hashes_are_pushed_over_zmq() {
 #[tokio::test]
 async fn a_node_that_comes_back_is_told_and_another_one_is_active_meanwhile() {
     let chain = DevChain::start(Chain::default()).await.unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    // A port that nobody else gets, and that nobody listens at yet.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
     let (nodes, mut events) = Nodes::start(vec![rpc()], vec![plain(port), spec(&chain)], quick()).unwrap();
     let mut first = [next(&mut events).await, next(&mut events).await];
     first.sort_by_key(|event| *event == NodeEvent::Link { link: 1, up: true });
@@ -122,7 +123,7 @@ async fn a_node_that_comes_back_is_told_and_another_one_is_active_meanwhile() {
     let error = nodes.call(0, 0, "getblockcount", b"", DEADLINE).await.unwrap_err();
     assert!(matches!(error, CallError::Unreachable { .. }), "{error:?}");
 
-    let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+    let listener = socket.listen(16).unwrap();
     assert_eq!(next(&mut events).await, NodeEvent::Link { link: 0, up: true });
     assert_eq!(nodes.active(), Some(0));
     nodes.unfit(0, "behind");

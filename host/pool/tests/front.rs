@@ -36,7 +36,7 @@ async fn when_nothing_follows_jobs_end_with_their_time_and_a_solution_of_one_is_
     let pool = start(&process, &config(&chain, "job_expiry = \"3s\"")).await;
     let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
     let job = client.job.clone().unwrap();
-    let (share, block) = (client.find(&job, 0, Want::Share), client.find(&job, 0, Want::Block));
+    let (share, block) = (client.find(&job, 0, Want::Mere), client.find(&job, 0, Want::Block));
     drop(chain);
     let told = || pool.alarms().into_iter().find(|alarm| alarm.about == "jobs");
     until(&pool, "the alarm of the last job's end", || told().is_some()).await;
@@ -68,7 +68,7 @@ async fn a_miner_enters_the_journal_with_his_first_share_and_not_with_a_login() 
     assert!(pool.journal().miners().is_empty(), "a login is no work");
     let client = &mut strangers[4];
     let job = client.job.clone().unwrap();
-    let share = client.find(&job, 0, Want::Share);
+    let share = client.find(&job, 0, Want::Mere);
     assert_eq!(client.submit(&share).await["result"], json!(true));
     let miners = pool.journal().miners();
     assert_eq!(miners.len(), 1);
@@ -162,7 +162,7 @@ async fn pages_cost_after_years_what_they_cost_on_the_first_day_and_their_sums_a
     let address = stranger("bcrt", 1).0;
     let mut client = Client::connect(pool.addresses()[0], &address, "sha256d").await.unwrap();
     let job = client.job.clone().unwrap();
-    let share = client.find(&job, 0, Want::Share);
+    let share = client.find(&job, 0, Want::Mere);
     assert_eq!(client.submit(&share).await["result"], json!(true));
     let miner = pool.journal().miner_by_address(&address).unwrap().id;
     live(&pool, miner, 5);

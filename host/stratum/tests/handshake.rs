@@ -305,13 +305,13 @@ async fn where_a_job_sent_again_is_the_same_work_the_sign_of_life_is_the_difficu
 #[tokio::test]
 async fn without_work_miners_stay_and_hear_a_sign_of_life_now_and_then() {
     let pool = start_without_reissue(config()).await;
-    pool.publish_for(&Template::default(), 1_500);
     let mut client = Client::ready(pool.address(), "alice.rig1").await;
+    pool.publish_for(&Template::default(), 3_000);
     client.notify().await;
     pool.until("the job's end", |pool| pool.jobs.expire(UnixMillis::now()).is_some()).await;
     client.pushed.clear();
     // More than were sent before the end.
-    for _ in 0..15 {
+    for _ in 0..30 {
         client.difficulty().await;
     }
     let mut late = Client::ready(pool.address(), "bob.rig1").await;

@@ -75,6 +75,7 @@ async fn nobody_takes_over_a_session_that_is_connected_unknown_or_over() {
     }
     let (session, en1) = (first.session.clone(), first.en1.clone());
     drop(first);
+    pool.until("its end", |pool| pool.handle.connections() == 0).await;
     tokio::time::sleep(Duration::from_millis(200)).await;
     let mut late = Client::connect(pool.address()).await;
     late.subscribe(json!(["x", session])).await;

@@ -224,8 +224,8 @@ async fn a_stale_solution_is_submitted_and_answered_21() {
 #[tokio::test]
 async fn a_solution_of_an_expired_job_is_submitted_and_answered_21() {
     let pool = start().await;
-    pool.publish_for(&Template::default(), 1_500);
     let mut client = Client::ready(pool.address(), "alice.rig1").await;
+    pool.publish_for(&Template::default(), 3_000);
     let job = client.notify().await;
     let share = client.find(&job, 1, EASY, BLOCK);
     let block = client.find_where(&job, 2, |hash| target(BLOCK).is_met_by(hash));

@@ -126,7 +126,10 @@ impl Demo {
             screen.show(pool, &view);
             let blocks = pool.blocks(1_000);
             if let Some(wanted) = self.blocks {
-                let found = blocks.iter().filter(|block| block.fate != "orphan").count() as u64;
+                // What the node has, and nobody else's stands in its place: of two blocks on one parent one is counted
+                // when the chain has chosen.
+                let counts = |fate: &str| matches!(fate, "accepted" | "final");
+                let found = blocks.iter().filter(|block| counts(&block.fate)).count() as u64;
                 if found >= wanted {
                     for miner in miners.drain(..) {
                         // A miner that ended on its own has nothing more to say.

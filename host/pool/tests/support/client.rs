@@ -55,6 +55,8 @@ impl Share {
 pub enum Want {
     /// Good for the session's difficulty, whatever else.
     Share,
+    /// Good for the difficulty, and no block.
+    Mere,
     /// A block, and good for the difficulty.
     Block,
 }
@@ -257,7 +259,12 @@ impl Client {
                 self.pow.hash(&header, &mut hash).unwrap();
                 let value = leading(&hash);
                 let solves = value < network;
-                if value > good || (want == Want::Block && !solves) {
+                let wanted = match want {
+                    Want::Share => true,
+                    Want::Mere => !solves,
+                    Want::Block => solves,
+                };
+                if value > good || !wanted {
                     continue;
                 }
                 let id = sha256d::Hash::hash(&header).to_byte_array();

@@ -220,7 +220,7 @@ confirmations = 1
         let began = Instant::now();
         while !is_settled(&pool) {
             assert!(
-                began.elapsed() < PATIENCE / 2,
+                began.elapsed() < PATIENCE,
                 "{:#?}\n{:#?}\n{:#?}\n{:#?}\n{:#?}",
                 pool.view(),
                 pool.blocks(20),
