@@ -68,6 +68,22 @@ fn tls(folder: &Path, certificate: &str, key: &str) -> String {
 }
 
 #[test]
+fn a_mistyped_address_of_a_fee_recipient_is_an_error_of_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mistyped = ADDRESS.replace("ac85", "ac86");
+    let text = format!(
+        "{}[pool.fee]\n[[pool.fee.recipient]]\nname = \"operator\"\naddress = \"{ADDRESS}\"\n\
+         [[pool.fee.recipient]]\nname = \"friend\"\naddress = \"{mistyped}\"\n",
+        good()
+    );
+    let found = wrong(folder.path(), &text);
+    // The second of the two recipients.
+    let at = u64::try_from(text.lines().count()).unwrap() - 2;
+    tells(&found, at, &["fee.recipient.address", &mistyped]);
+    assert_eq!(found.len(), 1, "{found:#?}");
+}
+
+#[test]
 fn a_good_file_is_good_with_certificate_cookie_and_secret() {
     let folder = tempfile::tempdir().unwrap();
     certificates(folder.path());

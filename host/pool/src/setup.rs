@@ -6,7 +6,7 @@ use crate::policy::Wanted;
 use millpond_chain::{AddressCheck, BitcoinAddresses, BitcoinCoinbase, Grant, Trust, resolve};
 use millpond_config::settings::check;
 use millpond_config::{Chain, Pool as Section, Secret, Span};
-use millpond_contracts::chain::{ChainAdapter, Output, TransportKind};
+use millpond_contracts::chain::{ChainAdapter, Output, Payee, TransportKind};
 use millpond_contracts::{Setting, Settings, load_adapter, load_fee_policy, schema};
 use millpond_ledger::FeeName;
 use millpond_node::{Address, Auth, Endpoint, NodeSpec, Transport};
@@ -160,10 +160,19 @@ pub(crate) fn prepare_with(
         return Err(SetupError(errors));
     };
     let grants = grants(&section.chain, adapter.as_ref(), &component);
-    let fee_addresses = fee_addresses(&section)?;
     let addresses = addresses(&section.chain, adapter.as_ref());
     let resolver = Resolver { adapter: adapter.as_ref(), check: addresses.as_deref() };
-    let (outputs, trusted) = outputs(&section, &resolver, &wanted, sandbox, sink)?;
+    let fees = fee_addresses(&section, &resolver).map_err(|why| errors.extend(why.0)).ok();
+    let outputs = outputs(&section, &resolver, &wanted, sandbox, sink);
+    let outputs = outputs.map_err(|why| errors.extend(why.0)).ok();
+    let (Some((fee_addresses, mut trusted)), Some((outputs, of_coinbase))) = (fees, outputs) else {
+        return Err(SetupError(errors));
+    };
+    for fact in of_coinbase {
+        if !trusted.contains(&fact) {
+            trusted.push(fact);
+        }
+    }
     Ok(Prepared {
         section,
         adapter_component: component,
@@ -349,16 +358,26 @@ pub fn basic(user: &str, password: &Secret) -> Result<Auth, String> {
     Ok(Auth::Basic { user: user.to_owned(), password })
 }
 
-fn fee_addresses(section: &Section) -> Result<BTreeMap<FeeName, String>, SetupError> {
+/// Fee recipients' addresses as the chain writes them: a mistyped one is an error of the file, and no payment that a
+/// wallet refuses. And what of them rests on the adapter's word.
+fn fee_addresses(
+    section: &Section,
+    resolver: &Resolver<'_>,
+) -> Result<(BTreeMap<FeeName, String>, Vec<String>), SetupError> {
     let mut addresses = BTreeMap::new();
+    let (mut trusted, mut errors) = (Vec::new(), Vec::new());
     for recipient in section.fee.iter().flat_map(|fee| &fee.recipient) {
-        if let Some(address) = &recipient.address {
-            let name =
-                FeeName::try_from(recipient.name.clone()).map_err(|why| SetupError::one(why.to_string()))?;
-            addresses.insert(name, address.clone());
+        let Some(address) = &recipient.address else { continue };
+        let name = FeeName::try_from(recipient.name.clone()).map_err(|why| why.to_string());
+        match name.and_then(|name| Ok((name, resolver.resolved(address)?))) {
+            Ok((name, payee)) => {
+                trusted.extend(resolver.left_open("fee.recipient.address", address, &payee.payee));
+                addresses.insert(name, payee.address);
+            }
+            Err(why) => errors.push(at(recipient.span, "fee.recipient.address", &why)),
         }
     }
-    Ok(addresses)
+    if errors.is_empty() { Ok((addresses, trusted)) } else { Err(SetupError(errors)) }
 }
 
 /// Who the coinbase pays: the pool, or the session's own payee and, in front of him, the fee. And what of it rests on the
@@ -438,10 +457,14 @@ impl Resolver<'_> {
     /// # Errors
     /// When the adapter does not know it on this network, or resolves it to somebody else.
     pub fn payee(&self, address: &str) -> Result<Vec<u8>, String> {
+        self.resolved(address).map(|payee| payee.payee)
+    }
+
+    fn resolved(&self, address: &str) -> Result<Payee, String> {
         let names = [address.to_owned()];
         let answers = resolve(self.adapter, self.check, &names).map_err(|why| why.to_string())?.value;
         match answers.into_iter().next() {
-            Some(Ok(payee)) => Ok(payee.payee),
+            Some(Ok(payee)) => Ok(payee),
             Some(Err(why)) => Err(format!("{address:?}: {why}")),
             None => Err("the adapter gave no answer".to_owned()),
         }
@@ -450,14 +473,17 @@ impl Resolver<'_> {
     /// What of an address the operator has to compare with his own wallet.
     #[must_use]
     pub fn trusted(&self, option: &str, address: &str, payee: &[u8]) -> Vec<String> {
+        self.left_open(option, address, payee).into_iter().chain(self.trusted_logins()).collect()
+    }
+
+    fn left_open(&self, option: &str, address: &str, payee: &[u8]) -> Option<String> {
         let open = self.check.is_none_or(|check| check.leaves_open(address));
-        let said = open.then(|| {
+        open.then(|| {
             let payee = hex::encode(payee);
             format!(
                 "that {option} {address} is the payee {payee}: compare with your own wallet, and with the coinbase of the first block in an explorer"
             )
-        });
-        said.into_iter().chain(self.trusted_logins()).collect()
+        })
     }
 
     /// What of miners' logins they have to compare.

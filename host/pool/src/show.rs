@@ -169,6 +169,11 @@ impl Pool {
         let mut facts = vec![counted.to_owned()];
         if self.sections.read().in_force.chain.trust_adapter_with_coinbase {
             facts.push("whom the coinbase pays: the host cannot read it".to_owned());
+            if self.payments.is_some() {
+                facts.push(
+                    "whom a signed payment pays (the wallet's own word: the host cannot read it)".to_owned(),
+                );
+            }
         }
         facts.extend(self.trusted.iter().cloned());
         facts
