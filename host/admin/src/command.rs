@@ -62,6 +62,10 @@ pub enum Resolution {
     Paid {
         /// The transaction, as the chain shows it.
         txid: String,
+        /// Book it as it was made, though it pays otherwise than was asked: rows that got less keep the rest, what went
+        /// out beyond the rows is the operator's loss.
+        #[serde(default)]
+        as_made: bool,
     },
     /// It is not, and cannot get there any more.
     NotPaid,

@@ -139,8 +139,16 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
         let why = rig.refused(&[vec!["payments", "--pool", "dev"], words.clone()].concat());
         assert!(why.contains(words[1]), "{words:?}: {why}");
     }
+    let order = |rest: &[&'static str]| [&["payments", "--pool", "dev"][..], rest].concat();
+    assert!(rig.refused(&order(&["resolve", "1", "--txid", "00", "--as-made"])).contains("not unknown"));
+    // It stands by his word, when he names its transaction.
+    let txid = paid["txid"].as_str().unwrap();
+    let stands = rig.ask(&["payments", "--pool", "dev", "resolve", "1", "--txid", txid]);
+    assert_eq!(stands, json!({"payment": 1, "txid": txid}));
     assert!(rig.refused(&["payments", "--pool", "btc", "list"]).contains("there are: dev"));
-    assert_eq!(rig.ask(&["minimum", "--pool", "dev", MINER, "5000"]), json!({"minimum": 5000}));
+    assert_eq!(rig.ask(&["minimum", "--pool", "dev", MINER, "200000"]), json!({"minimum": 200_000}));
+    let below = rig.refused(&["minimum", "--pool", "dev", MINER, "5000"]);
+    assert!(below.contains("5000 is outside of what this pool pays: 100000 or more"), "{below}");
 
     // The books, beside the running pool.
     let ledger = rig.ledger();
@@ -168,7 +176,7 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
     let luck = json(&["luck", "--data", &rig.data, "--json"]);
     assert_eq!(luck["miners"][0]["address"], json!(MINER), "{luck}");
     assert!(luck["miners"][0]["found"].as_u64() > Some(0), "{luck}");
-    assert!(has(&ledger, "payments_run", "-") && has(&ledger, "miner_minimum", &format!("{MINER} 5000")));
+    assert!(has(&ledger, "payments_run", "-") && has(&ledger, "miner_minimum", &format!("{MINER} 200000")));
 
     rig.running.signal("-TERM");
     rig.running.says("stopping");

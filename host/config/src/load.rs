@@ -2,6 +2,7 @@
 
 use crate::reader::{Errors, Section};
 use crate::{Config, ConfigError, ConfigErrors};
+use millpond_types::Amount;
 use std::collections::HashSet;
 use std::path::Path;
 use toml::de::DeTable;
@@ -151,6 +152,16 @@ fn together(config: &Config, errors: &mut Vec<ConfigError>) {
             &pool.settlement.network_fee,
             &["pool", "miners"],
         );
+        let payout = &pool.payout;
+        let (least, most) = (payout.own_minimum_least, payout.own_minimum_most);
+        if least > Amount::ZERO && least < payout.minimum {
+            let message = "is below payout.minimum, from which on anybody is paid".into();
+            say(payout.span, at("payout.own_minimum_least"), message);
+        }
+        if most > Amount::ZERO && most < least.max(payout.minimum) {
+            let message = "is below the least that a miner can set".into();
+            say(payout.span, at("payout.own_minimum_most"), message);
+        }
         if pool.settlement.confirmations == 0 {
             let message = "has to be at least 1".into();
             say(pool.settlement.span, at("settlement.confirmations"), message);

@@ -147,7 +147,8 @@ fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn
         "address": text("an IP address: of bans_add and bans_lift; the miner's of miner_minimum"),
         "minimum": {"type": ["integer", "null"], "description": "base units: of miner_minimum"},
         "payment": count("its number: of payments_resolve and payments_release"),
-        "resolution": {"description": "\"not_paid\" or {\"paid\": {\"txid\": ...}}: of payments_resolve"}
+        "resolution": {"description": "\"not_paid\" or {\"paid\": {\"txid\": ..., \"as_made\": bool}}: of \
+            payments_resolve; as_made books a transaction that pays otherwise than was asked"}
     });
     let body = json!({"type": "object", "required": ["ask"], "properties": {"code": {"type": "string"},
         "ask": {"type": "object", "required": ["command"], "properties": fields}}});

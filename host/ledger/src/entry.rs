@@ -219,6 +219,10 @@ pub enum Entry {
         fee: Amount,
         /// What became of each row, in the rows' order.
         rows: Vec<SettledRow>,
+        /// What the transaction paid beyond its rows, by the operator's word: his loss. Zero, and not written, when it
+        /// is what was asked for.
+        #[serde(default, skip_serializing_if = "nothing")]
+        lost: Amount,
     },
     /// Nothing was sent, and nothing can be any more: the rows return to their balances.
     PaymentReleased {
@@ -297,6 +301,10 @@ pub struct Record {
     pub prev: Digest,
     /// What happened.
     pub entry: Entry,
+}
+
+fn nothing(amount: &Amount) -> bool {
+    *amount == Amount::ZERO
 }
 
 /// Bytes as a hex string in JSON.

@@ -108,7 +108,9 @@ pub(crate) fn judge(book: &Book, entry: &Entry, at: UnixMillis) -> Result<Judgem
     match entry {
         Entry::PaymentReserved { payment, rows } => reserved(book, *payment, rows, at),
         Entry::PaymentProgress { payment, step } => progress(book, *payment, step, at),
-        Entry::PaymentSettled { payment, txid, fee, rows } => settled(book, *payment, txid, *fee, rows, at),
+        Entry::PaymentSettled { payment, txid, fee, rows, lost } => {
+            settled(book, *payment, txid, Outcome { fee: *fee, rows, lost: *lost }, at)
+        }
         Entry::PaymentReleased { payment, why } => released(book, *payment, why, at),
         _ => Err(LedgerError::Allocation("not an entry about a payment")),
     }
@@ -226,12 +228,18 @@ fn progress(book: &Book, id: PaymentId, step: &Progress, at: UnixMillis) -> Resu
     Ok(Judgement::Fits(Change { postings: Vec::new(), counters, what: What::Payment(Box::new(state)) }))
 }
 
+/// What a confirmed transaction cost.
+struct Outcome<'a> {
+    fee: Amount,
+    rows: &'a [SettledRow],
+    lost: Amount,
+}
+
 fn settled(
     book: &Book,
     id: PaymentId,
     txid: &TxId,
-    fee: Amount,
-    rows: &[SettledRow],
+    Outcome { fee, rows, lost }: Outcome<'_>,
     at: UnixMillis,
 ) -> Result<Judgement, LedgerError> {
     if let Some(known) = book.payment(id)
@@ -251,7 +259,7 @@ fn settled(
     same_txid(&state, txid)?;
     check_rows(&state, fee, rows)?;
     if let Some(built) = &state.built
-        && (built.fee != fee || built.rows != rows)
+        && (built.fee != fee || built.rows != rows || lost != Amount::ZERO)
     {
         let why = "it is settled with other amounts than its stored transaction has";
         return Err(LedgerError::PaymentRows { payment: id, why });
@@ -260,12 +268,13 @@ fn settled(
     let sent = Amount::sum(rows.iter().map(|row| row.sent)).ok_or_else(overflow)?;
     let charged = Amount::sum(rows.iter().map(|row| row.charged)).ok_or_else(overflow)?;
     let borne = fee.checked_sub(charged).ok_or_else(overflow)?;
-    let out = sent.checked_add(fee).ok_or_else(overflow)?;
+    let out = sent.checked_add(fee).and_then(|sum| sum.checked_add(lost)).ok_or_else(overflow)?;
     let mut counters = book.counters.clone();
     let mut postings = vec![
         debit(Account::InFlight, state.reserved().0),
         credit(Account::Wallet, out.0),
         debit(Account::NetworkFees, borne.0),
+        debit(Account::OperatorLoss, lost.0),
     ];
     for (row, done) in state.rows.iter().zip(rows) {
         let used = done.sent.checked_add(done.charged).ok_or_else(overflow)?;

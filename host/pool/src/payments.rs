@@ -23,6 +23,8 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The schedule is looked at this often.
 const TICK: Duration = Duration::from_millis(500);
+/// A run on schedule that failed is begun again after this time.
+const AGAIN: u64 = 30_000;
 /// Open payments are followed at least this often.
 const FOLLOW: u64 = 30_000;
 /// The key of a miner's own minimum among his settings.
@@ -40,8 +42,11 @@ pub(crate) struct Payments {
 struct Running {
     settlement: Settlement,
     schedule: Schedule,
+    /// When a run went through, whatever it had to pay.
     last: UnixMillis,
     last_height: u64,
+    /// When a run was last begun on schedule: one that failed is begun again after a while.
+    begun: UnixMillis,
     followed: UnixMillis,
 }
 
@@ -125,8 +130,17 @@ impl Payments {
                 true
             });
         }
-        let last = UnixMillis::now();
-        let running = Running { settlement, schedule, last, last_height: 0, followed: UnixMillis(0) };
+        let never = UnixMillis(0);
+        let last = match &schedule {
+            // It goes on from the newest payment: a process that is restarted often pays all the same. A run too many
+            // pays nobody twice.
+            Schedule::Interval(_) => {
+                core.ledger.book().payments().next_back().map_or(never, |payment| payment.reserved_at)
+            }
+            // At the operator's hour, not at the hour of a start.
+            _ => UnixMillis::now(),
+        };
+        let running = Running { settlement, schedule, last, last_height: 0, begun: never, followed: never };
         Ok(Some(Self {
             running: Mutex::new(running),
             payees: RwLock::new(Arc::new(payees)),
@@ -163,8 +177,10 @@ impl Payments {
         let mut running = self.running.lock();
         let now = UnixMillis::now();
         let height = core.jobs.current().map_or(0, |job| job.coord);
-        (running.last, running.last_height, running.followed) = (now, height, now);
+        (running.begun, running.followed) = (now, now);
         let report = running.settlement.run(now, &|owner: &Owner| self.pay_to(core, owner))?;
+        // Only now: what failed is due still.
+        (running.last, running.last_height) = (now, height);
         tell(core, &report);
         Ok(report)
     }
@@ -203,7 +219,9 @@ impl Payments {
             if running.last_height == 0 {
                 running.last_height = height;
             }
-            let due = running.schedule.is_due(running.last, running.last_height, now, height);
+            let failed = running.begun > running.last;
+            let due = running.schedule.is_due(running.last, running.last_height, now, height)
+                && (!failed || now.since(running.begun) >= AGAIN.min(running.pace()));
             (due, first || now.since(running.followed) >= FOLLOW.min(running.pace()))
         };
         if due {
@@ -269,7 +287,8 @@ impl crate::Pool {
         Ok(serde_json::json!({"steps": steps, "blocked": report.blocked.map(|id| id.0)}))
     }
 
-    /// Says which transaction a payment of unknown outcome became. Blocks.
+    /// Says which transaction a payment of unknown outcome became; `as_made`, that it is booked though it pays otherwise
+    /// than was asked. Blocks.
     ///
     /// # Errors
     /// When the wallet's history says otherwise.
@@ -277,13 +296,26 @@ impl crate::Pool {
         &self,
         payment: u64,
         txid: &str,
+        as_made: bool,
         actor: &str,
     ) -> Result<serde_json::Value, String> {
         let payer = self.payer()?;
-        self.record_admin(actor, "payments_resolve", &[&payment.to_string(), txid])?;
-        let (id, txid) = (PaymentId(payment), TxId(txid.to_owned()));
-        payer.with(|it| it.resolve(id, &txid, actor, UnixMillis::now())).map_err(|why| why.to_string())?;
-        Ok(serde_json::json!({"payment": payment, "txid": txid.0}))
+        let number = payment.to_string();
+        let mut order = vec![number.as_str(), txid];
+        order.extend(as_made.then_some("as made"));
+        self.record_admin(actor, "payments_resolve", &order)?;
+        let (id, txid, now) = (PaymentId(payment), TxId(txid.to_owned()), UnixMillis::now());
+        let lost = payer.with(|it| {
+            if as_made {
+                return it.resolve_as_made(id, &txid, actor, now).map(Some);
+            }
+            it.resolve(id, &txid, actor, now).map(|()| None)
+        });
+        let lost = lost.map_err(|why| why.to_string())?;
+        Ok(match lost {
+            Some(lost) => serde_json::json!({"payment": payment, "txid": txid.0, "lost": lost}),
+            None => serde_json::json!({"payment": payment, "txid": txid.0}),
+        })
     }
 
     /// Gives up a payment that cannot be paid any more. Blocks.
@@ -334,7 +366,7 @@ fn tell(core: &Core, report: &Report) {
         core.alarm(Level::Critical, "wallet", format!("payment {}: {}", step.payment.0, step.note));
     }
     for step in &report.steps {
-        if step.state == "released" {
+        if step.state == "released" && !step.again {
             // It is tried again in the next run, with the same outcome as long as nobody looks. Its number changes.
             core.alarm(
                 Level::Warning,

@@ -83,7 +83,8 @@ impl Pool {
         let section = self.section();
         let payout = &section.payout;
         let bound = |amount: Amount| (amount > Amount::ZERO).then_some(amount);
-        let least = bound(payout.own_minimum_least).unwrap_or(payout.minimum);
+        // Below the pool's own nobody is paid, whatever he asks for.
+        let least = bound(payout.own_minimum_least).unwrap_or(payout.minimum).max(payout.minimum);
         let most = bound(payout.own_minimum_most);
         if let Some(asked) = minimum
             && (asked < least || most.is_some_and(|most| asked > most))
@@ -146,9 +147,13 @@ impl Pool {
     /// Sets a miner's own minimum payout, by order of an operator.
     ///
     /// # Errors
-    /// When there is no such miner, or it could not be recorded.
+    /// When there is no such miner, it is below the pool's own minimum, or it could not be recorded.
     pub fn set_minimum(&self, address: &str, minimum: Option<Amount>, actor: &str) -> Result<(), String> {
         let miner = miner_of(&self.core, address).map_err(|why| why.to_string())?;
+        let least = self.section().payout.minimum;
+        if let Some(asked) = minimum.filter(|asked| *asked < least) {
+            return Err(SettingRefused::Bounds { asked, least, most: None }.to_string());
+        }
         let value = minimum.map_or_else(String::new, |minimum| minimum.to_string());
         self.record_admin(actor, "miner_minimum", &[address, &value])?;
         let _changing = self.core.changing.lock();

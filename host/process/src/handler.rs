@@ -129,7 +129,9 @@ impl Handler for Commands {
                 Command::PaymentsResolve { pool, payment, resolution } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     blocking(move || match resolution {
-                        Resolution::Paid { txid } => pool.payment_resolve(payment, &txid, &actor),
+                        Resolution::Paid { txid, as_made } => {
+                            pool.payment_resolve(payment, &txid, as_made, &actor)
+                        }
                         Resolution::NotPaid => pool.payment_release(payment, &actor),
                     })
                     .await

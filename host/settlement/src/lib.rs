@@ -25,13 +25,17 @@
 //! | settled | confirmed; the debit is what was sent | looked at for a day: gone from the chain, the **same bytes** again |
 //! | released | positively not paid; the rows are back in their balances | nothing |
 //!
+//! A batch that wallet or node refuse before anything went out is tried again with less, where the wallet's coins hardly
+//! cover it and the network fee, or divided, until what they refuse stands alone: nobody waits for somebody else's address.
+//!
 //! What a builder signed is read natively before it is stored ([`SignedCheck`]): exactly the outputs asked for and at most
 //! one more that is the wallet's own, spending only coins that no other open payment has, for a fee under the cap.
 //!
 //! A builder's payment has one transaction, ever: a second one is never built for it, and its inputs stay reserved until
 //! it is settled or released. It is released only before the first call that sends, after a definite refusal of that
 //! first call, or when another transaction that spends one of its inputs is confirmed as deep as the pool asks. A sender's
-//! payment is released after a definite refusal, or by the operator when the wallet's history does not have it.
+//! payment is released after a definite refusal, or by the operator when the wallet's history does not have it. One that its
+//! wallet made otherwise than asked stays unknown until the operator has it booked as it was made.
 //!
 //! Notifications and metrics read what a run returns; they have no way to influence it.
 
@@ -40,8 +44,10 @@ mod decimal;
 mod depth;
 mod drivers;
 mod error;
+mod orders;
 mod plan;
 mod policy;
+mod refusals;
 mod rpc;
 mod run;
 mod schedule;
@@ -55,7 +61,7 @@ pub use decimal::{DecimalError, from_decimal, to_decimal};
 pub use depth::depth;
 pub use drivers::{BcoinWallet, CoreWallet, SendManyWallet};
 pub use error::{SettlementError, WalletError};
-pub use plan::{Plan, Skip, Skipped, plan};
+pub use plan::{Due, Plan, Skip, Skipped, due, plan};
 pub use policy::{PayTo, Payees, Policy};
 pub use rpc::{NodeRpc, Rest, Rpc};
 pub use run::{Edge, Report, Settlement, Step};

@@ -77,7 +77,23 @@ impl Budget {
     }
 }
 
-struct Due {
+/// Who is to be paid, before any limit of the wallet's; and who is not.
+#[derive(Debug)]
+pub struct Due {
+    rows: Vec<DueRow>,
+    skipped: Vec<Skipped>,
+}
+
+impl Due {
+    /// Where the money would go.
+    #[must_use]
+    pub fn addresses(&self) -> BTreeSet<String> {
+        self.rows.iter().map(|row| row.address.clone()).collect()
+    }
+}
+
+#[derive(Debug)]
+struct DueRow {
     owner: Owner,
     address: String,
     amount: Amount,
@@ -85,7 +101,8 @@ struct Due {
     last_paid: UnixMillis,
 }
 
-/// Plans a run. `spendable` is what the wallet can spend; `own` tells which addresses are the wallet's own.
+/// Plans a run over what is [`due`]. `spendable` is what the wallet can spend; `own` tells which addresses are the
+/// wallet's own.
 ///
 /// Who waited longest comes first, so that a cap starves nobody; a balance above what is left of a cap is paid in part.
 ///
@@ -93,17 +110,17 @@ struct Due {
 /// When sums leave 64 bits.
 pub fn plan(
     book: &Book,
-    payees: &dyn Payees,
+    due: Due,
     policy: &Policy,
     spendable: Amount,
     own: &BTreeSet<String>,
     now: UnixMillis,
 ) -> Result<Plan, SettlementError> {
-    let mut plan = Plan::default();
-    let mut due = due(book, payees, policy, &mut plan.skipped);
+    let Due { rows: mut due, skipped } = due;
+    let mut plan = Plan { skipped, ..Plan::default() };
     due.sort_by(|a, b| (a.last_paid, &a.owner).cmp(&(b.last_paid, &b.owner)));
     if due.iter().all(|one| own.contains(&one.address)) {
-        let waits = |one: Due| Skipped { owner: one.owner, amount: one.amount, why: Skip::OwnAddressOnly };
+        let waits = |one: DueRow| Skipped { owner: one.owner, amount: one.amount, why: Skip::OwnAddressOnly };
         plan.skipped.extend(due.into_iter().map(waits));
         return Ok(plan);
     }
@@ -127,7 +144,10 @@ pub fn plan(
     Ok(plan)
 }
 
-fn due(book: &Book, payees: &dyn Payees, policy: &Policy, skipped: &mut Vec<Skipped>) -> Vec<Due> {
+/// Whose balance has come to what he is paid from.
+#[must_use]
+pub fn due(book: &Book, payees: &dyn Payees, policy: &Policy) -> Due {
+    let mut skipped = Vec::new();
     let mut last_paid = BTreeMap::<&Owner, UnixMillis>::new();
     for payment in book.payments().filter(|payment| !matches!(payment.status, PaymentStatus::Released(_))) {
         last_paid.extend(payment.rows.iter().map(|row| (&row.owner, payment.reserved_at)));
@@ -148,9 +168,9 @@ fn due(book: &Book, payees: &dyn Payees, policy: &Policy, skipped: &mut Vec<Skip
             continue;
         }
         let last_paid = last_paid.get(owner).copied().unwrap_or_default();
-        due.push(Due { owner: owner.clone(), address: to.address, amount, minimum, last_paid });
+        due.push(DueRow { owner: owner.clone(), address: to.address, amount, minimum, last_paid });
     }
-    due
+    Due { rows: due, skipped }
 }
 
 /// Batches of at most `limit` outputs. Owners with the same address share an output and a batch; an own address needs

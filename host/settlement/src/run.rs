@@ -1,14 +1,15 @@
 //! A run of payments: first what is open, then what is due.
 
+use crate::refusals::RefusedAlone;
 use crate::sending::PAYS_OTHERWISE;
 use crate::{
-    BitcoinBytes, Kind, Lookup, Payees, Plan, Policy, SettlementError, SignedCheck, Wallet, WalletError, plan,
+    BitcoinBytes, Kind, Lookup, Payees, Plan, Policy, SettlementError, SignedCheck, Wallet, WalletError, due,
+    plan,
 };
 use millpond_ledger::{
-    Appended, Entry, InputId, Ledger, Owner, PaymentId, PaymentRow, PaymentState, PaymentStatus, Progress,
-    TxId,
+    Appended, Entry, InputId, Ledger, PaymentId, PaymentRow, PaymentState, PaymentStatus, Progress, TxId,
 };
-use millpond_types::UnixMillis;
+use millpond_types::{Amount, UnixMillis};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -61,6 +62,8 @@ pub struct Step {
     pub state: &'static str,
     /// What happened, for the operator.
     pub note: String,
+    /// The wallet refused it, and its rows were tried otherwise in the same run.
+    pub again: bool,
 }
 
 /// What a run did.
@@ -76,6 +79,20 @@ pub struct Report {
     pub removed: Vec<Step>,
 }
 
+/// What a step of a payment came to.
+#[derive(Debug, Default)]
+pub(crate) struct Went {
+    pub(crate) note: String,
+    /// The wallet or the node said no to these rows, before anything went out.
+    pub(crate) refused: bool,
+}
+
+impl From<String> for Went {
+    fn from(note: String) -> Self {
+        Self { note, refused: false }
+    }
+}
+
 /// Pays one pool's owners from one wallet. One caller at a time.
 pub struct Settlement {
     pub(crate) ledger: Arc<Ledger>,
@@ -85,6 +102,10 @@ pub struct Settlement {
     hook: Option<Hook>,
     /// Settled payments that were sent again, which the ledger was told once.
     pub(crate) noted: Mutex<BTreeSet<PaymentId>>,
+    /// Who was refused alone, and when: he is paid by a transaction of his own for a day, and holds up nobody.
+    pub(crate) refused: Mutex<RefusedAlone>,
+    /// Settled payments that the operator vouches for: they are not looked at again.
+    pub(crate) vouched: Mutex<BTreeSet<PaymentId>>,
 }
 
 impl fmt::Debug for Settlement {
@@ -104,6 +125,8 @@ impl Settlement {
             check: Box::new(BitcoinBytes::default()),
             hook: None,
             noted: Mutex::default(),
+            refused: Mutex::default(),
+            vouched: Mutex::default(),
         }
     }
 
@@ -136,9 +159,11 @@ impl Settlement {
     /// # Errors
     /// When the wallet does not answer.
     pub fn dry_run(&self, now: UnixMillis, payees: &dyn Payees) -> Result<Plan, SettlementError> {
-        let own = self.own_addresses(payees)?;
         let spendable = self.wallet.spendable(&self.reserved_inputs())?;
-        plan(&self.ledger.book(), payees, &self.policy, spendable, &own, now)
+        let due = due(&self.ledger.book(), payees, &self.policy);
+        // Of those who are paid, no other: a wallet may not know how everybody's address is written.
+        let own = self.own_of(due.addresses())?;
+        plan(&self.ledger.book(), due, &self.policy, spendable, &own, now)
     }
 
     /// Brings every open payment as far as it goes, then pays what is due. Called on schedule, at start, and by the
@@ -154,17 +179,7 @@ impl Settlement {
             return Ok(report);
         }
         let plan = self.dry_run(now, payees)?;
-        let mut refused = None;
-        for rows in &plan.batches {
-            match self.pay(rows, now, &mut report) {
-                // Released again, and everybody's matter; but the others' money does not wait for it.
-                Err(error @ SettlementError::Transaction { .. }) => refused = refused.or(Some(error)),
-                done => done?,
-            }
-            if report.blocked.is_some() {
-                break;
-            }
-        }
+        let refused = self.pay_all(&plan.batches, now, &mut report)?;
         report.plan = Some(plan);
         refused.map_or(Ok(report), Err)
     }
@@ -187,16 +202,22 @@ impl Settlement {
         Ok((report, loose))
     }
 
-    fn pay(&self, rows: &[PaymentRow], now: UnixMillis, report: &mut Report) -> Result<(), SettlementError> {
+    /// Pays rows by one payment; whether the wallet or the node refused them as they are.
+    pub(crate) fn pay(
+        &self,
+        rows: &[PaymentRow],
+        now: UnixMillis,
+        report: &mut Report,
+    ) -> Result<bool, SettlementError> {
         let payment = self.ledger.book().next_payment();
         self.append(now, Entry::PaymentReserved { payment, rows: rows.to_vec() })?;
         self.edge(Edge::Reserved, payment)?;
         self.advance(payment, now, report)
     }
 
-    /// One payment, as far as it goes now.
-    fn advance(&self, id: PaymentId, now: UnixMillis, report: &mut Report) -> Result<(), SettlementError> {
-        let note = self.go_on(id, now)?;
+    /// One payment, as far as it goes now; whether it was refused.
+    fn advance(&self, id: PaymentId, now: UnixMillis, report: &mut Report) -> Result<bool, SettlementError> {
+        let Went { note, refused } = self.go_on(id, now)?;
         if let Some(state) = self.ledger.payment(id) {
             // A sender that announced and does not know more is unknown as well.
             let unknown = matches!(state.status, PaymentStatus::Unknown(_))
@@ -204,26 +225,26 @@ impl Settlement {
             if unknown && report.blocked.is_none() {
                 report.blocked = Some(id);
             }
-            report.steps.push(Step { payment: id, state: state.status.name(), note });
+            report.steps.push(Step { payment: id, state: state.status.name(), note, again: false });
         }
-        Ok(())
+        Ok(refused)
     }
 
-    fn go_on(&self, id: PaymentId, now: UnixMillis) -> Result<String, SettlementError> {
+    fn go_on(&self, id: PaymentId, now: UnixMillis) -> Result<Went, SettlementError> {
         // Each turn moves the payment one state on; the longest way has four.
-        let mut note = String::new();
+        let mut went = Went::default();
         for _ in 0..6 {
             let Some(state) = self.ledger.payment(id).filter(|state| state.status.is_open()) else { break };
             let before = state.status.clone();
-            note = match (&state.status, self.wallet.kind()) {
+            went = match (&state.status, self.wallet.kind()) {
                 (PaymentStatus::Reserved, Kind::Builder) => self.build(&state, now)?,
                 (PaymentStatus::Reserved, Kind::Sender) => self.send_many(&state, now)?,
                 (PaymentStatus::Built, _) => self.submit(&state, now)?,
                 (PaymentStatus::Submitting | PaymentStatus::Unknown(_), Kind::Sender) => {
-                    self.find(&state, now)?
+                    self.find(&state, now)?.into()
                 }
                 (PaymentStatus::Submitting | PaymentStatus::Unknown(_) | PaymentStatus::Sent, _) => {
-                    self.follow(&state, now)?
+                    self.follow(&state, now)?.into()
                 }
                 (PaymentStatus::Settled | PaymentStatus::Released(_), _) => break,
             };
@@ -238,7 +259,7 @@ impl Settlement {
                 break;
             }
         }
-        Ok(note)
+        Ok(went)
     }
 
     /// What became of a transaction that may be out there.
@@ -270,7 +291,7 @@ impl Settlement {
                 Ok(why)
             }
             // The same bytes, as often as it takes.
-            Ok(Lookup::NotFound) if state.built.is_some() => self.submit(state, now),
+            Ok(Lookup::NotFound) if state.built.is_some() => self.submit(state, now).map(|went| went.note),
             Ok(Lookup::NotFound) => {
                 let why = "the wallet does not have its transaction".to_owned();
                 self.unknown(state, &why, now)?;
@@ -323,82 +344,11 @@ impl Settlement {
                 Err(error) => return Ok(error.to_string()),
             },
         };
-        let entry = Entry::PaymentSettled { payment: state.id, txid: txid.clone(), fee, rows };
+        let lost = Amount::ZERO;
+        let entry = Entry::PaymentSettled { payment: state.id, txid: txid.clone(), fee, rows, lost };
         self.append(now, entry)?;
         self.edge(Edge::Settled, state.id)?;
         Ok(format!("settled by {txid}, network fee {fee}"))
-    }
-
-    /// Gives up a payment and returns its rows to their balances, by order of the operator.
-    ///
-    /// # Errors
-    /// When it could still be paid: its bytes went out and no conflicting transaction is confirmed, or the wallet's
-    /// history has it or cannot be read.
-    pub fn release(
-        &self,
-        id: PaymentId,
-        by: &str,
-        why: &str,
-        now: UnixMillis,
-    ) -> Result<(), SettlementError> {
-        let refuse =
-            |why: &str| SettlementError::Order { payment: id, order: "released", why: why.to_owned() };
-        let state = self.ledger.payment(id).ok_or_else(|| refuse("there is no such payment"))?;
-        match (&state.status, self.wallet.kind()) {
-            (PaymentStatus::Reserved | PaymentStatus::Built, _) => {}
-            (PaymentStatus::Settled | PaymentStatus::Released(_), _) => return Err(refuse("it is closed")),
-            (_, Kind::Sender) if state.built.is_none() => {
-                if self.seen(&state)?.is_some() {
-                    return Err(refuse("the wallet's history has it; run payments to book it"));
-                }
-            }
-            _ => {
-                let inputs: Vec<_> = state.built.as_ref().map(|b| b.inputs.clone()).unwrap_or_default();
-                let known = state.txid.as_ref().map(|txid| self.wallet.lookup(txid, &inputs)).transpose()?;
-                if !matches!(known, Some(Lookup::Conflicted(n)) if n >= self.policy.confirmations.max(1)) {
-                    return Err(refuse(
-                        "its transaction went out and can still confirm; spend one of its coins in another \
-                         transaction, wait until that is confirmed, then release",
-                    ));
-                }
-            }
-        }
-        self.append(now, Entry::PaymentReleased { payment: id, why: format!("{by}: {why}") })?;
-        Ok(())
-    }
-
-    /// Says which transaction a payment of unknown outcome became, by order of the operator.
-    ///
-    /// # Errors
-    /// When the wallet's history has no such transaction, it pays something else, or another payment has it.
-    pub fn resolve(
-        &self,
-        id: PaymentId,
-        txid: &TxId,
-        by: &str,
-        now: UnixMillis,
-    ) -> Result<(), SettlementError> {
-        let refuse =
-            |why: &str| SettlementError::Order { payment: id, order: "resolved", why: why.to_owned() };
-        let state = self.ledger.payment(id).ok_or_else(|| refuse("there is no such payment"))?;
-        if state.built.is_some() {
-            return Err(refuse("it has a stored transaction; run payments to follow that"));
-        }
-        if !matches!(state.status, PaymentStatus::Submitting | PaymentStatus::Unknown(_)) {
-            return Err(refuse("its outcome is not unknown"));
-        }
-        let seen = self.wallet.history(UnixMillis(0))?;
-        let found = seen.iter().find(|seen| seen.txid == *txid);
-        let found = found.ok_or_else(|| refuse("the wallet's history has no such transaction"))?;
-        if !self.pays(&state, &found.outputs)? {
-            return Err(refuse("that transaction pays other addresses or amounts"));
-        }
-        if self.claimed(txid, id) {
-            return Err(refuse("that transaction belongs to another payment"));
-        }
-        let (by, action) = (by.to_owned(), "payment resolved".to_owned());
-        self.append(now, Entry::Noted { by, action, detail: format!("payment {id} is {txid}") })?;
-        self.sent(&state, txid, now)
     }
 
     /// Inputs of all open payments: no other transaction may spend them.
@@ -407,19 +357,22 @@ impl Settlement {
         open.into_iter().filter_map(|payment| payment.built).flat_map(|built| built.inputs).collect()
     }
 
-    fn own_addresses(&self, payees: &dyn Payees) -> Result<BTreeSet<String>, WalletError> {
-        let owners: Vec<Owner> = self.ledger.book().payables().map(|(owner, _)| owner.clone()).collect();
-        let addresses: BTreeSet<String> =
-            owners.iter().filter_map(|owner| payees.pay_to(owner)).map(|to| to.address).collect();
-        self.own_of(addresses)
-    }
-
+    /// Which addresses are the wallet's own. One that it cannot read is none: it refuses to pay it as well, and then it
+    /// is told.
     pub(crate) fn own_of(&self, addresses: BTreeSet<String>) -> Result<BTreeSet<String>, WalletError> {
         let list: Vec<String> = addresses.into_iter().collect();
         if list.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let own = self.wallet.owns(&list)?;
+        let one = |address: &String| match self.wallet.owns(std::slice::from_ref(address)) {
+            Ok(own) => Ok(own == [true]),
+            Err(WalletError::Refused { .. }) => Ok(false),
+            Err(error) => Err(error),
+        };
+        let own = match self.wallet.owns(&list) {
+            Err(WalletError::Refused { .. }) => list.iter().map(one).collect::<Result<Vec<_>, _>>()?,
+            own => own?,
+        };
         Ok(list.into_iter().zip(own).filter(|(_, own)| *own).map(|(address, _)| address).collect())
     }
 

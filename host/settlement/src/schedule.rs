@@ -32,8 +32,8 @@ pub struct ScheduleError {
 
 /// The state of a schedule's clock: what the pool keeps between runs. It may be lost: a run too many pays nobody twice.
 impl Schedule {
-    /// Whether a run is due. `last` is the time of the last run (or of the pool's first start), `last_height` and
-    /// `height` the chain's heights then and now.
+    /// Whether a run is due. `last` is the time of the last run that went through (after a restart: of the newest
+    /// payment for an interval, of the start for the others), `last_height` and `height` the chain's heights then (after a restart: at the start) and now.
     #[must_use]
     pub fn is_due(&self, last: UnixMillis, last_height: u64, now: UnixMillis, height: u64) -> bool {
         match self {

@@ -1,5 +1,6 @@
 //! The steps in which a transaction is made and goes out.
 
+use crate::run::Went;
 use crate::signed::change_of;
 use crate::{Edge, Mismatch, Output, Seen, Settlement, SettlementError, Signed, WalletError, Wanted, charge};
 use millpond_ledger::{
@@ -11,28 +12,27 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How far the wallet's clock may be behind ours.
 const CLOCK_MS: u64 = 86_400_000;
 /// What is said of a sender's transaction that is not the payment.
-pub(crate) const PAYS_OTHERWISE: &str =
-    "carries this payment and pays other addresses or amounts; look into the wallet";
+pub(crate) const PAYS_OTHERWISE: &str = "carries this payment and pays other addresses or amounts; look into the wallet, then resolve it as it was made";
 
 impl Settlement {
     /// Builds, checks and stores the transaction of a reserved payment. Nothing goes out.
-    pub(crate) fn build(&self, state: &PaymentState, now: UnixMillis) -> Result<String, SettlementError> {
+    pub(crate) fn build(&self, state: &PaymentState, now: UnixMillis) -> Result<Went, SettlementError> {
         let reserved = self.reserved_inputs();
         let own = match self.own_rows(state) {
             Ok(own) => own,
-            Err(error) => return Ok(error.to_string()),
+            Err(error) => return Ok(error.to_string().into()),
         };
         let made = self.sign(state, &own, &reserved);
         let (signed, fee, rows) = match made {
             Ok(Some(made)) => made,
             Ok(None) => {
-                return self.give_up(state, "the network fee would eat up a row; it waits for more", now);
+                return self.refused(state, "the network fee would eat up a row; it waits for more", now);
             }
             // Building has no effect outside the wallet: without an answer it is tried again.
             Err(SettlementError::Wallet(error @ WalletError::Refused { .. })) => {
-                return self.give_up(state, &error.to_string(), now);
+                return self.refused(state, &error.to_string(), now);
             }
-            Err(SettlementError::Wallet(error)) => return Ok(error.to_string()),
+            Err(SettlementError::Wallet(error)) => return Ok(error.to_string().into()),
             Err(error @ SettlementError::Transaction { .. }) => {
                 self.give_up(state, &error.to_string(), now)?;
                 return Err(error);
@@ -45,7 +45,7 @@ impl Settlement {
         let step = Progress::Built(Built { bytes, txid: txid.clone(), inputs, fee, rows });
         self.append(now, Entry::PaymentProgress { payment: state.id, step })?;
         self.edge(Edge::Stored, state.id)?;
-        Ok(format!("built as {txid}"))
+        Ok(format!("built as {txid}").into())
     }
 
     /// The transaction, its network fee, and what it does for each row.
@@ -124,9 +124,9 @@ impl Settlement {
     }
 
     /// Announces and sends the stored bytes. The same bytes may go out any number of times.
-    pub(crate) fn submit(&self, state: &PaymentState, now: UnixMillis) -> Result<String, SettlementError> {
+    pub(crate) fn submit(&self, state: &PaymentState, now: UnixMillis) -> Result<Went, SettlementError> {
         let Some(built) = &state.built else {
-            return Ok("it has no stored transaction to send".to_owned());
+            return Ok("it has no stored transaction to send".to_owned().into());
         };
         let step = Progress::Submitting { at: now, marker: None };
         self.append(now, Entry::PaymentProgress { payment: state.id, step })?;
@@ -137,25 +137,25 @@ impl Settlement {
         match outcome {
             Ok(()) => {
                 self.sent(&state, &built.txid, now)?;
-                Ok(format!("sent as {}", built.txid))
+                Ok(format!("sent as {}", built.txid).into())
             }
             // Never sent before and refused now: these bytes exist nowhere but here.
             Err(error @ WalletError::Refused { .. }) if state.attempts == 0 => {
-                self.give_up(&state, &error.to_string(), now)
+                self.refused(&state, &error.to_string(), now)
             }
-            Err(error @ WalletError::NotSent { .. }) => Ok(error.to_string()),
+            Err(error @ WalletError::NotSent { .. }) => Ok(error.to_string().into()),
             Err(error) => {
                 self.unknown(&state, &error.to_string(), now)?;
-                Ok(error.to_string())
+                Ok(error.to_string().into())
             }
         }
     }
 
     /// Announces and makes the one call of a wallet that can only send.
-    pub(crate) fn send_many(&self, state: &PaymentState, now: UnixMillis) -> Result<String, SettlementError> {
+    pub(crate) fn send_many(&self, state: &PaymentState, now: UnixMillis) -> Result<Went, SettlementError> {
         let own = match self.own_rows(state) {
             Ok(own) => own,
-            Err(error) => return Ok(error.to_string()),
+            Err(error) => return Ok(error.to_string().into()),
         };
         let outputs = outputs(state, &sender_rows(state), &own)?;
         let marker = format!("millpond {} {}", state.id, state.reserved_at.0);
@@ -168,12 +168,15 @@ impl Settlement {
         match outcome {
             Ok(txid) => {
                 self.sent(&state, &txid, now)?;
-                Ok(format!("sent as {txid}"))
+                Ok(format!("sent as {txid}").into())
             }
-            Err(error) if error.nothing_happened() => self.give_up(&state, &error.to_string(), now),
+            Err(error @ WalletError::Refused { .. }) => self.refused(&state, &error.to_string(), now),
+            Err(error @ WalletError::NotSent { .. }) => {
+                self.give_up(&state, &error.to_string(), now).map(Went::from)
+            }
             Err(error) => {
                 self.unknown(&state, &error.to_string(), now)?;
-                Ok(error.to_string())
+                Ok(error.to_string().into())
             }
         }
     }
@@ -229,9 +232,18 @@ impl Settlement {
     pub(crate) fn pays(&self, state: &PaymentState, made: &[Output]) -> Result<bool, SettlementError> {
         let own = self.own_rows(state)?;
         let asked = outputs(state, &sender_rows(state), &own)?;
-        let mut made: Vec<&Output> = made.iter().filter(|output| !own.contains(&output.address)).collect();
-        made.sort();
-        Ok(made.into_iter().eq(&asked))
+        let made: Vec<&Output> = made.iter().filter(|output| !own.contains(&output.address)).collect();
+        if made.len() != asked.len() {
+            return Ok(false);
+        }
+        // As addresses mean, not as they are written: a wallet may show another form of one.
+        let mut left: Vec<&Output> = asked.iter().collect();
+        Ok(made.into_iter().all(|made| {
+            let is = |asked: &&Output| {
+                asked.amount == made.amount && self.check.same(&asked.address, &made.address)
+            };
+            left.iter().position(is).map(|at| left.swap_remove(at)).is_some()
+        }))
     }
 
     /// Whether another payment has this transaction.
@@ -252,6 +264,11 @@ impl Settlement {
 
     fn own_rows(&self, state: &PaymentState) -> Result<BTreeSet<String>, WalletError> {
         self.own_of(state.rows.iter().map(|row| row.address.clone()).collect())
+    }
+
+    /// Gives up what was refused as it is: other rows, or less, may pass.
+    fn refused(&self, state: &PaymentState, why: &str, now: UnixMillis) -> Result<Went, SettlementError> {
+        Ok(Went { note: self.give_up(state, why, now)?, refused: true })
     }
 
     fn give_up(&self, state: &PaymentState, why: &str, now: UnixMillis) -> Result<String, SettlementError> {

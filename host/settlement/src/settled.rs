@@ -35,7 +35,9 @@ impl Settlement {
             state.status == PaymentStatus::Settled && now.since(state.changed_at) < WATCHED_MS
         };
         let young = |state: &&PaymentState| now.since(state.reserved_at) < OPEN_MS;
-        book.payments().rev().take_while(young).filter(recent).take(MOST).cloned().collect()
+        let vouched = self.vouched.lock();
+        let doubted = |state: &&PaymentState| !vouched.contains(&state.id);
+        book.payments().rev().take_while(young).filter(recent).take(MOST).filter(doubted).cloned().collect()
     }
 
     /// Looks whether settled payments are still in the chain. True when one is not, and its coins look free to the
@@ -49,6 +51,7 @@ impl Settlement {
                     payment: state.id,
                     state: state.status.name(),
                     note: removed.note,
+                    again: false,
                 });
             }
         }
@@ -95,9 +98,11 @@ impl Settlement {
                     says(&format!("its bytes cannot be sent again: {error}"), loose)
                 }
             },
-            (Lookup::NotFound, None) => {
-                says("the wallet does not have it; have it sent again, nothing new is paid before", true)
-            }
+            (Lookup::NotFound, None) => says(
+                "the wallet does not have it; have it sent again, or say that it stands (payments resolve with its \
+                     name): nothing new is paid before",
+                true,
+            ),
             (Lookup::Conflicted(count), _) => {
                 let what = format!(
                     "another transaction spends its coins, with {count} confirmations; find out who was paid by whom"

@@ -29,7 +29,7 @@ const EARNED: [u64; 2] = [1_000_001, 2_000_003];
 fn rpc(url: &str) -> NodeRpc<JsonRpc> {
     let auth = Auth::Basic { user: "devchain".to_owned(), password: Secret::new("devchain") };
     let client = JsonRpc::new(Endpoint { url: url.to_owned(), auth }, Limits::default()).unwrap();
-    NodeRpc::new(client, Handle::current(), Duration::from_secs(20))
+    NodeRpc::new(client, Handle::current(), Duration::from_secs(60))
 }
 
 fn wallet(kind: &str, url: &str) -> Arc<dyn Wallet> {

@@ -4,8 +4,8 @@
 mod common;
 
 use common::*;
-use millpond_ledger::{Owner, PaymentId, PaymentStatus, TxId};
-use millpond_settlement::{Charge, Kind, PayTo, Policy, SettlementError, Skip};
+use millpond_ledger::{Account, Entry, Owner, PaymentId, PaymentStatus, Record, TxId};
+use millpond_settlement::{Charge, Kind, Output, PayTo, Policy, SettlementError, Skip};
 use millpond_types::Amount;
 use std::collections::BTreeMap;
 
@@ -404,7 +404,7 @@ fn the_operator_resolves_a_payment_only_with_the_transaction_that_pays_it() {
     wallet.mood(Mood::Well);
     let outputs: Vec<_> = expected(&[(1, 5000), (2, 3000), (3, 2000)])
         .into_iter()
-        .map(|(address, amount)| millpond_settlement::Output { address, amount: Amount(amount) })
+        .map(|(address, amount)| Output { address, amount: Amount(amount) })
         .collect();
     let wrong = millpond_settlement::Wallet::send_many(&wallet, &outputs[..1], "by hand", 0).unwrap();
     assert!(settlement.resolve(PaymentId(1), &wrong, "operator", hours(1)).is_err());
@@ -431,6 +431,72 @@ fn a_sender_that_paid_somebody_else_is_not_believed() {
         assert_eq!(ledger.head(), written, "it is not written down again and again");
         assert!(settlement.release(PaymentId(1), "operator", "gone", hours(3)).is_err(), "it went out");
     }
+}
+
+#[test]
+fn what_a_sender_made_otherwise_is_booked_as_it_was_made_by_order() {
+    let (ledger, wallet) = pool(Kind::Sender);
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &payees).unwrap();
+    let txid = ledger.payment(PaymentId(1)).unwrap().txid.unwrap();
+    let before = ledger.totals();
+    let (a, b, c) = (address(&miner(1).to_string()), address(&miner(2).to_string()), address("thief"));
+    // Miner 1 is paid 700 of his 5000, miner 2 gets 100 more than his 3000, miner 3 nothing, and a thief 1500.
+    let made =
+        [(a, 700), (b, 3100), (c, 1500)].map(|(address, amount)| Output { address, amount: Amount(amount) });
+    wallet.0.lock().accepted.get_mut(&txid).unwrap().outputs = made.to_vec();
+    let order = |txid: &TxId, at| settlement.resolve_as_made(PaymentId(1), txid, "operator", at);
+    assert!(order(&txid, hours(1)).is_err(), "it is not confirmed yet, and not known to be wrong");
+    wallet.mine();
+    settlement.recover(hours(1)).unwrap();
+    assert!(matches!(status(&ledger, 1), PaymentStatus::Unknown(_)));
+    assert!(order(&TxId("00".repeat(32)), hours(1)).is_err(), "a transaction that the wallet did not make");
+    assert_eq!(order(&txid, hours(2)).unwrap(), Amount(1600));
+    assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+    assert_eq!([1, 2, 3].map(|id| ledger.payable(&miner(id)).0), [4300, 0, 2000]);
+    assert_eq!(ledger.balance(&Account::OperatorLoss), 1600);
+    let after = ledger.totals();
+    assert!(after.conserved);
+    assert_eq!(after.paid - before.paid, 3700);
+    assert_eq!(before.wallet - after.wallet, 700 + 3100 + 1500 + 10, "what left it, to the unit");
+    assert!(order(&txid, hours(2)).is_err(), "it is closed");
+    // The rest is due like any balance.
+    wallet.0.lock().coins.insert(coin(9), Amount(20_000));
+    let report = settlement.run(hours(3), &payees).unwrap();
+    assert_eq!(report.blocked, None);
+    assert_eq!(ledger.payment(PaymentId(2)).unwrap().reserved(), Amount(6300));
+    // The log says so, to whoever reads it.
+    let mut written = Vec::new();
+    let mut look = |record: &Record, _: &[u8]| {
+        if let Entry::PaymentSettled { lost, .. } = &record.entry {
+            written.push(*lost);
+        }
+        Ok(())
+    };
+    ledger.reader().for_each_record(&mut look).unwrap();
+    assert_eq!(written, [Amount(1600)]);
+}
+
+#[test]
+fn a_settled_payment_that_a_new_wallet_cannot_see_stands_by_the_operators_word() {
+    let (ledger, wallet) = pool(Kind::Sender);
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &payees).unwrap();
+    wallet.mine();
+    settlement.run(hours(1), &payees).unwrap();
+    let txid = ledger.payment(PaymentId(1)).unwrap().txid.unwrap();
+    // Another wallet, and a node that cannot show a coin of it: its owners have spent them, or it is gone indeed.
+    wallet.0.lock().other_wallet = true;
+    wallet.reorganise();
+    wallet.0.lock().coins.insert(coin(9), Amount(9000));
+    earn(&ledger, 2, &[(miner(5), 800)]).unwrap();
+    let report = settlement.run(hours(2), &payees).unwrap();
+    assert_eq!((report.removed.len(), report.plan), (1, None));
+    assert!(settlement.resolve(PaymentId(1), &TxId("another".to_owned()), "operator", hours(2)).is_err());
+    settlement.resolve(PaymentId(1), &txid, "operator", hours(2)).unwrap();
+    let report = settlement.run(hours(2), &payees).unwrap();
+    assert_eq!(report.removed, []);
+    assert_eq!(ledger.payment(PaymentId(2)).unwrap().reserved(), Amount(800));
 }
 
 /// Invariant 8: notifications and metrics cannot affect payment control flow.

@@ -27,7 +27,7 @@ fn endpoint(url: String, user: &str, password: &str) -> Endpoint {
 
 fn rpc(url: String, user: &str, password: &str) -> NodeRpc<JsonRpc> {
     let client = JsonRpc::new(endpoint(url, user, password), Limits::default()).unwrap();
-    NodeRpc::new(client, Handle::current(), Duration::from_secs(20))
+    NodeRpc::new(client, Handle::current(), Duration::from_secs(60))
 }
 
 fn devchain_rpc(chain: &DevChain) -> NodeRpc<JsonRpc> {
@@ -256,7 +256,7 @@ fn rpc_of(node: &Peer, url: String) -> NodeRpc<JsonRpc> {
 
 fn bcoin_wallet(node: &Peer) -> Arc<dyn Wallet> {
     let rest = HttpClient::new(endpoint(node.wallet_url(), node.user(), node.api_key()), Limits::default());
-    let rest = NodeRpc::new(rest.unwrap(), Handle::current(), Duration::from_secs(20));
+    let rest = NodeRpc::new(rest.unwrap(), Handle::current(), Duration::from_secs(60));
     let (node_rpc, wallet_rpc) = (rpc_of(node, node.rpc_url()), rpc_of(node, node.wallet_url()));
     Arc::new(BcoinWallet::new(node_rpc, wallet_rpc, rest, "primary", 1, 100))
 }
@@ -283,6 +283,40 @@ async fn the_bcoin_driver_pays_exactly_on_a_real_node() {
         let (own, strangers) = purse(&node, 115).await;
         pays_exactly_on(&node, bcoin_wallet(&node), &own, &strangers, charge);
     }
+}
+
+/// As bcoin starts without options: its node finds no confirmed transaction by name, its wallet says where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bcoin_driver_settles_on_a_node_without_an_index_of_transactions() {
+    if !peers::real_nodes_wanted() {
+        return;
+    }
+    let node = peers::Bcoin::start_without_index().await.unwrap();
+    let (own, strangers) = purse(&node, 115).await;
+    let wallet = bcoin_wallet(&node);
+    block_in_place(|| {
+        let ledger = open(&SimDisk::new()).unwrap();
+        let parts: Vec<_> = (1..).zip(EARNED).map(|(id, amount)| (miner(id), amount)).collect();
+        earn(&ledger, 1, &parts).unwrap();
+        let payees = payees(&strangers);
+        let policy = Policy { minimum: Amount(1000), confirmations: 2, ..Policy::default() };
+        let settlement = Settlement::new(ledger.clone(), wallet, policy);
+        settlement.run(START, &payees).unwrap();
+        let txid = ledger.payment(PaymentId(1)).unwrap().txid.unwrap();
+        let by_name = || rpc_of(&node, node.rpc_url()).call("getrawtransaction", json!([txid.0, 1]));
+        by_name().unwrap();
+        let mine = || drop(Handle::current().block_on(node.generate(1, &own)).unwrap());
+        mine();
+        by_name().expect_err("the node has no index");
+        until_settled(&ledger, &settlement, START, &mine);
+        assert_eq!(ledger.payment(PaymentId(1)).unwrap().status, PaymentStatus::Settled);
+        let arrived = block_on_rest(&node, "/wallet/strangers/balance");
+        assert_eq!(arrived["confirmed"].as_u64(), Some(EARNED.iter().sum::<u64>()), "{arrived}");
+        assert_eq!(
+            (ledger.totals().paid, ledger.totals().conserved),
+            (arrived["confirmed"].as_i64().unwrap().into(), true)
+        );
+    });
 }
 
 /// lcoin's addresses are segwit's, which can be spent from height 432 on.

@@ -106,6 +106,10 @@ enum What {
         /// The transaction that it became; without one it was not paid.
         #[arg(long)]
         txid: Option<String>,
+        /// Book the transaction as it was made, though it pays otherwise than was asked: who got less keeps the rest in
+        /// his balance, and what went out beyond is your loss.
+        #[arg(long, requires = "txid")]
+        as_made: bool,
     },
     /// Give up a payment that cannot be paid any more; its rows return to their balances.
     Release {
@@ -122,8 +126,8 @@ impl Payments {
             What::List => Command::PaymentsList { pool },
             What::Run => Command::PaymentsRun { pool },
             What::DryRun => Command::PaymentsDryRun { pool },
-            What::Resolve { payment, txid } => {
-                let resolution = txid.map_or(Resolution::NotPaid, |txid| Resolution::Paid { txid });
+            What::Resolve { payment, txid, as_made } => {
+                let resolution = txid.map_or(Resolution::NotPaid, |txid| Resolution::Paid { txid, as_made });
                 Command::PaymentsResolve { pool, payment, resolution }
             }
             What::Release { payment } => Command::PaymentsRelease { pool, payment },

@@ -92,7 +92,13 @@ pub fn submitting(payment: u64) -> Entry {
 
 pub fn settled(payment: u64, fee: u64, rows: &[(u64, u64)]) -> Entry {
     let txid = TxId(format!("tx{payment}"));
-    Entry::PaymentSettled { payment: PaymentId(payment), txid, fee: Amount(fee), rows: done(rows) }
+    Entry::PaymentSettled {
+        payment: PaymentId(payment),
+        txid,
+        fee: Amount(fee),
+        rows: done(rows),
+        lost: Amount::ZERO,
+    }
 }
 
 pub fn released(payment: u64) -> Entry {

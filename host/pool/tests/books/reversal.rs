@@ -47,7 +47,7 @@ fn pay_out(pool: &Pool, miner: MinerId) {
         Entry::PaymentReserved { payment, rows },
         Entry::PaymentProgress { payment, step: announced },
         Entry::PaymentProgress { payment, step: Progress::Sent { txid: txid.clone() } },
-        Entry::PaymentSettled { payment, txid, fee: Amount(7), rows: done },
+        Entry::PaymentSettled { payment, txid, fee: Amount(7), rows: done, lost: Amount::ZERO },
     ] {
         pool.ledger.append(now, entry).unwrap();
     }

@@ -89,13 +89,29 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
         Ok(coins)
     }
 
-    /// Whether a transaction is in a block of the node's chain.
-    fn in_chain(&self, txid: &str) -> Result<bool, WalletError> {
+    /// How deep a transaction is in the node's chain: 0 while it waits, none when nobody knows it. A node without an index
+    /// of transactions knows only what waits; then the wallet says in which block it is, and the node whether that block
+    /// is in its chain.
+    fn depth_of(&self, txid: &str) -> Result<Option<u32>, WalletError> {
         match self.node.call("getrawtransaction", json!([txid, 1])) {
-            Ok(answer) => Ok(answer.get("confirmations").and_then(Value::as_i64).unwrap_or(0) > 0),
-            Err(WalletError::Refused { .. }) => Ok(false),
-            Err(error) => Err(error),
+            Ok(answer) => {
+                let count = answer.get("confirmations").and_then(Value::as_i64).unwrap_or(0);
+                return Ok(Some(confirmations(count.max(0))));
+            }
+            Err(WalletError::Refused { .. }) => {}
+            Err(error) => return Err(error),
         }
+        let call = self.path(&format!("tx/{txid}"));
+        let known = match self.rest.get(&call)? {
+            (200, body) => body,
+            (404, _) => return Ok(None),
+            (status, body) => return Err(refused(&call, status, &body)),
+        };
+        let block = known.get("block").and_then(Value::as_str);
+        let height = known.get("height").and_then(Value::as_u64);
+        let Some((block, height)) = block.zip(height) else { return Ok(None) };
+        let depth = crate::depth(&self.node, &bytes(&call, block)?, height)?;
+        Ok((depth > 0).then_some(depth))
     }
 
     fn tip(&self) -> Result<Tip, WalletError> {
@@ -110,7 +126,8 @@ impl<N: Rpc, W: Rpc, R: Rest> BcoinWallet<N, W, R> {
     /// Whether a block spends a coin that the node's chain had. A node that lost its chain has no coins at all: only one
     /// that knows where the coin came from is proof.
     fn gone(&self, hash: &str, index: u32) -> Result<bool, WalletError> {
-        Ok(self.node.call("gettxout", json!([hash, index, false]))?.is_null() && self.in_chain(hash)?)
+        let spent = self.node.call("gettxout", json!([hash, index, false]))?.is_null();
+        Ok(spent && self.depth_of(hash)?.is_some_and(|depth| depth > 0))
     }
 
     /// How many confirmations the spender of a coin has at least. The node does not say which transaction it is; but once
@@ -343,19 +360,15 @@ impl<N: Rpc, W: Rpc, R: Rest> Wallet for BcoinWallet<N, W, R> {
                 spent = Some((hash, index));
             }
         }
-        let call = "getrawtransaction";
-        match self.node.call(call, json!([txid.0, 1])) {
-            Ok(answer) => Ok(match answer.get("confirmations").and_then(Value::as_i64).unwrap_or(0) {
-                count @ 1.. => Lookup::Confirmed(confirmations(count)),
-                _ => Lookup::Waiting,
-            }),
-            // Not known to the node, and one of its coins is gone in a block: by another transaction.
-            Err(WalletError::Refused { .. }) => match spent {
-                Some(coin) => self.depth_of_conflict(txid, coin).map(Lookup::Conflicted),
-                None => Ok(Lookup::NotFound),
+        Ok(match self.depth_of(&txid.0)? {
+            Some(0) => Lookup::Waiting,
+            Some(count) => Lookup::Confirmed(count),
+            // Not known, and one of its coins is gone in a block: by another transaction.
+            None => match spent {
+                Some(coin) => Lookup::Conflicted(self.depth_of_conflict(txid, coin)?),
+                None => Lookup::NotFound,
             },
-            Err(error) => Err(error),
-        }
+        })
     }
 
     fn has_coin(&self, coin: &InputId) -> Result<bool, WalletError> {

@@ -95,6 +95,8 @@ pub struct World {
     pub calls: Vec<&'static str>,
     /// Another wallet than the one that paid: it does not know what was paid before.
     pub other_wallet: bool,
+    /// Addresses that the wallet cannot read: it refuses every call with one of them.
+    pub unreadable: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -118,6 +120,7 @@ impl SimWallet {
             now: START,
             calls: Vec::new(),
             other_wallet: false,
+            unreadable: BTreeSet::new(),
         })))
     }
 
@@ -191,7 +194,15 @@ impl SimWallet {
 }
 
 impl World {
+    fn read<'a>(&self, mut addresses: impl Iterator<Item = &'a String>) -> Result<(), WalletError> {
+        if addresses.any(|address| self.unreadable.contains(address)) {
+            return Err(refused("invalid address"));
+        }
+        Ok(())
+    }
+
     fn make(&mut self, outputs: &[Output], reserved: &BTreeSet<InputId>) -> Result<Tx, WalletError> {
+        self.read(outputs.iter().map(|output| &output.address))?;
         let wanted: u64 = outputs.iter().map(|output| output.amount.0).sum::<u64>() + self.fee;
         let (mut inputs, mut sum) = (Vec::new(), 0);
         for (coin, amount) in self.coins.iter().filter(|(coin, _)| !reserved.contains(*coin)) {
@@ -274,6 +285,7 @@ impl Wallet for SimWallet {
 
     fn owns(&self, addresses: &[String]) -> Result<Vec<bool>, WalletError> {
         let world = self.0.lock();
+        world.read(addresses.iter())?;
         Ok(addresses.iter().map(|address| world.own.contains(address)).collect())
     }
 

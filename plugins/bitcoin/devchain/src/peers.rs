@@ -112,7 +112,15 @@ impl Bcoin {
     /// # Errors
     /// When `node` or `npm` is missing, or the node does not come up.
     pub async fn start() -> Result<Self, PeerError> {
-        Peer::start(Kind::Bcoin).await.map(Self)
+        Peer::start(Kind::Bcoin, Index::Kept).await.map(Self)
+    }
+
+    /// As [`Bcoin::start`], as it starts by itself: without its indexes of transactions and addresses.
+    ///
+    /// # Errors
+    /// As [`Bcoin::start`].
+    pub async fn start_without_index() -> Result<Self, PeerError> {
+        Peer::start(Kind::Bcoin, Index::None).await.map(Self)
     }
 }
 
@@ -122,7 +130,7 @@ impl Lcoin {
     /// # Errors
     /// When `node` or `npm` is missing, or the node does not come up.
     pub async fn start() -> Result<Self, PeerError> {
-        Peer::start(Kind::Lcoin).await.map(Self)
+        Peer::start(Kind::Lcoin, Index::Kept).await.map(Self)
     }
 }
 
@@ -135,7 +143,7 @@ impl Hsd {
     /// # Errors
     /// When `node` or `npm` is missing, or the node does not come up.
     pub async fn start() -> Result<Self, PeerError> {
-        Peer::start(Kind::Hsd).await.map(Self)
+        Peer::start(Kind::Hsd, Index::Kept).await.map(Self)
     }
 }
 
@@ -170,6 +178,13 @@ enum Kind {
     Hsd,
 }
 
+/// Whether a node keeps an index of all transactions. None does by itself.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Index {
+    Kept,
+    None,
+}
+
 impl Kind {
     fn name(self) -> &'static str {
         match self {
@@ -200,7 +215,7 @@ impl Kind {
         }
     }
 
-    fn arguments(self, prefix: &Path, rpc: u16, wallet: u16) -> Vec<String> {
+    fn arguments(self, prefix: &Path, (rpc, wallet): (u16, u16), index: Index) -> Vec<String> {
         let mut arguments = vec![
             format!("node_modules/{}/bin/node", self.name()),
             "--network=regtest".into(),
@@ -217,9 +232,10 @@ impl Kind {
             format!("--http-port={rpc}"),
             format!("--api-key={API_KEY}"),
             "--workers=false".into(),
-            "--index-tx=true".into(),
-            "--index-address=true".into(),
         ];
+        if index == Index::Kept {
+            arguments.extend(["--index-tx=true".into(), "--index-address=true".into()]);
+        }
         match self {
             Self::Bcoin | Self::Hsd => arguments.extend([
                 "--memory=true".into(),
@@ -251,14 +267,14 @@ impl Drop for Peer {
 }
 
 impl Peer {
-    async fn start(kind: Kind) -> Result<Self, PeerError> {
+    async fn start(kind: Kind, index: Index) -> Result<Self, PeerError> {
         let installed = tokio::task::spawn_blocking(move || install(kind))
             .await
             .map_err(|error| PeerError::Install { peer: kind.name(), log: error.to_string() })??;
         let mut last = None;
         // Between the choice of a port and its use somebody else may take it.
         for _ in 0..3 {
-            match Self::start_once(kind, &installed).await {
+            match Self::start_once(kind, index, &installed).await {
                 Ok(peer) => return Ok(peer),
                 Err(error) => last = Some(error),
             }
@@ -266,7 +282,7 @@ impl Peer {
         Err(last.unwrap_or(PeerError::NotReady { peer: kind.name(), log: String::new() }))
     }
 
-    async fn start_once(kind: Kind, installed: &Path) -> Result<Self, PeerError> {
+    async fn start_once(kind: Kind, index: Index, installed: &Path) -> Result<Self, PeerError> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let folder =
@@ -287,7 +303,7 @@ impl Peer {
             command.arg("--require").arg(scripts.join("in-memory.js"));
         }
         let child = command
-            .args(kind.arguments(&folder, rpc, wallet))
+            .args(kind.arguments(&folder, (rpc, wallet), index))
             .envs(kind.environment().iter().copied())
             .current_dir(installed)
             .stdin(Stdio::null())

@@ -1,0 +1,201 @@
+//! What an operator may order about a payment, and what has to be so before it is done.
+
+use crate::{Edge, Kind, Lookup, Output, Settlement, SettlementError};
+use millpond_ledger::{Entry, InputId, PaymentId, PaymentState, PaymentStatus, SettledRow, TxId};
+use millpond_types::{Amount, UnixMillis};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a transaction does for a payment that it does not pay as asked.
+struct AsMade {
+    /// Of each row, in the rows' order.
+    rows: Vec<SettledRow>,
+    /// What it pays beyond the rows: to others, or more than was asked.
+    lost: Amount,
+}
+
+impl Settlement {
+    /// Gives up a payment and returns its rows to their balances, by order of the operator.
+    ///
+    /// # Errors
+    /// When it could still be paid: its bytes went out and no conflicting transaction is confirmed, or the wallet's
+    /// history has it or cannot be read.
+    pub fn release(
+        &self,
+        id: PaymentId,
+        by: &str,
+        why: &str,
+        now: UnixMillis,
+    ) -> Result<(), SettlementError> {
+        let refuse = refusal(id, "released");
+        let state = self.ledger.payment(id).ok_or_else(|| refuse("there is no such payment"))?;
+        match (&state.status, self.wallet.kind()) {
+            (PaymentStatus::Reserved | PaymentStatus::Built, _) => {}
+            (PaymentStatus::Settled | PaymentStatus::Released(_), _) => return Err(refuse("it is closed")),
+            (_, Kind::Sender) if state.built.is_none() => {
+                // Whatever its history shows: of the name that it gave the payment the wallet has to know nothing.
+                if let Some(txid) = &state.txid {
+                    match self.wallet.lookup(txid, &[])? {
+                        Lookup::NotFound => {}
+                        Lookup::Conflicted(count) if count >= self.policy.confirmations.max(1) => {}
+                        _ => return Err(refuse("its transaction is out there, and can still confirm")),
+                    }
+                }
+                if let Some(seen) = self.seen(&state)? {
+                    let pays = self.pays(&state, &seen.outputs)?;
+                    return Err(refuse(if pays {
+                        "the wallet's history has it; run payments to book it"
+                    } else {
+                        "the wallet's history has it, and it pays otherwise; resolve it as it was made"
+                    }));
+                }
+            }
+            _ => {
+                let inputs: Vec<InputId> = state.built.as_ref().map(|b| b.inputs.clone()).unwrap_or_default();
+                let known = state.txid.as_ref().map(|txid| self.wallet.lookup(txid, &inputs)).transpose()?;
+                if !matches!(known, Some(Lookup::Conflicted(n)) if n >= self.policy.confirmations.max(1)) {
+                    return Err(refuse(
+                        "its transaction went out and can still confirm; spend one of its coins in another \
+                         transaction, wait until that is confirmed, then release",
+                    ));
+                }
+            }
+        }
+        self.append(now, Entry::PaymentReleased { payment: id, why: format!("{by}: {why}") })?;
+        Ok(())
+    }
+
+    /// Says which transaction a payment of unknown outcome became, by order of the operator. Of a settled payment that a
+    /// new wallet knows nothing of: that its transaction stands, whatever the wallet says; it is not looked at again
+    /// until the next start.
+    ///
+    /// # Errors
+    /// When the wallet's history has no such transaction, it pays something else, or another payment has it.
+    pub fn resolve(
+        &self,
+        id: PaymentId,
+        txid: &TxId,
+        by: &str,
+        now: UnixMillis,
+    ) -> Result<(), SettlementError> {
+        let refuse = refusal(id, "resolved");
+        let state = self.ledger.payment(id).ok_or_else(|| refuse("there is no such payment"))?;
+        if state.status == PaymentStatus::Settled && state.txid.as_ref() == Some(txid) {
+            self.note(by, "settled payment stands", format!("payment {id} is {txid}"), now)?;
+            self.vouched.lock().insert(id);
+            return Ok(());
+        }
+        self.of_unknown_outcome(&state, &refuse)?;
+        let seen = self.wallet.history(UnixMillis(0))?;
+        let found = seen.iter().find(|seen| seen.txid == *txid);
+        let found = found.ok_or_else(|| refuse("the wallet's history has no such transaction"))?;
+        if !self.pays(&state, &found.outputs)? {
+            return Err(refuse("that transaction pays other addresses or amounts"));
+        }
+        if self.claimed(txid, id) {
+            return Err(refuse("that transaction belongs to another payment"));
+        }
+        self.note(by, "payment resolved", format!("payment {id} is {txid}"), now)?;
+        self.sent(&state, txid, now)
+    }
+
+    /// Books a transaction as it was made, though it pays otherwise than a payment asked, by order of the operator: what
+    /// it pays to a row's address, up to the row, was sent; what a row did not get returns to its balance; what went out
+    /// beyond that is the operator's loss. Returns that loss.
+    ///
+    /// # Errors
+    /// When the payment has stored bytes or is closed; when the wallet's history has no such transaction, it is not
+    /// confirmed as deep as the pool asks, or it is another payment's.
+    pub fn resolve_as_made(
+        &self,
+        id: PaymentId,
+        txid: &TxId,
+        by: &str,
+        now: UnixMillis,
+    ) -> Result<Amount, SettlementError> {
+        let refuse = refusal(id, "resolved as it was made");
+        let state = self.ledger.payment(id).ok_or_else(|| refuse("there is no such payment"))?;
+        self.of_unknown_outcome(&state, &refuse)?;
+        if state.txid.as_ref().is_some_and(|known| known != txid) {
+            return Err(refuse("its transaction is another one"));
+        }
+        let history = self.wallet.history(UnixMillis(0))?;
+        let found = history.iter().find(|seen| seen.txid == *txid);
+        let found = found.ok_or_else(|| refuse("the wallet's history has no such transaction"))?;
+        let marker = found.marker.as_deref().filter(|marker| marker.starts_with("millpond "));
+        if self.claimed(txid, id) || (marker.is_some() && marker != state.marker.as_deref()) {
+            return Err(refuse("that transaction belongs to another payment"));
+        }
+        match self.wallet.lookup(txid, &[])? {
+            Lookup::Confirmed(count) if count >= self.policy.confirmations.max(1) => {}
+            _ => {
+                return Err(refuse(
+                    "that transaction is not confirmed as deep as the pool asks; wait for it",
+                ));
+            }
+        }
+        let paid = self.wallet.paid(txid)?;
+        let own = self.own_of(state.rows.iter().map(|row| row.address.clone()).collect())?;
+        let AsMade { rows, lost } = as_made(&state, &paid.outputs, &own)?;
+        let detail = format!("payment {id} is {txid}, which pays otherwise: {lost} beyond its rows");
+        self.note(by, "payment resolved as it was made", detail, now)?;
+        self.sent(&state, txid, now)?;
+        self.edge(Edge::Confirmed, id)?;
+        let entry = Entry::PaymentSettled { payment: id, txid: txid.clone(), fee: paid.fee, rows, lost };
+        self.append(now, entry)?;
+        self.edge(Edge::Settled, id)?;
+        Ok(lost)
+    }
+
+    /// Only a call that made and sent a transaction in one leaves an outcome to find out.
+    fn of_unknown_outcome(
+        &self,
+        state: &PaymentState,
+        refuse: &impl Fn(&str) -> SettlementError,
+    ) -> Result<(), SettlementError> {
+        if state.built.is_some() {
+            return Err(refuse("it has a stored transaction; run payments to follow that"));
+        }
+        if !matches!(state.status, PaymentStatus::Submitting | PaymentStatus::Unknown(_)) {
+            return Err(refuse("its outcome is not unknown"));
+        }
+        Ok(())
+    }
+
+    fn note(&self, by: &str, action: &str, detail: String, now: UnixMillis) -> Result<(), SettlementError> {
+        self.append(now, Entry::Noted { by: by.to_owned(), action: action.to_owned(), detail })?;
+        Ok(())
+    }
+}
+
+fn refusal(payment: PaymentId, order: &'static str) -> impl Fn(&str) -> SettlementError {
+    move |why| SettlementError::Order { payment, order, why: why.to_owned() }
+}
+
+fn as_made(
+    state: &PaymentState,
+    outputs: &[Output],
+    own: &BTreeSet<String>,
+) -> Result<AsMade, SettlementError> {
+    let overflow = || SettlementError::Overflow("what a transaction pays");
+    let mut left = BTreeMap::<&str, Amount>::new();
+    for output in outputs.iter().filter(|output| !own.contains(&output.address)) {
+        let sum = left.entry(&output.address).or_default();
+        *sum = sum.checked_add(output.amount).ok_or_else(overflow)?;
+    }
+    let rows = state.rows.iter().map(|row| {
+        // The wallet's own addresses need no output: their owner has it, as when all is paid as asked.
+        let sent = match left.get_mut(row.address.as_str()) {
+            _ if own.contains(&row.address) => row.amount,
+            None => Amount::ZERO,
+            Some(left) => {
+                let sent = row.amount.min(*left);
+                *left = left.checked_sub(sent).unwrap_or(Amount::ZERO);
+                sent
+            }
+        };
+        SettledRow { sent, charged: Amount::ZERO }
+    });
+    let rows = rows.collect();
+    let lost = Amount::sum(left.into_values()).ok_or_else(overflow)?;
+    Ok(AsMade { rows, lost })
+}
