@@ -304,7 +304,12 @@ async fn the_bcoin_driver_settles_on_a_node_without_an_index_of_transactions() {
         settlement.run(START, &payees).unwrap();
         let txid = ledger.payment(PaymentId(1)).unwrap().txid.unwrap();
         let by_name = || rpc_of(&node, node.rpc_url()).call("getrawtransaction", json!([txid.0, 1]));
-        by_name().unwrap();
+        // The node takes it up a little after it has answered.
+        let deadline = std::time::Instant::now() + Duration::from_secs(60);
+        while let Err(error) = by_name() {
+            assert!(std::time::Instant::now() < deadline, "{error}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let mine = || drop(Handle::current().block_on(node.generate(1, &own)).unwrap());
         mine();
         by_name().expect_err("the node has no index");
