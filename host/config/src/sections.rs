@@ -212,6 +212,8 @@ section! {
         tcp_keepalive: Duration = "\"2m\"";
         /// The least difficulty by the beginning of the miner's user agent, for hash marketplaces.
         agent_minimum: Numbers = "{}", eg "{ \"NiceHash/\" = 500000 }";
+        /// Ask each miner once after its login for its version, and show the answer in `millpond miners list`.
+        ask_version: bool = "false";
         /// How long a broken connection's session can be taken up again.
         resume: Duration = "\"10m\"";
         /// How long an address is banned at first; doubled each time again.

@@ -23,7 +23,7 @@ impl Dialect {
     /// [`Intent::Malformed`], with the id when it could be told.
     #[must_use]
     pub fn decode(&self, line: &[u8], session: &dyn SessionView) -> Decoded {
-        let mut call = Call { id: "null".into(), handler: None, options: Vec::new() };
+        let mut call = Call { id: "null".into(), handler: None, known: false, options: Vec::new() };
         let intent = match self.text(line) {
             Ok(None) => {
                 // Some firmware sends empty lines to keep the connection.
@@ -81,7 +81,13 @@ impl Dialect {
             None if message.child("result").is_some() || message.child("error").is_some() => {
                 // An answer to one of our own requests or pushes.
                 call.handler = Some(silent());
-                return Ok(Intent::Ignored);
+                let text = match message.child("result") {
+                    Some(Json::String(text, _)) if text.len() <= MAX_TEXT_BYTES => {
+                        Some(text.chars().filter(|c| !c.is_control()).collect())
+                    }
+                    _ => None,
+                };
+                return Ok(Intent::Answer { text });
             }
             None => return Err("the message has no method".to_owned()),
         };
@@ -99,6 +105,7 @@ impl Dialect {
         let Some(handlers) = handlers else {
             return Ok(Intent::Unknown { method: method.chars().take(64).collect() });
         };
+        call.known = true;
         let fits = |handler: &&Arc<Handler>| {
             handler.conditions.iter().all(|condition| holds(condition, &message, session))
         };
@@ -169,7 +176,7 @@ fn run(
         Verb::Options(place) => Intent::Negotiate(options(handler, place, message, session, call)?),
         Verb::Ask(ask) => match request(ask, message, session)? {
             Some(Request::ExtranonceUpdates) => Intent::ExtranonceUpdates,
-            Some(Request::Suggest(suggestion)) => Intent::Suggest(suggestion),
+            Some(Request::Least(suggestion)) => Intent::Suggest(suggestion),
             Some(field) => Intent::Negotiate(vec![field]),
             None => Intent::Static,
         },
@@ -230,9 +237,9 @@ fn options(
         };
         if let Some(rule) = rules.get(index) {
             let asked = request(&rule.ask, message, session);
-            let readable = asked.is_ok();
+            let possible = asked.is_ok();
             requests.extend(asked.ok().flatten());
-            call.options.push(Asked { rule: index, name: name.clone().into_owned(), readable });
+            call.options.push(Asked { rule: index, name: name.clone().into_owned(), possible });
         }
     }
     Ok(requests)
@@ -251,14 +258,14 @@ fn request(ask: &Ask, message: &Json<'_>, session: &dyn SessionView) -> Result<O
         Ask::SuggestTarget(rule) => {
             let value = rule.read(message, &no_job, session)?.unwrap_or_default();
             let target = <[u8; 32]>::try_from(value.as_slice()).map_err(|_| "a target has 32 bytes")?;
-            Request::Suggest(Suggestion::Target(target))
+            Request::Least(Suggestion::Target(target))
         }
         Ask::SuggestDifficulty(place) => {
             let written = text("difficulty", place, message)?
                 .ok_or_else(|| format!("the difficulty is missing at {}", place.written))?;
             match written.trim().parse::<f64>() {
                 Ok(difficulty) if difficulty.is_finite() && difficulty > 0.0 => {
-                    Request::Suggest(Suggestion::Difficulty(difficulty))
+                    Request::Least(Suggestion::Difficulty(difficulty))
                 }
                 _ => return Err("a difficulty has to be a positive number".to_owned()),
             }

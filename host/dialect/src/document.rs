@@ -118,6 +118,12 @@ pub(crate) enum Ask {
     Nothing,
 }
 
+impl Ask {
+    pub(crate) fn is_difficulty(&self) -> bool {
+        matches!(self, Self::SuggestDifficulty(_) | Self::SuggestTarget(_))
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct OptionRule {
     /// `*` for every option without a rule of its own.

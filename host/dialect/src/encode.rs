@@ -99,7 +99,7 @@ impl Dialect {
                         crate::document::Ask::Negotiate(field) => is_set(values.value(&field.name)),
                         _ => !rule.grants.parts.is_empty(),
                     };
-                    let template = if granted && asked.readable { &rule.grants } else { &rule.denies };
+                    let template = if granted && asked.possible { &rule.grants } else { &rule.denies };
                     if template.parts.is_empty() {
                         continue;
                     }

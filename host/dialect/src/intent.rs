@@ -17,6 +17,8 @@ pub struct Decoded {
 pub struct Call {
     pub(crate) id: Box<str>,
     pub(crate) handler: Option<Arc<Handler>>,
+    /// The document knows the method, though perhaps not with these parameters.
+    pub(crate) known: bool,
     /// Options that were asked for, in the miner's order.
     pub(crate) options: Vec<Asked>,
 }
@@ -27,8 +29,9 @@ pub(crate) struct Asked {
     /// Its place in the handler's table.
     pub(crate) rule: usize,
     pub(crate) name: String,
-    /// Whether its parameters could be read; if not it is denied, and the rest of the negotiation goes on.
-    pub(crate) readable: bool,
+    /// Whether its parameters could be read and the pool can keep what it asks; if not it is denied, and the rest of the
+    /// negotiation goes on.
+    pub(crate) possible: bool,
 }
 
 impl Call {
@@ -43,6 +46,22 @@ impl Call {
     #[must_use]
     pub fn wants_job(&self) -> bool {
         self.handler.as_ref().is_some_and(|handler| handler.with_job)
+    }
+
+    /// The least difficulty that an option asks for cannot be kept: the reply denies it.
+    pub fn deny_least(&mut self) {
+        let Some(handler) = &self.handler else { return };
+        for asked in &mut self.options {
+            let rule = handler.options.get(asked.rule);
+            asked.possible &= !rule.is_some_and(|rule| rule.ask.is_difficulty());
+        }
+    }
+
+    /// Whether the line names a method of the document. What is malformed all the same is a request with wrong
+    /// parameters, and not noise.
+    #[must_use]
+    pub fn is_request(&self) -> bool {
+        self.known
     }
 
     /// Whether the document says that this message has no answer; the encoders then write nothing.
@@ -83,6 +102,11 @@ pub enum Intent {
     GetJob,
     /// The document alone answers: encode the reply.
     Static,
+    /// The miner answers a question of the pool (a push such as [`Push::Version`]); there is nothing to answer.
+    Answer {
+        /// What it said, where that is text; control characters removed.
+        text: Option<String>,
+    },
     /// Nothing to do and nothing to answer.
     Ignored,
     /// A method that the document does not name: answer [`Failure::UnknownMethod`].
@@ -111,8 +135,9 @@ pub enum Request {
     },
     /// As [`Intent::ExtranonceUpdates`].
     ExtranonceUpdates,
-    /// As [`Intent::Suggest`].
-    Suggest(Suggestion),
+    /// The least difficulty that the miner takes (BIP 310's minimum-difficulty): a wish that is granted is a promise.
+    /// What cannot be kept is denied by [`Call::deny_least`].
+    Least(Suggestion),
 }
 
 /// The difficulty that a miner would like.

@@ -83,7 +83,7 @@ const RESULTS: &[&str] = &[
     "not_subscribed",
     "suspended",
     "not_durable",
-    "busy",
+    "unjudged",
 ];
 
 /// What the ports of all pools counted: `millpond_stratum_shares_total` by result, and every other counter under its

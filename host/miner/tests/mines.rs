@@ -7,7 +7,7 @@ use millpond_jobs::{Job, JobTable, Origin};
 use millpond_miner::{MineError, Miner, Options};
 use millpond_recipe::{Recipe, SessionStage};
 use millpond_stratum::{
-    Accepted, Backend, Chain, NotDurable, Parts, Payee, PortConfig, Server, StratumConfig,
+    Accepted, Backend, Chain, NoPayee, NotDurable, Parts, Payee, PortConfig, Server, StratumConfig,
 };
 use millpond_types::{Amount, Digest, JobId, ShareSeq, Target, UnixMillis, WorkShift};
 use millpond_validator::Validator;
@@ -24,9 +24,9 @@ const DIALECT: &str = include_str!("../../../examples/families/bitcoin/v1.dialec
 struct Pool(Mutex<Vec<Accepted>>);
 
 impl Backend for Pool {
-    async fn resolve(&self, login: &str) -> Result<Arc<Payee>, String> {
+    async fn resolve(&self, login: &str) -> Result<Arc<Payee>, NoPayee> {
         if login.starts_with("bad") {
-            return Err("no such address".to_owned());
+            return Err(NoPayee::Login("no such address".to_owned()));
         }
         let (address, worker) = login.split_once('.').unwrap_or((login, ""));
         Ok(Arc::new(Payee {

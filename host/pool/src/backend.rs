@@ -12,7 +12,7 @@ use millpond_jobs::Job;
 use millpond_journal::{ExtranonceLease, MAX_NAME, Share, WorkerId};
 use millpond_recipe::SessionStage;
 use millpond_segments::Commit;
-use millpond_stratum::{Accepted, Backend, CoinbaseTooLong, NotDurable, Past, Payee, Refusal};
+use millpond_stratum::{Accepted, Backend, CoinbaseTooLong, NoPayee, NotDurable, Past, Payee, Refusal};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -37,7 +37,18 @@ pub(crate) struct PoolBackend {
     resolving: Semaphore,
     miners: Mutex<HashMap<Vec<u8>, MinerId>>,
     workers: Mutex<HashMap<(MinerId, Arc<str>), WorkerId>>,
+    unjudged: Mutex<Option<Unjudged>>,
 }
+
+/// Why shares cannot be judged, as the operator was told last. The words of an error may differ from share to share; one
+/// of them is said for all, so that an outage is one alarm that counts and not one for each share.
+struct Unjudged {
+    text: String,
+    since: UnixMillis,
+}
+
+/// For so long the same words are said.
+const SAME_WORDS_MS: u64 = 600_000;
 
 /// Remembers in a map that is emptied when it is full.
 fn remember<K: Eq + Hash, V>(known: &Mutex<HashMap<K, V>>, key: K, value: V) {
@@ -58,6 +69,7 @@ impl PoolBackend {
             resolving: Semaphore::new(RESOLVING),
             miners: Mutex::default(),
             workers: Mutex::default(),
+            unjudged: Mutex::default(),
         })
     }
 
@@ -218,43 +230,44 @@ fn recorded(share: &Accepted, miner: MinerId, worker: WorkerId) -> Share {
 }
 
 impl Backend for PoolBackend {
-    async fn resolve(&self, login: &str) -> Result<Arc<Payee>, String> {
+    async fn resolve(&self, login: &str) -> Result<Arc<Payee>, NoPayee> {
+        let ours = |why: &str| NoPayee::Pool(why.to_owned());
         if login.len() > LOGIN {
-            return Err(format!("a login has at most {LOGIN} bytes"));
+            return Err(NoPayee::Login(format!("a login has at most {LOGIN} bytes")));
         }
         if let Some(payee) = self.logins.lock().get(login) {
             return Ok(Arc::clone(payee));
         }
-        let _place = self.resolving.acquire().await.map_err(|_| "the pool is ending")?;
+        let _place = self.resolving.acquire().await.map_err(|_| ours("the pool is ending"))?;
         // Somebody may have asked for the same meanwhile.
         if let Some(payee) = self.logins.lock().get(login) {
             return Ok(Arc::clone(payee));
         }
-        let chain = self.core.chain().ok_or("the pool is not ready yet")?;
-        let version = chain.version().ok_or("the pool is not ready yet")?;
+        let chain = self.core.chain().ok_or_else(|| ours("the pool is not ready yet"))?;
+        let version = chain.version().ok_or_else(|| ours("the pool is not ready yet"))?;
         let check = chain.trust().addresses.clone();
         let names = vec![login.to_owned()];
         let asked = move || millpond_chain::resolve(version.adapter.as_ref(), check.as_deref(), &names);
-        let answers = tokio::task::spawn_blocking(asked)
-            .await
-            .map_err(|_| "the login could not be looked up".to_owned())?;
+        let answers =
+            tokio::task::spawn_blocking(asked).await.map_err(|_| ours("the login could not be looked up"))?;
         let answers = answers.map_err(|why| {
             self.core.alarm(Level::Warning, "adapter", format!("a login could not be resolved: {why}"));
-            "the login could not be looked up".to_owned()
+            ours("the login could not be looked up")
         })?;
-        let found = answers.value.into_iter().next().ok_or("the login could not be looked up")?;
+        let found = answers.value.into_iter().next();
+        let found = found.ok_or_else(|| ours("the login could not be looked up"))?;
         let found = found.map_err(|why| {
             if matches!(why, Unresolved::Lie { .. }) {
                 self.core.alarm(Level::Critical, "trust", why.to_string());
-                return "the pool could not make sure whom this login pays: nobody is paid by it".to_owned();
+                return ours("the pool could not make sure whom this login pays: nobody is paid by it");
             }
-            why.to_string()
+            NoPayee::Login(why.to_string())
         })?;
         if found.payee.is_empty() {
-            return Err("this address pays nobody".to_owned());
+            return Err(NoPayee::Login("this address pays nobody".to_owned()));
         }
         if found.payee.len() > MAX_NAME || found.address.len() > MAX_NAME {
-            return Err(format!("an address has at most {MAX_NAME} bytes"));
+            return Err(NoPayee::Login(format!("an address has at most {MAX_NAME} bytes")));
         }
         let payee = Payee { payee: found.payee, address: found.address, worker: found.worker };
         let payee = Arc::new(payee);
@@ -310,6 +323,27 @@ impl Backend for PoolBackend {
 
     fn coinbase_too_long(&self, what: &CoinbaseTooLong) {
         self.core.alarm(Level::Warning, "firmware", what.to_string());
+    }
+
+    fn unjudged(&self, job: &Job, error: &str) {
+        let now = UnixMillis::now();
+        let text = {
+            let mut told = self.unjudged.lock();
+            match &*told {
+                Some(known) if now.since(known.since) < SAME_WORDS_MS => known.text.clone(),
+                _ => {
+                    let text = format!(
+                        "shares cannot be judged, and one of them may be a block: {error} (job {} of adapter {}). They \
+                         are refused without a word against the miners, and are in the log with all their fields",
+                        job.id,
+                        job.origin.adapter.short()
+                    );
+                    *told = Some(Unjudged { text: text.clone(), since: now });
+                    text
+                }
+            }
+        };
+        self.core.alarm(Level::Critical, "validator", text);
     }
 
     fn refused(&self, payee: Option<&Arc<Payee>>, worker: &str, why: Refusal) {

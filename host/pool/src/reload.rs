@@ -6,7 +6,9 @@
 use crate::Pool;
 use crate::payments::Rules;
 use crate::setup::{Prepared, SetupError};
+use crate::sockets;
 use millpond_alerts::Level;
+use millpond_stratum::PortConfig;
 use millpond_types::UnixMillis;
 
 /// What came of a changed section.
@@ -22,6 +24,7 @@ pub struct Followed {
 pub struct Following {
     prepared: Prepared,
     rules: Rules,
+    ports: Vec<PortConfig>,
 }
 
 impl std::fmt::Debug for Following {
@@ -34,10 +37,11 @@ impl Following {
     /// Checks what only a running pool uses of a prepared section.
     ///
     /// # Errors
-    /// Options of payments that are not understood.
+    /// Options of payments or ports that are not understood.
     pub fn check(prepared: Prepared) -> Result<Self, SetupError> {
         let rules = Rules::of(&prepared.section, prepared.fee_addresses.clone())?;
-        Ok(Self { prepared, rules })
+        let ports = sockets::stratum(&prepared.section)?.ports;
+        Ok(Self { prepared, rules, ports })
     }
 }
 
@@ -47,11 +51,12 @@ impl Pool {
     /// # Errors
     /// When the order could not be recorded: then nothing is changed.
     pub fn follow(&self, new: Following, actor: &str) -> Result<Followed, String> {
-        let Following { prepared, rules } = new;
+        let Following { prepared, rules, ports } = new;
         self.record_admin(actor, "reload", &[])?;
         let mut followed = Followed::default();
         self.follow_adapter(&prepared, &mut followed);
         self.follow_policy(&prepared, actor, &mut followed);
+        self.follow_certificates(&prepared, &ports, &mut followed);
         let section = &prepared.section;
         let mut sections = self.sections.write();
         sections.configured = section.clone();
@@ -86,6 +91,32 @@ impl Pool {
         let mut sections = self.sections.write();
         sections.in_force.chain.adapter.clone_from(&new.section.chain.adapter);
         sections.in_force.chain.settings.clone_from(&new.section.chain.settings);
+    }
+
+    /// Certificates are renewed under the same path more often than under another, so they are read again either way.
+    fn follow_certificates(&self, new: &Prepared, ports: &[PortConfig], followed: &mut Followed) {
+        for (port, read) in self.server.reload_certificates(ports) {
+            match read {
+                Ok(changed) => {
+                    if changed {
+                        followed.done.push(format!(
+                            "the port {port} shows another certificate from now on; who is connected stays"
+                        ));
+                    }
+                    let named = new.section.port.iter().find(|section| section.listen == port);
+                    let mut sections = self.sections.write();
+                    let in_force = sections.in_force.port.iter_mut().find(|section| section.listen == port);
+                    if let (Some(in_force), Some(named)) = (in_force, named)
+                        && let (Some(old), Some(new)) = (&mut in_force.tls, &named.tls)
+                    {
+                        old.clone_from(new);
+                    }
+                }
+                Err(why) => {
+                    followed.failed.push(format!("the port {port} keeps the certificate it has: {why}"));
+                }
+            }
+        }
     }
 
     fn follow_policy(&self, new: &Prepared, actor: &str, followed: &mut Followed) {

@@ -191,19 +191,29 @@ const FOLLOWING: &[&str] = &[
     "retention",
 ];
 
+/// Files of a port's certificate follow; whether a port speaks TLS at all does not.
+fn is_certificate(option: &str, difference: &Difference) -> bool {
+    let of_port = option.strip_prefix("port.").and_then(|rest| rest.split_once('.'));
+    let file = of_port.is_some_and(|(_, option)| matches!(option, "tls.certificate" | "tls.key"));
+    file && difference.from.is_some() && difference.to.is_some()
+}
+
 fn foretold(differences: &[Difference]) -> Reloaded {
-    let follows = |option: &str| {
+    let follows = |difference: &Difference| {
+        let option = difference.option.as_str();
         let of_pool = option.strip_prefix("pool.").and_then(|rest| rest.split_once('.'));
         let within = |option: &str, whole: &str| {
             option.strip_prefix(whole).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         match of_pool {
-            Some((_, option)) => FOLLOWING.iter().any(|whole| within(option, whole)),
+            Some((_, option)) => {
+                FOLLOWING.iter().any(|whole| within(option, whole)) || is_certificate(option, difference)
+            }
             None => option == "host.disk_forecast" || within(option, "alert") || within(option, "backup"),
         }
     };
     let (applied, needs_restart): (Vec<_>, Vec<_>) =
-        differences.iter().partition(|difference| follows(&difference.option));
+        differences.iter().partition(|difference| follows(difference));
     Reloaded {
         applied: applied.iter().map(ToString::to_string).collect(),
         needs_restart: needs_restart.iter().map(ToString::to_string).collect(),

@@ -7,9 +7,7 @@ mod support;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use support::{Client, chain, pool, start, until};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use support::{Client, certificate, chain, pool, start, tls, until};
 
 /// Every hash is a share.
 const EASIEST: &str = "difficulty = 1e-12\nfixed = true\n";
@@ -26,35 +24,16 @@ fn port(more: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_miner_over_tls_shakes_hands_logs_in_and_is_credited() {
     let folder = tempfile::tempdir().unwrap();
-    let made = rcgen::generate_simple_self_signed(vec!["pool.test".to_owned()]).unwrap();
-    let (certificate, key) = (folder.path().join("pool.crt"), folder.path().join("pool.key"));
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let tls = format!(
-        "{EASIEST}tls = {{ certificate = \"{}\", key = \"{}\" }}\n",
-        certificate.display(),
-        key.display()
-    );
+    let believes = certificate(folder.path());
+    let tls = format!("{EASIEST}{}", tls(folder.path()));
     let chain = chain().await;
     let text = file(folder.path(), &format!("{}{}{}", pool("tls", &chain), port(&tls), port(EASIEST)));
     let running = start(&folder.path().join("pool.toml"), &text).await;
     let pool = Arc::clone(&running.pools()[0]);
     let [secure, plain] = pool.addresses() else { panic!("{:?}", pool.addresses()) };
 
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(client));
-    let name = || rustls::pki_types::ServerName::try_from("pool.test").unwrap();
-    let stream = TcpStream::connect(*secure).await.unwrap();
-    let stream = connector.connect(name(), stream).await.unwrap();
     let login = chain.new_address();
-    let mut miner = Client::over(stream);
+    let mut miner = Client::connect_tls(*secure, &believes).await.unwrap();
     miner.ready("test/1", &login).await;
     miner.share(&login, 7).await;
     until("the share in the journal", || pool.journal().view().newest().0 == 1).await;
@@ -63,8 +42,7 @@ async fn a_miner_over_tls_shakes_hands_logs_in_and_is_credited() {
     let mut lines = Client::connect(*secure).await;
     lines.raw(b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[]}\n").await;
     lines.closed().await;
-    let stream = TcpStream::connect(*plain).await.unwrap();
-    connector.connect(name(), stream).await.unwrap_err();
+    assert!(Client::connect_tls(*plain, &believes).await.is_err());
     let mut other = Client::connect(*plain).await;
     other.ready("test/1", &login).await;
     other.share(&login, 8).await;

@@ -11,7 +11,7 @@ use millpond_pool::Pool;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use support::{chain, http, order, pool, start, until};
+use support::{Client, certificate, chain, http, order, pool, start, tls, until};
 
 fn digest(pool: &Pool, role: &str) -> Option<String> {
     let plugins = pool.view().plugins;
@@ -116,6 +116,62 @@ async fn a_reload_swaps_what_changed_names_what_needs_a_restart_and_disconnects_
         assert_eq!(miner.progress().connections(), 1, "a miner had to connect again");
         miner.stop().await.unwrap();
     }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reload_shows_a_renewed_certificate_and_disconnects_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    let old = certificate(folder.path());
+    let section = pool("dev", &chain);
+    let text = |files: &Path| {
+        format!(
+            "[host]\ndata = \"{}\"\n{}[[pool.port]]\nlisten = \"127.0.0.1:0\"\ndifficulty = 1e-12\nfixed = true\n{}",
+            folder.path().join("data").display(),
+            section,
+            tls(files)
+        )
+    };
+    let file = folder.path().join("pool.toml");
+    let first = text(folder.path());
+    let running = start(&file, &first).await;
+    let port = running.pools()[0].addresses()[0];
+    let login = chain.new_address();
+    let mut miner = Client::connect_tls(port, &old).await.unwrap();
+    miner.ready("test/1", &login).await;
+    miner.share(&login, 1).await;
+    assert_eq!(running.reload("test").await.unwrap(), millpond_process::Reloaded::default());
+
+    // Renewed under the same path.
+    let new = certificate(folder.path());
+    assert!(Client::connect_tls(port, &new).await.is_err(), "nobody has ordered a reload");
+    let reloaded = running.reload("test").await.unwrap();
+    assert_eq!((reloaded.plugins.len(), reloaded.failed.len()), (1, 0), "{reloaded:?}");
+    assert!(reloaded.plugins[0].contains("shows another certificate"), "{reloaded:?}");
+    assert!(Client::connect_tls(port, &old).await.is_err());
+    Client::connect_tls(port, &new).await.unwrap().ready("test/1", &login).await;
+    miner.share(&login, 2).await;
+
+    // Under another path: the option follows, and is not said to need a restart.
+    let elsewhere = folder.path().join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let moved = certificate(&elsewhere);
+    std::fs::write(&file, text(&elsewhere)).unwrap();
+    let foretold = order(&folder.path().join("data"), Command::Reload { dry_run: true }).await.unwrap();
+    assert_eq!(foretold["needs_restart"], json!([]), "{foretold}");
+    assert_eq!(foretold["applied"].as_array().unwrap().len(), 2, "{foretold}");
+    let reloaded = running.reload("test").await.unwrap();
+    assert_eq!((reloaded.applied.len(), reloaded.needs_restart.len()), (2, 0), "{reloaded:?}");
+    Client::connect_tls(port, &moved).await.unwrap().ready("test/1", &login).await;
+
+    // What cannot be read leaves the one in use where it is, and is an alarm.
+    std::fs::write(elsewhere.join("pool.key"), "no key").unwrap();
+    let reloaded = running.reload("test").await.unwrap();
+    assert!(reloaded.failed[0].contains("pool.key"), "{reloaded:?}");
+    assert!(running.alarms().iter().any(|alarm| alarm.text.contains("pool.key")));
+    Client::connect_tls(port, &moved).await.unwrap().ready("test/1", &login).await;
+    miner.share(&login, 3).await;
     running.stop().await;
 }
 

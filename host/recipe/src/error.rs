@@ -134,8 +134,8 @@ pub enum RunError {
     },
 }
 
-/// Why a share was not judged. Every variant of [`RunError`] can occur; [`RunError::Width`], [`RunError::Range`],
-/// [`RunError::Subset`], [`RunError::Claim`] and [`RunError::Proof`] are the miner's doing.
+/// Why a share was not judged. Every variant of [`RunError`] can occur; [`RunError::is_the_miners`] says which are the
+/// miner's doing.
 pub type ShareError = RunError;
 
 impl RunError {

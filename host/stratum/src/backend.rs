@@ -89,8 +89,20 @@ pub enum Refusal {
     Suspended,
     /// The pool could not make the share durable.
     NotDurable,
-    /// The pool had no time to judge the share.
-    Busy,
+    /// The pool could not judge the share: its recipe, an algorithm or the validator failed. Nothing speaks against the
+    /// miner.
+    Unjudged,
+}
+
+/// Why a login pays nobody. The text goes to the miner.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPayee {
+    /// The login itself is wrong: it is no address of this chain, or too long.
+    #[error("{0}")]
+    Login(String),
+    /// The pool cannot say now whom it pays. Nothing speaks against the miner, who may try again.
+    #[error("{0}")]
+    Pool(String),
 }
 
 /// A pool, seen from its sockets. One instance serves all listeners of a pool.
@@ -100,8 +112,9 @@ pub trait Backend: Send + Sync + 'static {
     /// may take as long as the handshake deadline; the implementation caches.
     ///
     /// # Errors
-    /// A sentence for the miner: what is wrong with the login.
-    fn resolve(&self, login: &str) -> impl Future<Output = Result<Arc<Payee>, String>> + Send;
+    /// A sentence for the miner, and whose fault it is: what is the login's counts towards a ban, what is the pool's
+    /// does not.
+    fn resolve(&self, login: &str) -> impl Future<Output = Result<Arc<Payee>, NoPayee>> + Send;
 
     /// Makes a share durable, and starts the submission of its solution in parallel. Called once for each share that
     /// counts and for each solution, on a task of its own that outlives the connection. Resolves only when the record
@@ -140,6 +153,12 @@ pub trait Backend: Send + Sync + 'static {
     /// firmware, on the connection's task, and must not block.
     fn coinbase_too_long(&self, what: &CoinbaseTooLong) {
         let _ = what;
+    }
+
+    /// A share could not be judged, twice, through no fault of its miner: called for each, on a task of its own or the
+    /// connection's, and must not block. The share itself is in the log already.
+    fn unjudged(&self, job: &Job, error: &str) {
+        let _ = (job, error);
     }
 
     /// A share was refused; `worker` as named at submit. Statistics only: called on the connection's task, must not

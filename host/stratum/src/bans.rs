@@ -28,8 +28,11 @@ pub struct BanConfig {
     pub window: usize,
     /// Share of invalid ones within the window that bans, 0 to 1.
     pub invalid_ratio: f64,
-    /// Lines that are no request at all, within one connection, that ban.
+    /// Lines that are no request at all, and logins that name nobody, within one connection, that ban.
     pub garbage_lines: u32,
+    /// So many of them are forgotten in this time, little by little: a proxy whose workers are mistyped now and then is
+    /// nobody's enemy.
+    pub garbage_forgotten: Span,
     /// Only invalid shares for this long: a fresh job.
     pub only_invalid_job: Span,
     /// Only invalid shares for this long: asked to reconnect.
@@ -48,6 +51,7 @@ impl Default for BanConfig {
             window: 50,
             invalid_ratio: 0.5,
             garbage_lines: 8,
+            garbage_forgotten: Span::secs(600),
             only_invalid_job: Span::secs(60),
             only_invalid_reconnect: Span::secs(120),
             only_invalid_drop: Span::secs(180),
@@ -188,7 +192,9 @@ pub struct Conduct {
     invalid: usize,
     only_invalid_since: Option<Instant>,
     warned: u8,
-    garbage: u32,
+    /// Lines that were no request, as far as they are not forgotten, and since when.
+    garbage: f64,
+    garbage_at: Option<Instant>,
 }
 
 impl Conduct {
@@ -221,10 +227,15 @@ impl Conduct {
         }
     }
 
-    /// A line was no request.
-    pub fn garbage(&mut self, config: &BanConfig) -> Verdict {
-        self.garbage += 1;
-        if self.garbage >= config.garbage_lines { Verdict::Ban(BanReason::Garbage) } else { Verdict::Fine }
+    /// A line was no request, or a login named nobody.
+    pub fn garbage(&mut self, config: &BanConfig, now: Instant) -> Verdict {
+        let most = f64::from(config.garbage_lines);
+        let passed = self.garbage_at.map_or(0.0, |at| now.saturating_duration_since(at).as_secs_f64());
+        let forgotten = passed * most / config.garbage_forgotten.0.as_secs_f64().max(0.001);
+        self.garbage = (self.garbage - forgotten).max(0.0) + 1.0;
+        self.garbage_at = Some(now);
+        // Moments that pass between two lines are not what makes the difference.
+        if self.garbage > most - 0.5 { Verdict::Ban(BanReason::Garbage) } else { Verdict::Fine }
     }
 
     fn push(&mut self, valid: bool, config: &BanConfig) {
@@ -288,6 +299,23 @@ mod tests {
         }
         let banned = (0..50).any(|_| conduct.invalid(&config, now) == Verdict::Ban(BanReason::InvalidShares));
         assert!(banned);
+    }
+
+    #[test]
+    fn eight_lines_of_nothing_are_a_ban_and_one_in_two_minutes_never_is() {
+        let config = BanConfig::default();
+        let now = Instant::now();
+        let mut conduct = Conduct::default();
+        let verdicts: Vec<_> =
+            (0..8).map(|n| conduct.garbage(&config, now + Duration::from_millis(n * 100))).collect();
+        assert_eq!(verdicts.iter().filter(|verdict| **verdict == Verdict::Fine).count(), 7);
+        assert_eq!(verdicts.last(), Some(&Verdict::Ban(BanReason::Garbage)));
+        let mut conduct = Conduct::default();
+        for n in 0..1000 {
+            assert_eq!(conduct.garbage(&config, now + Duration::from_secs(n * 120)), Verdict::Fine);
+        }
+        let strict = BanConfig { garbage_lines: 1, ..config };
+        assert_eq!(Conduct::default().garbage(&strict, now), Verdict::Ban(BanReason::Garbage));
     }
 
     #[test]

@@ -33,6 +33,9 @@ pub struct StratumConfig {
     pub masks: BTreeMap<String, String>,
     /// The least difficulty by user agent (its beginning), such as `"NiceHash/" = 500000`.
     pub agent_minimum: BTreeMap<String, f64>,
+    /// Asks each miner once after its login what it is, where its dialect can (`client.get_version`); the answer is shown
+    /// in the list of sessions.
+    pub ask_version: bool,
     /// A connection on which nothing moved for this long is asked by TCP itself whether its peer still lives: a miner
     /// behind a router that lost power gives his place back in minutes, not after `limits.idle`. 0 leaves it out.
     pub tcp_keepalive: Span,
@@ -51,6 +54,7 @@ impl Default for StratumConfig {
             keepalive: Span::secs(45),
             masks: BTreeMap::new(),
             agent_minimum: BTreeMap::new(),
+            ask_version: false,
             tcp_keepalive: Span::secs(120),
             drain: Span::secs(5),
         }

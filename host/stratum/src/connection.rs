@@ -7,6 +7,7 @@
 use crate::backend::{Backend, Refusal};
 use crate::bans::Conduct;
 use crate::counters::{Entry, Hashrate, SessionInfo, add};
+use crate::extranonce::Owner;
 use crate::limits::{Bucket, Seat};
 use crate::line::{LineError, Lines};
 use crate::listen::Listening;
@@ -87,6 +88,12 @@ pub(crate) struct Connection<B: Backend> {
     pub(crate) worked: Option<Instant>,
     /// The miner chose its difficulty: neither the last session's nor the port's applies.
     pub(crate) chose: bool,
+    /// The newest login was refused because the pool could not look it up.
+    pub(crate) owes_login: bool,
+    /// The miner was asked for its version: whether its answer is still to come.
+    pub(crate) asked: Option<bool>,
+    /// When the miner asked for a session that it did not get.
+    pub(crate) not_resumed: Option<Instant>,
 }
 
 impl<B: Backend> Connection<B> {
@@ -120,6 +127,7 @@ impl<B: Backend> Connection<B> {
             port: listening.address.port(),
             dialect: session.dialect.name().to_owned(),
             agent: String::new(),
+            version: String::new(),
             address: String::new(),
             worker: String::new(),
             difficulty: session.vardiff.difficulty(),
@@ -148,6 +156,9 @@ impl<B: Backend> Connection<B> {
             heard: now,
             worked: None,
             chose: false,
+            owes_login: false,
+            asked: None,
+            not_resumed: None,
         };
         let stop = connection.shared.core.stop.subscribe();
         // What is logged of this connection says of which one, and of whom once he is known.
@@ -173,6 +184,7 @@ impl<B: Backend> Connection<B> {
     ) -> End {
         let mut jobs = self.shared.jobs.subscribe();
         let mut announcements = self.shared.core.announcements.subscribe();
+        let mut chains = self.shared.core.chain.subscribe();
         loop {
             let deadline = self.deadline();
             let may_read = self.read_from.is_none_or(|from| from <= Instant::now());
@@ -184,6 +196,10 @@ impl<B: Backend> Connection<B> {
                 notice = jobs.next() => match notice {
                     Some(_) => self.send_job(),
                     None => return End::Stopping,
+                },
+                changed = chains.changed() => match changed {
+                    Ok(()) => self.masks_changed(),
+                    Err(_) => return End::Stopping,
                 },
                 line = lines.next(), if room => match line {
                     Ok(Some(line)) => self.hear(&line).await,
@@ -230,6 +246,8 @@ impl<B: Backend> Connection<B> {
             if let Some(lease) = &mut self.session.lease {
                 lease.kept.difficulty = Some(difficulty);
                 lease.kept.epochs = self.session.epochs.take_newest();
+                let (source, agent) = (self.seat.source(), std::mem::take(&mut self.session.agent));
+                lease.kept.owner = Some(Owner { source, agent });
                 let most = self.shared.core.config.limits.connections_per_source;
                 lease.leaving = Leaving::ParkedOf(self.seat.source(), most);
             }

@@ -117,8 +117,8 @@ counters! {
     suspended,
     /// Shares that could not be made durable.
     not_durable,
-    /// Shares that the pool had no time to judge.
-    busy,
+    /// Shares that the pool could not judge, through no fault of the miner.
+    unjudged,
     /// Jobs written to miners.
     jobs_sent,
     /// Jobs written to miners whose firmware does not take a coinbase of that length.
@@ -141,7 +141,7 @@ impl Counters {
             Refusal::NotSubscribed => &self.not_subscribed,
             Refusal::Suspended => &self.suspended,
             Refusal::NotDurable => &self.not_durable,
-            Refusal::Busy => &self.busy,
+            Refusal::Unjudged => &self.unjudged,
         };
         add(counter);
     }
@@ -165,6 +165,8 @@ pub struct SessionInfo {
     pub dialect: String,
     /// The user agent.
     pub agent: String,
+    /// What the miner answered to `client.get_version`; empty when it was not asked or has not answered.
+    pub version: String,
     /// The address, after login.
     pub address: String,
     /// The worker, after login.

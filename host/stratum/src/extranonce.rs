@@ -11,6 +11,7 @@
 //! behind all that were, and a session of before that comes back by its name gets the slot that the name says.
 
 use crate::epoch::Epochs;
+use crate::limits::Source;
 use crate::names::NameKey;
 use crate::parking::{Leaving, Parking};
 use crate::span::Span;
@@ -205,6 +206,17 @@ pub(crate) struct Parked {
     pub(crate) difficulty: Option<f64>,
     /// What its work was sent under: old work still counts, and a job that is sent again is other work.
     pub(crate) epochs: Epochs,
+    /// Whose it is, where it had work: where he came from and what he called himself.
+    pub(crate) owner: Option<Owner>,
+}
+
+/// Who a connection is as far as it can be told before a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// His address: behind a trusted proxy the one that its header says.
+    pub(crate) source: Source,
+    /// His user agent.
+    pub(crate) agent: String,
 }
 
 #[derive(Debug)]
@@ -360,13 +372,13 @@ impl PrefixTree {
     }
 
     /// As [`PrefixTree::resume`], by the extranonce1 that some miners send in place of a session id. The session keeps
-    /// its old id.
-    pub fn resume_prefix(self: &Arc<Self>, prefix: &[u8], now: Instant) -> Option<Lease> {
+    /// its old id. A name cannot be guessed and an extranonce1 can, so this is for the one who had the session: the same
+    /// source and user agent. Of a session of before the start nobody knows whose it was, so it has to be named.
+    pub(crate) fn resume_prefix(self: &Arc<Self>, prefix: &[u8], by: &Owner, now: Instant) -> Option<Lease> {
         let slot = self.layout.slot_of(prefix)?;
-        let session = match self.slots.lock().taken.get(&slot) {
-            Some(Slot::Parked { session, .. }) => *session,
-            Some(Slot::Held) => return None,
-            None => self.key.name(self.newest_of_before(slot, now)?),
+        let session = match self.slots.lock().taken.get(&slot)? {
+            Slot::Parked { session, kept, .. } if kept.owner.as_ref() == Some(by) => *session,
+            Slot::Parked { .. } | Slot::Held => return None,
         };
         self.resume(session, now)
     }
@@ -467,6 +479,10 @@ mod tests {
         tree
     }
 
+    fn owner(last: u8, agent: &str) -> Owner {
+        Owner { source: Source::of([192, 0, 2, last].into(), 56), agent: agent.to_owned() }
+    }
+
     fn tree(total: usize, config: &ExtranonceConfig) -> Arc<PrefixTree> {
         tree_at(total, config, Past { key: NameKey::random(), until: 0 }, 1_000)
     }
@@ -514,7 +530,7 @@ mod tests {
         let session = leases[7].session();
         drop(leases);
         assert!(tree.resume(session, now).is_some());
-        assert!(tree.resume_prefix(&[], now).is_none());
+        assert!(tree.resume_prefix(&[], &owner(1, ""), now).is_none());
     }
 
     #[test]
@@ -527,14 +543,36 @@ mod tests {
         drop(lease);
         let others: Vec<_> = (0..255).map(|_| tree.lease(now).unwrap()).collect();
         assert!(others.iter().all(|other| other.prefix() != prefix));
-        assert_eq!(tree.resume(session, now).unwrap().prefix(), prefix);
-        let resumed = tree.resume_prefix(&prefix, now).unwrap();
+        let mut resumed = tree.resume(session, now).unwrap();
+        assert_eq!(resumed.prefix(), prefix);
+        resumed.kept.owner = Some(owner(1, "cgminer"));
+        drop(resumed);
+        let resumed = tree.resume_prefix(&prefix, &owner(1, "cgminer"), now).unwrap();
         assert_eq!(resumed.session(), session);
         assert_eq!(tree.lease(now).unwrap_err(), NoLease::Exhausted(256));
         drop(resumed);
         let newcomer = tree.lease(now).unwrap();
         assert_eq!(newcomer.prefix(), prefix, "who is there goes before who was");
         assert!(tree.resume(session, now).is_none());
+    }
+
+    #[test]
+    fn who_only_guesses_an_extranonce_gets_nobodys_session() {
+        let tree = tree(8, &ExtranonceConfig::default());
+        let now = Instant::now();
+        let mut lease = tree.lease(now).unwrap();
+        lease.kept.owner = Some(owner(1, "cgminer/4.10"));
+        let prefix = lease.prefix().to_vec();
+        drop(lease);
+        let ownerless = tree.lease(now).unwrap().prefix().to_vec();
+        for (guess, by) in [
+            (&prefix, owner(2, "cgminer/4.10")),
+            (&prefix, owner(1, "other")),
+            (&ownerless, owner(1, "cgminer/4.10")),
+        ] {
+            assert!(tree.resume_prefix(guess, &by, now).is_none(), "{by:?}");
+        }
+        assert_eq!(tree.resume_prefix(&prefix, &owner(1, "cgminer/4.10"), now).unwrap().prefix(), prefix);
     }
 
     #[test]
@@ -589,8 +627,8 @@ mod tests {
         }
         let by_name = after.resume(old[3].session(), now).unwrap();
         assert_eq!((by_name.prefix(), by_name.session()), (old[3].prefix(), old[3].session()));
-        let by_prefix = after.resume_prefix(old[4].prefix(), now).unwrap();
-        assert_eq!(by_prefix.session(), old[4].session());
+        let by_prefix = after.resume_prefix(old[4].prefix(), &owner(1, "cgminer"), now);
+        assert!(by_prefix.is_none(), "nobody knows any more whose it was");
         assert!(after.resume(old[3].session(), now).is_none(), "it is connected");
         assert!(after.resume(SessionId(7), now).is_none(), "a name that was never given");
         assert!(
@@ -611,7 +649,6 @@ mod tests {
         assert_eq!(tree.resume(key.name(266), now).unwrap().prefix(), [10]);
         assert_eq!(tree.resume(key.name(50), now).unwrap().prefix(), [50]);
         assert!(tree.resume(key.name(300), now).is_none(), "it was never leased");
-        assert_eq!(tree.resume_prefix(&[43], now).unwrap().session(), key.name(299));
     }
 
     proptest! {

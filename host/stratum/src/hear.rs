@@ -1,19 +1,22 @@
 //! What a miner says, line by line, and what it does to his session.
 
-use crate::backend::{Backend, Refusal};
+use crate::backend::{Backend, NoPayee, Refusal};
 use crate::bans::{BanConfig, BanReason, Conduct, Verdict};
 use crate::connection::{Connection, End, Pending, Waiting};
 use crate::counters::add;
-use crate::extranonce::Lease;
+use crate::extranonce::{Lease, Owner};
 use crate::session::{password_difficulty, session_of};
 use crate::submit::{self, Outcome, Step};
 use bytes::Bytes;
 use millpond_dialect::{Call, Failure, Intent, Push, Request, Submit, Suggestion};
 use millpond_types::{Target, UnixMillis};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 use tracing::Instrument;
+
+/// Shares of a session that could not be taken up again arrive within this time, if at all.
+const ON_THEIR_WAY: Duration = Duration::from_secs(60);
 
 impl<B: Backend> Connection<B> {
     pub(crate) async fn hear(&mut self, line: &Bytes) -> Result<(), End> {
@@ -31,7 +34,7 @@ impl<B: Backend> Connection<B> {
             self.session.dialect = dialect;
             self.retarget();
         }
-        let call = decoded.call;
+        let mut call = decoded.call;
         match decoded.intent {
             Intent::Hello { agent, resume } => self.hello(&call, agent, resume).await,
             Intent::Login { user, password, agent } => self.login(&call, user, password, agent).await,
@@ -44,9 +47,14 @@ impl<B: Backend> Connection<B> {
                             self.session.negotiate(field.clone(), &value, chain.masks.get(&field));
                         }
                         Request::ExtranonceUpdates => self.session.extranonce_updates = true,
-                        Request::Suggest(suggestion) => self.suggested(suggestion),
+                        Request::Least(suggestion) => {
+                            if !self.promised(suggestion) {
+                                call.deny_least();
+                            }
+                        }
                     }
                 }
+                self.session.tell_fields();
                 self.reply(&call)
             }
             Intent::ExtranonceUpdates => {
@@ -58,6 +66,10 @@ impl<B: Backend> Connection<B> {
                 self.reply(&call)
             }
             Intent::GetJob | Intent::Static => self.reply(&call),
+            Intent::Answer { text } => {
+                self.answered(text);
+                Ok(())
+            }
             Intent::Ignored => Ok(()),
             Intent::Unknown { method } => {
                 let text = format!("unknown method {method:?}");
@@ -103,17 +115,21 @@ impl<B: Backend> Connection<B> {
         self.session.agent = agent;
     }
 
-    pub(crate) async fn lease(&self, resume: Option<&str>) -> Result<Lease, End> {
+    pub(crate) async fn lease(&mut self, resume: Option<&str>) -> Result<Lease, End> {
         let now = Instant::now();
         let tree = &self.shared.core.tree;
         let resumed = resume.and_then(|text| {
             let by_session = session_of(text).and_then(|session| tree.resume(session, now));
-            by_session.or_else(|| tree.resume_prefix(&hex::decode(text).ok()?, now))
+            by_session.or_else(|| {
+                let by = Owner { source: self.seat.source(), agent: self.session.agent.clone() };
+                tree.resume_prefix(&hex::decode(text).ok()?, &by, now)
+            })
         });
         if let Some(lease) = resumed {
             add(&self.shared.core.counters.resumed);
             return Ok(lease);
         }
+        self.not_resumed = resume.map(|_| now);
         self.shared.new_lease().await.map_err(|error| {
             tracing::error!(%error, "a connection was refused");
             End::NoExtranonce
@@ -132,16 +148,22 @@ impl<B: Backend> Connection<B> {
         }
         let limit = self.shared.core.config.limits.handshake.0;
         let resolved = timeout(limit, self.shared.backend.resolve(&user)).await;
-        let resolved =
-            resolved.unwrap_or_else(|_| Err("the pool cannot look up logins now; try again".to_owned()));
-        let payee = match resolved {
+        let late = || NoPayee::Pool("the pool cannot look up logins now; try again".to_owned());
+        let payee = match resolved.unwrap_or_else(|_| Err(late())) {
             Ok(payee) => payee,
             Err(why) => {
                 add(&self.shared.core.counters.logins_refused);
-                self.refuse(call, Failure::Unauthorized, Some(&why))?;
-                return self.judged(|conduct, config| conduct.garbage(config));
+                self.owes_login = matches!(why, NoPayee::Pool(_));
+                return match why {
+                    NoPayee::Login(why) => {
+                        self.refuse(call, Failure::Unauthorized, Some(&why))?;
+                        self.judged(|conduct, config| conduct.garbage(config, Instant::now()))
+                    }
+                    NoPayee::Pool(why) => self.refuse(call, Failure::Other, Some(&why)),
+                };
             }
         };
+        self.owes_login = false;
         add(&self.shared.core.counters.logins);
         if self.session.lease.is_none() {
             // A login before the subscription, or a dialect without one: the extranonce is leased now.
@@ -170,29 +192,64 @@ impl<B: Backend> Connection<B> {
         span.record("worker", payee.worker.as_str()).record("address", payee.address.as_str());
         tracing::debug!("logged in");
         self.session.log_in(&user, payee);
-        self.reply(call)
+        self.reply(call)?;
+        self.ask_version()
+    }
+
+    /// Asks the miner once what it is, where the operator wants that and the dialect has words for it.
+    fn ask_version(&mut self) -> Result<(), End> {
+        let wanted = self.shared.core.config.ask_version && self.asked.is_none();
+        if wanted
+            && self.session.dialect.may_push(Push::Version, &self.session)
+            && self.push(Push::Version)?
+        {
+            self.asked = Some(true);
+        }
+        Ok(())
+    }
+
+    /// The miner answers a question. Only one is ever asked.
+    fn answered(&mut self, text: Option<String>) {
+        if self.asked == Some(true)
+            && let Some(text) = text
+        {
+            self.asked = Some(false);
+            self.entry.lock().info.version = text.chars().take(128).collect();
+        }
     }
 
     pub(crate) fn suggested(&mut self, suggestion: Suggestion) {
-        let difficulty = match suggestion {
-            Suggestion::Difficulty(difficulty) => difficulty,
-            Suggestion::Target(target) => {
-                let diff1 = self.session.dialect.diff1(self.shared.chain().diff1);
-                Target::from_be_bytes(target).difficulty(diff1)
-            }
-        };
+        let difficulty = self.difficulty_of(suggestion);
         self.session.vardiff.suggest(difficulty, Instant::now());
         self.chose = true;
         self.retarget();
     }
 
+    /// The miner asks for no less than this. Whether it gets that.
+    fn promised(&mut self, least: Suggestion) -> bool {
+        let least = self.difficulty_of(least);
+        let kept = self.session.vardiff.promise(least, Instant::now());
+        self.retarget();
+        kept
+    }
+
+    fn difficulty_of(&self, suggestion: Suggestion) -> f64 {
+        match suggestion {
+            Suggestion::Difficulty(difficulty) => difficulty,
+            Suggestion::Target(target) => {
+                let diff1 = self.session.dialect.diff1(self.shared.chain().diff1);
+                Target::from_be_bytes(target).difficulty(diff1)
+            }
+        }
+    }
+
     pub(crate) fn malformed(&mut self, call: &Call, why: &str) -> Result<(), End> {
         self.refuse(call, Failure::Other, Some(why))?;
-        if call.id() == "null" {
+        if !call.is_request() {
             add(&self.shared.core.counters.garbage);
-            self.judged(|conduct, config| conduct.garbage(config))
+            self.judged(|conduct, config| conduct.garbage(config, Instant::now()))
         } else {
-            // A request with an id that makes no sense: nearly always a submit with bad fields.
+            // A request that makes no sense: nearly always a submit with bad fields. Its id may be null.
             self.shared.core.counters.refused(Refusal::Malformed);
             self.entry.lock().info.refused += 1;
             self.shared.backend.refused(self.session.payee(), "", Refusal::Malformed);
@@ -250,12 +307,22 @@ impl<B: Backend> Connection<B> {
                 self.shared.backend.refused(self.session.payee(), &worker, why);
                 self.entry.lock().info.refused += 1;
                 self.refuse(&call, submit::failure(why), text.as_deref())?;
-                if submit::is_misconduct(why) {
+                if submit::is_misconduct(why) && !self.is_excused(why) {
                     self.judged(|conduct, config| conduct.invalid(config, Instant::now()))
                 } else {
                     Ok(())
                 }
             }
+        }
+    }
+
+    /// Whether what would speak against a miner is the pool's doing: he cannot log in because the pool cannot look him up,
+    /// or his session could not be taken up again and shares of it are still on their way.
+    fn is_excused(&self, why: Refusal) -> bool {
+        match why {
+            Refusal::Unauthorized => self.owes_login,
+            Refusal::UnknownJob => self.not_resumed.is_some_and(|at| at.elapsed() < ON_THEIR_WAY),
+            _ => false,
         }
     }
 

@@ -39,9 +39,10 @@ mod span;
 mod submit;
 mod tell;
 mod tls;
+mod unjudged;
 mod vardiff;
 
-pub use backend::{Accepted, Backend, NotDurable, Payee, Refusal, Solution};
+pub use backend::{Accepted, Backend, NoPayee, NotDurable, Payee, Refusal, Solution};
 pub use bans::{Ban, BanConfig, BanReason};
 pub use config::{PortConfig, StratumConfig};
 pub use counters::{Counter, CountersNow, SessionInfo};

@@ -302,6 +302,17 @@ impl Bucket {
         self.at = now;
     }
 
+    /// Takes a token if there is one.
+    pub fn try_take(&mut self, now: Instant) -> bool {
+        let before = self.clone();
+        self.take(now);
+        let there = self.tokens >= 0.0;
+        if !there {
+            *self = before;
+        }
+        there
+    }
+
     /// From when on there is a token again; `None` when there is one.
     #[must_use]
     pub fn ready_at(&self) -> Option<Instant> {
@@ -371,5 +382,15 @@ mod tests {
         bucket.take(now + Duration::from_secs(100));
         bucket.take(now + Duration::from_secs(100));
         assert_eq!(bucket.ready_at(), None);
+    }
+
+    #[test]
+    fn an_empty_bucket_gives_nothing_and_owes_nothing() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(10.0, 2.0, now);
+        assert!(bucket.try_take(now) && bucket.try_take(now));
+        assert!((0..100).all(|_| !bucket.try_take(now)));
+        assert!(bucket.try_take(now + Duration::from_millis(100)));
+        assert!(!bucket.try_take(now + Duration::from_millis(100)));
     }
 }

@@ -7,7 +7,7 @@ use crate::counters::add;
 use crate::limits::{Network, Source};
 use crate::proxy::{self, Prefixed};
 use crate::server::{Chain, Core, Shared, StartError};
-use crate::tls;
+use crate::tls::{self, Certificate};
 use crate::vardiff::VardiffConfig;
 use bytes::{Bytes, BytesMut};
 use millpond_dialect::DialectSet;
@@ -19,7 +19,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout_at};
-use tokio_rustls::TlsAcceptor;
 
 /// A silent peer is asked again after this,
 const PROBE_EVERY: Duration = Duration::from_secs(15);
@@ -32,13 +31,18 @@ pub(crate) struct Listening {
     pub(crate) vardiff: VardiffConfig,
     dialect: Option<String>,
     proxy_from: Vec<Network>,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<Certificate>>,
 }
 
 impl Listening {
     /// Whether an address may say for whom it connects to this port.
     fn trusts(&self, address: IpAddr) -> bool {
         self.proxy_from.iter().any(|network| network.contains(address))
+    }
+
+    /// What the port shows over TLS, where it speaks that.
+    pub(crate) fn certificate(&self) -> Option<&Arc<Certificate>> {
+        self.tls.as_ref()
     }
 
     /// The dialects spoken here: the adapter's, or the one that the port is fixed to.
@@ -55,7 +59,7 @@ pub(crate) async fn bind(
     config: &StratumConfig,
     chain: &Chain,
 ) -> Result<(TcpListener, Listening), StartError> {
-    let tls = port.tls.as_ref().map(crate::TlsConfig::acceptor).transpose();
+    let tls = port.tls.as_ref().map(Certificate::load).transpose();
     let tls = tls.map_err(|error| StartError::Tls(port.listen, error))?;
     if let Some(name) = port.dialect.as_ref().filter(|name| chain.dialects.fixed(name).is_none()) {
         let known: Vec<_> = chain.dialects.all().map(|dialect| dialect.name()).collect();
@@ -66,6 +70,7 @@ pub(crate) async fn bind(
     let address = listener.local_addr().map_err(bind)?;
     let vardiff = port.vardiff(&config.vardiff);
     let (dialect, proxy_from) = (port.dialect.clone(), port.proxy_from.clone());
+    let tls = tls.map(Arc::new);
     Ok((listener, Listening { address, vardiff, dialect, proxy_from, tls }))
 }
 
@@ -145,8 +150,9 @@ async fn admit<B: Backend>(
         }
     };
     add(&core.counters.connections);
-    if let Some(acceptor) = &listening.tls {
-        match timeout_at(deadline.into(), acceptor.accept(Prefixed::new(head, stream))).await {
+    if let Some(certificate) = &listening.tls {
+        let accept = certificate.acceptor().accept(Prefixed::new(head, stream));
+        match timeout_at(deadline.into(), accept).await {
             Ok(Ok(stream)) => {
                 Connection::serve(Arc::clone(&shared), listening, stream, client, seat, opened).await;
             }

@@ -2,18 +2,19 @@
 
 use crate::backend::{Backend, NotDurable, Payee};
 use crate::bans::{Ban, BanReason, Bans};
-use crate::config::StratumConfig;
+use crate::config::{PortConfig, StratumConfig};
 use crate::counters::{Counters, CountersNow, Registry, SessionInfo, add};
 use crate::extranonce::{ExtranonceError, Layout, Lease, NoLease, PrefixTree};
 use crate::firmware::Told;
 use crate::limits::{Gate, Source};
 use crate::listen::{bind, listen, sweep};
-use crate::tls::TlsError;
+use crate::tls::{Certificate, TlsError};
+use crate::unjudged::UnjudgedLog;
 use millpond_dialect::{Dialect, DialectSet, EncodeError, Rope};
 use millpond_jobs::{Job, JobTable, Seen};
 use millpond_types::{JobId, Target};
 use millpond_validator::Validator;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -100,12 +101,16 @@ pub(crate) struct Core {
     pub(crate) counters: Counters,
     pub(crate) registry: Registry,
     pub(crate) told_of_firmware: Told,
+    pub(crate) unjudged: UnjudgedLog,
     pub(crate) last_seen: LastSeen,
     pub(crate) stop: watch::Sender<bool>,
     pub(crate) announcements: broadcast::Sender<Announcement>,
-    pub(crate) chain: RwLock<Arc<Chain>>,
+    /// Connections look at it again when it changes.
+    pub(crate) chain: watch::Sender<Arc<Chain>>,
     ropes: Mutex<Vec<(JobId, usize, Rope)>>,
     connections: AtomicU64,
+    /// Of the ports that speak TLS, by their address as configured.
+    certificates: Vec<(SocketAddr, Arc<Certificate>)>,
 }
 
 impl Core {
@@ -146,7 +151,7 @@ pub(crate) struct Shared<B: Backend> {
 
 impl<B: Backend> Shared<B> {
     pub(crate) fn chain(&self) -> Arc<Chain> {
-        Arc::clone(&self.core.chain.read())
+        Arc::clone(&self.core.chain.borrow())
     }
 
     /// The target of a difficulty in a dialect's scale.
@@ -275,6 +280,10 @@ impl Server {
         for port in &config.ports {
             bound.push(bind(port, &config, &chain).await?);
         }
+        let each = config.ports.iter().zip(&bound);
+        let certificates = each
+            .filter_map(|(port, (_, listening))| Some((port.listen, Arc::clone(listening.certificate()?))))
+            .collect();
         let mut limits = config.limits.clone();
         let slots = usize::try_from(layout.slots()).unwrap_or(usize::MAX);
         if slots < limits.connections {
@@ -294,12 +303,14 @@ impl Server {
             counters: Counters::default(),
             registry: Registry::default(),
             told_of_firmware: Told::default(),
+            unjudged: UnjudgedLog::default(),
             last_seen: LastSeen::default(),
             stop: watch::Sender::new(false),
             announcements: broadcast::Sender::new(ANNOUNCEMENTS),
-            chain: RwLock::new(Arc::new(chain)),
+            chain: watch::Sender::new(Arc::new(chain)),
             ropes: Mutex::default(),
             connections: AtomicU64::new(1),
+            certificates,
             config,
         });
         let Parts { backend, jobs, seen, validator } = parts;
@@ -399,18 +410,34 @@ impl ServerHandle {
         let _ = self.core.announcements.send(announcement);
     }
 
+    /// Reads the certificates of all TLS ports again, from the files that `ports` names for the same address where it names
+    /// one. Nobody is disconnected: who connects from now on is shown the new one. For each port whether that is another
+    /// than before. Reads files.
+    ///
+    /// # Errors
+    /// Of each port by itself: what cannot be used leaves the one in use where it is.
+    pub fn reload_certificates(&self, ports: &[PortConfig]) -> Vec<(SocketAddr, Result<bool, TlsError>)> {
+        let named = |address: SocketAddr| {
+            ports.iter().find(|port| port.listen == address).and_then(|port| port.tls.as_ref())
+        };
+        let each = self.core.certificates.iter();
+        each.map(|(address, certificate)| (*address, certificate.reload(named(*address)))).collect()
+    }
+
     /// Ends a ban. False when there was none.
     pub fn lift_ban(&self, source: Source) -> bool {
         self.core.bans.lift(source)
     }
 
     /// Other documents after an adapter was swapped: for connections from now on, and for user agents named from now
-    /// on. The extranonce's length stays what it was at the start. False when it would change: that needs a restart.
+    /// on. What sessions may roll changes for those who are connected, too, where their dialect has words for it: they
+    /// are told before their next job. The extranonce's length stays what it was at the start. False when it would change:
+    /// that needs a restart.
     pub fn replace_chain(&self, chain: Chain) -> bool {
         if chain.extranonce != self.core.tree.layout().total {
             return false;
         }
-        *self.core.chain.write() = Arc::new(with_masks(chain, &self.core.config));
+        self.core.chain.send_replace(Arc::new(with_masks(chain, &self.core.config)));
         true
     }
 }

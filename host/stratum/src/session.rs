@@ -5,7 +5,7 @@ use crate::backend::Payee;
 use crate::epoch::{Epoch, Epochs, Values, WireJob};
 use crate::extranonce::Lease;
 use crate::vardiff::Vardiff;
-use millpond_dialect::{Dialect, Extranonce, JobRef, SessionView};
+use millpond_dialect::{Dialect, Extranonce, JobRef, Push, SessionView};
 use millpond_jobs::Job;
 use millpond_recipe::{Recipe, RunError, SessionStage, Width};
 use millpond_types::{SessionId, Target};
@@ -39,6 +39,10 @@ pub(crate) struct Session {
     pub(crate) prefix: Arc<[u8]>,
     pub(crate) xn_size: usize,
     pub(crate) negotiated: Arc<BTreeMap<String, Vec<u8>>>,
+    /// What the miner knows of that.
+    told_fields: Arc<BTreeMap<String, Vec<u8>>>,
+    /// What the miner can do, of the fields that it was granted something of.
+    able: BTreeMap<String, Vec<u8>>,
     pub(crate) vardiff: Vardiff,
     pub(crate) target: Target,
     /// The difficulty that the miner knows of.
@@ -63,6 +67,8 @@ impl Session {
             prefix: Arc::from([]),
             xn_size,
             negotiated: Arc::default(),
+            told_fields: Arc::default(),
+            able: BTreeMap::new(),
             vardiff,
             target: Target::MAX,
             told: None,
@@ -116,11 +122,46 @@ impl Session {
     /// Grants a negotiated field: the miner's bits that the pool allows. Widths follow the pool's mask.
     pub(crate) fn negotiate(&mut self, field: String, wanted: &[u8], allowed: Option<&Vec<u8>>) {
         let Some(allowed) = allowed else { return };
-        let granted = allowed.iter().enumerate().map(|(i, mask)| mask & wanted.get(i).copied().unwrap_or(0));
-        let granted: Vec<u8> = granted.collect();
+        let granted = both(wanted, allowed);
+        if granted.iter().any(|byte| *byte != 0) {
+            self.able.insert(field.clone(), wanted.to_vec());
+        } else {
+            self.able.remove(&field);
+        }
         let mut negotiated = BTreeMap::clone(&self.negotiated);
         negotiated.insert(field, granted);
         self.negotiated = Arc::new(negotiated);
+    }
+
+    /// What the pool allows has changed: what was granted before is granted anew, from what the miner can do. Whether
+    /// anything of it is other now.
+    pub(crate) fn regrant(&mut self, allowed: &BTreeMap<String, Vec<u8>>) -> bool {
+        let mut negotiated = BTreeMap::clone(&self.negotiated);
+        for (field, able) in &self.able {
+            let granted = match allowed.get(field) {
+                Some(allowed) => both(able, allowed),
+                None => vec![0; able.len()],
+            };
+            negotiated.insert(field.clone(), granted);
+        }
+        let changed = negotiated != *self.negotiated;
+        if changed {
+            self.negotiated = Arc::new(negotiated);
+        }
+        changed
+    }
+
+    /// The miner knows what it was granted.
+    pub(crate) fn tell_fields(&mut self) {
+        self.told_fields = Arc::clone(&self.negotiated);
+    }
+
+    /// Whether the miner has to be told what it was granted, and may be: a mask that has become empty is told, too, to
+    /// whom the one before was told.
+    pub(crate) fn owes_fields(&self) -> bool {
+        !Arc::ptr_eq(&self.told_fields, &self.negotiated)
+            && self.told_fields != self.negotiated
+            && (self.dialect.may_push(Push::Mask, self) || self.dialect.may_push(Push::Mask, &AsTold(self)))
     }
 
     /// Whether a job that is sent again is other work.
@@ -193,6 +234,35 @@ impl Session {
     }
 }
 
+/// A session as its miner knows it.
+struct AsTold<'a>(&'a Session);
+
+impl SessionView for AsTold<'_> {
+    fn subscribed(&self) -> bool {
+        self.0.subscribed()
+    }
+
+    fn authorized(&self) -> bool {
+        self.0.authorized()
+    }
+
+    fn extranonce_updates(&self) -> bool {
+        self.0.extranonce_updates()
+    }
+
+    fn agent(&self) -> &str {
+        self.0.agent()
+    }
+
+    fn extranonce(&self, job: &JobRef) -> Extranonce<'_> {
+        self.0.extranonce(job)
+    }
+
+    fn negotiated(&self, field: &str) -> Option<&[u8]> {
+        self.0.told_fields.get(field).map(Vec::as_slice)
+    }
+}
+
 impl SessionView for Session {
     fn subscribed(&self) -> bool {
         self.subscribed
@@ -220,13 +290,18 @@ impl SessionView for Session {
     }
 }
 
+/// The bits that a miner can roll and the pool allows; widths follow the pool's mask.
+fn both(able: &[u8], allowed: &[u8]) -> Vec<u8> {
+    allowed.iter().enumerate().map(|(i, mask)| mask & able.get(i).copied().unwrap_or(0)).collect()
+}
+
 fn has_field(recipe: &Recipe, name: &str) -> bool {
     recipe.session_fields().iter().any(|field| *field.name == *name)
 }
 
 /// A recipe's session values, in its order: what the host knows by name, what was negotiated, and otherwise the
 /// recipe's default, or zeros where it has none.
-fn session_values(recipe: &Recipe, values: &Values) -> Vec<Vec<u8>> {
+pub(crate) fn session_values(recipe: &Recipe, values: &Values) -> Vec<Vec<u8>> {
     let fields = recipe.session_fields().iter();
     fields
         .map(|field| {

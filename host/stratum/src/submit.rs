@@ -10,13 +10,15 @@ use crate::backend::{Accepted, Backend, Payee, Refusal, Solution};
 use crate::counters::add;
 use crate::epoch::{Epoch, WireJob};
 use crate::server::Shared;
-use crate::session::Session;
+use crate::session::{Session, session_values};
+use crate::unjudged::{self, SAID};
 use millpond_dialect::{Failure, JobRef, SessionView, Submit};
 use millpond_jobs::{Found, Job};
 use millpond_recipe::{Cost, Recipe, SessionStage};
 use millpond_types::{SessionId, Target, UnixMillis};
 use millpond_validator::{Refused, Targets, Verdict};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What a share came to.
 #[derive(Debug)]
@@ -55,7 +57,7 @@ pub(crate) fn failure(why: Refusal) -> Failure {
         Refusal::LowDifficulty => Failure::LowDifficulty,
         Refusal::Unauthorized => Failure::Unauthorized,
         Refusal::NotSubscribed => Failure::NotSubscribed,
-        Refusal::Malformed | Refusal::Suspended | Refusal::NotDurable | Refusal::Busy => Failure::Other,
+        Refusal::Malformed | Refusal::Suspended | Refusal::NotDurable | Refusal::Unjudged => Failure::Other,
     }
 }
 
@@ -64,7 +66,7 @@ pub(crate) fn is_misconduct(why: Refusal) -> bool {
     match why {
         Refusal::UnknownJob | Refusal::Duplicate | Refusal::LowDifficulty | Refusal::Malformed => true,
         Refusal::Unauthorized | Refusal::NotSubscribed => true,
-        Refusal::Stale | Refusal::Suspended | Refusal::NotDurable | Refusal::Busy => false,
+        Refusal::Stale | Refusal::Suspended | Refusal::NotDurable | Refusal::Unjudged => false,
     }
 }
 
@@ -128,9 +130,21 @@ pub(crate) fn read<B: Backend>(
         Ok(values) => values,
         Err(text) => return refuse(Refusal::Malformed, Some(text)),
     };
-    let stage = match session.stage(&job, &epoch) {
+    // The session's values are the pool's own: what fails here is not the miner's fault, and is tried once more.
+    let stage = match session.stage(&job, &epoch).or_else(|_| session.stage(&job, &epoch)) {
         Ok(stage) => stage,
-        Err(error) => return refuse(Refusal::Malformed, Some(error.to_string())),
+        Err(error) => {
+            let own = session_values(job.stage.recipe(), &epoch.values);
+            let share = unjudged::Share {
+                job: &job,
+                address: &payee.address,
+                worker: &worker,
+                stale,
+                session: &own,
+                values: &values,
+            };
+            return Step::Done(left_unjudged(shared, &share, &error.to_string()));
+        }
     };
     // The lower of the difficulty that the job was sent with and the one of now: a miner may apply a new difficulty at
     // once or with its next job. What it is judged by is what it is credited with.
@@ -164,15 +178,26 @@ pub(crate) async fn judge<B: Backend>(shared: &Shared<B>, candidate: Candidate) 
     match shared.validator.judge(&candidate.stage, &candidate.values, targets).await {
         Ok(verdict) => decide(shared, candidate, verdict),
         Err(Refused::Share(error)) => {
-            if !error.is_the_miners() {
-                tracing::warn!(job = %candidate.job.id, %error, "a share could not be run through its recipe");
-            }
             Step::Done(Outcome::refused(Refusal::Malformed, Some(error.to_string()), &candidate.worker))
         }
-        Err(error @ Refused::Lost) => {
-            Step::Done(Outcome::refused(Refusal::Busy, Some(error.to_string()), &candidate.worker))
+        Err(error @ (Refused::Failed(_) | Refused::Lost)) => {
+            let Candidate { job, stage, values, payee, worker, stale, .. } = &candidate;
+            let fields = job.stage.recipe().session_fields().iter();
+            let own: Vec<_> =
+                fields.map(|field| stage.register(&field.name).unwrap_or_default().to_vec()).collect();
+            let (address, stale, session) = (payee.address.as_str(), *stale, own.as_slice());
+            let share = unjudged::Share { job, address, worker, stale, session, values };
+            Step::Done(left_unjudged(shared, &share, &error.to_string()))
         }
     }
+}
+
+/// A share that nobody could judge: written down, since it may be a block, and the operator is told. The miner hears that
+/// it is not his fault.
+fn left_unjudged<B: Backend>(shared: &Shared<B>, share: &unjudged::Share<'_>, error: &str) -> Outcome {
+    shared.core.unjudged.write(share, error, Instant::now());
+    shared.backend.unjudged(share.job, error);
+    Outcome::refused(Refusal::Unjudged, Some(SAID.to_owned()), share.worker)
 }
 
 /// Finishes a share: hashes it if that was not done yet, and makes it durable. On a task of its own, which outlives
@@ -186,7 +211,7 @@ pub(crate) async fn settle<B: Backend>(shared: Arc<Shared<B>>, step: Step) -> Ou
         Step::Done(outcome) => outcome,
         Step::Record(accepted, answer) => record(&shared, *accepted, answer).await,
         // Judging leaves nothing to judge.
-        Step::Judge(candidate) => Outcome::refused(Refusal::Busy, None, &candidate.worker),
+        Step::Judge(candidate) => Outcome::refused(Refusal::Unjudged, None, &candidate.worker),
     }
 }
 
@@ -276,6 +301,7 @@ fn find_job<B: Backend>(
         }
         JobRef::Register { name, value } => {
             // A job that this session was never sent is not this session's work, whoever else has it.
+            let mut unread = None;
             let issued: Vec<WireJob> = session.issued().collect();
             for wire in issued {
                 let (job, stale) = match shared.jobs.lookup(wire.job, now) {
@@ -287,7 +313,10 @@ fn find_job<B: Backend>(
                 let found = match job.stage.register(name) {
                     Some(register) => register == value.as_slice(),
                     None => {
-                        let stage = session.stage(&job, &epoch);
+                        let stage = session.stage(&job, &epoch).or_else(|_| session.stage(&job, &epoch));
+                        if stage.is_err() && unread.is_none() {
+                            unread = Some((Arc::clone(&job), stale, Arc::clone(&epoch)));
+                        }
                         stage.is_ok_and(|stage| stage.register(name) == Some(value.as_slice()))
                     }
                 };
@@ -295,7 +324,8 @@ fn find_job<B: Backend>(
                     return Ok((job, stale, epoch));
                 }
             }
-            Err(Refusal::UnknownJob)
+            // It may be one that the pool itself could not look at: then it is left unjudged, and not unknown.
+            unread.ok_or(Refusal::UnknownJob)
         }
     }
 }

@@ -125,7 +125,16 @@ impl<B: Backend> Connection<B> {
         self.write(written, out)
     }
 
-    /// Sends the current job, and before it the difficulty where the miner does not know it yet.
+    /// The pool's adapter was swapped, and what sessions may roll with it. A miner who can be told gets his new mask and a
+    /// job under it; one whose dialect has no words for it keeps what he was granted. Jobs of before are judged as they
+    /// were sent.
+    pub(crate) fn masks_changed(&mut self) -> Result<(), End> {
+        let chain = self.shared.chain();
+        let can_be_told = self.session.dialect.has_push(Push::Mask);
+        if can_be_told && self.session.regrant(&chain.masks) { self.send_job() } else { Ok(()) }
+    }
+
+    /// Sends the current job, and before it the mask and the difficulty where the miner does not know them yet.
     pub(crate) fn send_job(&mut self) -> Result<(), End> {
         let dialect = Arc::clone(&self.session.dialect);
         let Some(job) = self.shared.jobs.current() else { return Ok(()) };
@@ -134,6 +143,11 @@ impl<B: Backend> Connection<B> {
         }
         let difficulty = self.session.vardiff.difficulty();
         let mut out = Vec::new();
+        if self.session.owes_fields() {
+            let written = dialect.encode_push(Push::Mask, &self.holes(), &mut out);
+            self.write(written, std::mem::take(&mut out))?;
+            self.session.tell_fields();
+        }
         if self.session.told != Some(difficulty) {
             let written = dialect.encode_push(Push::Target, &self.holes(), &mut out);
             self.write(written, std::mem::take(&mut out))?;

@@ -1,5 +1,6 @@
 //! Stratum over TLS: certificates of a port, and miners that speak TLS where none is.
 
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{self, PemObject};
@@ -56,6 +57,11 @@ impl TlsConfig {
     /// # Errors
     /// When a file cannot be read or used, with its name.
     pub fn acceptor(&self) -> Result<TlsAcceptor, TlsError> {
+        self.load().map(|(acceptor, _)| acceptor)
+    }
+
+    /// The files, and the certificates in them.
+    fn load(&self) -> Result<(TlsAcceptor, Vec<CertificateDer<'static>>), TlsError> {
         let chain = certificates(&self.certificate)?;
         let key = private_key(&self.key)?;
         let refused = |error| TlsError::Refused(self.certificate.clone(), error);
@@ -63,9 +69,47 @@ impl TlsConfig {
             .with_safe_default_protocol_versions()
             .map_err(refused)?
             .with_no_client_auth()
-            .with_single_cert(chain, key)
+            .with_single_cert(chain.clone(), key)
             .map_err(refused)?;
-        Ok(TlsAcceptor::from(Arc::new(config)))
+        Ok((TlsAcceptor::from(Arc::new(config)), chain))
+    }
+}
+
+/// What a port shows to miners, as it was read last. Reading it again closes nothing: connections go on under what they
+/// began with, and who connects from then on is shown the new one.
+pub(crate) struct Certificate(RwLock<InUse>);
+
+struct InUse {
+    files: TlsConfig,
+    chain: Vec<CertificateDer<'static>>,
+    acceptor: TlsAcceptor,
+}
+
+impl Certificate {
+    pub(crate) fn load(files: &TlsConfig) -> Result<Self, TlsError> {
+        let (acceptor, chain) = files.load()?;
+        Ok(Self(RwLock::new(InUse { files: files.clone(), chain, acceptor })))
+    }
+
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        self.0.read().acceptor.clone()
+    }
+
+    /// Reads the files again, or others from now on. Whether the port shows another certificate than before.
+    ///
+    /// # Errors
+    /// When they cannot be used: what was in use stays.
+    pub(crate) fn reload(&self, files: Option<&TlsConfig>) -> Result<bool, TlsError> {
+        let files = files.map_or_else(|| self.0.read().files.clone(), TlsConfig::clone);
+        let (acceptor, chain) = files.load()?;
+        let mut in_use = self.0.write();
+        let changed = in_use.chain != chain;
+        in_use.files = files;
+        if changed {
+            // Otherwise sessions that miners kept stay good.
+            (in_use.acceptor, in_use.chain) = (acceptor, chain);
+        }
+        Ok(changed)
     }
 }
 

@@ -102,8 +102,10 @@ impl VardiffConfig {
 pub struct Vardiff {
     config: VardiffConfig,
     difficulty: f64,
-    /// The miner asked for no less (`minimum-difficulty`, a marketplace's rule).
+    /// The operator asks no less of miners of this kind (a marketplace's rule).
     floor: f64,
+    /// The miner was promised no less (BIP 310's `minimum-difficulty`).
+    promised: f64,
     fixed: bool,
     rounding: Rounding,
     /// Shares since `since`, each weighted by the difficulty it was judged by over the current one.
@@ -116,7 +118,8 @@ impl Vardiff {
     #[must_use]
     pub fn new(config: VardiffConfig, rounding: Rounding, start: Option<f64>, now: Instant) -> Self {
         let difficulty = config.round(start.unwrap_or(config.start), rounding);
-        Self { fixed: !config.enabled, difficulty, floor: 0.0, rounding, shares: 0.0, since: now, config }
+        let fixed = !config.enabled;
+        Self { fixed, difficulty, floor: 0.0, promised: 0.0, rounding, shares: 0.0, since: now, config }
     }
 
     /// The miner turned out to speak another dialect.
@@ -140,6 +143,17 @@ impl Vardiff {
     /// A miner's wish: taken at once, and vardiff goes on from there.
     pub fn suggest(&mut self, difficulty: f64, now: Instant) -> f64 {
         if self.fixed && self.config.enabled { self.difficulty } else { self.restart_at(difficulty, now) }
+    }
+
+    /// Never goes below this again, whatever the miner suggests, sets by password or is too slow for; a later promise
+    /// takes its place. False where the limits of the port do not allow it: then nothing changes.
+    pub fn promise(&mut self, least: f64, now: Instant) -> bool {
+        if !least.is_finite() || least > self.config.max {
+            return false;
+        }
+        self.promised = least;
+        self.restart_at(self.difficulty, now);
+        true
     }
 
     /// Never goes below this again.
@@ -183,12 +197,17 @@ impl Vardiff {
     /// When silence becomes significant, for the connection's timer; `None` when it never does.
     #[must_use]
     pub fn silent_at(&self) -> Option<Instant> {
-        let lowest = self.config.min.max(self.floor);
-        if self.fixed || self.difficulty <= lowest {
+        if self.fixed || self.difficulty <= self.lowest() {
             return None;
         }
         let seconds = upper(self.shares) * BAND / self.config.rate();
         self.since.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+    }
+
+    /// What the miner was promised and what is asked of his kind are limits like the operator's, but never above the
+    /// operator's most.
+    fn lowest(&self) -> f64 {
+        self.config.min.max(self.floor).max(self.promised).min(self.config.max)
     }
 
     /// Rounding down to a power of two leaves a miner at up to twice the wanted rate: that is no reason to change.
@@ -215,9 +234,7 @@ impl Vardiff {
     }
 
     fn restart_at(&mut self, difficulty: f64, now: Instant) -> f64 {
-        // What the miner asked for as its least is a limit like the operator's, but never above the operator's most.
-        let min = self.config.min.max(self.floor).min(self.config.max);
-        let limits = VardiffConfig { min, ..self.config.clone() };
+        let limits = VardiffConfig { min: self.lowest(), ..self.config.clone() };
         self.difficulty = limits.round(difficulty, self.rounding);
         self.restart(now);
         self.difficulty
@@ -338,6 +355,31 @@ mod tests {
         assert_eq!(vardiff.silence(now + Duration::from_secs(1000)), None);
         let mut vardiff = Vardiff::new(VardiffConfig::default(), Rounding::Integers, Some(1.0), now);
         assert_eq!(vardiff.set_floor(100.5, now), 101.0);
+    }
+
+    #[test]
+    fn a_promised_least_holds_against_silence_suggestion_and_password() {
+        let now = Instant::now();
+        let config = VardiffConfig { start: 64.0, max: 10_000.0, ..Default::default() };
+        let mut vardiff = Vardiff::new(config, Rounding::Integers, None, now);
+        assert!(!vardiff.promise(10_001.0, now) && !vardiff.promise(f64::INFINITY, now));
+        assert_eq!(vardiff.difficulty(), 64.0, "what cannot be kept changes nothing");
+        assert!(vardiff.promise(1000.0, now));
+        assert_eq!(vardiff.difficulty(), 1000.0);
+        assert_eq!(vardiff.suggest(5.0, now), 1000.0);
+        assert_eq!(vardiff.suggest(4000.0, now), 4000.0);
+        let mut silent = now;
+        while let Some(at) = vardiff.silent_at() {
+            silent = at;
+            vardiff.silence(silent);
+        }
+        assert_eq!(vardiff.difficulty(), 1000.0, "silence goes down to it and no further");
+        assert_eq!(vardiff.fix(8.0, silent), 1000.0);
+        assert!(vardiff.promise(2000.0, silent), "also of a difficulty that was fixed before");
+        assert_eq!(vardiff.difficulty(), 2000.0);
+        assert_eq!(vardiff.set_floor(10.0, silent), 2000.0, "the operator's least for its kind is another");
+        assert!(vardiff.promise(10.0, silent));
+        assert_eq!(vardiff.fix(20.0, silent), 20.0, "a later promise takes its place");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -67,6 +68,71 @@ async fn garbage_is_answered_and_soon_banned_for_as_long_as_configured() {
     assert_eq!(pool.handle.counters().refused_banned, 1);
     pool.until("the ban is over", |pool| pool.handle.bans().is_empty()).await;
     still_serves(&pool).await;
+}
+
+#[tokio::test]
+async fn logins_that_the_pool_cannot_look_up_and_requests_with_a_null_id_are_no_misconduct() {
+    let mut config = config();
+    (config.bans.window, config.bans.garbage_lines) = (1000, 3);
+    let pool = start_with(config).await;
+    pool.publish(&Template::default());
+    pool.pool.blind.store(true, Ordering::SeqCst);
+    let mut client = Client::connect(pool.address()).await;
+    client.subscribe(json!(["x"])).await;
+    for _ in 0..20 {
+        let reply = client.call("mining.authorize", json!(["alice", "x"])).await;
+        assert_eq!(code(&reply), 20, "not 24: nothing is wrong with the login");
+        assert_eq!(reply["error"][1], "the pool is not ready yet");
+    }
+    pool.pool.blind.store(false, Ordering::SeqCst);
+    assert!(is_true(&client.call("mining.authorize", json!(["alice", "x"])).await));
+    // A submit that makes no sense is an invalid share, whatever its id.
+    for params in [json!([]), json!(["alice"]), json!(["alice", "256", "00", "zz", "00000000"])] {
+        for _ in 0..5 {
+            client.send(&json!({"id": null, "method": "mining.submit", "params": params})).await;
+            assert_eq!(code(&client.answer(&serde_json::Value::Null).await), 20);
+        }
+    }
+    let job = client.notify().await;
+    assert!(is_true(&client.submit("alice", &client.find(&job, 1, EASY, BLOCK)).await));
+    assert!(pool.handle.bans().is_empty());
+    assert_eq!((pool.handle.counters().garbage, pool.handle.counters().malformed), (0, 15));
+    // A login that names nobody is the miner's own.
+    for _ in 0..3 {
+        client.send(&json!({"id": 9, "method": "mining.authorize", "params": ["bad", "x"]})).await;
+    }
+    client.closed().await;
+    assert_eq!(pool.handle.bans()[0].reason, BanReason::Garbage);
+}
+
+#[tokio::test]
+async fn shares_of_a_session_that_could_not_be_taken_up_again_are_forgiven() {
+    let mut config = config();
+    config.bans.window = 10;
+    let pool = start_with(config).await;
+    pool.publish(&Template::default());
+    let mut before = Client::ready(pool.address(), "alice").await;
+    let job = before.notify().await;
+    let share = before.find(&job, 1, EASY, BLOCK);
+    // Not sent to the sessions below: jobs of a session that is gone.
+    let old = json!(["alice", "999999", hex::encode(&share.en2), "6553f100", "00000000"]);
+    for (resume, banned) in [(json!("0123456789abcdef"), false), (json!(null), true)] {
+        let mut client = Client::connect(pool.address()).await;
+        client.subscribe(json!(["x", resume])).await;
+        assert!(is_true(&client.call("mining.authorize", json!(["alice", "x"])).await));
+        for id in 1000..1010 {
+            client.send(&json!({"id": id, "method": "mining.submit", "params": old})).await;
+        }
+        if banned {
+            client.closed().await;
+            assert_eq!(pool.handle.bans()[0].reason, BanReason::InvalidShares);
+        } else {
+            for id in 1000..1010 {
+                assert_eq!(code(&client.answer(&json!(id)).await), 21);
+            }
+            assert_eq!(client.call("mining.ping", json!([])).await["result"], "pong");
+        }
+    }
 }
 
 #[tokio::test]
@@ -305,6 +371,7 @@ async fn a_tls_hello_on_the_plain_port_is_closed_cleanly_and_nobody_is_banned() 
     still_serves(&pool).await;
 }
 
+/// A certificate of its own in the files of a port, and what a miner needs to believe in it.
 fn certificate(folder: &std::path::Path) -> (TlsConfig, rustls::RootCertStore) {
     let made = rcgen::generate_simple_self_signed(vec!["pool.test".to_owned()]).unwrap();
     let tls = TlsConfig { certificate: folder.join("pool.crt"), key: folder.join("pool.key") };
@@ -315,6 +382,57 @@ fn certificate(folder: &std::path::Path) -> (TlsConfig, rustls::RootCertStore) {
     (tls, roots)
 }
 
+/// A miner over TLS who believes in these certificates and no others.
+async fn over_tls(pool: &Harness, roots: rustls::RootCertStore) -> std::io::Result<Client> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(pool.address()).await?;
+    let name = rustls::pki_types::ServerName::try_from("pool.test").unwrap();
+    Ok(Client::over(TlsConnector::from(Arc::new(client)).connect(name, stream).await?))
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_without_a_restart_and_disconnects_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tls, old) = certificate(folder.path());
+    let mut config = config();
+    config.ports = vec![PortConfig { tls: Some(tls.clone()), ..config.ports[0].clone() }];
+    let ports = config.ports.clone();
+    let pool = start_with(config).await;
+    let reload = |ports: &[PortConfig]| {
+        let mut read = pool.handle.reload_certificates(ports);
+        assert_eq!(read.len(), 1);
+        read.remove(0).1.map_err(|why| why.to_string())
+    };
+    let mut before = over_tls(&pool, old.clone()).await.unwrap();
+    before.subscribe(json!(["x"])).await;
+    assert_eq!(reload(&ports), Ok(false), "nothing was renewed");
+
+    // Half written, as a certificate's tool may leave it for a moment: the one in use stays.
+    std::fs::write(&tls.certificate, "-----BEGIN CERTIFICATE-----\n").unwrap();
+    assert!(reload(&ports).unwrap_err().contains("pool.crt"));
+    assert!(over_tls(&pool, old.clone()).await.is_ok());
+
+    let (_, new) = certificate(folder.path());
+    assert_eq!(reload(&ports), Ok(true));
+    assert!(over_tls(&pool, old.clone()).await.is_err(), "the old certificate is still shown");
+    let mut after = over_tls(&pool, new).await.unwrap();
+    after.subscribe(json!(["x"])).await;
+    assert_eq!(before.call("mining.ping", json!([])).await["result"], "pong", "who was connected stays");
+
+    // Other files by another configuration, for the same port.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (tls, moved) = certificate(elsewhere.path());
+    assert_eq!(reload(&[PortConfig { tls: Some(tls), ..ports[0].clone() }]), Ok(true));
+    assert!(over_tls(&pool, moved.clone()).await.is_ok());
+    assert_eq!(reload(&[]), Ok(false), "a port that is not named keeps its files");
+    assert!(over_tls(&pool, moved).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_miner_over_tls_mines_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
@@ -323,16 +441,7 @@ async fn a_miner_over_tls_mines_like_any_other() {
     config.ports = vec![PortConfig { tls: Some(tls), ..config.ports[0].clone() }];
     let pool = start_with(config).await;
     pool.publish(&Template::default());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TcpStream::connect(pool.address()).await.unwrap();
-    let name = rustls::pki_types::ServerName::try_from("pool.test").unwrap();
-    let stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await.unwrap();
-    let mut client = Client::over(stream);
+    let mut client = over_tls(&pool, roots).await.unwrap();
     client.subscribe(json!(["x"])).await;
     assert!(is_true(&client.call("mining.authorize", json!(["alice", "x"])).await));
     let job = client.notify().await;

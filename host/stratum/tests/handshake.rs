@@ -69,6 +69,29 @@ async fn nothing_is_pushed_before_the_reply_to_configure_or_subscribe() {
 }
 
 #[tokio::test]
+async fn a_minimum_difficulty_that_was_granted_is_kept_and_one_that_cannot_be_is_denied() {
+    let mut config = config();
+    config.vardiff.max = 5000.0;
+    let pool = start_with(config).await;
+    pool.publish(&Template::default());
+    let mut client = Client::connect(pool.address()).await;
+    let least = |value: f64| json!([["minimum-difficulty"], {"minimum-difficulty.value": value}]);
+    let reply = client.call("mining.configure", least(6000.0)).await;
+    assert_eq!(reply["result"], json!({"minimum-difficulty": false}), "the port gives no more than 5000");
+    let reply = client.call("mining.configure", least(2048.0)).await;
+    assert_eq!(reply["result"], json!({"minimum-difficulty": true}));
+    client.subscribe(json!(["x"])).await;
+    // Neither a password nor a suggestion undercuts it.
+    assert!(is_true(&client.call("mining.authorize", json!(["alice", "d=16"])).await));
+    client.call("mining.suggest_difficulty", json!([8])).await;
+    client.call("mining.ping", json!([])).await;
+    let told = client.pushed.iter().filter(|push| push["method"] == "mining.set_difficulty");
+    let told: Vec<_> = told.map(|push| push["params"][0].as_f64().unwrap()).collect();
+    assert!(!told.is_empty() && told.iter().all(|difficulty| *difficulty == 2048.0), "{told:?}");
+    assert_eq!(pool.handle.sessions()[0].difficulty, 2048.0);
+}
+
+#[tokio::test]
 async fn configure_answers_only_what_was_asked() {
     let pool = start().await;
     let mut client = Client::connect(pool.address()).await;

@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::miner::{Client, code, is_true};
-use common::{BLOCK, EASY, Template, config, start, start_with};
-use millpond_stratum::Span;
-use serde_json::json;
+use common::miner::{Client, Notify, code, is_true};
+use common::{BLOCK, EASY, Harness, Template, config, start, start_full, start_with};
+use millpond_stratum::{Chain, Span};
+use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -44,8 +44,47 @@ async fn a_miner_that_sends_its_extranonce_in_place_of_a_session_id_is_resumed_t
     drop(client);
     pool.until("it is gone", |pool| pool.handle.connections() == 0).await;
     let mut client = Client::connect(pool.address()).await;
-    client.subscribe(json!(["cgminer/4.10", hex::encode(&en1)])).await;
+    client.subscribe(json!(["test/1", hex::encode(&en1)])).await;
     assert_eq!(client.en1, en1);
+}
+
+#[tokio::test]
+async fn a_stranger_who_guesses_an_extranonce_does_not_get_the_session_behind_it() {
+    let mut config = config();
+    config.ports[0].proxy_from = vec!["127.0.0.1".parse().unwrap()];
+    let pool = start_with(config).await;
+    pool.publish(&Template::default());
+    // Both come through the same proxy: what counts is whom its header names.
+    let behind = async |last: u8| {
+        let mut client = Client::connect(pool.address()).await;
+        client.send_raw(format!("PROXY TCP4 192.0.2.{last} 127.0.0.1 1 2\r\n").as_bytes()).await;
+        client
+    };
+    let mut owner = behind(7).await;
+    owner.subscribe(json!(["cgminer/4.10"])).await;
+    owner.call("mining.authorize", json!(["alice", "x"])).await;
+    let job = owner.notify().await;
+    let (session, en1) = (owner.session.clone(), owner.en1.clone());
+    let share = owner.find(&job, 1, EASY, BLOCK);
+    drop(owner);
+    pool.until("it is gone", |pool| pool.handle.connections() == 0).await;
+    let mut stranger = behind(8).await;
+    stranger.subscribe(json!(["cgminer/4.10", hex::encode(&en1)])).await;
+    assert_ne!(stranger.en1, en1);
+    let mut neighbour = behind(7).await;
+    neighbour.subscribe(json!(["another/1", hex::encode(&en1)])).await;
+    assert_ne!(neighbour.en1, en1, "another machine behind the same address");
+    let mut owner = behind(7).await;
+    owner.subscribe(json!(["cgminer/4.10", hex::encode(&en1)])).await;
+    assert_eq!((&owner.en1, &owner.session), (&en1, &session));
+    owner.call("mining.authorize", json!(["alice", "x"])).await;
+    assert!(is_true(&owner.submit("alice", &share).await), "the owner's work of before is lost");
+    drop(owner);
+    // The session's id is a secret between the pool and its miner, who may have got another address meanwhile.
+    pool.until("it is gone", |pool| pool.handle.connections() == 2).await;
+    let mut moved = behind(9).await;
+    moved.subscribe(json!(["cgminer/4.10", session])).await;
+    assert_eq!(moved.en1, en1);
 }
 
 #[tokio::test]
@@ -167,6 +206,122 @@ async fn other_documents_after_a_swap_serve_new_miners_and_keep_the_old() {
     let mut after = Client::ready(pool.address(), "bob").await;
     assert_eq!(after.call("mining.ping", json!([])).await["result"], "swapped");
     assert!(is_true(&before.submit("alice", &before.find(&job, 1, EASY, BLOCK)).await));
+}
+
+/// A miner that negotiated to roll these bits of the version, logged in.
+async fn rolling(pool: &Harness, login: &str, bits: &str) -> Client {
+    let mut client = Client::connect(pool.address()).await;
+    let options = json!([["version-rolling"], {"version-rolling.mask": bits}]);
+    client.call("mining.configure", options).await;
+    client.subscribe(json!(["x"])).await;
+    assert!(is_true(&client.call("mining.authorize", json!([login, "x"])).await));
+    client
+}
+
+/// Sends a share of a job with these bits of the version rolled.
+async fn roll(client: &mut Client, job: &Notify, bits: u32, en2: u64) -> Value {
+    let rolled = Notify { version: job.version | bits, ..job.clone() };
+    let share = client.find(&rolled, en2, EASY, BLOCK);
+    let mut params = common::miner::params("alice", &share);
+    params.as_array_mut().unwrap().push(json!(format!("{bits:08x}")));
+    client.call("mining.submit", params).await
+}
+
+fn with_mask(mask: Option<[u8; 4]>) -> Chain {
+    let mut chain = common::chain();
+    chain.masks = mask.map(|mask| ("mask".to_owned(), mask.to_vec())).into_iter().collect();
+    chain
+}
+
+#[tokio::test]
+async fn a_mask_that_a_swap_changes_is_told_before_the_next_job_to_whom_one_was_granted() {
+    let pool = start().await;
+    pool.publish(&Template::default());
+    let mut rolls = rolling(&pool, "alice", "ffffffff").await;
+    let before = rolls.notify().await;
+    let mut plain = Client::ready(pool.address(), "bob").await;
+    let mut denied = rolling(&pool, "carol", "00000003").await;
+    let mut early = Client::connect(pool.address()).await;
+    let options = json!([["version-rolling"], {"version-rolling.mask": "0fffffff"}]);
+    let granted = early.call("mining.configure", options).await;
+    assert_eq!(granted["result"]["version-rolling.mask"], "0fffe000");
+
+    assert!(pool.handle.replace_chain(with_mask(Some([0x00, 0xff, 0xe0, 0x00]))));
+    let told = rolls.message().await;
+    assert_eq!((&told["method"], &told["params"]), (&json!("mining.set_version_mask"), &json!(["00ffe000"])));
+    let after = rolls.message().await;
+    assert_eq!(after["method"], "mining.notify", "a job under the new mask follows");
+    let after = Notify::parse(&after);
+    // Work of before is judged by the mask it was sent under, work of now by the new one.
+    assert!(is_true(&roll(&mut rolls, &before, 0x1000_0000, 1).await));
+    assert_eq!(code(&roll(&mut rolls, &after, 0x1000_0000, 2).await), 20);
+    assert!(is_true(&roll(&mut rolls, &after, 0x0080_0000, 3).await));
+
+    // Nobody reads a second line before the subscription's reply, so it is told after that.
+    early.send(&json!({"id": "s", "method": "mining.subscribe", "params": ["x"]})).await;
+    assert_eq!(early.message().await["id"], "s");
+    assert!(is_true(&early.call("mining.authorize", json!(["dora", "x"])).await));
+    assert_eq!(early.pushed("mining.set_version_mask").await["params"], json!(["00ffe000"]));
+    early.notify().await;
+    // Who rolls nothing hears nothing of it.
+    for client in [&mut plain, &mut denied] {
+        client.call("mining.ping", json!([])).await;
+        assert!(client.pushed.iter().all(|push| push["method"] != "mining.set_version_mask"));
+    }
+
+    // An adapter without rolling takes it back, and one that has it again gives it again.
+    assert!(pool.handle.replace_chain(with_mask(None)));
+    assert_eq!(rolls.pushed("mining.set_version_mask").await["params"], json!(["00000000"]));
+    let none = rolls.notify().await;
+    assert_eq!(code(&roll(&mut rolls, &none, 0x0080_0000, 4).await), 20);
+    assert!(pool.handle.replace_chain(common::chain()));
+    assert_eq!(rolls.pushed("mining.set_version_mask").await["params"], json!(["1fffe000"]));
+    let again = rolls.notify().await;
+    assert!(is_true(&roll(&mut rolls, &again, 0x1000_0000, 5).await));
+    assert!(pool.handle.bans().is_empty());
+}
+
+#[tokio::test]
+async fn a_miner_who_cannot_be_told_of_a_new_mask_keeps_the_one_he_was_granted() {
+    let text = common::DIALECT.split("push mask").collect::<Vec<_>>();
+    let [before, after] = text[..] else { panic!("the dialect has one push of a mask") };
+    let text = format!("{before}{}", &after[after.find("push reconnect").unwrap()..]);
+    let dialect = millpond_dialect::Dialect::compile("mute", &text).unwrap();
+    let mut chain = common::chain();
+    chain.dialects = millpond_dialect::DialectSet::from_documents(&[dialect]).unwrap();
+    let pool = start_full(config(), chain, None).await;
+    pool.publish(&Template::default());
+    let mut rolls = rolling(&pool, "alice", "ffffffff").await;
+    rolls.notify().await;
+    assert!(pool.handle.replace_chain(with_mask(Some([0x00, 0xff, 0xe0, 0x00]))));
+    pool.publish(&Template { time: 1_700_000_009, ..Template::default() });
+    let job = rolls.notify().await;
+    assert!(is_true(&roll(&mut rolls, &job, 0x1000_0000, 1).await));
+}
+
+#[tokio::test]
+async fn a_miner_is_asked_once_for_its_version_where_the_operator_wants_that() {
+    let mut config = config();
+    config.ask_version = true;
+    let pool = start_with(config).await;
+    let mut client = Client::ready(pool.address(), "alice").await;
+    assert_eq!(client.pushed("client.get_version").await["id"], 0);
+    client.send(&json!({"id": 0, "result": "cgminer/4.11.1\u{7}", "error": null})).await;
+    client.call("mining.ping", json!([])).await;
+    assert_eq!(pool.handle.sessions()[0].version, "cgminer/4.11.1");
+    // Neither asked again, nor is anything else taken for the answer.
+    client.send(&json!({"id": 0, "result": "another", "error": null})).await;
+    client.call("mining.authorize", json!(["bob", "x"])).await;
+    client.call("mining.ping", json!([])).await;
+    assert!(client.pushed.iter().all(|push| push["method"] != "client.get_version"));
+    assert_eq!(pool.handle.sessions()[0].version, "cgminer/4.11.1");
+
+    let silent = start().await;
+    let mut client = Client::ready(silent.address(), "alice").await;
+    client.send(&json!({"id": 0, "result": "unasked", "error": null})).await;
+    client.call("mining.ping", json!([])).await;
+    assert!(client.pushed.iter().all(|push| push["method"] != "client.get_version"));
+    assert_eq!(silent.handle.sessions()[0].version, "");
 }
 
 #[tokio::test]

@@ -85,10 +85,26 @@ impl Validator {
     /// the queue, in the order of the callers, and for a thread: any share may be a block, so none is turned away
     /// unhashed. Callers bound how many they wait for. Dropping the future gives the share up.
     ///
+    /// What fails through no fault of the miner (an exported algorithm that traps or has no instance free, a panic) is
+    /// judged once more.
+    ///
     /// # Errors
-    /// [`Refused::Share`] when the values do not run through the recipe; [`Refused::Lost`] when the validator ends
+    /// [`Refused::Share`] when the miner's values do not run through the recipe; [`Refused::Failed`] when the recipe or
+    /// an algorithm failed both times; [`Refused::Lost`] when an algorithm panicked both times or the validator ends
     /// first.
     pub async fn judge(
+        &self,
+        session: &Arc<SessionStage>,
+        values: &[impl AsRef<[u8]>],
+        targets: Targets,
+    ) -> Result<Verdict, Refused> {
+        match self.judge_once(session, values, targets).await {
+            Err(error) if !error.is_the_miners() => self.judge_once(session, values, targets).await,
+            judged => judged,
+        }
+    }
+
+    async fn judge_once(
         &self,
         session: &Arc<SessionStage>,
         values: &[impl AsRef<[u8]>],
@@ -192,7 +208,7 @@ fn candidate(share: &Candidate) -> Result<Verdict, Refused> {
 /// An algorithm that panics loses its share and nothing else: left alone, rayon would end the process.
 fn guarded(run: impl FnOnce() -> Result<Verdict, ShareError>) -> Result<Verdict, Refused> {
     match catch_unwind(AssertUnwindSafe(run)) {
-        Ok(judged) => judged.map_err(Refused::Share),
+        Ok(judged) => judged.map_err(Refused::from),
         Err(_) => Err(Refused::Lost),
     }
 }

@@ -52,12 +52,30 @@ impl Verdict {
 /// Why there is no verdict.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The share's values do not run through the recipe.
+    /// The share's values do not run through the recipe: the miner's doing.
     #[error(transparent)]
-    Share(#[from] ShareError),
-    /// The validator ended, or the algorithm panicked, before the share was judged.
-    #[error("the share could not be judged; send it again")]
+    Share(ShareError),
+    /// The recipe or an algorithm failed, and the same again when it was tried once more: not the miner's doing.
+    #[error(transparent)]
+    Failed(ShareError),
+    /// The validator ended, or the algorithm panicked twice, before the share was judged: not the miner's doing.
+    #[error("the validator ended, or an algorithm panicked")]
     Lost,
+}
+
+impl Refused {
+    /// Whether the miner sent something wrong. Everything else is the pool's own trouble: the share is unjudged, may be a
+    /// block, and speaks against nobody.
+    #[must_use]
+    pub fn is_the_miners(&self) -> bool {
+        matches!(self, Self::Share(_))
+    }
+}
+
+impl From<ShareError> for Refused {
+    fn from(error: ShareError) -> Self {
+        if error.is_the_miners() { Self::Share(error) } else { Self::Failed(error) }
+    }
 }
 
 /// Judges one share on this thread.

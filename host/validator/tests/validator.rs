@@ -8,6 +8,8 @@ use millpond_validator::{Candidate, Limits, Refused, Targets, Validator};
 use proptest::prelude::*;
 use sha2::{Digest as _, Sha256};
 use std::future::Future;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
@@ -138,7 +140,7 @@ async fn a_light_share_with_a_bad_value_is_refused_as_the_miners() {
     share[1] = vec![0, 0, 0, 0];
     let Err(Refused::Share(error)) = validator.judge(&session, &share, targets).await else { panic!() };
     assert!(matches!(error, RunError::Range { .. }) && error.is_the_miners(), "{error}");
-    let Err(Refused::Share(error)) = validator.judge(&session, &share[..3], targets).await else { panic!() };
+    let Err(Refused::Failed(error)) = validator.judge(&session, &share[..3], targets).await else { panic!() };
     assert!(!error.is_the_miners(), "a missing field is the server's fault: {error}");
 }
 
@@ -267,6 +269,54 @@ async fn a_share_that_makes_its_algorithm_panic_does_not_take_its_batch_along() 
         }
     }
     assert_eq!(lost, 1);
+}
+
+/// A hash that fails so many times.
+#[derive(Clone)]
+struct Failing(Arc<AtomicUsize>, Cost);
+
+impl Algorithm for Failing {
+    fn name(&self) -> &str {
+        "failing"
+    }
+    fn cost(&self) -> Cost {
+        self.1
+    }
+    fn prepare(&self, _: &[u8]) -> Result<Arc<dyn Context>, AlgorithmError> {
+        Ok(Arc::new(self.clone()))
+    }
+}
+
+impl Context for Failing {
+    fn hash(&self, input: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
+        if self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok() {
+            return Err(AlgorithmError::Failed { algorithm: "failing".into(), reason: "a trap".into() });
+        }
+        out.fill(input[0]);
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fails_through_no_fault_of_the_miner_is_judged_once_more_and_is_never_called_his() {
+    let validator = Validator::new(limits(1, 8)).unwrap();
+    for cost in [Cost::Light, Cost::Heavy] {
+        let left = Arc::new(AtomicUsize::new(0));
+        let mut algorithms = Algorithms::native();
+        algorithms.add(Arc::new(Failing(Arc::clone(&left), cost)));
+        let text = "recipe 1 \"failing\"\nshare xn:1\npow = failing xn\njudge be pow | id pow";
+        let session = session(text, &algorithms, &[]);
+        left.store(1, SeqCst);
+        assert_eq!(validator.judge(&session, &[[7]], ANY).await.unwrap().pow, [7; 32]);
+        left.store(2, SeqCst);
+        let refused = validator.judge(&session, &[[7]], ANY).await.unwrap_err();
+        assert!(matches!(refused, Refused::Failed(_)) && !refused.is_the_miners(), "{refused:?}");
+        assert!(refused.to_string().contains("a trap"), "{refused}");
+        // What is the miner's own is not hashed twice: the failure that is left is the next share's.
+        left.store(2, SeqCst);
+        let wide = validator.judge(&session, &[[7, 7]], ANY).await.unwrap_err();
+        assert!(wide.is_the_miners() && left.load(SeqCst) == 2, "{wide:?}");
+    }
 }
 
 #[tokio::test]

@@ -8,11 +8,14 @@ use millpond_runtime::Compiler;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// Nothing that a test waits for takes longer, or it fails.
 pub const PATIENCE: Duration = Duration::from_secs(120);
@@ -67,6 +70,28 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
+/// A new certificate in the files `pool.crt` and `pool.key` of a folder, and who believes in it and in no other.
+pub fn certificate(folder: &Path) -> TlsConnector {
+    let made = rcgen::generate_simple_self_signed(vec!["pool.test".to_owned()]).unwrap();
+    std::fs::write(folder.join("pool.crt"), made.cert.pem()).unwrap();
+    std::fs::write(folder.join("pool.key"), made.signing_key.serialize_pem()).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let client = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    TlsConnector::from(Arc::new(client))
+}
+
+/// A TLS port's line for the files of [`certificate`].
+pub fn tls(folder: &Path) -> String {
+    let (certificate, key) = (folder.join("pool.crt"), folder.join("pool.key"));
+    format!("tls = {{ certificate = \"{}\", key = \"{}\" }}\n", certificate.display(), key.display())
+}
+
 /// A miner that says what the test says, over any stream.
 pub struct Client<S> {
     reader: BufReader<ReadHalf<S>>,
@@ -82,6 +107,14 @@ pub struct Client<S> {
 impl Client<TcpStream> {
     pub async fn connect(address: SocketAddr) -> Self {
         Self::over(TcpStream::connect(address).await.unwrap())
+    }
+}
+
+impl Client<TlsStream<TcpStream>> {
+    /// Over TLS, if the port shows what the miner believes in.
+    pub async fn connect_tls(address: SocketAddr, believes: &TlsConnector) -> std::io::Result<Self> {
+        let name = rustls::pki_types::ServerName::try_from("pool.test").unwrap();
+        Ok(Self::over(believes.connect(name, TcpStream::connect(address).await?).await?))
     }
 }
 

@@ -4,14 +4,15 @@
 
 pub mod family;
 pub mod miner;
+pub mod moody;
 
 use millpond_algorithms::Algorithms;
 use millpond_dialect::{Dialect, DialectSet};
 use millpond_jobs::{Job, JobTable, Origin, Seen};
 use millpond_recipe::{Recipe, SessionStage};
 use millpond_stratum::{
-    Accepted, Backend, Chain, CoinbaseTooLong, NotDurable, Parts, Payee, PortConfig, Refusal, Server,
-    ServerHandle, StartError, StratumConfig, VardiffConfig,
+    Accepted, Backend, Chain, CoinbaseTooLong, NoPayee, NotDurable, Parts, Payee, PortConfig, Refusal,
+    Server, ServerHandle, StartError, StratumConfig, VardiffConfig,
 };
 use millpond_types::{Amount, Digest, JobId, ShareSeq, Target, UnixMillis, WorkShift};
 use millpond_validator::{Limits, Validator};
@@ -49,6 +50,10 @@ pub struct Pool {
     /// Holds every record back while set, until permits are given.
     pub hold: AtomicBool,
     pub permits: Semaphores,
+    /// Cannot look up logins while set.
+    pub blind: AtomicBool,
+    /// Errors of shares that could not be judged.
+    pub unjudged: Mutex<Vec<String>>,
     /// Kinds of firmware that a coinbase was too long for.
     pub too_long: Mutex<Vec<CoinbaseTooLong>>,
     /// Whose work would pay somebody else.
@@ -65,10 +70,13 @@ impl Default for Semaphores {
 }
 
 impl Backend for Pool {
-    async fn resolve(&self, login: &str) -> Result<Arc<Payee>, String> {
+    async fn resolve(&self, login: &str) -> Result<Arc<Payee>, NoPayee> {
         let (address, worker) = login.split_once('.').unwrap_or((login, ""));
         if address.starts_with("bad") {
-            return Err(format!("{address} is no address of this chain"));
+            return Err(NoPayee::Login(format!("{address} is no address of this chain")));
+        }
+        if self.blind.load(Ordering::SeqCst) {
+            return Err(NoPayee::Pool("the pool is not ready yet".to_owned()));
         }
         Ok(Arc::new(Payee {
             payee: address.as_bytes().to_vec(),
@@ -100,6 +108,10 @@ impl Backend for Pool {
 
     fn coinbase_too_long(&self, what: &CoinbaseTooLong) {
         self.too_long.lock().unwrap().push(what.clone());
+    }
+
+    fn unjudged(&self, _: &Job, error: &str) {
+        self.unjudged.lock().unwrap().push(error.to_owned());
     }
 
     fn refused(&self, _payee: Option<&Arc<Payee>>, _worker: &str, why: Refusal) {
