@@ -143,8 +143,14 @@ impl ChainAdapter for Fake {
         (self.assemble)(solution)
     }
     fn read_reply(&self, _: &str, reply: &[u8]) -> Outcome<(Verdict, String)> {
-        let words = String::from_utf8_lossy(reply).into_owned();
-        done((if reply == b"null" { Verdict::Accepted } else { Verdict::Rejected }, words))
+        let verdict = match reply {
+            b"null" => Verdict::Accepted,
+            b"\"inconclusive\"" => Verdict::Stale,
+            // An error object: the node is loading, say.
+            [b'{', ..] => Verdict::Retry,
+            _ => Verdict::Rejected,
+        };
+        done((verdict, String::from_utf8_lossy(reply).into_owned()))
     }
     fn resolve(&self, _: &[String]) -> Outcome<Vec<Result<Payee, String>>> {
         none()
@@ -182,6 +188,9 @@ pub struct FakeNodes {
     pub links: u16,
     pub answer: Box<Answer>,
     pub calls: Mutex<Vec<NodeCall>>,
+    /// A node that answers no submission, and what waits for it.
+    pub silent: Option<u16>,
+    waiting: Mutex<Vec<Answered>>,
 }
 
 impl FakeNodes {
@@ -193,7 +202,21 @@ impl FakeNodes {
         links: u16,
         answer: impl Fn(u16, &str) -> Result<Vec<u8>, NodeError> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { links, answer: Box::new(answer), calls: Mutex::default() })
+        Arc::new(Self::unshared(links, answer))
+    }
+
+    /// The same, of which one never answers a submission.
+    pub fn with_a_silent_one(links: u16, silent: u16) -> Arc<Self> {
+        let nodes = Self::unshared(links, |_, _| Ok(b"null".to_vec()));
+        Arc::new(Self { silent: Some(silent), ..nodes })
+    }
+
+    fn unshared(
+        links: u16,
+        answer: impl Fn(u16, &str) -> Result<Vec<u8>, NodeError> + Send + Sync + 'static,
+    ) -> Self {
+        let (calls, waiting) = (Mutex::default(), Mutex::default());
+        Self { links, answer: Box::new(answer), calls, silent: None, waiting }
     }
 
     pub fn called(&self, method: &str) -> usize {
@@ -210,6 +233,21 @@ impl NodePort for FakeNodes {
         let outcome = (self.answer)(link, &call.method);
         self.calls.lock().push(call);
         answered(NodeAnswer { link, outcome });
+    }
+    fn submit(&self, call: NodeCall, answered: Answered) {
+        let link = call.link.unwrap_or(0);
+        if self.silent == Some(link) {
+            self.calls.lock().push(call);
+            return self.waiting.lock().push(answered);
+        }
+        // An error of the node's own is an answer, as text.
+        let text = move |mut answer: NodeAnswer| {
+            if let Err(NodeError { kind: NodeErrorKind::Rpc, code, message }) = &answer.outcome {
+                answer.outcome = Ok(format!(r#"{{"code":{code},"message":"{message}"}}"#).into_bytes());
+            }
+            answered(answer);
+        };
+        self.call(call, Box::new(text));
     }
     fn send(&self, _: u16, _: &str, _: Vec<u8>) -> Result<(), NodeError> {
         Ok(())

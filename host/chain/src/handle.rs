@@ -9,6 +9,7 @@ use crate::port::NodePort;
 use crate::queue::{Input, Queue};
 use crate::sink::ChainSink;
 use crate::solve::{Solved, solve};
+use crate::submit::{self, Message, Outbox, Submitter};
 use crate::trust::Trust;
 use crate::version::{Version, VersionError};
 use bytes::Bytes;
@@ -23,7 +24,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Threads that assemble and submit. One suffices for a real chain; a regtest's find more blocks than nodes take.
+/// Threads that assemble. One suffices for a real chain; a regtest's find more blocks than nodes take.
 const SOLVERS: usize = 4;
 /// Versions kept for the jobs they made.
 const VERSIONS: usize = 16;
@@ -136,7 +137,17 @@ pub struct ChainHandle {
     versions: Arc<Mutex<Vec<Arc<Version>>>>,
     generation: Mutex<u64>,
     solutions: Mutex<Option<Sender<Solved>>>,
+    submitter: Sender<Message>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Tells the submitter that a solver ended, however it did.
+struct Solver(Sender<Message>);
+
+impl Drop for Solver {
+    fn drop(&mut self) {
+        let _ = self.0.send(Message::SolverEnded);
+    }
 }
 
 /// A chain that does not start.
@@ -200,21 +211,33 @@ impl ChainHandle {
         );
         let mut threads =
             vec![std::thread::Builder::new().name("chain-actor".to_owned()).spawn(move || actor.run())?];
+        // Without a bound, as the others of submission: each item is a block that a miner found, and none is dropped.
         let (solutions, work) = mpsc::channel();
         let work: Arc<Mutex<Receiver<Solved>>> = Arc::new(Mutex::new(work));
+        let (submitter, inbox) = mpsc::channel();
+        let outbox = Outbox::new(Arc::clone(&shared), submitter.clone());
         for _ in 0..SOLVERS {
             let (shared, work) = (Arc::clone(&shared), Arc::clone(&work));
+            let (outbox, ended) = (outbox.clone(), Solver(submitter.clone()));
             let solver = move || {
+                let _ended = ended;
                 loop {
                     let next = work.lock().recv();
                     let Ok(solved) = next else { return };
-                    solve(&shared, &solved);
+                    solve(&shared, &outbox, solved);
                 }
             };
             threads.push(std::thread::Builder::new().name("chain-solver".to_owned()).spawn(solver)?);
         }
+        let (pool, news) = mpsc::channel();
+        let sending = Submitter::new(outbox, inbox, pool, SOLVERS);
+        let named = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        threads.push(named("chain-submitter").spawn(move || sending.run())?);
+        let sink = Arc::clone(&shared.sink);
+        threads.push(named("chain-verdicts").spawn(move || submit::tell(sink.as_ref(), &news))?);
         Ok(Self {
             shared,
+            submitter,
             trust,
             algorithms,
             versions: Arc::new(Mutex::new(vec![version])),
@@ -226,6 +249,10 @@ impl ChainHandle {
 
     /// A node went up or down.
     pub fn link(&self, link: u16, up: bool) {
+        if up {
+            // Blocks that it has not taken go to it now. Nobody listens when the chain is ending.
+            let _ = self.submitter.send(Message::Up(link));
+        }
         self.shared.queue.push(Input::Link { link, up });
     }
 
@@ -250,7 +277,8 @@ impl ChainHandle {
         self.shared.queue.push(Input::Wake);
     }
 
-    /// Assembles a block from a solution and submits it to every node, on threads of its own. The sink hears of it.
+    /// Assembles a block from a solution and submits it to every node, on threads of its own: again where a node does
+    /// not take it, until one judged it or the chain is far past it. The sink hears of it.
     ///
     /// # Errors
     /// When the version that made the job is not known any more; the solution is in the error's text.

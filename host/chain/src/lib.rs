@@ -23,6 +23,7 @@ mod job;
 mod messages;
 mod nodes_port;
 mod outputs;
+mod outstanding;
 mod payee;
 mod plugin_pow;
 mod port;
@@ -30,6 +31,7 @@ mod probe;
 mod queue;
 mod sink;
 mod solve;
+mod submit;
 mod trust;
 mod version;
 

@@ -3,7 +3,7 @@
 use crate::handle::ChainHandle;
 use crate::port::{Answered, NodeAnswer, NodeCall, NodePort};
 use millpond_contracts::chain::{self, Description, NodeError, NodeErrorKind};
-use millpond_node::{ErrorKind, Events, NodeEvent, Nodes, Transport, TransportKind};
+use millpond_node::{CallError, ErrorKind, Events, NodeEvent, Nodes, Transport, TransportKind};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -77,12 +77,14 @@ impl NodesPort {
     }
 }
 
-impl NodePort for NodesPort {
-    fn links(&self) -> u16 {
-        self.nodes.len()
-    }
+/// Which room a call takes at its node.
+enum Purpose {
+    Call,
+    Submission,
+}
 
-    fn call(&self, call: NodeCall, answered: Answered) {
+impl NodesPort {
+    fn make(&self, call: NodeCall, purpose: Purpose, answered: Answered) {
         let link = call.link.unwrap_or_else(|| self.active());
         let transport = self.transports.iter().position(|name| *name == call.transport_name);
         let Some(transport) = transport.and_then(|at| u16::try_from(at).ok()) else {
@@ -92,24 +94,41 @@ impl NodePort for NodesPort {
         };
         let nodes = self.nodes.clone();
         self.runtime.spawn(async move {
-            let outcome = nodes.call(link, transport, &call.method, &call.body, call.timeout).await;
-            let outcome = outcome.map(|bytes| bytes.to_vec()).map_err(|error| {
-                let kind = match error.kind() {
-                    ErrorKind::Timeout => NodeErrorKind::Timeout,
-                    ErrorKind::Unreachable => NodeErrorKind::Unreachable,
-                    ErrorKind::Refused => NodeErrorKind::Refused,
-                    ErrorKind::Rpc => NodeErrorKind::Rpc,
-                    ErrorKind::TooLarge => NodeErrorKind::TooLarge,
-                    ErrorKind::Denied => NodeErrorKind::Denied,
-                };
-                NodeError {
-                    kind,
-                    code: error.code(),
-                    message: millpond_runtime::clean(&error.to_string(), 512),
-                }
-            });
+            let NodeCall { method, body, timeout, .. } = call;
+            let outcome = match purpose {
+                Purpose::Call => nodes.call(link, transport, &method, &body, timeout).await,
+                Purpose::Submission => nodes.submit(link, transport, &method, &body, timeout).await,
+            };
+            let outcome = outcome.map(|bytes| bytes.to_vec()).map_err(|error| told(&error));
             answered(NodeAnswer { link, outcome });
         });
+    }
+}
+
+/// An error in the contract's terms.
+fn told(error: &CallError) -> NodeError {
+    let kind = match error.kind() {
+        ErrorKind::Timeout => NodeErrorKind::Timeout,
+        ErrorKind::Unreachable => NodeErrorKind::Unreachable,
+        ErrorKind::Refused => NodeErrorKind::Refused,
+        ErrorKind::Rpc => NodeErrorKind::Rpc,
+        ErrorKind::TooLarge => NodeErrorKind::TooLarge,
+        ErrorKind::Denied => NodeErrorKind::Denied,
+    };
+    NodeError { kind, code: error.code(), message: millpond_runtime::clean(&error.to_string(), 512) }
+}
+
+impl NodePort for NodesPort {
+    fn links(&self) -> u16 {
+        self.nodes.len()
+    }
+
+    fn call(&self, call: NodeCall, answered: Answered) {
+        self.make(call, Purpose::Call, answered);
+    }
+
+    fn submit(&self, call: NodeCall, answered: Answered) {
+        self.make(call, Purpose::Submission, answered);
     }
 
     fn send(&self, link: u16, transport_name: &str, _message: Vec<u8>) -> Result<(), NodeError> {

@@ -39,6 +39,10 @@ pub trait NodePort: Send + Sync {
     fn links(&self) -> u16;
     /// Makes a call and answers it once, an unreachable node and a timeout included.
     fn call(&self, call: NodeCall, answered: Answered);
+    /// Submits solved work, and answers once. The adapter's calls must not hold it up: it has room of its own. For
+    /// JSON-RPC the answer is the text of `result`, or of the `error` object if the node sent one; an error is only
+    /// that no answer came.
+    fn submit(&self, call: NodeCall, answered: Answered);
     /// Writes one message on an open stream.
     ///
     /// # Errors

@@ -27,8 +27,10 @@ pub enum AlarmKind {
     Trust,
     /// The adapter trapped or was quarantined.
     Plugin,
-    /// A block could not be assembled or was rejected by every node.
+    /// A block could not be assembled, no node has it, or it was rejected.
     Block,
+    /// A node took a block that no node had.
+    Taken,
     /// The adapter asked to stop publishing.
     Stopped,
 }
@@ -69,21 +71,26 @@ pub trait ChainSink: Send + Sync {
     /// A block was assembled and is about to be submitted: make it durable. What a restart needs of it is in
     /// [`crate::KnownBlock`].
     fn submitting(&self, tag: u64, watched: &Watched, reward: Amount);
-    /// What became of a solution: the verdict of every node. When all rejected it, the job is not to be trusted.
+    /// What became of a solution so far: called each time that a node said something new, and a last time when nothing
+    /// more is to be heard. When it is refused, the job is not to be trusted.
     fn submitted(&self, submission: &Submission);
     /// A solution could not be assembled: keep it, so that nothing is lost.
     fn unassembled(&self, tag: u64, solution: &Solution, error: &str);
 }
 
-/// What became of a solution.
+/// What became of a solution so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Submission {
     /// The caller's tag.
     pub tag: u64,
     /// The block's id as `assemble` gave it.
     pub block: Vec<u8>,
-    /// Each node's verdict and words.
+    /// What each node said last, and its words, by link; nodes that have not answered yet are missing.
     pub verdicts: Vec<(u16, Verdict, String)>,
+    /// At least one node refused it, none has it, and none that could still take it is worth waiting for.
+    pub refused: bool,
+    /// Nothing more will be heard of it.
+    pub ended: bool,
 }
 
 impl Submission {
@@ -91,11 +98,5 @@ impl Submission {
     #[must_use]
     pub fn accepted(&self) -> bool {
         self.verdicts.iter().any(|(_, verdict, _)| matches!(verdict, Verdict::Accepted | Verdict::Duplicate))
-    }
-
-    /// Whether every node looked at it and refused it.
-    #[must_use]
-    pub fn all_rejected(&self) -> bool {
-        !self.verdicts.is_empty() && self.verdicts.iter().all(|(_, verdict, _)| *verdict == Verdict::Rejected)
     }
 }

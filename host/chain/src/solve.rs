@@ -1,28 +1,23 @@
-//! Solved work: assembled in a fresh instance of the version that made the job, on a thread of its own, and submitted
-//! to every node at once. Never behind the actor, and never lost in silence.
+//! Solved work: assembled in a fresh instance of the version that made the job, on a thread of its own, and sent to every
+//! node at once. Never behind the actor, and never lost in silence.
 
 use crate::handle::Shared;
-use crate::port::NodeCall;
 use crate::queue::Input;
-use crate::sink::{Alarm, AlarmKind, Submission};
+use crate::sink::{Alarm, AlarmKind};
+use crate::submit::Outbox;
 use crate::version::Version;
 use bytes::Bytes;
 use millpond_contracts::CallError;
-use millpond_contracts::chain::{Assembled, Chunk, Solution, Verdict, Watched};
+use millpond_contracts::chain::{Assembled, Chunk, Solution, Watched};
 use millpond_types::{Amount, UnixMillis};
 use std::sync::Arc;
-use std::sync::mpsc;
 use std::time::Duration;
 
 /// Bytes of an assembled request: the hex of a 4 MB block several times over.
 const REQUEST: usize = 64 << 20;
-/// How long a node has to take a block.
-const SUBMIT: Duration = Duration::from_secs(30);
-/// Times that a block is sent to a node that did not answer or asks for it again.
-const TRIES: u32 = 3;
 /// Times that a block is assembled again while the host is overloaded.
 const OVERLOADS: u32 = 20;
-/// The pause before it is sent, or assembled, again.
+/// The pause before it is assembled again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Solved work of a job.
@@ -42,9 +37,10 @@ pub struct Solved {
     pub solution: Solution,
 }
 
-/// Assembles and submits; runs on a thread of its own.
-pub(crate) fn solve(shared: &Shared, solved: &Solved) {
-    let (assembled, request) = match assemble(solved) {
+/// Assembles a block and sends it to every node; what they answer is seen to by the [`crate::submit::Submitter`]. Runs on
+/// a thread of its own.
+pub(crate) fn solve(shared: &Shared, outbox: &Outbox, solved: Solved) {
+    let (assembled, request) = match assemble(&solved) {
         Ok(both) => both,
         Err(error) => {
             // The raw material is logged whole: a block can be put together from it by hand.
@@ -75,17 +71,7 @@ pub(crate) fn solve(shared: &Shared, solved: &Solved) {
     shared.book.lock().block(watched.clone(), solved.reward);
     shared.sink.submitting(solved.tag, &watched, solved.reward);
     shared.queue.push(Input::Watch { watched, reward: solved.reward });
-    let verdicts = submit(shared, solved, &assembled, &request);
-    let submission = Submission { tag: solved.tag, block: assembled.block, verdicts };
-    if submission.all_rejected() {
-        let words = submission.verdicts.iter().map(|(link, _, words)| format!("node {link}: {words}"));
-        let words = words.collect::<Vec<_>>().join("; ");
-        let block = hex::encode(&submission.block);
-        let text = format!("every node rejected block {block} at {}: {words}", solved.coord);
-        tracing::error!(request = %String::from_utf8_lossy(request.get(..4096).unwrap_or(&request)), "{text}");
-        shared.sink.alarm(Alarm { kind: AlarmKind::Block, text });
-    }
-    shared.sink.submitted(&submission);
+    outbox.first(solved, assembled, &request);
 }
 
 /// Runs `assemble`: a trap is tried again once, in another fresh instance; an overloaded host several times, since a
@@ -144,67 +130,6 @@ pub(crate) fn rope(chunks: &[Chunk], body: Option<&[u8]>) -> Result<Vec<u8>, Str
         request.extend_from_slice(bytes);
     }
     Ok(request)
-}
-
-/// Sends a block to every node at once and reads their verdicts.
-fn submit(
-    shared: &Shared,
-    solved: &Solved,
-    assembled: &Assembled,
-    request: &[u8],
-) -> Vec<(u16, Verdict, String)> {
-    let name = solved.version.granted.transport(assembled.transport).unwrap_or_default();
-    let mut verdicts: Vec<(u16, Verdict, String)> = Vec::new();
-    let mut waiting: Vec<u16> = (0..shared.port.links()).collect();
-    for attempt in 0..TRIES {
-        if attempt > 0 {
-            std::thread::sleep(PAUSE);
-        }
-        let (answers, answered) = mpsc::channel();
-        for &link in &waiting {
-            let call = NodeCall {
-                link: Some(link),
-                transport: assembled.transport,
-                transport_name: name.to_owned(),
-                method: assembled.method.clone(),
-                body: request.to_vec(),
-                timeout: SUBMIT,
-            };
-            let answers = answers.clone();
-            shared.port.call(call, Box::new(move |answer| drop(answers.send((link, answer)))));
-        }
-        drop(answers);
-        let mut again = Vec::new();
-        // A node that hangs does not hold back the news from the others: each verdict is read as it comes.
-        while let Ok((link, answer)) = answered.recv_timeout(SUBMIT + Duration::from_secs(5)) {
-            let (verdict, words) = match answer.outcome {
-                Ok(reply) => match solved.version.adapter.read_reply(&assembled.method, &reply) {
-                    Ok(done) => done.value,
-                    Err(error) => (Verdict::Retry, error.to_string()),
-                },
-                Err(error) if error.kind == millpond_contracts::chain::NodeErrorKind::Rpc => {
-                    (Verdict::Rejected, error.to_string())
-                }
-                Err(error) => (Verdict::Retry, error.to_string()),
-            };
-            if verdict == Verdict::Retry {
-                again.push(link);
-            }
-            verdicts.retain(|(known, ..)| *known != link);
-            verdicts.push((link, verdict, millpond_runtime::clean(&words, 512)));
-        }
-        let silent =
-            waiting.iter().filter(|link| !verdicts.iter().any(|(known, ..)| known == *link)).copied();
-        let silent: Vec<u16> = silent.collect();
-        verdicts.extend(silent.iter().map(|&link| (link, Verdict::Retry, "no answer".to_owned())));
-        again.extend(silent);
-        waiting = again;
-        if waiting.is_empty() {
-            break;
-        }
-    }
-    verdicts.sort_by_key(|(link, ..)| *link);
-    verdicts
 }
 
 fn hexes(values: &[Vec<u8>]) -> String {

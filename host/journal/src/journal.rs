@@ -27,7 +27,7 @@ pub struct Recovered {
     pub opened: Opened,
     /// The newest share.
     pub newest: ShareSeq,
-    /// Blocks that no node has answered for: to be submitted now.
+    /// Blocks that no node has: to be submitted now.
     pub unsubmitted: Vec<Solution>,
 }
 
@@ -382,14 +382,14 @@ impl Journal {
         Ok(WindowEnd { seq, time: share.time, coord, network_work: share.network_work, round_after })
     }
 
-    /// Solutions that no node has answered for, and whose place in the chain is not decided either.
+    /// Solutions that no node has, as far as they answered, and whose place in the chain is not decided either.
     ///
     /// # Errors
     /// When a segment does not check.
     pub fn unsubmitted(&self) -> Result<Vec<Solution>, JournalError> {
         let waits = |open: &OpenBlock| {
             let decided = matches!(open.fate, Some(BlockFate::Accepted(_) | BlockFate::Orphan(_)));
-            open.submitted == Answered::Nobody && !decided
+            open.submitted != Answered::Taken && !decided
         };
         let waiting = self.open_blocks().into_iter().filter(waits).map(|open| open.position).collect();
         Ok(self.solutions_at(&waiting)?.into_iter().map(|(_, solution)| solution).collect())

@@ -52,7 +52,7 @@ fields! {
         network_work: u128,
         /// When it was found.
         time: UnixMillis,
-        /// Whether a node has answered for it.
+        /// What the nodes answered.
         submitted: Answered,
         /// What was last heard of it.
         fate: Option<BlockFate>,
@@ -60,10 +60,11 @@ fields! {
 }
 
 cases! {
-    /// What the nodes said of a block so far.
+    /// What the nodes said of a block so far. Until one has it, it is submitted again after a restart: those that
+    /// refused it may have been wrong, and others were not asked.
     #[derive(Copy)]
     enum Answered {
-        /// Nothing: it must be submitted again after a restart.
+        /// Nothing.
         0 => Nobody,
         /// Every answer so far was a refusal.
         1 => Refused,

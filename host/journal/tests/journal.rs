@@ -88,7 +88,7 @@ fn a_solution_is_durable_in_its_own_write_while_shares_wait() {
 }
 
 #[test]
-fn a_block_is_submitted_after_a_restart_until_a_node_answered_and_followed_until_it_is_final() {
+fn a_block_is_submitted_after_a_restart_until_a_node_has_it_and_followed_until_it_is_final() {
     let disk = SimDisk::new();
     let submission = |block: &[u8], verdict| Submission {
         block: block.to_vec(),
@@ -98,24 +98,30 @@ fn a_block_is_submitted_after_a_restart_until_a_node_answered_and_followed_until
         time: UnixMillis(3),
     };
     let (journal, _) = open(&disk);
-    for block in [b"a", b"b", b"c"] {
+    for block in [b"a", b"b", b"c", b"d"] {
         journal.solution(solution(block), None).wait().unwrap();
     }
     journal.record(submission(b"a", Verdict::Accepted)).wait().unwrap();
     journal.record(submission(b"b", Verdict::Retry)).wait().unwrap();
     journal.record(submission(b"c", Verdict::Rejected)).wait().unwrap();
+    journal.record(submission(b"d", Verdict::Rejected)).wait().unwrap();
+    journal.record(submission(b"d", Verdict::Duplicate)).wait().unwrap();
     fill(&journal, 1, 300);
     drop(journal);
     let (journal, recovered) = open(&disk);
     let blocks: Vec<_> = recovered.unsubmitted.iter().map(|s| s.block.as_slice()).collect();
-    assert_eq!(blocks, [b"b"], "answered blocks are not submitted again");
+    assert_eq!(
+        blocks,
+        [b"b", b"c"],
+        "one that every node refused is submitted again: a node may have been wrong"
+    );
     let fate = |fate| Fate { block: b"a".to_vec(), fate, time: UnixMillis(4) };
     journal.record(fate(BlockFate::Orphan("other block".into()))).wait().unwrap();
-    assert_eq!(journal.open_blocks().len(), 3, "an orphan may come back");
+    assert_eq!(journal.open_blocks().len(), 4, "an orphan may come back");
     journal.record(fate(BlockFate::Accepted(3))).wait().unwrap();
     assert_eq!(journal.open_blocks()[0].fate, Some(BlockFate::Accepted(3)));
     journal.record(fate(BlockFate::Final)).wait().unwrap();
-    assert_eq!(journal.open_blocks().len(), 2);
+    assert_eq!(journal.open_blocks().len(), 3);
     assert!(matches!(journal.end_of_block(b"a"), Err(JournalError::UnknownBlock { .. })));
 }
 

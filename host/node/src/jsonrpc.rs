@@ -40,6 +40,15 @@ struct ErrorObject {
     message: serde_json::Value,
 }
 
+/// What a node answered to a call; either is a slice of its body as it arrived.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The text of the `result` member (`null` where the node gave null).
+    Result(Bytes),
+    /// The text of the `error` member: an object, with some nodes a bare string.
+    Error(Bytes),
+}
+
 impl JsonRpc {
     /// A client; nothing is connected yet.
     ///
@@ -61,6 +70,14 @@ impl JsonRpc {
     /// # Errors
     /// As [`CallError`] says.
     pub async fn call(&self, method: &str, params: &[u8], timeout: Duration) -> Result<Bytes, CallError> {
+        self.answer(method, params, timeout).await?.into_result()
+    }
+
+    /// As [`JsonRpc::call`], but an error of the node's own is an answer too, and its text is handed on whole.
+    ///
+    /// # Errors
+    /// As [`CallError`] says, without [`CallError::Rpc`].
+    pub async fn answer(&self, method: &str, params: &[u8], timeout: Duration) -> Result<Answer, CallError> {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let request = request(id, method, params)?;
         let reply = self.http.post("", request, timeout).await?;
@@ -98,7 +115,28 @@ fn request(id: u64, method: &str, params: &[u8]) -> Result<Bytes, CallError> {
     Ok(Bytes::from(text))
 }
 
-fn read(at: &str, id: u64, status: u16, body: &Bytes) -> Result<Bytes, CallError> {
+impl Answer {
+    /// The result, or the node's error as a [`CallError::Rpc`].
+    ///
+    /// # Errors
+    /// The node's own.
+    pub fn into_result(self) -> Result<Bytes, CallError> {
+        match self {
+            Self::Result(text) => Ok(text),
+            Self::Error(text) => Err(rpc_error(&String::from_utf8_lossy(&text))),
+        }
+    }
+
+    /// The text, whichever it is.
+    #[must_use]
+    pub fn into_text(self) -> Bytes {
+        match self {
+            Self::Result(text) | Self::Error(text) => text,
+        }
+    }
+}
+
+fn read(at: &str, id: u64, status: u16, body: &Bytes) -> Result<Answer, CallError> {
     let refused = |why: String| CallError::Refused { at: at.into(), status, why };
     if matches!(status, 401 | 403) {
         return Err(refused("user, password or cookie are wrong, or this address is not allowed in".into()));
@@ -109,15 +147,15 @@ fn read(at: &str, id: u64, status: u16, body: &Bytes) -> Result<Bytes, CallError
         _ => refused("the answer is not JSON-RPC; is this the node's RPC port?".into()),
     })?;
     if let Some(error) = envelope.error.filter(|error| error.get() != "null") {
-        return Err(rpc_error(error.get()));
+        return Ok(Answer::Error(body.slice_ref(error.get().as_bytes())));
     }
     // An answer to another call would be taken for this one's.
     if !envelope.id.is_null() && envelope.id.as_u64() != Some(id) {
         return Err(refused(format!("the answer has the id {} instead of {id}", envelope.id)));
     }
     match envelope.result {
-        Some(result) => Ok(body.slice_ref(result.get().as_bytes())),
-        None if status == 200 => Ok(Bytes::from_static(b"null")),
+        Some(result) => Ok(Answer::Result(body.slice_ref(result.get().as_bytes()))),
+        None if status == 200 => Ok(Answer::Result(Bytes::from_static(b"null"))),
         None => Err(refused("the answer has neither result nor error".into())),
     }
 }
@@ -139,7 +177,15 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, body: &'static str) -> Result<Bytes, CallError> {
-        read("n:1", 7, status, &Bytes::from_static(body.as_bytes()))
+        read("n:1", 7, status, &Bytes::from_static(body.as_bytes()))?.into_result()
+    }
+
+    #[test]
+    fn an_error_is_handed_on_as_the_node_wrote_it() {
+        for error in [r#"{"code":-28, "message":"Loading","more":[1]}"#, r#""busy""#] {
+            let body = Bytes::from(format!(r#"{{"result":null,"error":{error},"id":7}}"#));
+            assert_eq!(read("n:1", 7, 500, &body), Ok(Answer::Error(Bytes::from(error))));
+        }
     }
 
     #[test]

@@ -19,6 +19,6 @@ pub mod zmtp;
 pub use error::{CallError, ErrorKind, NodeError};
 pub use events::{Events, NodeEvent};
 pub use http::{Endpoint, HttpClient, HttpReply, Limits};
-pub use jsonrpc::JsonRpc;
+pub use jsonrpc::{Answer, JsonRpc};
 pub use nodes::{Address, NodeSpec, Nodes, Options, Transport, TransportKind};
 pub use secret::{Auth, Secret};

@@ -3,12 +3,12 @@
 use crate::events::{self, EventSink, Events};
 use crate::link::{self, Backoff, Link};
 use crate::zmtp::{self, Subscription};
-use crate::{CallError, Endpoint, JsonRpc, Limits, NodeError, NodeEvent};
+use crate::{Answer, CallError, Endpoint, JsonRpc, Limits, NodeError, NodeEvent};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::AbortHandle;
 
 /// How a transport speaks, as the chain contract lists it.
@@ -66,8 +66,10 @@ pub struct Options {
     pub first_pause: Duration,
     /// The longest such pause.
     pub longest_pause: Duration,
-    /// Calls in flight per node. Bitcoin Core queues 64 and works on 16 at once by default.
+    /// Calls in flight per node; further ones wait for a place. Bitcoin Core queues 64 and works on 16 at once by default.
     pub calls: usize,
+    /// Submissions in flight per node, beside the calls.
+    pub submissions: usize,
     /// How long a node counts as unfit after the adapter said so.
     pub unfit: Duration,
 }
@@ -79,6 +81,7 @@ impl Default for Options {
             first_pause: Duration::from_millis(250),
             longest_pause: Duration::from_secs(30),
             calls: 16,
+            submissions: 8,
             unfit: Duration::from_secs(60),
         }
     }
@@ -102,7 +105,8 @@ struct Node {
     /// By the transport's number; none for subscriptions.
     clients: Vec<Option<JsonRpc>>,
     link: Arc<Link>,
-    in_flight: Semaphore,
+    calls: Semaphore,
+    submissions: Semaphore,
     /// Until when others are preferred.
     unfit_until: Mutex<Option<Instant>>,
 }
@@ -189,11 +193,10 @@ impl Nodes {
 
     /// Calls a granted method of one node. `params` is a JSON array or object, empty for none; the answer is the
     /// text of the `result` member, a slice of the node's own response. A call that waits long has a connection of
-    /// its own.
+    /// its own. Beyond [`Options::calls`] in flight a call waits for its place, within its time.
     ///
     /// # Errors
-    /// As [`CallError`] says; [`CallError::Denied`] for what is not granted, and for more calls in flight than
-    /// [`Options::calls`].
+    /// As [`CallError`] says; [`CallError::Denied`] for what is not granted.
     pub async fn call(
         &self,
         link: u16,
@@ -202,6 +205,34 @@ impl Nodes {
         params: &[u8],
         timeout: Duration,
     ) -> Result<Bytes, CallError> {
+        let (node, client) = self.granted(link, transport, method)?;
+        let (_place, left) = place(&node.calls, client, timeout).await?;
+        let outcome = client.call(method, params, left).await;
+        node.link.observe(&outcome);
+        outcome
+    }
+
+    /// As [`Nodes::call`], for solved work: with places of its own, so that no other call holds it up, and an error
+    /// of the node's own is an answer: the text of the `result` or of the `error` member.
+    ///
+    /// # Errors
+    /// As [`CallError`] says, without [`CallError::Rpc`].
+    pub async fn submit(
+        &self,
+        link: u16,
+        transport: u16,
+        method: &str,
+        params: &[u8],
+        timeout: Duration,
+    ) -> Result<Bytes, CallError> {
+        let (node, client) = self.granted(link, transport, method)?;
+        let (_place, left) = place(&node.submissions, client, timeout).await?;
+        let outcome = client.answer(method, params, left).await;
+        node.link.observe(&outcome);
+        outcome.map(Answer::into_text)
+    }
+
+    fn granted(&self, link: u16, transport: u16, method: &str) -> Result<(&Node, &JsonRpc), CallError> {
         let denied = |why: String| Err(CallError::Denied(why));
         let Some(node) = self.0.nodes.get(usize::from(link)) else {
             return denied(format!("there is no node {link}"));
@@ -218,12 +249,27 @@ impl Nodes {
                 granted.name
             ));
         }
-        let Ok(_place) = node.in_flight.try_acquire() else {
-            return denied(format!("too many calls to the node {:?} are in flight", node.name));
-        };
-        let outcome = client.call(method, params, timeout).await;
-        node.link.observe(&outcome);
-        outcome
+        Ok((node, client))
+    }
+}
+
+/// A place among a node's calls, and what is left of the call's time.
+async fn place<'a>(
+    places: &'a Semaphore,
+    client: &JsonRpc,
+    timeout: Duration,
+) -> Result<(SemaphorePermit<'a>, Duration), CallError> {
+    if let Ok(place) = places.try_acquire() {
+        return Ok((place, timeout));
+    }
+    let began = Instant::now();
+    match tokio::time::timeout(timeout, places.acquire()).await {
+        Ok(Ok(place)) => Ok((place, timeout.saturating_sub(began.elapsed()))),
+        Ok(Err(_)) => Err(CallError::Denied("the nodes are ending".to_owned())),
+        Err(_) => Err(CallError::Timeout {
+            at: client.at().to_owned(),
+            ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+        }),
     }
 }
 
@@ -306,12 +352,12 @@ impl Plan {
                 .abort_handle(),
             );
         }
-        let in_flight = Semaphore::new(options.calls);
         built.push(Node {
             name: self.name,
             clients: self.clients,
             link,
-            in_flight,
+            calls: Semaphore::new(options.calls),
+            submissions: Semaphore::new(options.submissions),
             unfit_until: Mutex::new(None),
         });
         tasks

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use bytes::Bytes;
-use millpond_devchain::{DevChain, Options as Chain};
+use millpond_devchain::{DevChain, Fault, Options as Chain};
 use millpond_node::{
     Address, Auth, CallError, Endpoint, Events, JsonRpc, Limits, NodeError, NodeEvent, NodeSpec, Nodes,
     Options, Secret, Transport, TransportKind,
@@ -205,7 +205,7 @@ async fn bad_answers_are_told_apart() {
 async fn a_node_that_never_answers_costs_its_deadline_and_counts_as_down_after_three_calls() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let options = Options { calls: 1, longest_pause: Duration::from_secs(60), ..quick() };
+    let options = Options { longest_pause: Duration::from_secs(60), ..quick() };
     let (nodes, mut events) = Nodes::start(vec![rpc()], vec![plain(port)], options).unwrap();
     assert_eq!(next(&mut events).await, NodeEvent::Link { link: 0, up: true });
     let wait = Duration::from_millis(20);
@@ -214,14 +214,36 @@ async fn a_node_that_never_answers_costs_its_deadline_and_counts_as_down_after_t
         assert!(matches!(outcome, Err(CallError::Timeout { ms: 20, .. })), "{outcome:?}");
     }
     assert_eq!(next(&mut events).await, NodeEvent::Link { link: 0, up: false });
-    // The first call is polled first and holds the one place.
-    let refused = tokio::select! {
-        biased;
-        held = nodes.call(0, 0, "getblockcount", b"", DEADLINE) => panic!("nobody answers, but {held:?}"),
-        refused = nodes.call(0, 0, "getblockcount", b"", DEADLINE) => refused,
-    };
-    assert!(matches!(&refused, Err(CallError::Denied(why)) if why.contains("in flight")), "{refused:?}");
     drop(listener);
+}
+
+#[tokio::test]
+async fn a_call_waits_for_its_place_within_its_time_and_no_call_holds_up_a_submission() {
+    let chain = DevChain::start(Chain::default()).await.unwrap();
+    let options = Options { calls: 1, ..quick() };
+    let (nodes, _events) = Nodes::start(vec![rpc()], vec![spec(&chain)], options).unwrap();
+    chain.faults().fail("getblockcount", Fault::Silence);
+    let waiting = async {
+        // It gets no place: the first call, which is polled first, holds it.
+        let late = nodes.call(0, 0, "getblockcount", b"", Duration::from_millis(50)).await;
+        assert!(matches!(late, Err(CallError::Timeout { ms: 50, .. })), "{late:?}");
+        // What it submits is no block, and the node's own words on that are the answer.
+        let submitted = nodes.submit(0, 0, "submitblock", br#"["00"]"#, DEADLINE).await.unwrap();
+        assert_eq!(&submitted[..], br#"{"code":-22,"message":"Block decode failed"}"#);
+    };
+    let held = nodes.call(0, 0, "getblockcount", b"", DEADLINE);
+    tokio::pin!(held);
+    tokio::select! {
+        biased;
+        held = &mut held => panic!("nobody answers, but {held:?}"),
+        () = waiting => {}
+    }
+    // One that comes when the place is taken has it next.
+    let (next, ()) = tokio::join!(nodes.call(0, 0, "getblockcount", b"", DEADLINE), async {
+        chain.faults().mend();
+        assert_eq!(&held.await.unwrap()[..], b"0");
+    });
+    assert_eq!(&next.unwrap()[..], b"0");
 }
 
 #[tokio::test]

@@ -145,7 +145,7 @@ impl PoolBackend {
         // in the chain whose finder and window nobody knows.
         let (recording, written) = Commit::pair();
         let solved = Some(Arc::clone(&share.job));
-        let tag = core.tag(OnItsWay { id: id.clone(), job: solved, written: Some(written) });
+        let tag = core.tag(OnItsWay::new(id.clone(), solved, Some(written)));
         match core.chain() {
             Some(chain) => {
                 if let Err(why) =

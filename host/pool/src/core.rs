@@ -8,6 +8,7 @@ use crate::stats::Stats;
 use crate::view::BlockView;
 use millpond_alerts::{Alarms, Level};
 use millpond_chain::{ChainHandle, CheckedIncome, ReadyJob};
+use millpond_contracts::chain::Verdict;
 use millpond_disk::Disk;
 use millpond_jobs::{Job, JobTable, Seen};
 use millpond_journal::Journal;
@@ -64,10 +65,18 @@ impl Task {
 pub(crate) struct OnItsWay {
     /// The block's id in the journal: the recipe's `id`.
     pub(crate) id: Vec<u8>,
-    /// Its job, to suspend when every node rejects it. Not there after a restart.
+    /// Its job, to suspend when the nodes reject it. Not there after a restart.
     pub(crate) job: Option<Arc<Job>>,
     /// Comes when its record is written; nothing for one that the journal has.
     pub(crate) written: Option<Commit<()>>,
+    /// The verdict of each node that is written down.
+    pub(crate) verdicts: HashMap<u16, Verdict>,
+}
+
+impl OnItsWay {
+    pub(crate) fn new(id: Vec<u8>, job: Option<Arc<Job>>, written: Option<Commit<()>>) -> Self {
+        Self { id, job, written, verdicts: HashMap::new() }
+    }
 }
 
 pub(crate) struct Core {

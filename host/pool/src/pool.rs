@@ -210,7 +210,7 @@ impl Pool {
             }
         });
         tokio::spawn(crate::expiry::watch(Arc::downgrade(&core)));
-        unfinished::resubmit(&core, &chain, &mut makers, unsubmitted);
+        unfinished::resubmit(&core, &chain, &mut makers, unsubmitted, final_after);
 
         let version = chain.version().ok_or(PoolError::NoDialect)?;
         let served = stratum_chain(&version).ok_or(PoolError::NoDialect)?;

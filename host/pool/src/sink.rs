@@ -193,6 +193,7 @@ impl Sink {
             AlarmKind::Trust => (Level::Critical, "trust"),
             AlarmKind::Plugin => (Level::Warning, "plugin"),
             AlarmKind::Block => (Level::Critical, "block"),
+            AlarmKind::Taken => (Level::Warning, "block"),
             AlarmKind::Stopped => (Level::Critical, "adapter"),
         };
         self.0.alarm(level, about, alarm.text);
@@ -244,10 +245,52 @@ impl Sink {
 
     fn submitted(&self, submission: &Submission) {
         let core = &self.0;
-        let Some(on_its_way) = core.on_their_way.lock().remove(&submission.tag) else { return };
-        core.pass(Edge::Answered);
-        let now = UnixMillis::now();
-        for (link, verdict, words) in &submission.verdicts {
+        let (id, job, fresh) = {
+            let mut on_their_way = core.on_their_way.lock();
+            let Some(block) = on_their_way.get_mut(&submission.tag) else { return };
+            // A node that is asked for hours says the same each time: only what changes is written down.
+            let mut fresh = submission.verdicts.clone();
+            fresh.retain(|(link, verdict, _)| block.verdicts.insert(*link, *verdict) != Some(*verdict));
+            let known = (block.id.clone(), block.job.clone(), fresh);
+            if submission.ended {
+                on_their_way.remove(&submission.tag);
+            }
+            known
+        };
+        if !fresh.is_empty() {
+            core.pass(Edge::Answered);
+            self.record_verdicts(&id, fresh);
+            core.pass(Edge::VerdictRecorded);
+        }
+        core.change_shown(&id, |view| {
+            let verdict = |(link, verdict, words): &(u16, Verdict, String)| {
+                format!("node {link}: {verdict:?} {words}").trim_end().to_owned()
+            };
+            view.verdicts = submission.verdicts.iter().map(verdict).collect();
+        });
+        if submission.refused
+            && let Some(job) = &job
+            && job.suspend()
+        {
+            let text = format!(
+                "credit for job {} is suspended: every node that could judge its block rejected it",
+                job.id
+            );
+            core.alarm(Level::Critical, "block", text);
+        }
+        if submission.accepted() {
+            match core.disk.remove(&core.body_path(&id)) {
+                Err(why) if !why.is_not_found() => {
+                    tracing::warn!(%why, "a solution's template stays on disk")
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn record_verdicts(&self, id: &[u8], fresh: Vec<(u16, Verdict, String)>) {
+        let time = UnixMillis::now();
+        for (link, verdict, detail) in fresh {
             let verdict = match verdict {
                 Verdict::Accepted => journal::Verdict::Accepted,
                 Verdict::Duplicate => journal::Verdict::Duplicate,
@@ -255,31 +298,8 @@ impl Sink {
                 Verdict::Rejected => journal::Verdict::Rejected,
                 Verdict::Retry => journal::Verdict::Retry,
             };
-            let node = format!("node {link}");
-            let (block, detail) = (on_its_way.id.clone(), words.clone());
-            self.record("a node's verdict", journal::Submission { block, node, verdict, detail, time: now });
-        }
-        core.pass(Edge::VerdictRecorded);
-        core.change_shown(&on_its_way.id, |view| {
-            let verdict = |(link, verdict, words): &(u16, Verdict, String)| {
-                format!("node {link}: {verdict:?} {words}").trim_end().to_owned()
-            };
-            view.verdicts = submission.verdicts.iter().map(verdict).collect();
-        });
-        if submission.all_rejected()
-            && let Some(job) = &on_its_way.job
-            && job.suspend()
-        {
-            let text = format!("credit for job {} is suspended: every node rejected its block", job.id);
-            core.alarm(Level::Critical, "block", text);
-        }
-        if submission.accepted() {
-            match core.disk.remove(&core.body_path(&on_its_way.id)) {
-                Err(why) if !why.is_not_found() => {
-                    tracing::warn!(%why, "a solution's template stays on disk")
-                }
-                _ => {}
-            }
+            let (block, node) = (id.to_vec(), format!("node {link}"));
+            self.record("a node's verdict", journal::Submission { block, node, verdict, detail, time });
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a stop left unfinished: blocks that are followed on, blocks that no node has answered for, incomes that wait.
+//! What a stop left unfinished: blocks that are followed on, blocks that no node has, incomes that wait.
 //!
 //! A block belongs to the adapter version that made its job: only that one can put it together again and name it. The
 //! record of the job says which it was; its component and what it was granted are in the store.
@@ -189,12 +189,25 @@ fn show(core: &Core, block: &Solution, reward: Amount) {
     core.show(block.block.clone(), block_view(core, block, reward));
 }
 
-/// Blocks that no node has answered for: a crash came in between. Assembled by the version that made their job, with
-/// what that version was granted.
-pub(crate) fn resubmit(core: &Arc<Core>, chain: &ChainHandle, makers: &mut Makers, solutions: Vec<Solution>) {
+/// Blocks that no node has, as far as they answered before the stop: those that refused them may be mended. What the
+/// chain is `final_after` past needs no node any more. Assembled by the version that made their job, with what that
+/// version was granted.
+pub(crate) fn resubmit(
+    core: &Arc<Core>,
+    chain: &ChainHandle,
+    makers: &mut Makers,
+    mut solutions: Vec<Solution>,
+    final_after: u32,
+) {
+    let newest = core.journal.view();
+    let newest = newest.share(newest.newest()).ok().flatten().map_or(0, |share| share.coord);
+    solutions.retain(|solution| solution.coord.saturating_add(final_after.into()) >= newest);
     let jobs = Jobs::of(core, &solutions).map_err(|why| why.to_string());
     for solution in solutions {
-        let text = format!("a block at {} was found before the stop and is submitted now", solution.coord);
+        let text = format!(
+            "a block at {} was found before the stop and no node is known to have it: it is submitted now",
+            solution.coord
+        );
         core.alarm(Level::Warning, "block", text);
         let job = jobs.as_ref().map_err(Clone::clone).and_then(|jobs| jobs.get(solution.job));
         let prepared = job.and_then(|job| {
@@ -212,7 +225,7 @@ pub(crate) fn resubmit(core: &Arc<Core>, chain: &ChainHandle, makers: &mut Maker
         };
         let body =
             read_file(core.disk.as_ref(), &core.body_path(&solution.block)).ok().map(bytes::Bytes::from);
-        let tag = core.tag(OnItsWay { id: solution.block.clone(), job: None, written: None });
+        let tag = core.tag(OnItsWay::new(solution.block.clone(), None, None));
         let (coord, reward) = (solution.coord, job.reward);
         let solved = Solved { tag, version, coord, reward, body, solution: again(&solution) };
         if let Err(why) = chain.solve_with(solved) {

@@ -122,6 +122,77 @@ fn the_better_node_leads_and_the_other_takes_over() {
     assert_eq!((host.jobs.len(), host.jobs[2].parent.clone()), (3, vec![3; 32]), "failover");
 }
 
+/// Two nodes on one tip, of which the first was worked on and now answers errors; without its longpolls.
+fn with_a_broken_node() -> Host {
+    let mut host = Host::up(&[], to_pool(), 2);
+    host.answer("getblocktemplate", 0, &without_longpoll(5, 1));
+    host.answer("getblocktemplate", 1, &without_longpoll(5, 1));
+    host.facts();
+    assert_eq!(host.jobs.len(), 1);
+    host.event(Happening::Timer(0));
+    let call = host.take("getblocktemplate", 0);
+    host.reply(&call, Err(failed(ErrorKind::Rpc, -10)));
+    host
+}
+
+#[test]
+fn a_node_that_answers_errors_does_not_hold_the_pool_while_another_gives_templates() {
+    let mut host = with_a_broken_node();
+    // The other one is asked at once, and renews the work from then on.
+    host.pass(61_000);
+    host.answer("getblocktemplate", 1, &without_longpoll(5, 1));
+    assert_eq!(host.jobs.len(), 2);
+    host.pass(61_000);
+    host.event(Happening::Timer(1));
+    host.answer("getblocktemplate", 1, &without_longpoll(5, 1));
+    assert_eq!(host.jobs.len(), 3);
+    assert_eq!(host.facts(), [], "one error is no news for the operator");
+    host.event(Happening::Timer(0));
+    let call = host.take("getblocktemplate", 0);
+    host.reply(&call, Err(failed(ErrorKind::Refused, 503)));
+    assert!(matches!(host.facts().as_slice(), [Action::Unfit((0, why))] if why.contains("no template")));
+    // Blocks of ours are looked at where answers come from.
+    let saved = host.jobs[0].private.clone();
+    host.event(Happening::Watch(Watched { block: vec![9; 32], coord: 5, since_ms: 0, saved }));
+    host.event(Happening::Timer(1 << 16));
+    host.answer("getblockhash", 1, &json!(hex::encode(&[9; 32])));
+    // It is worked on again when it is mended and best.
+    host.event(Happening::Timer(0));
+    host.answer("getblocktemplate", 0, &without_longpoll(6, 2));
+    assert_eq!(host.jobs.last().unwrap().coord, 6);
+}
+
+#[test]
+fn a_node_that_does_not_answer_in_time_has_no_say_either() {
+    let mut host = Host::up(&[], to_pool(), 2);
+    host.answer("getblocktemplate", 0, &without_longpoll(5, 1));
+    host.answer("getblocktemplate", 1, &without_longpoll(5, 1));
+    host.event(Happening::Timer(0));
+    let call = host.take("getblocktemplate", 0);
+    host.reply(&call, Err(failed(ErrorKind::Timeout, 0)));
+    host.pass(61_000);
+    host.answer("getblocktemplate", 1, &without_longpoll(5, 1));
+    assert_eq!(host.jobs.len(), 2);
+}
+
+#[test]
+fn a_hiccup_of_the_best_node_sends_no_miner_back_to_the_block_before() {
+    let mut host = Host::up(&[], to_pool(), 2);
+    host.answer("getblocktemplate", 0, &without_longpoll(6, 2));
+    host.answer("getblocktemplate", 1, &without_longpoll(5, 1));
+    host.facts();
+    host.event(Happening::Timer(0));
+    let call = host.take("getblocktemplate", 0);
+    host.reply(&call, Err(failed(ErrorKind::Rpc, -28)));
+    host.answer("getblocktemplate", 1, &without_longpoll(5, 1));
+    assert_eq!((host.jobs.len(), host.facts()), (1, vec![]));
+    // One that stays away leaves what the other has.
+    host.pass(61_000);
+    host.event(Happening::Timer(1));
+    host.answer("getblocktemplate", 1, &without_longpoll(5, 1));
+    assert_eq!(host.jobs.last().unwrap().coord, 5);
+}
+
 #[test]
 fn a_node_on_another_network_or_behind_is_named() {
     let mut host = Host::new(&[("network", Setting::Text("regtest".into()))]);
@@ -155,6 +226,7 @@ fn what_cannot_be_read_or_is_not_known_gives_no_job() {
     let call = host.take("getblocktemplate", 0);
     host.reply(&call, Err(failed(ErrorKind::Rpc, -10)));
     assert!(host.jobs.is_empty() && host.timers.contains(&(0, 3_000)));
+    assert!(matches!(host.facts().as_slice(), [Action::Unfit((0, why))] if why.ends_with("it says no")));
     host.event(Happening::Timer(0));
     let mut unknown = template(5, 1, 100);
     unknown["rules"] = json!(["!segwit", "!newrule"]);

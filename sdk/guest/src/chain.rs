@@ -85,7 +85,8 @@ pub trait Adapter: Sized + 'static {
     /// The block of a solution and the call that hands it to a node. Pure; no event was ever seen by this instance.
     fn assemble(&self, solution: Solution) -> Result<Assembled, String>;
 
-    /// What a node's answer to the assembled call means. Pure.
+    /// What a node's answer to the assembled call means: the text of `result`, or of the JSON-RPC `error` object if the
+    /// node sent one. After `Retry` the host sends the block again, until a node judged it. Pure.
     fn read_reply(&self, method: &str, reply: &[u8]) -> (Verdict, String);
 
     /// A login name as payee and worker. Pure.

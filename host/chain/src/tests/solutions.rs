@@ -6,7 +6,7 @@ use millpond_contracts::chain::*;
 use millpond_contracts::{CallError, TrapKind};
 use millpond_types::{Amount, Digest};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 fn publishing() -> Fake {
     Fake::new("miner", |event| match &event.what {
@@ -35,11 +35,29 @@ fn solve(rig: &Rig, tag: u64) {
     rig.chain.solve_with(solved(&job, tag)).unwrap();
 }
 
+/// The last that is heard of a block.
 fn submitted(rig: &Rig) -> crate::Submission {
-    rig.pool.wait("the submission", |heard| match heard {
-        Heard::Submitted(submission) => Some(submission.clone()),
+    rig.pool.wait("the end of a submission", |heard| match heard {
+        Heard::Submitted(submission) if submission.ended => Some(submission.clone()),
         _ => None,
     })
+}
+
+/// Tags of the blocks that a node has.
+fn taken(rig: &Rig) -> std::collections::BTreeSet<u64> {
+    let tag = |heard: &Heard| match heard {
+        Heard::Submitted(submission) if submission.accepted() => Some(submission.tag),
+        _ => None,
+    };
+    rig.pool.heard().iter().filter_map(tag).collect()
+}
+
+fn loading() -> NodeError {
+    NodeError { kind: NodeErrorKind::Rpc, code: -28, message: "Loading block index…".into() }
+}
+
+fn away() -> NodeError {
+    NodeError { kind: NodeErrorKind::Unreachable, code: 0, message: "no connection".into() }
 }
 
 #[test]
@@ -48,7 +66,7 @@ fn a_block_goes_to_every_node() {
     solve(&rig, 42);
     let submission = submitted(&rig);
     assert_eq!(submission.tag, 42);
-    assert!(submission.accepted() && !submission.all_rejected());
+    assert!(submission.accepted() && !submission.refused);
     assert_eq!(submission.verdicts.len(), 3);
     let links: Vec<_> = rig.nodes.calls.lock().iter().filter_map(|call| call.link).collect();
     assert_eq!(links, [0, 1, 2]);
@@ -63,28 +81,105 @@ fn a_block_that_every_node_rejects_is_an_alarm_and_told_to_the_pool() {
     let nodes = FakeNodes::answering(2, |_, _| Ok(b"\"bad-cb-amount\"".to_vec()));
     let rig = rig_with(publishing(), trust(), nodes);
     solve(&rig, 1);
-    let text = rig.pool.alarm("every node rejected block");
+    let text = rig.pool.alarm("rejected it");
+    assert!(text.starts_with("every node that could judge block 626c6f636b20"), "{text}");
     assert!(text.ends_with("node 0: \"bad-cb-amount\"; node 1: \"bad-cb-amount\""), "{text}");
-    assert!(submitted(&rig).all_rejected());
+    let submission = submitted(&rig);
+    assert!(submission.refused && !submission.accepted());
 }
 
 #[test]
-fn one_node_that_takes_it_is_enough_and_one_that_does_not_answer_is_asked_again() {
-    let tries = Arc::new(AtomicU32::new(0));
-    let count = Arc::clone(&tries);
-    let nodes = FakeNodes::answering(2, move |link, _| match link {
-        0 => Ok(b"null".to_vec()),
-        _ => {
-            count.fetch_add(1, Ordering::Relaxed);
-            Err(NodeError { kind: NodeErrorKind::Timeout, code: 0, message: "no answer".into() })
-        }
+fn a_node_that_only_keeps_the_block_does_not_outweigh_a_refusal() {
+    let nodes = FakeNodes::answering(2, |link, _| match link {
+        0 => Ok(b"\"bad-cb-amount\"".to_vec()),
+        _ => Ok(b"\"inconclusive\"".to_vec()),
     });
     let rig = rig_with(publishing(), trust(), nodes);
     solve(&rig, 1);
+    rig.pool.alarm("rejected it");
+    assert!(submitted(&rig).refused);
+}
+
+#[test]
+fn a_node_that_answers_an_error_is_read_by_the_adapter_and_asked_until_it_takes_the_block() {
+    let calls = AtomicU32::new(0);
+    let nodes = FakeNodes::answering(1, move |_, _| match calls.fetch_add(1, Ordering::Relaxed) {
+        0 | 1 => Err(loading()),
+        _ => Ok(b"null".to_vec()),
+    });
+    let rig = rig_with(publishing(), trust(), nodes);
+    solve(&rig, 1);
+    let text = rig.pool.alarm("no node has it yet");
+    assert!(text.ends_with(r#"node 0: {"code":-28,"message":"Loading block index…"}"#), "{text}");
+    assert!(rig.pool.alarm("a node has it now").ends_with("node 0: null"));
     let submission = submitted(&rig);
-    assert!(submission.accepted());
-    assert_eq!(submission.verdicts[1].1, Verdict::Retry);
-    assert_eq!(tries.load(Ordering::Relaxed), 3);
+    assert!(submission.accepted() && !submission.refused);
+    assert_eq!(rig.nodes.called("submit"), 3);
+}
+
+#[test]
+fn a_block_that_was_found_while_no_node_is_there_goes_out_when_one_comes_up() {
+    let there = Arc::new(AtomicBool::new(false));
+    let up = Arc::clone(&there);
+    let nodes = FakeNodes::answering(1, move |_, _| match up.load(Ordering::Acquire) {
+        false => Err(away()),
+        true => Ok(b"null".to_vec()),
+    });
+    let rig = rig_with(publishing(), trust(), nodes);
+    solve(&rig, 1);
+    rig.pool.alarm("no node has it yet, it is sent again until one takes it; node 0: Unreachable 0");
+    let before = rig.nodes.called("submit");
+    there.store(true, Ordering::Release);
+    rig.chain.link(0, true);
+    assert!(submitted(&rig).accepted());
+    assert!(rig.nodes.called("submit") > before);
+}
+
+#[test]
+fn a_silent_node_holds_up_neither_the_news_of_the_others_nor_other_blocks() {
+    let rig = rig_with(publishing(), trust(), FakeNodes::with_a_silent_one(2, 1));
+    rig.chain.link(0, true);
+    let job = rig.pool.job(1);
+    let tags = 1..=20;
+    for tag in tags.clone() {
+        rig.chain.solve_with(solved(&job, tag)).unwrap();
+    }
+    for tag in tags.clone() {
+        rig.pool.wait("a block that a node has", |heard| match heard {
+            Heard::Submitted(submission) => (submission.tag == tag && submission.accepted()).then_some(()),
+            _ => None,
+        });
+    }
+    assert_eq!(taken(&rig), tags.collect());
+    rig.chain.finish();
+}
+
+#[test]
+fn a_block_that_the_chain_has_left_behind_is_given_up_with_a_word() {
+    // Its own confirmations, ten, and one more.
+    let adapter = Fake::new("far", |event| match &event.what {
+        Happening::Link { .. } => done(vec![Action::Publish(job(1))]),
+        Happening::Outputs { .. } => done(vec![Action::Publish(job(12))]),
+        _ => done(vec![]),
+    });
+    let rig = rig_with(adapter, trust(), FakeNodes::answering(1, |_, _| Err(away())));
+    solve(&rig, 1);
+    rig.pool.alarm("no node has it yet");
+    rig.chain.outputs(vec![]);
+    rig.pool.alarm("it is given up, the chain is 11 blocks past it");
+    assert!(!submitted(&rig).accepted());
+}
+
+#[test]
+fn only_so_many_blocks_wait_for_a_node_and_what_is_left_out_is_told() {
+    let rig = rig_with(publishing(), trust(), FakeNodes::answering(1, |_, _| Err(away())));
+    rig.chain.link(0, true);
+    let job = rig.pool.job(1);
+    for tag in 1..=65 {
+        rig.chain.solve_with(solved(&job, tag)).unwrap();
+    }
+    rig.pool.alarm("64 newer blocks wait as well: it is sent again after a restart");
+    assert!(!submitted(&rig).accepted());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! JSON-RPC over HTTP with basic authentication, as Bitcoin Core serves it: an error comes with HTTP 500 (404 for an
 //! unknown method, 400 for what is no request), and with 200 for callers of JSON-RPC 2.0.
 
+use crate::faults::{Fault, Faults};
 use crate::node::Node;
-use crate::rpc::{self, NO_METHOD, Params, RpcError};
+use crate::rpc::{self, Answer, NO_METHOD, Params, RpcError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -12,7 +13,6 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -43,16 +43,16 @@ struct Reply {
 }
 
 /// Serves until the task is ended. Connections end with it.
-pub(crate) async fn serve(listener: TcpListener, node: Arc<Node>, authorization: Arc<str>) {
+pub(crate) async fn serve(listener: TcpListener, node: Arc<Node>, authorization: Arc<str>, faults: Faults) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { continue };
                 let _ = stream.set_nodelay(true);
-                let (node, authorization) = (node.clone(), authorization.clone());
+                let (node, authorization, faults) = (node.clone(), authorization.clone(), faults.clone());
                 connections.spawn(async move {
-                    let service = service_fn(|request| respond(request, &node, &authorization));
+                    let service = service_fn(|request| respond(request, &node, &authorization, &faults));
                     let served = hyper::server::conn::http1::Builder::new()
                         .timer(TokioTimer::new())
                         .serve_connection(TokioIo::new(stream), service)
@@ -71,7 +71,8 @@ async fn respond(
     request: Request<Incoming>,
     node: &Arc<Node>,
     authorization: &str,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+    faults: &Faults,
+) -> Result<Response<Full<Bytes>>, HungUp> {
     let given = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     if given != Some(authorization) {
         let mut response = plain(StatusCode::UNAUTHORIZED, "");
@@ -91,19 +92,32 @@ async fn respond(
         Ok(body) => body.to_bytes(),
         Err(_) => return Ok(plain(StatusCode::PAYLOAD_TOO_LARGE, "")),
     };
-    Ok(if body.trim_ascii_start().starts_with(b"[") {
-        batch(node, &body).await
-    } else {
-        single(node, &body).await
-    })
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Ok(batch(node, &body).await);
+    }
+    single(node, &body, faults).await
 }
 
-async fn single(node: &Arc<Node>, body: &[u8]) -> Response<Full<Bytes>> {
+/// A connection that ends without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the node hangs up, as it was told to")]
+struct HungUp;
+
+async fn single(node: &Arc<Node>, body: &[u8], faults: &Faults) -> Result<Response<Full<Bytes>>, HungUp> {
     let (status, reply) = match serde_json::from_slice::<Call>(body) {
-        Ok(call) => run(node, call).await,
+        Ok(call) => match faults.of(&call.method).await {
+            Some(Fault::HangUp) => return Err(HungUp),
+            Some(Fault::Error(code, message)) => replied(call, Err(RpcError::new(code, message))),
+            Some(Fault::Result(json)) => replied(call, told(json)),
+            Some(Fault::Silence) | None => run(node, call).await,
+        },
         Err(_) => malformed(),
     };
-    json(status, &reply)
+    Ok(json(status, &reply))
+}
+
+fn told(json: String) -> Answer {
+    RawValue::from_string(json).map_err(|error| RpcError::new(rpc::MISC, error.to_string()))
 }
 
 /// A batch is answered with 200, whatever is in it.
@@ -129,11 +143,15 @@ fn malformed() -> (StatusCode, Reply) {
 }
 
 async fn run(node: &Arc<Node>, call: Call) -> (StatusCode, Reply) {
-    let second = call.jsonrpc.as_deref() == Some("2.0");
     let outcome = match Params::read(call.params.as_deref()) {
         Ok(params) => rpc::call(node, &call.method, &params).await,
         Err(error) => Err(error),
     };
+    replied(call, outcome)
+}
+
+fn replied(call: Call, outcome: Answer) -> (StatusCode, Reply) {
+    let second = call.jsonrpc.as_deref() == Some("2.0");
     let status = match &outcome {
         Ok(_) => StatusCode::OK,
         Err(_) if second => StatusCode::OK,

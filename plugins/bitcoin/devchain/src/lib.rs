@@ -14,6 +14,7 @@ mod block_rules;
 mod chain;
 mod coins;
 mod economy;
+mod faults;
 mod http;
 mod json;
 mod keys;
@@ -27,6 +28,7 @@ mod script;
 mod wallet;
 mod zmq;
 
+pub use faults::{Fault, Faults};
 pub use options::{Clock, EASIEST, Options};
 pub use reject::Reject;
 
@@ -57,7 +59,36 @@ pub struct DevChain {
     node: Arc<Node>,
     addr: SocketAddr,
     zmq: Option<SocketAddr>,
+    faults: Faults,
     tasks: Vec<AbortHandle>,
+}
+
+/// Another address of a chain: a second node that is always in step with the first, with faults of its own. It ends when
+/// this is dropped.
+pub struct Door {
+    addr: SocketAddr,
+    faults: Faults,
+    task: AbortHandle,
+}
+
+impl Door {
+    /// `http://127.0.0.1:port`; user and password are the chain's.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// What it answers instead of the truth.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl Drop for DevChain {
@@ -93,11 +124,31 @@ impl DevChain {
         let authorization = http::authorization(&options.user, &options.password);
         let node = Arc::new(Node::new(options));
         node.prologue()?;
-        let mut tasks = vec![tokio::spawn(http::serve(listener, node.clone(), authorization)).abort_handle()];
+        let faults = Faults::default();
+        let serve = http::serve(listener, node.clone(), authorization, faults.clone());
+        let mut tasks = vec![tokio::spawn(serve).abort_handle()];
         if let Some(listener) = publisher {
             tasks.push(tokio::spawn(zmq::serve(listener, node.news())).abort_handle());
         }
-        Ok(Self { node, addr, zmq, tasks })
+        Ok(Self { node, addr, zmq, faults, tasks })
+    }
+
+    /// Opens another address of this chain; must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When no port can be had.
+    pub async fn door(&self) -> Result<Door, StartError> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let addr = listener.local_addr()?;
+        let (faults, authorization) = (Faults::default(), http::authorization(self.user(), self.password()));
+        let serve = http::serve(listener, self.node.clone(), authorization, faults.clone());
+        Ok(Door { addr, faults, task: tokio::spawn(serve).abort_handle() })
+    }
+
+    /// What its first address answers instead of the truth.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.faults
     }
 
     /// Where the RPC listens.

@@ -158,6 +158,9 @@ impl ChainSink for Printer {
         self.say(format!("block     {} at {}, reward {reward}", short(&watched.block), watched.coord));
     }
     fn submitted(&self, submission: &Submission) {
+        if !submission.ended {
+            return;
+        }
         for (link, verdict, words) in &submission.verdicts {
             self.say(format!("verdict   node {link}: {verdict:?} {words}"));
         }

@@ -136,6 +136,8 @@ impl Adapter for Plugin {
         })
     }
 
+    /// CHAIN: `reply` is the text of `result`, or of the `error` object if the node sent one. What only means "not now"
+    /// is `Retry`: the block is sent again.
     fn read_reply(&self, _method: &str, reply: &[u8]) -> (Verdict, String) {
         match reply {
             b"true" => (Verdict::Accepted, "accepted".to_owned()),

@@ -2,6 +2,7 @@
 //! only when another block stands there with enough confirmations, and even that is taken back if the chain returns.
 //! A node that does not answer, or does not know the block (-5), proves nothing.
 
+use super::nodes::Node;
 use super::solved::Private;
 use super::{Ask, Chain, Coin, FOLLOW, LONG_POLL_MS, Profile};
 use crate::chain::{Action, CallError, ErrorKind, Fate, Income, IncomeAt, Watched};
@@ -137,10 +138,15 @@ impl<C: Coin> Chain<C> {
             return;
         }
         self.actions.push(Action::Timer((FOLLOW, LONG_POLL_MS)));
-        // The node that is worked on, else any: every one of them can tell what stands at a height.
-        let shown = self.shown.as_ref().map(|shown| shown.link).filter(|link| self.nodes.contains_key(link));
-        let any = || self.nodes.iter().find(|(_, node)| node.fit).map(|(link, _)| *link);
-        let Some(link) = shown.or_else(any) else { return };
+        // The node that is worked on while it gives templates, else one that does, else any: every one of them can tell
+        // what stands at a height.
+        let works = |node: &Node| node.fit && node.tip.is_some();
+        let shown = self.shown.as_ref().map(|shown| shown.link);
+        let shown = shown.filter(|link| self.nodes.get(link).is_some_and(works));
+        let first = |good: &dyn Fn(&Node) -> bool| {
+            self.nodes.iter().find(|(_, node)| good(node)).map(|(link, _)| *link)
+        };
+        let Some(link) = shown.or_else(|| first(&works)).or_else(|| first(&|node| node.fit)) else { return };
         let due = next_to_ask(&mut self.ours);
         for (block, height) in due {
             self.ask(link, Ask::HashAt { block }, "getblockhash", format!("[{height}]"), 20_000);

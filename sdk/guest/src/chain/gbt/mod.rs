@@ -19,7 +19,8 @@
 //! | `getblockheader ["hash"]` | `confirmations` |
 //!
 //! Several nodes: each gives templates, miners work on the highest, then on the block already worked on, then on the
-//! best paid; a node on another network or three blocks behind is unfit. Each new template's block is shown to the node
+//! best paid; a node on another network or three blocks behind is unfit. One that answers errors has no say until it gives
+//! a template again: the others' are worked on, a lower one only after a minute. Each new template's block is shown to the node
 //! first where the coin gives one ([`Coin::proposal`]). A block of ours is an orphan only when another one stands at its
 //! height with enough confirmations, and even that is taken back if the chain returns.
 
@@ -154,6 +155,7 @@ enum Ask {
 struct Shown {
     link: u16,
     parent: [u8; 32],
+    height: u64,
     digest: u64,
     outputs_rev: u64,
     since_ms: u64,
@@ -309,7 +311,7 @@ impl<C: Coin> Chain<C> {
                 if let Some(node) = self.nodes.get_mut(&reply.link) {
                     *(if long { &mut node.longpolling } else { &mut node.asked }) = false;
                     let woken = !long && std::mem::take(&mut node.woken);
-                    self.template(reply.link, &reply.outcome, reply.body);
+                    self.template(reply.link, long, &reply.outcome, reply.body);
                     if woken {
                         self.ask_template(reply.link);
                     }

@@ -16,8 +16,10 @@ pub struct Node {
     pub woken: bool,
     /// A longpoll is under way.
     pub longpolling: bool,
-    /// Its newest template.
+    /// Its newest template; none while it does not give one.
     pub tip: Option<Tip>,
+    /// Templates that it failed to give, one after the other.
+    pub failures: u32,
 }
 
 /// A template in short.

@@ -113,7 +113,9 @@ pub fn read_reply(reply: &[u8]) -> (Verdict, String) {
         let plain = reason.strip_prefix("rejected: ").unwrap_or(reason);
         let verdict = match plain {
             "duplicate" | "duplicate-inconclusive" => Verdict::Duplicate,
-            "inconclusive" | "stale-prevblk" | "bad-prevblk" | "prev-blk-not-found" => Verdict::Stale,
+            "inconclusive" | "stale-prevblk" | "bad-prevblk" => Verdict::Stale,
+            // The node is behind: it keeps nothing of the block, and can judge it when it has the parent.
+            "prev-blk-not-found" => Verdict::Retry,
             _ => Verdict::Rejected,
         };
         return (verdict, reason.to_owned());
@@ -153,6 +155,7 @@ mod tests {
             ("null", Verdict::Accepted),
             ("\"duplicate\"", Verdict::Duplicate),
             ("\"inconclusive\"", Verdict::Stale),
+            ("\"prev-blk-not-found\"", Verdict::Retry),
             ("\"high-hash\"", Verdict::Rejected),
             ("\"rejected: bad-cb-amount\"", Verdict::Rejected),
             ("\"rejected: duplicate\"", Verdict::Duplicate),

@@ -12,30 +12,37 @@ use crate::hex;
 const REFRESH_MS: u64 = 10_000;
 /// And nothing new at all this often, for the time in the header.
 const RENEW_MS: u64 = 60_000;
+/// A node that gives no template so often in a row is told to the operator.
+const FAILURES: u32 = 2;
 /// What the host keeps of a job's private bytes.
 const MAX_PRIVATE: usize = 256 * 1024;
 
 impl<C: Coin> Chain<C> {
     /// A node's answer to getblocktemplate.
-    pub(super) fn template(&mut self, link: u16, outcome: &Result<Vec<u8>, CallError>, body: u64) {
-        let read = outcome
-            .as_ref()
-            .map_err(|error| (error.kind != ErrorKind::Timeout).then(|| error.message.clone()))
-            .and_then(|answer| Template::read(&self.coin, answer).map(|read| (read, answer)).map_err(Some));
-        let (template, answer) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                if let Some(error) = error {
-                    host::log(host::Level::Warn, &format!("node {link}: getblocktemplate: {error}"));
-                }
-                // A longpoll that merely ran out is renewed by the next plain answer.
+    pub(super) fn template(
+        &mut self,
+        link: u16,
+        long: bool,
+        outcome: &Result<Vec<u8>, CallError>,
+        body: u64,
+    ) {
+        let read = match outcome {
+            // A longpoll that merely ran out is renewed by the next plain answer.
+            Err(error) if long && error.kind == ErrorKind::Timeout => {
                 self.actions.push(Action::Timer((u32::from(link), RETRY_MS)));
                 return;
             }
+            Err(error) => Err(error.message.clone()),
+            Ok(answer) => Template::read(&self.coin, answer).map(|read| (read, answer)),
+        };
+        let (template, answer) = match read {
+            Ok(read) => read,
+            Err(why) => return self.no_template(link, &why),
         };
         let Some(node) = self.nodes.get_mut(&link) else { return };
         let (height, parent, value) = (template.height, template.parent, template.value);
         node.tip = Some(Tip { height, parent, value });
+        node.failures = 0;
         let longpoll = !template.longpoll.is_empty();
         let renew = longpoll && !std::mem::replace(&mut node.longpolling, longpoll);
         if renew {
@@ -47,12 +54,40 @@ impl<C: Coin> Chain<C> {
 
         let working_on = self.shown.as_ref().map(|shown| shown.parent);
         if nodes::best(&self.nodes, working_on) == Some(link) {
+            if self.steps_back(link, height) {
+                return;
+            }
             if let Err(error) = self.show(link, &template, answer, body) {
                 self.alarm(false, format!("no job from node {link}'s template: {error}"));
             }
         } else if self.shown.as_ref().is_some_and(|shown| shown.link == link) {
             self.ask_best();
         }
+    }
+
+    /// A node that gives no template: what it gave before says nothing any more of what is best, and another one's is
+    /// asked for.
+    fn no_template(&mut self, link: u16, why: &str) {
+        host::log(host::Level::Warn, &format!("node {link}: getblocktemplate: {why}"));
+        self.actions.push(Action::Timer((u32::from(link), RETRY_MS)));
+        let Some(node) = self.nodes.get_mut(&link) else { return };
+        node.tip = None;
+        node.failures = node.failures.saturating_add(1);
+        if node.failures >= FAILURES && !std::mem::replace(&mut node.blamed, true) {
+            self.actions.push(Action::Unfit((link, format!("it gives no template: {why}"))));
+        }
+        if self.shown.as_ref().is_some_and(|shown| shown.link == link) {
+            self.ask_best();
+        }
+    }
+
+    /// Whether a node's template is below what another one gave a moment ago. That one may only have hiccuped, and its
+    /// block reaches this node in seconds: until a renewal is due nobody is sent back.
+    fn steps_back(&self, link: u16, height: u64) -> bool {
+        self.shown.as_ref().is_some_and(|shown| {
+            let recent = self.now_ms.saturating_sub(shown.since_ms) < RENEW_MS;
+            shown.link != link && height < shown.height && recent
+        })
     }
 
     /// Publishes a template's job if it is worth it.
@@ -96,8 +131,9 @@ impl<C: Coin> Chain<C> {
             self.actions.push(Action::Tip((template.parent.to_vec(), template.height)));
         }
         self.actions.push(Action::Publish(job));
-        let (parent, outputs_rev, since_ms) = (template.parent, self.outputs_rev, self.now_ms);
-        self.shown = Some(Shown { link, parent, digest, outputs_rev, since_ms });
+        let (parent, height) = (template.parent, template.height);
+        let (outputs_rev, since_ms) = (self.outputs_rev, self.now_ms);
+        self.shown = Some(Shown { link, parent, height, digest, outputs_rev, since_ms });
         self.told.clear();
         if new_tip {
             self.blame_laggards(template.height);
