@@ -7,6 +7,7 @@
 mod blake;
 mod blake256;
 mod eaglesong;
+mod equihash;
 mod heavyhash;
 mod keccak;
 mod registry;
@@ -145,7 +146,8 @@ pub trait Context: Send + Sync {
     }
 }
 
-/// A check of a proof that is no hash below a target (Equihash): named by a recipe's `verify` line.
+/// A check of a proof that is no hash below a target (Equihash): named by a recipe's `verify` line. Native ones never
+/// panic, whatever they are given.
 pub trait Verifier: Send + Sync {
     /// The name that documents use, with the parameters in it (`equihash-200-9`).
     fn name(&self) -> &str;

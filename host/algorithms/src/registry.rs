@@ -1,6 +1,6 @@
 //! The registry: which names exist, and what stands behind each.
 
-use crate::{Algorithm, Verifier, blake, eaglesong, heavyhash, keccak, scrypt, sha};
+use crate::{Algorithm, Verifier, blake, eaglesong, equihash, heavyhash, keccak, scrypt, sha};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ impl Algorithms {
         Self::default()
     }
 
-    /// Every algorithm that this crate implements.
+    /// Every algorithm and verifier that this crate implements.
     #[must_use]
     pub fn native() -> Self {
         let mut all = Self::empty();
@@ -32,6 +32,9 @@ impl Algorithms {
             .chain(eaglesong::all())
         {
             all.algorithms.insert(algorithm.name().into(), algorithm);
+        }
+        for verifier in equihash::all() {
+            all.verifiers.insert(verifier.name().into(), verifier);
         }
         all
     }

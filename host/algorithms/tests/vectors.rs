@@ -249,3 +249,57 @@ fn a_batch_that_does_not_divide_is_refused() {
     assert!(context.hash_batch(80, &[], &mut []).is_ok());
     assert!(context.hash_batch(0, &[], &mut [0; 32]).is_ok());
 }
+
+/// A verifier, what it is asked about, and a proof that is valid.
+fn proofs() -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
+    let lines = include_str!("vectors/equihash.txt").lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let [name, input, proof] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+            (name, hex::decode(input).unwrap(), hex::decode(proof).unwrap())
+        })
+        .collect()
+}
+
+#[test]
+fn equihash_proofs_are_valid_for_their_own_header_and_nonce_alone() {
+    let native = Algorithms::native();
+    let proofs = proofs();
+    assert_eq!(proofs.len(), 4);
+    for (name, input, proof) in &proofs {
+        let verifier = native.verifier(name).unwrap();
+        assert!(verifier.verify(input, proof), "{name}");
+        for at in [0, proof.len() / 2, proof.len() - 1] {
+            let mut changed = proof.clone();
+            changed[at] ^= 1;
+            assert!(!verifier.verify(input, &changed), "{name}: byte {at} of the proof");
+        }
+        let mut other = input.clone();
+        *other.last_mut().unwrap() ^= 1;
+        assert!(!verifier.verify(&other, proof), "{name}: another nonce");
+        assert!(
+            !verifier.verify(input, &proof[1..]) && !verifier.verify(input, &[]),
+            "{name}: a short proof"
+        );
+        let another = if *name == "equihash-200-9" { "equihash-144-5" } else { "equihash-200-9" };
+        assert!(!native.verifier(another).unwrap().verify(input, proof), "{name}: other parameters");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_verifier_panics_or_believes_noise(
+        input in proptest::collection::vec(any::<u8>(), 0..200),
+        proof in proptest::collection::vec(any::<u8>(), 0..1400),
+        length in prop_oneof![Just(None), Just(Some(1344)), Just(Some(100))],
+    ) {
+        let native = Algorithms::native();
+        let mut proof = proof;
+        if let Some(length) = length {
+            proof.resize(length, 7);
+        }
+        for name in native.verifier_names() {
+            prop_assert!(!native.verifier(name).unwrap().verify(&input, &proof));
+        }
+    }
+}

@@ -26,7 +26,9 @@ impl Settlement {
         let (signed, fee, rows) = match made {
             Ok(Some(made)) => made,
             Ok(None) => {
-                return self.refused(state, "the network fee would eat up a row; it waits for more", now);
+                // Each bears his part of the fee: fewer together would bear more.
+                let why = "the network fee would eat up a row; it waits for more";
+                return self.give_up(state, why, now).map(Went::from);
             }
             // Building has no effect outside the wallet: without an answer it is tried again.
             Err(SettlementError::Wallet(error @ WalletError::Refused { .. })) => {
