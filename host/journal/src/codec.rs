@@ -75,60 +75,40 @@ impl<'a> Input<'a> {
     }
 }
 
-impl Field for u128 {
-    fn put(&self, out: &mut Vec<u8>) {
-        let mut rest = *self;
-        while rest >= 0x80 {
-            out.push((rest & 0x7f) as u8 | 0x80);
-            rest >>= 7;
-        }
-        out.push(rest as u8);
-    }
+/// Seven bits a byte, lowest first; the top bit says that more follow.
+macro_rules! varint {
+    ($($type:ty),*) => {$(
+        impl Field for $type {
+            fn put(&self, out: &mut Vec<u8>) {
+                let mut rest = *self;
+                while rest >= 0x80 {
+                    out.push((rest & 0x7f) as u8 | 0x80);
+                    rest >>= 7;
+                }
+                out.push(rest as u8);
+            }
 
-    fn take(from: &mut Input<'_>) -> Option<Self> {
-        let mut value = 0_u128;
-        for shift in (0..128).step_by(7) {
-            let [byte] = from.array()?;
-            let part = u128::from(byte & 0x7f);
-            if part << shift >> shift != part {
-                return None;
-            }
-            value |= part << shift;
-            if byte & 0x80 == 0 {
-                // A last byte of zero would be a second form of the same number.
-                return (byte != 0 || shift == 0).then_some(value);
+            fn take(from: &mut Input<'_>) -> Option<Self> {
+                let mut value: $type = 0;
+                for shift in (0..<$type>::BITS).step_by(7) {
+                    let [byte] = from.array()?;
+                    let part = <$type>::from(byte & 0x7f);
+                    if part << shift >> shift != part {
+                        return None;
+                    }
+                    value |= part << shift;
+                    if byte & 0x80 == 0 {
+                        // A last byte of zero would be a second form of the same number.
+                        return (byte != 0 || shift == 0).then_some(value);
+                    }
+                }
+                None
             }
         }
-        None
-    }
+    )*};
 }
 
-impl Field for u64 {
-    fn put(&self, out: &mut Vec<u8>) {
-        let mut rest = *self;
-        while rest >= 0x80 {
-            out.push((rest & 0x7f) as u8 | 0x80);
-            rest >>= 7;
-        }
-        out.push(rest as u8);
-    }
-
-    fn take(from: &mut Input<'_>) -> Option<Self> {
-        let mut value = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let [byte] = from.array()?;
-            let part = u64::from(byte & 0x7f);
-            if part << shift >> shift != part {
-                return None;
-            }
-            value |= part << shift;
-            if byte & 0x80 == 0 {
-                return (byte != 0 || shift == 0).then_some(value);
-            }
-        }
-        None
-    }
-}
+varint!(u64, u128);
 
 macro_rules! narrow {
     ($($type:ty),*) => {$(

@@ -4,13 +4,32 @@
 mod common;
 
 use common::*;
-use millpond_ledger::{Account, Entry, Owner, PaymentId, PaymentStatus, Record, TxId};
-use millpond_settlement::{Charge, Kind, Output, PayTo, Policy, SettlementError, Skip};
+use millpond_ledger::{Account, Entry, InputId, Ledger, Owner, PaymentId, PaymentStatus, Record, TxId};
+use millpond_settlement::{Charge, Kind, Output, PayTo, Policy, Settlement, SettlementError, Skip};
 use millpond_types::Amount;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-fn status(ledger: &millpond_ledger::Ledger, id: u64) -> PaymentStatus {
+fn status(ledger: &Ledger, id: u64) -> PaymentStatus {
     ledger.payment(PaymentId(id)).unwrap().status
+}
+
+/// A pool whose first payment is settled.
+fn settled(kind: Kind) -> (Arc<Ledger>, SimWallet, Settlement) {
+    let (ledger, wallet) = pool(kind);
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &payees).unwrap();
+    wallet.mine();
+    assert_eq!(settlement.run(hours(1), &payees).unwrap().removed, []);
+    assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+    (ledger, wallet, settlement)
+}
+
+/// What the first payment of such a pool spent.
+fn spent(wallet: &SimWallet) -> Vec<InputId> {
+    let world = wallet.0.lock();
+    let [tx] = world.accepted.values().collect::<Vec<_>>()[..] else { panic!("one transaction") };
+    tx.inputs.clone()
 }
 
 #[test]
@@ -52,12 +71,7 @@ fn a_payment_is_settled_when_it_is_as_deep_as_the_pool_asks() {
 
 #[test]
 fn a_settled_payment_that_a_reorganisation_removes_goes_out_again_as_it_was() {
-    let (ledger, wallet) = pool(Kind::Builder);
-    let settlement = settlement(&ledger, &wallet, policy());
-    settlement.run(START, &payees).unwrap();
-    wallet.mine();
-    assert_eq!(settlement.run(hours(1), &payees).unwrap().removed, []);
-    assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+    let (ledger, wallet, settlement) = settled(Kind::Builder);
     let (paid, totals) = (wallet.paid(), ledger.totals());
     assert!(settlement.watches(hours(1)));
 
@@ -79,12 +93,7 @@ fn a_settled_payment_that_a_reorganisation_removes_goes_out_again_as_it_was() {
 #[test]
 fn while_a_removed_payment_cannot_be_sent_again_its_coins_are_not_spent_for_another() {
     for kind in [Kind::Builder, Kind::Sender] {
-        let (ledger, wallet) = pool(kind);
-        let settlement = settlement(&ledger, &wallet, policy());
-        settlement.run(START, &payees).unwrap();
-        wallet.mine();
-        settlement.run(hours(1), &payees).unwrap();
-        assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+        let (ledger, wallet, settlement) = settled(kind);
         let (paid, totals) = (wallet.paid(), ledger.totals());
         wallet.0.lock().coins.insert(coin(8), Amount(5000));
         earn(&ledger, 2, &[(miner(1), 4000)]).unwrap();
@@ -111,12 +120,8 @@ fn while_a_removed_payment_cannot_be_sent_again_its_coins_are_not_spent_for_anot
 
 #[test]
 fn a_removed_payment_whose_coins_somebody_else_spent_is_told_and_not_paid_again() {
-    let (ledger, wallet) = pool(Kind::Builder);
-    let settlement = settlement(&ledger, &wallet, policy());
-    settlement.run(START, &payees).unwrap();
-    let inputs = ledger.payment(PaymentId(1)).unwrap().built.unwrap().inputs;
-    wallet.mine();
-    settlement.run(hours(1), &payees).unwrap();
+    let (ledger, wallet, settlement) = settled(Kind::Builder);
+    let inputs = spent(&wallet);
     wallet.reorganise();
     wallet.forget_waiting();
     wallet.spend_elsewhere(&inputs[0]);
@@ -129,12 +134,7 @@ fn a_removed_payment_whose_coins_somebody_else_spent_is_told_and_not_paid_again(
 #[test]
 fn a_settled_payment_that_another_wallet_never_heard_of_is_in_the_chain_all_the_same() {
     for kind in [Kind::Builder, Kind::Sender] {
-        let (ledger, wallet) = pool(kind);
-        let settlement = settlement(&ledger, &wallet, policy());
-        settlement.run(START, &payees).unwrap();
-        wallet.mine();
-        settlement.run(hours(1), &payees).unwrap();
-        assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+        let (ledger, wallet, settlement) = settled(kind);
         let (head, sent) = (ledger.head(), wallet.count("broadcast"));
         wallet.0.lock().other_wallet = true;
         let report = settlement.run(hours(2), &payees).unwrap();
@@ -145,12 +145,8 @@ fn a_settled_payment_that_another_wallet_never_heard_of_is_in_the_chain_all_the_
 
 #[test]
 fn what_is_sent_again_is_noted_once_and_coins_that_are_gone_hold_nothing_up() {
-    let (ledger, wallet) = pool(Kind::Builder);
-    let settlement = settlement(&ledger, &wallet, policy());
-    settlement.run(START, &payees).unwrap();
-    let inputs = ledger.payment(PaymentId(1)).unwrap().built.unwrap().inputs;
-    wallet.mine();
-    settlement.run(hours(1), &payees).unwrap();
+    let (ledger, wallet, settlement) = settled(Kind::Builder);
+    let inputs = spent(&wallet);
     wallet.reorganise();
     wallet.0.lock().other_wallet = true;
     settlement.run(hours(2), &payees).unwrap();
@@ -479,11 +475,7 @@ fn what_a_sender_made_otherwise_is_booked_as_it_was_made_by_order() {
 
 #[test]
 fn a_settled_payment_that_a_new_wallet_cannot_see_stands_by_the_operators_word() {
-    let (ledger, wallet) = pool(Kind::Sender);
-    let settlement = settlement(&ledger, &wallet, policy());
-    settlement.run(START, &payees).unwrap();
-    wallet.mine();
-    settlement.run(hours(1), &payees).unwrap();
+    let (ledger, wallet, settlement) = settled(Kind::Sender);
     let txid = ledger.payment(PaymentId(1)).unwrap().txid.unwrap();
     // Another wallet, and a node that cannot show a coin of it: its owners have spent them, or it is gone indeed.
     wallet.0.lock().other_wallet = true;
