@@ -16,6 +16,8 @@ const CKB_A: &str = include_str!("../../../examples/families/ckb/a.dialect");
 const CKB_B: &str = include_str!("../../../examples/families/ckb/b.dialect");
 const CKB_C: &str = include_str!("../../../examples/families/ckb/c.dialect");
 const CKB_D: &str = include_str!("../../../examples/families/ckb/d.dialect");
+const CKB_U64: &str = include_str!("../../../examples/families/ckb-u64/ckb-u64.recipe");
+const CKB_E: &str = include_str!("../../../examples/families/ckb-u64/e.dialect");
 const DECRED: &str = include_str!("../../../examples/families/decred/decred.recipe");
 const DECRED_V1: &str = include_str!("../../../examples/families/decred/v1.dialect");
 
@@ -216,6 +218,49 @@ async fn a_nerdminer_may_send_the_whole_nonce_or_its_own_part_of_it() {
         assert_eq!(notify.as_array().unwrap()[1..], [json!(POW_HASH), json!(target), json!(true)]);
         solves(&family, &mut client, json!(["ckb1q.rig", notify[0], share])).await;
     }
+}
+
+/// What is pushed of a job, which has no name but its hash; nothing else has the id 0.
+async fn pushed_work(client: &mut Client) -> Value {
+    let told = methods(client, 1).await.remove(0);
+    assert_eq!(told["id"], json!(0), "{told}");
+    told["result"].clone()
+}
+
+#[tokio::test]
+async fn the_protocol_of_the_first_pools_names_work_by_its_hash_and_writes_nonces_as_numbers() {
+    /// One hash in 64.
+    const EASY: f64 = 1.0 / (1_u64 << 26) as f64;
+    let diff1 = Target::from_be_bytes(TWO_TO_224);
+    let family = start_at(CKB_U64, &[CKB_E], (0, None), diff1, fixed(EASY, None)).await.unwrap();
+    let job = family.publish_for(5, &[hex::decode(RAW).unwrap()], ckb_network());
+    let mut client = Client::connect(family.server.addresses()[0]).await;
+    let login = json!({"login": "ckt1qyqgs3rhm2tfefh6laxckaglmsc0ae42c9aqekjfap", "agent": "MinerName/v1", "worker": "worker_name"});
+    assert!(is_true(&client.call("ckb_submitLogin", login).await));
+    let work = pushed_work(&mut client).await;
+    assert_eq!(work["pow_hash"], json!(format!("0x{POW_HASH}")));
+    let target = work["target"].as_str().unwrap().to_owned();
+    assert!(target.starts_with("0x03ff") || target.starts_with("0x0400"), "{target}");
+    assert_eq!(client.call("ckb_getWork", Value::Null).await["result"], work, "and to whoever asks");
+    assert!(is_true(&client.call("ckb_submitHashrate", json!("0x123")).await));
+
+    let nonce = family.find(&job, "ckb-e", EASY, |number| vec![number.to_le_bytes().to_vec()]);
+    let share =
+        |hash: &str, nonce: u64| json!({"pow_hash": format!("0x{hash}"), "nonce": format!("0x{nonce:x}")});
+    assert!(is_true(&client.call("ckb_submitWork", share(POW_HASH, nonce)).await));
+    assert_eq!(family.pool.credited(), 1);
+    let refused = |answer: Value| answer["error"]["code"].as_str().map(str::to_owned);
+    let again = client.call("ckb_submitWork", share(POW_HASH, nonce)).await;
+    assert_eq!(refused(again).as_deref(), Some("22"));
+    let unknown = client.call("ckb_submitWork", share(&"ab".repeat(32), nonce)).await;
+    assert_eq!(refused(unknown).as_deref(), Some("21"));
+    let wide = json!({"pow_hash": format!("0x{POW_HASH}"), "nonce": "0x019ff8f6000000030d00005e309a5693"});
+    assert_eq!(
+        refused(client.call("ckb_submitWork", wide).await).as_deref(),
+        Some("20"),
+        "no number of 64 bits"
+    );
+    assert_eq!(family.pool.credited(), 1);
 }
 
 /// Testnet block 1170050 of Decred (DCP-0011's vectors); its name is in the block after it.
