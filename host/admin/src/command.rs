@@ -10,7 +10,7 @@ use std::net::IpAddr;
 pub enum Scope {
     /// Look.
     Read,
-    /// Swap an adapter, ban, speak to miners, clear alarms, back up.
+    /// Swap an adapter that the host checks, ban, speak to miners, clear alarms, back up.
     Operate,
     /// Pay, release, resolve, change a miner's settings.
     Money,
@@ -174,6 +174,14 @@ pub enum Command {
         /// The pool.
         pool: String,
     },
+    /// Let payments go on after a restore, once the ledger was compared with the wallet's history.
+    PaymentsResume {
+        /// The pool.
+        pool: String,
+        /// Open payments that were certainly not paid since the backup and are brought on as they stand.
+        #[serde(default)]
+        again: Vec<u64>,
+    },
     /// Tell what became of a payment whose outcome is unknown.
     PaymentsResolve {
         /// The pool.
@@ -202,7 +210,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// The scope it needs.
+    /// The scope it needs, in a pool where nothing is trusted to an adapter beyond its chain.
     #[must_use]
     pub fn scope(&self) -> Scope {
         match self {
@@ -227,6 +235,7 @@ impl Command {
             | Self::MinersReconnect { .. }
             | Self::Reload { dry_run: false }
             | Self::PaymentsRun { .. }
+            | Self::PaymentsResume { .. }
             | Self::PaymentsResolve { .. }
             | Self::PaymentsRelease { .. }
             | Self::MinerMinimum { .. } => Scope::Money,
@@ -249,6 +258,7 @@ mod tests {
         let pool = || "btc".to_owned();
         for command in [
             Command::PaymentsRun { pool: pool() },
+            Command::PaymentsResume { pool: pool(), again: Vec::new() },
             Command::PaymentsRelease { pool: pool(), payment: 1 },
             Command::PluginSwap { pool: pool(), role: Role::Scheme, plugin: "solo".into() },
             Command::PluginSwap { pool: pool(), role: Role::Fee, plugin: "flat-fee".into() },

@@ -20,6 +20,12 @@ pub trait Handler: Send + Sync + 'static {
     /// # Errors
     /// A sentence: what did not work and what to do.
     fn handle<'a>(&'a self, actor: &'a str, command: Command) -> Handling<'a>;
+
+    /// The scope that a command needs: its own, or a wider one where more hangs on it here. Called before [`Self::handle`],
+    /// for each time that a command is sent; it must not wait.
+    fn scope(&self, command: &Command) -> Scope {
+        command.scope()
+    }
 }
 
 /// What a caller gets.
@@ -37,6 +43,8 @@ pub enum Answer {
     },
     /// Not done.
     Refused(Refused),
+    /// It takes longer than this door waits, and goes on: its end is in the log, and what it did where it is kept.
+    Underway(String),
 }
 
 /// Why a command was not done.
@@ -78,7 +86,7 @@ impl Desk {
 
     /// Takes a command from a caller of this name and scope.
     pub async fn take(&self, actor: &str, scope: Scope, command: Command, code: Option<&str>) -> Answer {
-        let needs = command.scope();
+        let needs = self.handler.scope(&command).max(command.scope());
         if scope < needs {
             return Answer::Refused(Refused::Scope { needs });
         }

@@ -173,6 +173,36 @@ mod tests {
         assert!(matches!(ask(&path, "op", Command::Status {}, None).await, Err(SocketError::Nobody(..))));
     }
 
+    /// A pool where what the adapter says is money.
+    struct Trusting;
+
+    impl Handler for Trusting {
+        fn handle<'a>(&'a self, _: &'a str, _: Command) -> Handling<'a> {
+            Box::pin(async { Ok(json!({"ok": true})) })
+        }
+
+        fn scope(&self, command: &Command) -> Scope {
+            if matches!(command, Command::PluginSwap { .. }) { Scope::Money } else { Scope::Read }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handler_can_ask_for_a_wider_scope_and_for_no_narrower_one() {
+        let desk = Desk::new(Arc::new(Trusting));
+        let role = crate::Role::Adapter;
+        let swap = Command::PluginSwap { pool: "x".into(), role, plugin: "y".into() };
+        let answer = desk.take("token:op", Scope::Operate, swap.clone(), None).await;
+        assert_eq!(answer, Answer::Refused(Refused::Scope { needs: Scope::Money }));
+        let Answer::Confirm { code, .. } = desk.take("token:m", Scope::Money, swap.clone(), None).await
+        else {
+            panic!("swapped at once")
+        };
+        let done = desk.take("token:m", Scope::Money, swap, Some(&code)).await;
+        assert_eq!(done, Answer::Done(json!({"ok": true})));
+        let answer = desk.take("token:r", Scope::Read, Command::Backup {}, None).await;
+        assert_eq!(answer, Answer::Refused(Refused::Scope { needs: Scope::Operate }));
+    }
+
     #[tokio::test]
     async fn a_narrow_scope_is_refused_and_nonsense_is_answered() {
         let folder = tempfile::tempdir().unwrap();

@@ -16,8 +16,17 @@ use std::sync::Arc;
 const ATTEMPTS: u32 = 5;
 /// Held while a backup is written, so that two do not mix and none is pruned in the making.
 const LOCK: &str = "lock";
+/// What is not carried off. Tokens: one that was revoked since would open the door again. The pool's own key: texts signed
+/// before would count a second time. Both are made anew.
+const STAY: [&str; 2] = ["tokens.json", "pool-key"];
 /// Left free on the disk that the backup goes to.
 const SPARE: u64 = 1 << 20;
+
+/// Whether a file of a data folder, by its path in there, is in no backup.
+pub(crate) fn stays(path: &str) -> bool {
+    let (within, name) = path.rsplit_once('/').unwrap_or(("", path));
+    !within.contains('/') && STAY.contains(&name)
+}
 
 /// A backup that was written and verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +142,8 @@ impl Target<'_> {
     /// Files that are replaced as a whole, right in a folder of the data folder.
     fn state_files(&mut self, within: &str, counter: &mut Counter<'_>) -> Result<(), BackupError> {
         for name in self.disk.list(&self.data.join(within))? {
-            if name == LOCK || name == RESTORED || name.ends_with(".new") || name.ends_with(".sock") {
+            let passing = [".new", ".sock", ".lock"].iter().any(|end| name.ends_with(end));
+            if name == LOCK || name == RESTORED || passing || stays(&at(within, &name)) {
                 continue;
             }
             self.file(&at(within, &name), None, counter)?;

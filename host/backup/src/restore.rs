@@ -1,12 +1,14 @@
 //! Putting a backup back, and trying whether that would work.
 
+use crate::backup::stays;
 use crate::copy::{Counter, copy, read_through};
 use crate::manifest::Manifest;
 use crate::verify::verify_heads;
 use crate::{BackupError, PoolReport, Progress, inspect};
 use millpond_disk::{Disk, RealDisk, read_file, replace_file};
-use millpond_types::UnixMillis;
+use millpond_types::{PoolName, UnixMillis};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +26,9 @@ pub struct Restored {
     pub made: UnixMillis,
     /// When it was restored.
     pub restored: UnixMillis,
+    /// Pools whose ledger was compared with their wallet's history since: their payments go on.
+    #[serde(default)]
+    pub compared: BTreeSet<PoolName>,
 }
 
 /// Restores a backup into a new or empty data folder. Every file is held against the manifest, and the result is
@@ -59,7 +64,8 @@ pub fn restore(
             return Err(why);
         }
     };
-    let note = Restored { from: from.to_owned(), made: manifest.made, restored: now };
+    let note =
+        Restored { from: from.to_owned(), made: manifest.made, restored: now, compared: BTreeSet::new() };
     replace_file(disk.as_ref(), &data.join(RESTORED), &serde_json::to_vec_pretty(&note).unwrap_or_default())?;
     for entry in std::fs::read_dir(&staging).map_err(BackupError::folder("list", &staging))? {
         let entry = entry.map_err(BackupError::folder("list", &staging))?;
@@ -96,8 +102,9 @@ fn fetch(
 ) -> Result<(), BackupError> {
     disk.make_dir(to)?;
     counter.begin("copying", manifest.bytes());
-    let mut folders = std::collections::BTreeSet::from([to.to_owned()]);
-    for file in &manifest.files {
+    let mut folders = BTreeSet::from([to.to_owned()]);
+    // An older version's backup may hold what is not restored.
+    for file in manifest.files.iter().filter(|file| !stays(&file.path)) {
         let (source, target) = (from.join(&file.path), to.join(&file.path));
         let damaged = |what: String| BackupError::Damaged { path: source.clone(), what };
         let len = match disk.open_read(&source) {
@@ -162,7 +169,7 @@ pub fn drill(
     let pools = restore(from, folder.path(), now, hear)?;
     // Read once more from where it came to rest.
     let disk = RealDisk;
-    for file in &manifest.files {
+    for file in manifest.files.iter().filter(|file| !stays(&file.path)) {
         let path = folder.path().join(&file.path);
         if read_through(&disk, &path, file.bytes, |_| Ok(()))? != file.blake3 {
             return Err(BackupError::Damaged { path, what: "it changed while it was moved".to_owned() });
@@ -171,8 +178,24 @@ pub fn drill(
     Ok(Drilled { manifest, pools, folder })
 }
 
-/// Whether a data folder may be started on: `None` for one that was never restored, the note for one that was. The
-/// operator removes the note ([`RESTORED`]) when he has compared the ledger with the wallet's history.
+/// Notes that a pool's ledger was compared with its wallet's history after a restore. With `last` no pool of the folder
+/// waits for that any more, and the note goes.
+///
+/// # Errors
+/// When the note cannot be read, written or removed.
+pub fn compared(data: &Path, pool: &PoolName, last: bool) -> Result<(), BackupError> {
+    let Some(mut note) = check_data(data)? else { return Ok(()) };
+    let path = data.join(RESTORED);
+    if last {
+        RealDisk.remove(&path)?;
+        return Ok(RealDisk.sync_dir(data)?);
+    }
+    note.compared.insert(pool.clone());
+    Ok(replace_file(&RealDisk, &path, &serde_json::to_vec_pretty(&note).unwrap_or_default())?)
+}
+
+/// Whether a data folder may be started on: `None` for one that was never restored, the note for one that was. It stays
+/// until somebody has compared each ledger with its wallet's history ([`compared`]).
 ///
 /// # Errors
 /// When a restore into it was interrupted, or the note cannot be read.

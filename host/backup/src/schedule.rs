@@ -6,6 +6,7 @@ use millpond_disk::{Disk, RealDisk};
 use millpond_types::UnixMillis;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -36,8 +37,19 @@ pub struct Plan {
     pub stale_after: Duration,
 }
 
-/// Makes one backup as planned: written, verified, older ones pruned, carried off. The error of the program that
-/// carries it off comes beside the backup, which is whole all the same.
+/// A backup as planned, whole whatever else is told here.
+#[derive(Debug)]
+pub struct Done {
+    /// The backup.
+    pub made: Made,
+    /// Why older ones were not removed.
+    pub not_pruned: Option<BackupError>,
+    /// Why it was not carried off.
+    pub not_carried: Option<HookError>,
+}
+
+/// Makes one backup as planned: written, verified, older ones pruned, carried off. When it is `stopped` while it is carried
+/// off, that is not waited for. Blocks.
 ///
 /// # Errors
 /// As [`backup`].
@@ -45,12 +57,15 @@ pub fn once(
     plan: &Plan,
     now: UnixMillis,
     hear: &mut Progress<'_>,
-) -> Result<(Made, Option<HookError>), BackupError> {
+    stopped: &AtomicBool,
+) -> Result<Done, BackupError> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let made = backup(&disk, &plan.data, &pools(&plan.data)?, &plan.to, now, hear)?;
-    prune(&plan.to, plan.keep)?;
-    let hook = plan.then.as_ref().and_then(|program| run_hook(program, &made.path, plan.patience).err());
-    Ok((made, hook))
+    // An old one that stays is no reason to leave the new one on this machine.
+    let not_pruned = prune(&plan.to, plan.keep).err();
+    let carry = |program: &PathBuf| run_hook(program, &made.path, plan.patience, stopped).err();
+    let not_carried = plan.then.as_ref().and_then(carry);
+    Ok(Done { made, not_pruned, not_carried })
 }
 
 /// Whether something that was last done then is to be done now. A clock that went back counts as no time.
@@ -60,17 +75,18 @@ pub fn due(last: Option<UnixMillis>, now: UnixMillis, every: Duration) -> bool {
 }
 
 /// What the schedule remembers between two looks.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Watch {
     started: UnixMillis,
     tried: Option<UnixMillis>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl Watch {
     /// At the process's start: from here on, a folder without any backup becomes stale.
     #[must_use]
     pub fn new(now: UnixMillis) -> Self {
-        Self { started: now, tried: None }
+        Self { started: now, tried: None, stopped: Arc::default() }
     }
 
     /// One look: makes a backup when one is due, raises and clears alarms. Blocks while one is made.
@@ -86,18 +102,21 @@ impl Watch {
         let rested = due(self.tried, now, plan.every.min(AGAIN));
         if rested && due(last, now, plan.every) {
             self.tried = Some(now);
-            match once(plan, now, &mut |_| {}) {
-                Ok((made, hook)) => {
+            match once(plan, now, &mut |_| {}, &self.stopped) {
+                Ok(Done { made, not_pruned, not_carried }) => {
                     let path = made.path.display();
                     tracing::info!(%path, bytes = made.manifest.bytes(), "a backup was written and verified");
                     alarms.clear("", ABOUT);
-                    if let Some(why) = hook {
-                        alarms.raise(
-                            Level::Warning,
-                            "",
-                            ABOUT,
-                            format!("a backup was not carried off: {why}"),
-                        );
+                    let warn = |text: String| alarms.raise(Level::Warning, "", ABOUT, text);
+                    if let Some(why) = not_pruned {
+                        warn(format!("a backup was written, and older ones were not removed: {why}"));
+                    }
+                    match not_carried {
+                        Some(why @ HookError::Left(_)) => {
+                            tracing::warn!(%path, %why, "a backup is carried off")
+                        }
+                        Some(why) => warn(format!("a backup was not carried off: {why}")),
+                        None => {}
                     }
                     return;
                 }
@@ -117,16 +136,18 @@ impl Watch {
 }
 
 /// A schedule that runs on a thread of its own until this is dropped; a backup that is being written is finished
-/// first.
+/// first, and what carries one off is left to itself.
 #[derive(Debug)]
 pub struct Scheduled {
     stop: Option<Sender<()>>,
+    stopped: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Drop for Scheduled {
     fn drop(&mut self) {
         self.stop = None;
+        self.stopped.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -140,17 +161,18 @@ impl Drop for Scheduled {
 /// # Errors
 /// When there is no thread to be had.
 pub fn start(plan: Plan, alarms: Alarms) -> std::io::Result<Scheduled> {
-    let (stop, stopped) = channel();
-    let run = move || run(&plan, &alarms, &stopped);
+    let (stop, end) = channel();
+    let watch = Watch::new(UnixMillis::now());
+    let stopped = Arc::clone(&watch.stopped);
+    let run = move || run(watch, &plan, &alarms, &end);
     let thread = std::thread::Builder::new().name("backup".to_owned()).spawn(run)?;
-    Ok(Scheduled { stop: Some(stop), thread: Some(thread) })
+    Ok(Scheduled { stop: Some(stop), stopped, thread: Some(thread) })
 }
 
-fn run(plan: &Plan, alarms: &Alarms, stopped: &Receiver<()>) {
-    let mut state = Watch::new(UnixMillis::now());
+fn run(mut watch: Watch, plan: &Plan, alarms: &Alarms, end: &Receiver<()>) {
     loop {
-        state.look(plan, UnixMillis::now(), alarms);
-        match stopped.recv_timeout(LOOK) {
+        watch.look(plan, UnixMillis::now(), alarms);
+        match end.recv_timeout(LOOK) {
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }

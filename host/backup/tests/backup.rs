@@ -5,13 +5,13 @@ mod common;
 
 use common::{NOW, Pool, name};
 use millpond_backup::{
-    BackupError, Made, RESTORED, backup, check_data, drill, inspect, newest, pools, prune, restore, stamp,
-    verify_data, whole,
+    BackupError, FileEntry, MANIFEST, Made, RESTORED, backup, check_data, compared, drill, inspect, newest,
+    pools, prune, restore, stamp, verify_data, whole,
 };
 use millpond_disk::{Disk, Keep, RealDisk, SimDisk};
 use millpond_journal::JournalView;
 use millpond_ledger::Reader;
-use millpond_types::{ShareSeq, UnixMillis};
+use millpond_types::{Digest, ShareSeq, UnixMillis};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -132,15 +132,58 @@ fn a_restored_folder_has_the_same_bytes_and_says_where_it_is_from() {
             std::fs::read(back.join(&file.path)).unwrap()
         );
     }
-    for path in ["tokens.json", "btc/adapter-state"] {
-        assert!(made.manifest.files.iter().any(|file| file.path == path), "{path}");
-    }
+    assert!(made.manifest.files.iter().any(|file| file.path == "btc/adapter-state"));
     assert!(made.manifest.files.iter().any(|file| file.path.starts_with("btc/solutions/")));
     let note = check_data(&back).unwrap().unwrap();
     assert_eq!((note.from, note.made), (made.path, NOW));
     // The note is not carried into the next backup.
     let again = make(&back, &to, 1).unwrap();
     assert!(again.manifest.files.iter().all(|file| file.path != RESTORED));
+}
+
+#[test]
+fn tokens_and_a_pools_own_key_are_in_no_backup_and_an_older_versions_are_not_restored() {
+    let (folder, data, to) = filled();
+    for path in ["tokens.json", "tokens.lock", "btc/pool-key"] {
+        std::fs::write(data.join(path), b"[]").unwrap();
+    }
+    let made = make(&data, &to, 0).unwrap();
+    for file in &made.manifest.files {
+        assert!(
+            !["tokens.json", "tokens.lock", "btc/pool-key"].contains(&file.path.as_str()),
+            "{}",
+            file.path
+        );
+    }
+    // As a version that carried them off left it.
+    let mut older = made.manifest.clone();
+    for path in ["tokens.json", "btc/pool-key"] {
+        std::fs::write(made.path.join(path), b"[]").unwrap();
+        older.files.push(FileEntry { path: path.to_owned(), bytes: 2, blake3: Digest::of(b"[]") });
+    }
+    older.files.sort_by(|a, b| a.path.cmp(&b.path));
+    older.seal = Digest::default();
+    older.seal = Digest::of(&serde_json::to_vec(&older).unwrap());
+    std::fs::write(made.path.join(MANIFEST), serde_json::to_vec(&older).unwrap()).unwrap();
+    let back = folder.path().join("back");
+    restore(&made.path, &back, NOW, &mut |_| {}).unwrap();
+    assert!(!back.join("tokens.json").exists() && !back.join("btc/pool-key").exists());
+    assert!(back.join("btc/adapter-state").exists());
+    drill(&made.path, folder.path(), NOW, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn the_note_of_a_restore_names_who_was_compared_and_goes_with_the_last() {
+    let (folder, data, to) = filled();
+    let made = make(&data, &to, 0).unwrap();
+    let back = folder.path().join("back");
+    restore(&made.path, &back, NOW, &mut |_| {}).unwrap();
+    assert!(check_data(&back).unwrap().unwrap().compared.is_empty());
+    compared(&back, &name(), false).unwrap();
+    assert_eq!(check_data(&back).unwrap().unwrap().compared.into_iter().collect::<Vec<_>>(), [name()]);
+    compared(&back, &name(), true).unwrap();
+    assert_eq!(check_data(&back).unwrap(), None);
+    compared(&back, &name(), true).unwrap();
 }
 
 #[test]

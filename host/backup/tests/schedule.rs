@@ -5,12 +5,13 @@ mod common;
 
 use common::{NOW, Pool};
 use millpond_alerts::{Alarms, Level};
-use millpond_backup::{HookError, Plan, Watch, newest, run_hook, start, whole};
+use millpond_backup::{HookError, Plan, Watch, newest, run_hook, stamp, start, whole};
 use millpond_disk::RealDisk;
 use millpond_types::UnixMillis;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 const HOUR: u64 = 3_600_000;
@@ -97,14 +98,70 @@ fn a_program_gets_the_path_and_its_failure_leaves_the_backup_whole() {
 }
 
 #[test]
+fn an_old_backup_that_cannot_be_removed_is_told_and_the_new_one_is_whole_and_carried_off() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let carry = script(folder.path(), "carry", &format!("echo \"$1\" > {}", out.display()));
+    let (plan, alarms) = (Plan { then: Some(carry), ..planned(folder.path()) }, Alarms::quiet());
+    // What is left of an old one, in a way that it cannot be removed.
+    std::fs::create_dir_all(plan.to.join(stamp(UnixMillis(NOW.0 - HOUR))).join("manifest.json")).unwrap();
+    Watch::new(NOW).look(&plan, NOW, &alarms);
+    let kept = newest(&plan.to).unwrap().unwrap();
+    assert_eq!(
+        (kept.made, std::fs::read_to_string(&out).unwrap().trim()),
+        (NOW, kept.path.to_str().unwrap())
+    );
+    let told: Vec<_> = alarms.list().into_iter().map(|alarm| alarm.text).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("a backup was written, and older ones were not removed"), "{told:?}");
+}
+
+#[test]
+fn a_stop_does_not_wait_for_what_carries_a_backup_off_and_does_not_end_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (begun, go, out) = (folder.path().join("begun"), folder.path().join("go"), folder.path().join("out"));
+    let text = format!(
+        "touch {}; while [ ! -e {} ]; do sleep 0.02; done; touch {}",
+        begun.display(),
+        go.display(),
+        out.display()
+    );
+    let carry = script(folder.path(), "carry", &text);
+    let plan = Plan { then: Some(carry), patience: Duration::from_secs(600), ..planned(folder.path()) };
+    let alarms = Alarms::quiet();
+    let scheduled = start(plan.clone(), alarms.clone()).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let until = |path: &Path| {
+        while !path.exists() {
+            assert!(Instant::now() < deadline, "{} does not come", path.display());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    until(&begun);
+    // It would be waited for until it may go on, which is later.
+    drop(scheduled);
+    assert!(newest(&plan.to).unwrap().is_some());
+    assert!(alarms.list().is_empty(), "{:?}", alarms.list());
+    std::fs::write(&go, "").unwrap();
+    until(&out);
+}
+
+#[test]
 fn a_program_that_hangs_is_ended() {
     let folder = tempfile::tempdir().unwrap();
     let slow = script(folder.path(), "slow", "exec sleep 600");
     let begun = Instant::now();
-    let told = run_hook(&slow, folder.path(), Duration::from_millis(50)).unwrap_err();
+    let told =
+        run_hook(&slow, folder.path(), Duration::from_millis(50), &AtomicBool::new(false)).unwrap_err();
     assert!(matches!(told, HookError::Late(..)), "{told}");
     assert!(begun.elapsed() < Duration::from_secs(300), "it was waited for");
-    let none = run_hook(Path::new("/no/such/program"), folder.path(), Duration::from_secs(1)).unwrap_err();
+    let none = run_hook(
+        Path::new("/no/such/program"),
+        folder.path(),
+        Duration::from_secs(1),
+        &AtomicBool::new(false),
+    )
+    .unwrap_err();
     assert!(matches!(none, HookError::Start(..)), "{none}");
 }
 

@@ -34,7 +34,10 @@ fn bitcoin() -> Arc<dyn ChainAdapter> {
 
 #[test]
 fn another_build_is_tested_where_one_is_given() {
-    let Some(folder) = std::env::var_os("MILLPOND_COMPONENTS") else { return };
+    let Some(folder) = std::env::var_os("MILLPOND_COMPONENTS") else {
+        eprintln!("not run: rebuilt components are looked at where MILLPOND_COMPONENTS names their folder");
+        return;
+    };
     for plugin in all() {
         let file = std::path::Path::new(&folder).join(format!("{}.wasm", plugin.name));
         assert!(plugin.bytes == std::fs::read(&file).unwrap(), "{} is not {}", plugin.name, file.display());

@@ -153,6 +153,7 @@ async fn a_block_that_only_the_record_knows_is_submitted_after_the_restart_from_
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fdatasync_of_a_shares_record_returns_before_the_reply_is_sent() {
     if std::env::var_os("MILLPOND_STRACE").is_none() {
+        eprintln!("not run: a trace of the binary needs MILLPOND_STRACE=1 (and strace)");
         return;
     }
     let folder = tempfile::tempdir().unwrap();

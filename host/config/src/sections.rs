@@ -48,6 +48,8 @@ section! {
         hosts: Vec<String> = "[]", eg "[\"pool.example.org\"]";
         /// Requests a second of one address; bursts of twice as many pass.
         requests_per_second: u32 = "20";
+        /// Proxies whose `X-Forwarded-For` header says who asks, as addresses or prefixes: without them all who come through a proxy count as one.
+        forwarded_from: Vec<String> = "[]", eg "[\"127.0.0.1\"]";
     }
 }
 

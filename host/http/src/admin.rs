@@ -1,6 +1,11 @@
 //! The door for tokens: `POST /api/v1/admin` with `Authorization: Bearer`, a JSON body, and never GET.
+//!
+//! A command that was begun is done to its end, whether its caller still waits or not: half a reload, or a payment run that
+//! nobody hears of, would be worse than a slow one.
 
-use axum::extract::State;
+use crate::server::PATIENCE;
+use axum::body::{Bytes, to_bytes};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -9,6 +14,12 @@ use millpond_admin::{Answer, Command, Desk, Refused, Tokens};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::timeout;
+use tracing::Instrument;
+
+/// The largest command.
+const LARGEST: usize = 64 * 1024;
 
 /// The desk and the tokens that open it.
 #[derive(Clone, Debug)]
@@ -17,6 +28,13 @@ pub struct AdminDoor {
     pub desk: Arc<Desk>,
     /// Who may give them.
     pub tokens: Arc<Mutex<Tokens>>,
+    /// A caller is answered after this long at the latest; what he ordered goes on.
+    pub patience: Duration,
+}
+
+impl AdminDoor {
+    /// How long a caller of a usual door waits: longer than a wallet's call or an adapter that is to lead.
+    pub const PATIENCE: Duration = Duration::from_secs(120);
 }
 
 #[derive(Deserialize)]
@@ -31,7 +49,16 @@ pub(crate) fn router(door: AdminDoor) -> Router {
     Router::new().route("/api/v1/admin", post(take)).with_state(door)
 }
 
-async fn take(State(door): State<AdminDoor>, headers: HeaderMap, body: String) -> Response {
+/// The body of a request, if it comes in time and is not too large.
+async fn body(request: Request) -> Result<Bytes, StatusCode> {
+    match timeout(PATIENCE, to_bytes(request.into_body(), LARGEST)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(StatusCode::PAYLOAD_TOO_LARGE),
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+    }
+}
+
+async fn take(State(door): State<AdminDoor>, headers: HeaderMap, request: Request) -> Response {
     let refuse = |status: StatusCode, why: &str| {
         (status, Json(Answer::Refused(Refused::Failed(why.to_owned())))).into_response()
     };
@@ -61,16 +88,48 @@ async fn take(State(door): State<AdminDoor>, headers: HeaderMap, body: String) -
         }
         Err(_) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the tokens could not be looked at"),
     };
-    let asked: Asked = match serde_json::from_str(&body) {
+    let body = match body(request).await {
+        Ok(body) => body,
+        Err(status) => return refuse(status, "the command did not come, or is too large"),
+    };
+    let asked: Asked = match serde_json::from_slice(&body) {
         Ok(asked) => asked,
         Err(why) => return refuse(StatusCode::BAD_REQUEST, &format!("the command is not understood: {why}")),
     };
-    let answer = door.desk.take(&actor, scope, asked.ask, asked.code.as_deref()).await;
+    let desk = Arc::clone(&door.desk);
+    // A task of its own: a caller who hangs up, or waits too long, takes nothing back.
+    let mut work = tokio::spawn(
+        async move { desk.take(&actor, scope, asked.ask, asked.code.as_deref()).await }.in_current_span(),
+    );
+    let answer = match timeout(door.patience, &mut work).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(why)) => {
+            tracing::error!(%why, "a command broke off");
+            return refuse(StatusCode::INTERNAL_SERVER_ERROR, "the command broke off; see the log");
+        }
+        Err(_) => {
+            tokio::spawn(tell_of(work).in_current_span());
+            Answer::Underway(format!(
+                "it takes longer than {} s and goes on: the log says how it ends; do not order it again before",
+                door.patience.as_secs()
+            ))
+        }
+    };
     let status = match &answer {
         Answer::Done(_) => StatusCode::OK,
         Answer::Confirm { .. } => StatusCode::ACCEPTED,
         Answer::Refused(Refused::Scope { .. }) => StatusCode::FORBIDDEN,
         Answer::Refused(_) => StatusCode::CONFLICT,
+        Answer::Underway(_) => StatusCode::GATEWAY_TIMEOUT,
     };
     (status, Json(answer)).into_response()
+}
+
+/// Logs the end of a command whose caller has his answer.
+async fn tell_of(work: tokio::task::JoinHandle<Answer>) {
+    match work.await {
+        Ok(Answer::Refused(why)) => tracing::warn!(%why, "a command that took long was not done"),
+        Ok(_) => tracing::info!("a command that took long is done"),
+        Err(why) => tracing::error!(%why, "a command that took long broke off"),
+    }
 }

@@ -39,7 +39,7 @@ const READINGS: &[Reading] = &[
     ("millpond_effort_percent", "gauge", "Work of the round over the network's, 100 is par", |p| {
         one(p.effort_percent)
     }),
-    ("millpond_blocks", "gauge", "Blocks found", |p| one(p.blocks as f64)),
+    ("millpond_blocks", "gauge", "Incomes of blocks in the ledger, lost ones too", |p| one(p.blocks as f64)),
     ("millpond_income_base_units", "gauge", "Matured income", |p| of(p.money.income)),
     ("millpond_credited_base_units", "gauge", "Credited to miners, paid or not", |p| of(p.money.credited)),
     ("millpond_fees_base_units", "gauge", "The pool's fees", |p| of(p.money.fees)),

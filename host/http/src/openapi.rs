@@ -95,7 +95,7 @@ pub fn document() -> Value {
                 "coord": count("height or score of the current job"), "not_ready": texts("why miners are not served"),
                 "hashrate": link("Hashrate"), "shares": link("Shares"), "connections": count("open"),
                 "stratum": link("Stratum"),
-                "effort_percent": number("100 is par"), "blocks": count("found"), "money": link("Money"),
+                "effort_percent": number("100 is par"), "blocks": count("incomes of blocks in the ledger, lost ones too"), "money": link("Money"),
                 "plugins": list("Plugin"), "trusted_to_adapter": texts("facts that the adapter alone vouches for"),
                 "disk_days_left": {"type": ["number", "null"], "description": "at the present rate"},
                 "journal_bytes": {"type": "integer"},
@@ -133,7 +133,7 @@ fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn
     let fields = json!({
         "command": {"type": "string", "enum": ["status", "plugin_swap", "plugin_release", "alarms_list", "alarms_clear",
             "reload", "backup", "miners_list", "miners_message", "miners_reconnect", "bans_list", "bans_add",
-            "bans_lift", "payments_list", "payments_dry_run", "payments_run", "payments_resolve", "payments_release",
+            "bans_lift", "payments_list", "payments_dry_run", "payments_run", "payments_resume", "payments_resolve", "payments_release",
             "miner_minimum"]},
         "pool": text("its name; of all commands but status, reload, backup and alarms_list"),
         "role": text("adapter, scheme or fee: of plugin_swap and plugin_release"),
@@ -147,6 +147,8 @@ fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn
         "address": text("an IP address: of bans_add and bans_lift; the miner's of miner_minimum"),
         "minimum": {"type": ["integer", "null"], "description": "base units: of miner_minimum"},
         "payment": count("its number: of payments_resolve and payments_release"),
+        "again": {"type": "array", "items": {"type": "integer"}, "description": "open payments that were certainly not \
+            paid since the backup: of payments_resume"},
         "resolution": {"description": "\"not_paid\" or {\"paid\": {\"txid\": ..., \"as_made\": bool}}: of \
             payments_resolve; as_made books a transaction that pays otherwise than was asked"}
     });

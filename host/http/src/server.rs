@@ -1,5 +1,7 @@
 //! The listener.
 
+use crate::connections;
+pub use crate::connections::Times;
 use crate::guard::{Guard, GuardOptions};
 use crate::{AdminDoor, Source, admin, api};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
@@ -15,7 +17,7 @@ use tokio::sync::watch;
 use tracing::Instrument;
 
 /// A request has this long to be answered.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Numbers requests of the process, for the log.
 static REQUESTS: AtomicU64 = AtomicU64::new(1);
@@ -29,6 +31,8 @@ pub struct HttpOptions {
     pub guard: GuardOptions,
     /// The door for admin tokens, if there is to be one.
     pub admin: Option<AdminDoor>,
+    /// How long connections may take.
+    pub times: Times,
 }
 
 /// The server could not start.
@@ -75,22 +79,20 @@ pub async fn serve(options: HttpOptions, source: Arc<dyn Source>) -> Result<Serv
     let address = listener.local_addr().map_err(|source| HttpError { listen, source })?;
     let guard = Arc::new(Guard::new(options.guard));
     let admin = options.admin.map_or_else(axum::Router::new, admin::router);
-    let router = admin
-        .merge(api::router(source))
-        .layer(DefaultBodyLimit::max(64 * 1024))
-        .layer(middleware::from_fn_with_state(guard, admit))
-        .into_make_service_with_connect_info::<SocketAddr>();
-    let (stop, mut stopped) = watch::channel(false);
-    let task = tokio::spawn(async move {
-        let ended = async move {
-            // An error means that the server was dropped: the same as being told to stop.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        if let Err(why) = axum::serve(listener, router).with_graceful_shutdown(ended).await {
-            tracing::error!(%why, "the HTTP server ended");
-        }
-    });
+    // The door of commands has a time of its own: what was begun there is done.
+    let pages =
+        api::router(source).layer(DefaultBodyLimit::max(64 * 1024)).layer(middleware::from_fn(patiently));
+    let router = admin.merge(pages).layer(middleware::from_fn_with_state(Arc::clone(&guard), admit));
+    let (stop, stopped) = watch::channel(false);
+    let task = tokio::spawn(connections::serve(listener, router, guard, options.times, stopped));
     Ok(Server { address, stop, task })
+}
+
+async fn patiently(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(PATIENCE, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the answer took too long\n").into_response(),
+    }
 }
 
 async fn admit(
@@ -109,10 +111,7 @@ async fn admit(
     let answered = async {
         let response = match guard.admit(from.ip(), request.headers(), Instant::now()) {
             Err(refused) => refused.into_response(),
-            Ok(()) => match tokio::time::timeout(PATIENCE, next.run(request)).await {
-                Ok(response) => response,
-                Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the answer took too long\n").into_response(),
-            },
+            Ok(()) => next.run(request).await,
         };
         tracing::debug!(status = response.status().as_u16(), "answered");
         response

@@ -4,7 +4,7 @@
 use millpond_admin::{Command, Desk, Handler, Scope, Tokens};
 use millpond_alerts::{Alarm, Alarms, Level};
 use millpond_disk::{Disk, SimDisk};
-use millpond_http::{AdminDoor, GuardOptions, HttpOptions, Server, Source, openapi, serve};
+use millpond_http::{AdminDoor, GuardOptions, HttpOptions, Server, Source, Times, openapi, serve};
 use millpond_node::{Auth, Endpoint, HttpClient, Limits};
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
@@ -175,11 +175,17 @@ impl Handler for Echo {
     }
 }
 
-fn door() -> AdminDoor {
+fn door(handler: Arc<dyn Handler>) -> AdminDoor {
     let disk: Arc<dyn Disk> = Arc::new(SimDisk::new());
     disk.make_dir(std::path::Path::new("/d")).unwrap();
     let tokens = Tokens::open(disk, std::path::Path::new("/d/tokens")).unwrap();
-    AdminDoor { desk: Desk::new(Arc::new(Echo)), tokens: Arc::new(parking_lot::Mutex::new(tokens)) }
+    let tokens = Arc::new(parking_lot::Mutex::new(tokens));
+    AdminDoor { desk: Desk::new(handler), tokens, patience: AdminDoor::PATIENCE }
+}
+
+fn options(admin: Option<AdminDoor>) -> HttpOptions {
+    let guard = GuardOptions { hosts: Vec::new(), requests_per_second: 1_000, forwarded_from: Vec::new() };
+    HttpOptions { listen: "127.0.0.1:0".parse().unwrap(), guard, admin, times: Times::default() }
 }
 
 async fn post(address: std::net::SocketAddr, head: &str, body: &str) -> (u16, String) {
@@ -200,13 +206,10 @@ async fn post_to(address: std::net::SocketAddr, path: &str, head: &str, body: &s
 
 #[tokio::test]
 async fn an_admin_command_needs_json_a_token_its_scope_and_for_money_a_second_time() {
-    let guard = GuardOptions { hosts: Vec::new(), requests_per_second: 1_000 };
-    let door = door();
+    let door = door(Arc::new(Echo));
     let operate = door.tokens.lock().make("op", Scope::Operate).unwrap();
     let money = door.tokens.lock().make("till", Scope::Money).unwrap();
-    let listen = "127.0.0.1:0".parse().unwrap();
-    let options = HttpOptions { listen, guard, admin: Some(door) };
-    let server = serve(options, Arc::new(Fixed { not_ready: Vec::new() })).await.unwrap();
+    let server = serve(options(Some(door)), Arc::new(Fixed { not_ready: Vec::new() })).await.unwrap();
     let pay = r#"{"ask":{"command":"payments_run","pool":"btc"}}"#;
     let json = "Content-Type: application/json\r\n";
     assert_eq!(post(server.address, &format!("Authorization: Bearer {money}\r\n"), pay).await.0, 415);
@@ -226,11 +229,139 @@ async fn an_admin_command_needs_json_a_token_its_scope_and_for_money_a_second_ti
     server.stop().await;
 }
 
+/// A handler that says when it begins, waits until it is let go, and says when it is done.
+struct Long {
+    began: tokio::sync::mpsc::UnboundedSender<()>,
+    go: tokio::sync::Semaphore,
+    done: tokio::sync::mpsc::UnboundedSender<Command>,
+}
+
+impl Handler for Long {
+    fn handle<'a>(
+        &'a self,
+        _: &'a str,
+        command: Command,
+    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Value, String>> + Send + 'a>> {
+        Box::pin(async move {
+            self.began.send(()).unwrap();
+            self.go.acquire().await.unwrap().forget();
+            self.done.send(command).unwrap();
+            Ok(Value::Null)
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_command_that_was_begun_is_done_whether_its_caller_waits_hangs_up_or_is_told_to_look_later() {
+    let (began, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let (done, mut ended) = tokio::sync::mpsc::unbounded_channel();
+    let long = Arc::new(Long { began, go: tokio::sync::Semaphore::new(0), done });
+    let patient = AdminDoor { patience: Duration::ZERO, ..door(Arc::clone(&long) as Arc<dyn Handler>) };
+    let token = patient.tokens.lock().make("op", Scope::Operate).unwrap();
+    let server = serve(options(Some(patient)), Arc::new(Fixed { not_ready: Vec::new() })).await.unwrap();
+    let body = r#"{"ask":{"command":"backup"}}"#;
+    let head = format!("Content-Type: application/json\r\nAuthorization: Bearer {token}\r\n");
+    let (status, told) = post(server.address, &head, body).await;
+    assert_eq!(status, 504, "{told}");
+    assert!(told.contains("underway") && told.contains("goes on"), "{told}");
+    begun.recv().await.unwrap();
+    assert!(ended.try_recv().is_err(), "nobody has let it go");
+    long.go.add_permits(1);
+    assert_eq!(ended.recv().await, Some(Command::Backup {}));
+    server.stop().await;
+
+    let waiting = door(Arc::clone(&long) as Arc<dyn Handler>);
+    let token = waiting.tokens.lock().make("op", Scope::Operate).unwrap();
+    let server = serve(options(Some(waiting)), Arc::new(Fixed { not_ready: Vec::new() })).await.unwrap();
+    let mut socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let text = format!(
+        "POST /api/v1/admin HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\nContent-Type: \
+         application/json\r\nAuthorization: Bearer {token}\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(text.as_bytes()).await.unwrap();
+    begun.recv().await.unwrap();
+    drop(socket);
+    // Whoever asks now is served: the server has seen that the other is gone, or sees it meanwhile.
+    let endpoint = Endpoint { url: format!("http://{}", server.address), auth: Auth::None };
+    let client = HttpClient::new(endpoint, Limits::default()).unwrap();
+    assert_eq!(get(&client, "/health").await.0, 200);
+    long.go.add_permits(1);
+    assert_eq!(ended.recv().await, Some(Command::Backup {}));
+    server.stop().await;
+}
+
+/// Reads until the server hangs up.
+async fn hung_up(socket: &mut tokio::net::TcpStream) -> String {
+    let mut said = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(60), socket.read_to_end(&mut said)).await;
+    // A reset is an end as well.
+    drop(read.expect("the server keeps the connection open"));
+    String::from_utf8(said).unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_on_which_no_request_comes_is_closed_before_the_first_and_after_each() {
+    let times = Times { head: Duration::from_millis(20), life: Duration::from_secs(600) };
+    let source = || Arc::new(Fixed { not_ready: Vec::new() });
+    let server = serve(HttpOptions { times, ..options(None) }, source()).await.unwrap();
+    let connect = async || tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let mut silent = connect().await;
+    let mut slow = connect().await;
+    slow.write_all(b"GET /health HTTP/1.1\r\nHost: localh").await.unwrap();
+    hung_up(&mut silent).await;
+    assert!(!hung_up(&mut slow).await.contains("200 OK"));
+    server.stop().await;
+
+    // A life that is over ends with the request that is on its way, if any.
+    let times = Times { head: Duration::from_secs(600), life: Duration::from_millis(20) };
+    let server = serve(HttpOptions { times, ..options(None) }, source()).await.unwrap();
+    let mut kept = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    hung_up(&mut kept).await;
+    server.stop().await;
+
+    let server = serve(options(None), source()).await.unwrap();
+    let mut kept = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    for _ in 0..2 {
+        kept.write_all(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with(r#"{"status":"ok"}"#) {
+            let mut piece = [0; 1024];
+            let read = kept.read(&mut piece).await.unwrap();
+            assert!(read > 0, "{answer}");
+            answer.push_str(std::str::from_utf8(&piece[..read]).unwrap());
+        }
+    }
+    // A stop ends connections that wait for nothing.
+    server.stop().await;
+    hung_up(&mut kept).await;
+}
+
+#[tokio::test]
+async fn connections_are_limited_and_a_place_that_is_free_is_had_again() {
+    let (server, _) = start(&[]).await;
+    let mut held = Vec::new();
+    // More than there are places: those beyond are closed at once, as the last one shows.
+    for _ in 0..256 {
+        held.push(tokio::net::TcpStream::connect(server.address).await.unwrap());
+    }
+    hung_up(held.last_mut().unwrap()).await;
+    held.clear();
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let mut socket = tokio::net::TcpStream::connect(server.address).await.unwrap();
+        let request = b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        if socket.write_all(request).await.is_ok() && hung_up(&mut socket).await.contains("200 OK") {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "no place is given back");
+    }
+    server.stop().await;
+}
+
 async fn start(not_ready: &[&str]) -> (Server, HttpClient) {
-    let guard = GuardOptions { hosts: Vec::new(), requests_per_second: 1_000 };
-    let options = HttpOptions { listen: "127.0.0.1:0".parse().unwrap(), guard, admin: Some(door()) };
     let source = Fixed { not_ready: not_ready.iter().map(|&text| text.to_owned()).collect() };
-    let server = serve(options, Arc::new(source)).await.unwrap();
+    let server = serve(options(Some(door(Arc::new(Echo)))), Arc::new(source)).await.unwrap();
     let endpoint = Endpoint { url: format!("http://{}", server.address), auth: Auth::None };
     (server, HttpClient::new(endpoint, Limits::default()).unwrap())
 }
@@ -388,9 +519,7 @@ async fn a_slow_answer_holds_up_nobody_else() {
         go: std::sync::Mutex::new(wait),
         done: AtomicBool::new(false),
     });
-    let guard = GuardOptions { hosts: Vec::new(), requests_per_second: 1_000 };
-    let options = HttpOptions { listen: "127.0.0.1:0".parse().unwrap(), guard, admin: None };
-    let server = serve(options, Arc::clone(&source) as Arc<dyn Source>).await.unwrap();
+    let server = serve(options(None), Arc::clone(&source) as Arc<dyn Source>).await.unwrap();
     let endpoint = Endpoint { url: format!("http://{}", server.address), auth: Auth::None };
     let client = Arc::new(HttpClient::new(endpoint, Limits::default()).unwrap());
     let reader = {

@@ -12,6 +12,7 @@ mod decide;
 pub mod doctor;
 mod edges;
 mod expiry;
+mod held;
 mod history;
 mod leading;
 pub mod luck;

@@ -35,6 +35,8 @@ pub(crate) struct Payments {
     /// One run at a time.
     running: Mutex<Running>,
     payees: RwLock<Arc<PayeeRules>>,
+    /// Nothing is looked at, built or sent before an operator says so ([`crate::held`]).
+    pub(crate) held: AtomicBool,
     stop: AtomicBool,
 }
 
@@ -144,8 +146,14 @@ impl Payments {
         Ok(Some(Self {
             running: Mutex::new(running),
             payees: RwLock::new(Arc::new(payees)),
+            held: AtomicBool::new(false),
             stop: AtomicBool::new(false),
         }))
+    }
+
+    /// With payments that wait for an operator's word, or not.
+    pub(crate) fn held(self, held: bool) -> Self {
+        Self { held: AtomicBool::new(held), ..self }
     }
 
     /// Pays by other rules from now on; a run that is under way ends by its own.
@@ -186,7 +194,7 @@ impl Payments {
     }
 
     /// The settlement itself, for the operator's orders; no run is under way meanwhile.
-    fn with<T>(&self, work: impl FnOnce(&Settlement) -> T) -> T {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&Settlement) -> T) -> T {
         work(&self.running.lock().settlement)
     }
 
@@ -195,6 +203,10 @@ impl Payments {
         let mut told: Option<String> = None;
         let mut first = true;
         while !self.stop.load(Ordering::Acquire) {
+            if self.held.load(Ordering::Acquire) {
+                std::thread::sleep(TICK);
+                continue;
+            }
             let done = self.look(core, first);
             first = false;
             match done {
@@ -247,7 +259,7 @@ impl Payments {
 }
 
 impl crate::Pool {
-    fn payer(&self) -> Result<&Arc<Payments>, String> {
+    pub(crate) fn payer(&self) -> Result<&Arc<Payments>, String> {
         self.payments.as_ref().ok_or_else(|| "this pool has no wallet: [pool.wallet]".to_owned())
     }
 
@@ -274,6 +286,7 @@ impl crate::Pool {
     /// When there is no wallet, it does not answer, or the order could not be recorded.
     pub fn payments_run(&self, actor: &str) -> Result<serde_json::Value, String> {
         let payer = self.payer()?;
+        self.not_held()?;
         self.record_admin(actor, "payments_run", &[])?;
         let report = payer.run(&self.core).map_err(|error| {
             // Whoever ordered the run, a wallet that signs something else is everybody's matter.
@@ -324,6 +337,7 @@ impl crate::Pool {
     /// When it could still be paid.
     pub fn payment_release(&self, payment: u64, actor: &str) -> Result<serde_json::Value, String> {
         let payer = self.payer()?;
+        self.not_shown(payment)?;
         self.record_admin(actor, "payments_release", &[&payment.to_string()])?;
         let (id, now) = (PaymentId(payment), UnixMillis::now());
         payer.with(|it| it.release(id, actor, "released", now)).map_err(|why| why.to_string())?;

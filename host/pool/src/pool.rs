@@ -234,7 +234,7 @@ impl Pool {
             &description,
             &tokio::runtime::Handle::current(),
         )?
-        .map(Arc::new);
+        .map(|payments| Arc::new(payments.held(prepared.payments_held)));
 
         let mut threads = Vec::new();
         let money = Arc::clone(&core);

@@ -59,6 +59,8 @@ pub struct Prepared {
     pub floor: Option<Target>,
     /// Fee recipients' addresses.
     pub fee_addresses: BTreeMap<FeeName, String>,
+    /// Nothing is paid, and no open payment brought on, before an operator says so: the data was restored.
+    pub payments_held: bool,
 }
 
 impl std::fmt::Debug for Prepared {
@@ -187,6 +189,7 @@ pub(crate) fn prepare_with(
         trusted,
         floor,
         fee_addresses,
+        payments_held: false,
     })
 }
 

@@ -200,7 +200,8 @@ pub struct PoolView {
     pub stratum: StratumCounters,
     /// Work of the round over the network's work, in percent; 100 is par.
     pub effort_percent: f64,
-    /// Blocks found.
+    /// Incomes of blocks in the ledger, those that the chain took back too: one a block where the pool is paid, one for
+    /// the fee where the coinbase pays the finder. A block whose income is not booked yet is not among them.
     pub blocks: u64,
     /// Money at a glance.
     pub money: Money,

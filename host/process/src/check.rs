@@ -1,6 +1,6 @@
 //! `millpond check`: a configuration as a whole, with everything it names. Nothing is started and nobody is asked.
 
-use crate::running::hooks;
+use crate::running::{RunError, hooks, proxies};
 use millpond_config::Config;
 use millpond_pool::check::{self, Problem};
 use millpond_runtime::{Compiler, LoadError, LogSink, Sandbox, TracingSink};
@@ -42,11 +42,19 @@ pub fn check(config: &Config, file: &Path, compiler: Option<Compiler>) -> Result
     let sink: Arc<dyn LogSink> = Arc::new(TracingSink);
     let sandbox = compiler.map(|compiler| Sandbox::new(None, compiler)).transpose()?;
     let mut all = Vec::new();
+    let mut of_process = |line: usize, why: RunError| {
+        let text = why.to_string();
+        let text = text.strip_prefix(&format!("line {line}: ")).unwrap_or(&text).to_owned();
+        all.push(Wrong { line, pool: String::new(), text });
+    };
+    if let Some(http) = &config.http
+        && let Err(why) = proxies(http)
+    {
+        of_process(http.span.line, why);
+    }
     for alert in &config.alert {
         if let Err(why) = hooks(std::slice::from_ref(alert)) {
-            let text = why.to_string();
-            let text = text.strip_prefix(&format!("line {}: ", alert.span.line)).unwrap_or(&text).to_owned();
-            all.push(Wrong { line: alert.span.line, pool: String::new(), text });
+            of_process(alert.span.line, why);
         }
     }
     for section in &config.pool {

@@ -1,19 +1,23 @@
 //! What admin commands do. Each that changes something is recorded in its pool's journal first.
 
 use crate::reload::Reload;
+use crate::running::RESTORED;
 use crate::source::Pools;
-use millpond_admin::{Command, Handler, Resolution};
+use millpond_admin::{Command, Handler, Resolution, Role, Scope};
 use millpond_http::Source;
 use millpond_pool::Pool;
 use millpond_types::UnixMillis;
 use serde_json::{Value, json};
 use std::future::Future;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
 pub(crate) struct Commands {
     pub(crate) pools: Arc<Pools>,
     pub(crate) reload: Arc<Reload>,
+    /// The data folder.
+    pub(crate) data: PathBuf,
 }
 
 impl Commands {
@@ -53,6 +57,22 @@ impl Commands {
 }
 
 impl Handler for Commands {
+    /// Where the adapter is trusted with the coinbase it decides whom blocks pay: another one is a matter of money.
+    fn scope(&self, command: &Command) -> Scope {
+        let trusting = |name: &String| {
+            self.pools.named(name).is_some_and(|pool| pool.section().chain.trust_adapter_with_coinbase)
+        };
+        match command {
+            Command::PluginSwap { pool, role: Role::Adapter, .. }
+            | Command::PluginRelease { pool, role: Role::Adapter }
+                if trusting(pool) =>
+            {
+                Scope::Money
+            }
+            _ => command.scope(),
+        }
+    }
+
     fn handle<'a>(
         &'a self,
         actor: &'a str,
@@ -104,11 +124,15 @@ impl Handler for Commands {
                     // A disk that takes no record any more is no reason to have no backup of what is on it.
                     let to = vec![plan.to.display().to_string()];
                     let unrecorded = self.record(None, actor, "backup", to).await.err();
+                    let reload = Arc::clone(&self.reload);
                     blocking(move || {
-                        let (made, hook) = millpond_backup::once(&plan, UnixMillis::now(), &mut |_| {})
-                            .map_err(|why| why.to_string())?;
-                        let hook_error = hook.map(|why| why.to_string());
-                        Ok(json!({"path": made.path, "hook_error": hook_error, "not_recorded": unrecorded}))
+                        let done =
+                            millpond_backup::once(&plan, UnixMillis::now(), &mut |_| {}, &reload.ending)
+                                .map_err(|why| why.to_string())?;
+                        let hook_error = done.not_carried.map(|why| why.to_string());
+                        let not_pruned = done.not_pruned.map(|why| why.to_string());
+                        Ok(json!({"path": done.made.path, "hook_error": hook_error, "not_pruned": not_pruned,
+                            "not_recorded": unrecorded}))
                     })
                     .await
                 }
@@ -125,6 +149,23 @@ impl Handler for Commands {
                 Command::PaymentsRun { pool } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     blocking(move || pool.payments_run(&actor)).await
+                }
+                Command::PaymentsResume { pool, again } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    let (of, data) = (Arc::clone(&pool), self.data.clone());
+                    let done = blocking(move || of.payments_resume(&again, &actor)).await?;
+                    let last = self.pools.all.iter().all(|pool| !pool.payments_held());
+                    blocking(move || {
+                        let name = pool.section().name;
+                        millpond_backup::compared(&data, &name, last).map_err(|why| {
+                            format!("payments go on, but that is not noted and they wait again after a restart: {why}")
+                        })
+                    })
+                    .await?;
+                    if last {
+                        self.pools.alarms.clear("", RESTORED);
+                    }
+                    Ok(done)
                 }
                 Command::PaymentsResolve { pool, payment, resolution } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());

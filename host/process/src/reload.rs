@@ -3,7 +3,7 @@
 //! The new file is checked as a whole first, with the plugins it names: with any error nothing changes. Then what can
 //! follow follows; what still differs afterwards is said to need a restart.
 
-use crate::running::{backup_plan, hold_if_restored, hooks};
+use crate::running::{backup_plan, hooks};
 use crate::source::Pools;
 use millpond_backup::{Plan, Scheduled};
 use millpond_config::{Config, Difference, differences};
@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
@@ -42,6 +42,8 @@ pub(crate) struct Reload {
     pub(crate) plan: RwLock<Option<Plan>>,
     scheduled: parking_lot::Mutex<Option<Scheduled>>,
     forecast_ms: AtomicU64,
+    /// The process ends: nothing that carries a backup off is waited for.
+    pub(crate) ending: AtomicBool,
 }
 
 fn milliseconds(time: Duration) -> u64 {
@@ -67,11 +69,13 @@ impl Reload {
             plan: RwLock::new(plan),
             scheduled: parking_lot::Mutex::new(scheduled),
             forecast_ms: AtomicU64::new(milliseconds(config.host.disk_forecast)),
+            ending: AtomicBool::new(false),
         })
     }
 
     /// Ends what it keeps running.
     pub(crate) fn end(&self) {
+        self.ending.store(true, Ordering::Release);
         drop(self.scheduled.lock().take());
     }
 
@@ -83,9 +87,7 @@ impl Reload {
     /// Reads the file and follows it, or only says what would follow.
     pub(crate) async fn run(&self, actor: &str, dry_run: bool) -> Result<Reloaded, String> {
         let mut in_force = self.config.lock().await;
-        let mut new = millpond_config::load(&self.file).map_err(|errors| errors.to_string())?;
-        let held = millpond_backup::check_data(&self.process.data).map_err(|why| why.to_string())?;
-        hold_if_restored(&mut new, held.is_some());
+        let new = millpond_config::load(&self.file).map_err(|errors| errors.to_string())?;
         let alert_hooks = hooks(&new.alert).map_err(|why| why.to_string())?;
         let following = self.check(&new).await?;
         self.note_pools(&mut in_force);

@@ -5,10 +5,12 @@ use crate::reload::{Reload, Reloaded};
 use crate::source::Pools;
 use millpond_admin::{AdminSocket, Desk, SocketError, Tokens, TokensError};
 use millpond_alerts::{Alarms, Hook, Level};
-use millpond_backup::Plan;
-use millpond_config::{Alert, Config};
+use millpond_backup::{CARRYING, Plan, Restored};
+use millpond_config::{Alert, Config, Http};
 use millpond_disk::{Disk, DiskError, DiskLock, RealDisk};
-use millpond_http::{AdminDoor, GuardOptions, HttpError, HttpOptions, Server, Source};
+use millpond_http::{
+    AdminDoor, GuardOptions, HttpError, HttpOptions, Network, NetworkError, Server, Source, Times,
+};
 use millpond_pool::setup::{SetupError, prepare};
 use millpond_pool::{Edges, Pool, PoolError, Process, UnknownEdge, sockets};
 use millpond_runtime::{Compiler, LoadError, LogSink, Sandbox, TracingSink};
@@ -21,6 +23,9 @@ use std::time::Duration;
 
 /// The same alarm goes to a hook again after this long.
 const REPEAT_MS: u64 = 600_000;
+
+/// What the alarm about a restore is about.
+pub(crate) const RESTORED: &str = "restored";
 
 /// The disk's forecast is looked at this often.
 const DISK_LOOK: Duration = Duration::from_secs(300);
@@ -46,6 +51,9 @@ pub enum RunError {
     /// An alert hook.
     #[error("line {0}: alert.webhook: {1}")]
     Hook(usize, String),
+    /// A proxy before the pages.
+    #[error("line {0}: http.forwarded_from: {1}")]
+    Proxy(usize, String),
     /// A pool's configuration.
     #[error("pool {0}:\n{1}")]
     Setup(String, SetupError),
@@ -91,7 +99,7 @@ impl Running {
     ///
     /// # Errors
     /// When anything of it does not fit or cannot be had; what was started before is stopped again.
-    pub async fn start(mut config: Config, file: &Path, compiler: Compiler) -> Result<Self, RunError> {
+    pub async fn start(config: Config, file: &Path, compiler: Compiler) -> Result<Self, RunError> {
         let data = config.host.data.clone();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         disk.make_dir(&data)?;
@@ -102,15 +110,13 @@ impl Running {
         let validator = Validator::new(Limits { threads, ..Limits::default() })
             .map_err(|why| RunError::Threads(why.to_string()))?;
         let alarms = Alarms::start(hooks(&config.alert)?, REPEAT_MS);
-        hold_if_restored(&mut config, restored.is_some());
-        if restored.is_some() {
-            let note = data.join(millpond_backup::RESTORED);
+        if let Some(note) = &restored {
             let text = format!(
-                "this data was restored from a backup: scheduled payments are held until you have compared the ledger \
-                 with the wallet's history and removed {}",
-                note.display()
+                "this data was restored from the backup {}: nothing is paid until you have compared each ledger with its \
+                 wallet's history and said `millpond payments --pool NAME resume`",
+                note.from.display()
             );
-            alarms.raise(Level::Critical, "", "restored", text);
+            alarms.raise(Level::Critical, "", RESTORED, text);
         }
         let sandbox = Sandbox::new(Some(&data.join("cache")), compiler)?;
         let edges = Edges::from_environment()?;
@@ -127,7 +133,7 @@ impl Running {
         let fresh = |name: &str| !data.join(name).join("ledger").exists();
         let fresh: Vec<_> =
             config.pool.iter().map(|pool| pool.name.to_string()).filter(|name| fresh(name)).collect();
-        let all = start_pools(&config, &process, beside).await?;
+        let all = start_pools(&config, &process, beside, restored.as_ref()).await?;
         if let Err(why) = note_tokens(&process, &all, &fresh).await {
             stop_all(&all).await;
             return Err(why);
@@ -214,7 +220,12 @@ async fn stop_all(pools: &[Arc<Pool>]) {
     }
 }
 
-async fn start_pools(config: &Config, process: &Process, beside: &Path) -> Result<Vec<Arc<Pool>>, RunError> {
+async fn start_pools(
+    config: &Config,
+    process: &Process,
+    beside: &Path,
+    restored: Option<&Restored>,
+) -> Result<Vec<Arc<Pool>>, RunError> {
     // All of them are looked at before the first one starts.
     let mut prepared = Vec::new();
     for section in &config.pool {
@@ -222,7 +233,9 @@ async fn start_pools(config: &Config, process: &Process, beside: &Path) -> Resul
         let (sandbox, sink, beside) = (process.sandbox.clone(), Arc::clone(&process.sink), beside.to_owned());
         let made = tokio::task::spawn_blocking(move || prepare(section, &beside, &sandbox, &sink)).await;
         let made = made.map_err(|why| RunError::Threads(why.to_string()))?;
-        let made = made.map_err(|why| RunError::Setup(name.clone(), why))?;
+        let mut made = made.map_err(|why| RunError::Setup(name.clone(), why))?;
+        // Payments made after a backup are unknown to a restored ledger: nothing is paid until a person has compared.
+        made.payments_held = restored.is_some_and(|note| !note.compared.contains(&made.section.name));
         let stratum = sockets::stratum(&made.section).map_err(|why| RunError::Setup(name.clone(), why))?;
         prepared.push((name, made, stratum));
     }
@@ -261,7 +274,8 @@ async fn doors(
     pools: &Arc<Pools>,
     reload: &Arc<Reload>,
 ) -> Result<(Option<Server>, AdminSocket), RunError> {
-    let commands = Commands { pools: Arc::clone(pools), reload: Arc::clone(reload) };
+    let commands =
+        Commands { pools: Arc::clone(pools), reload: Arc::clone(reload), data: process.data.clone() };
     let desk = Desk::new(Arc::new(commands));
     let admin = millpond_admin::listen(&process.data.join("admin.sock"), Arc::clone(&desk))?;
     let Some(section) = &config.http else { return Ok((None, admin)) };
@@ -271,20 +285,23 @@ async fn doors(
         guard: GuardOptions {
             hosts: section.hosts.clone(),
             requests_per_second: section.requests_per_second,
+            forwarded_from: proxies(section)?,
         },
-        admin: Some(AdminDoor { desk, tokens: Arc::new(Mutex::new(tokens)) }),
+        admin: Some(AdminDoor { desk, tokens: Arc::new(Mutex::new(tokens)), patience: AdminDoor::PATIENCE }),
+        times: Times::default(),
     };
     let server = millpond_http::serve(options, Arc::clone(pools) as Arc<dyn Source>).await?;
     Ok((Some(server), admin))
 }
 
-/// Payments made after a backup are unknown to a restored ledger: nothing is paid until a person has compared.
-pub(crate) fn hold_if_restored(config: &mut Config, restored: bool) {
-    if restored {
-        for pool in &mut config.pool {
-            "manual".clone_into(&mut pool.settlement.schedule);
-        }
-    }
+/// The proxies that say who asks for pages.
+pub(crate) fn proxies(http: &Http) -> Result<Vec<Network>, RunError> {
+    let wrong =
+        |text: &str, why: &dyn std::fmt::Display| RunError::Proxy(http.span.line, format!("{text:?}: {why}"));
+    http.forwarded_from
+        .iter()
+        .map(|text| text.parse().map_err(|why: NetworkError| wrong(text, &why)))
+        .collect()
 }
 
 /// The schedule of the configuration, as backups are made.
@@ -296,7 +313,7 @@ pub(crate) fn backup_plan(config: &Config) -> Option<Plan> {
         every: backup.every,
         keep: backup.keep,
         then: backup.then.as_ref().map(PathBuf::from),
-        patience: Duration::from_secs(600),
+        patience: CARRYING,
         stale_after: backup.stale_after,
     })
 }

@@ -48,6 +48,7 @@ mod orders;
 mod plan;
 mod policy;
 mod refusals;
+mod restored;
 mod rpc;
 mod run;
 mod schedule;

@@ -160,7 +160,7 @@ impl Settlement {
             Err(error) => return Ok(error.to_string().into()),
         };
         let outputs = outputs(state, &sender_rows(state), &own)?;
-        let marker = format!("millpond {} {}", state.id, state.reserved_at.0);
+        let marker = marker(state);
         let step = Progress::Submitting { at: now, marker: Some(marker.clone()) };
         self.append(now, Entry::PaymentProgress { payment: state.id, step })?;
         self.edge(Edge::Announced, state.id)?;
@@ -278,6 +278,11 @@ impl Settlement {
         self.append(now, Entry::PaymentReleased { payment: state.id, why: why.clone() })?;
         Ok(why)
     }
+}
+
+/// What marks a payment's call in the history of a wallet that can only send: the same for each attempt, after a restore too.
+pub(crate) fn marker(state: &PaymentState) -> String {
+    format!("millpond {} {}", state.id, state.reserved_at.0)
 }
 
 fn sender_rows(state: &PaymentState) -> Vec<SettledRow> {

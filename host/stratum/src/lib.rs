@@ -48,7 +48,7 @@ pub use config::{PortConfig, StratumConfig};
 pub use counters::{Counter, CountersNow, SessionInfo};
 pub use extranonce::{ExtranonceConfig, ExtranonceError, Layout, Past};
 pub use firmware::CoinbaseTooLong;
-pub use limits::{LimitsConfig, Network, Source};
+pub use limits::{LimitsConfig, Network, NetworkError, Source};
 pub use names::NameKey;
 pub use server::{Chain, Parts, Server, ServerHandle, StartError};
 pub use span::{Span, SpanError};

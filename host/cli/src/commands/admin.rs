@@ -44,6 +44,7 @@ impl Door {
         match answer {
             Answer::Done(value) => Ok(value),
             Answer::Refused(why) => Err(Failure::new(why.to_string())),
+            Answer::Underway(what) => Err(Failure::new(what)),
             Answer::Confirm { .. } => Err(Failure::new("the process asks for a second confirmation again")),
         }
     }
@@ -99,6 +100,13 @@ enum What {
     Run,
     /// Show what a run would pay.
     DryRun,
+    /// Let payments go on after a restore, once you have compared the ledger with the wallet's history.
+    Resume {
+        /// An open payment that was certainly not paid since the backup: it is brought on as it stands. May stand several
+        /// times.
+        #[arg(long, value_name = "PAYMENT")]
+        again: Vec<u64>,
+    },
     /// Say what became of a payment whose outcome is unknown.
     Resolve {
         /// The payment's number.
@@ -126,6 +134,7 @@ impl Payments {
             What::List => Command::PaymentsList { pool },
             What::Run => Command::PaymentsRun { pool },
             What::DryRun => Command::PaymentsDryRun { pool },
+            What::Resume { again } => Command::PaymentsResume { pool, again },
             What::Resolve { payment, txid, as_made } => {
                 let resolution = txid.map_or(Resolution::NotPaid, |txid| Resolution::Paid { txid, as_made });
                 Command::PaymentsResolve { pool, payment, resolution }

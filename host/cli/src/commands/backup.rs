@@ -4,14 +4,12 @@ use crate::commands::note::{note, unless_noted};
 use crate::progress::ProgressLine;
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
-use millpond_backup::Plan;
+use millpond_backup::{CARRYING, Done, Plan};
 use millpond_types::UnixMillis;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
-
-/// How long the program that carries a backup off may take.
-const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Write a verified backup of a data folder; the pools may run.
 ///
@@ -48,17 +46,18 @@ impl Backup {
         // A disk that takes no record any more is no reason to have no backup of what is on it.
         unless_noted(note(&plan.data, "backup", &[&plan.to.display().to_string()]));
         let mut line = ProgressLine::new();
-        let made =
-            millpond_backup::once(&plan, UnixMillis::now(), &mut |s| line.bytes(s.what, s.done, s.total));
+        let mut hear = |s: millpond_backup::Step| line.bytes(s.what, s.done, s.total);
+        let done = millpond_backup::once(&plan, UnixMillis::now(), &mut hear, &AtomicBool::new(false));
         drop(line);
-        let (made, hook) = made?;
+        let Done { made, not_pruned, not_carried } = done?;
         let manifest = &made.manifest;
         if json {
-            let left = hook.as_ref().map(ToString::to_string);
+            let left = not_carried.as_ref().map(ToString::to_string);
+            let not_pruned = not_pruned.as_ref().map(ToString::to_string);
             println!(
                 "{}",
                 serde_json::json!({"path": made.path, "bytes": manifest.bytes(), "files": manifest.files.len(),
-                    "pools": manifest.pools, "hook": left})
+                    "pools": manifest.pools, "hook": left, "not_pruned": not_pruned})
             );
         } else {
             println!(
@@ -77,9 +76,10 @@ impl Backup {
                 );
             }
         }
-        match hook {
-            None => Ok(ExitCode::SUCCESS),
-            Some(why) => Err(why.into()),
+        match (not_carried, not_pruned) {
+            (None, None) => Ok(ExitCode::SUCCESS),
+            (Some(why), _) => Err(why.into()),
+            (None, Some(why)) => Err(Failure::new(format!("older backups were not removed: {why}"))),
         }
     }
 
@@ -97,6 +97,6 @@ impl Backup {
         let then = self.then.or_else(|| section.and_then(|section| section.then.as_ref().map(PathBuf::from)));
         let keep = self.keep.or_else(|| section.map(|section| section.keep)).unwrap_or(u16::MAX);
         let (every, stale_after) = (Duration::ZERO, Duration::MAX);
-        Ok(Plan { data, to, every, keep, then, patience: PATIENCE, stale_after })
+        Ok(Plan { data, to, every, keep, then, patience: CARRYING, stale_after })
     }
 }

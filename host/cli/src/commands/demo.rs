@@ -8,6 +8,7 @@ use clap::Args;
 use millpond_devchain::{DevChain, Options as ChainOptions};
 use millpond_miner::{Miner, Options as MinerOptions};
 use millpond_pool::Pool;
+use millpond_pool::view::BlockView;
 use millpond_process::Running;
 use millpond_runtime::Compiler;
 use millpond_types::Amount;
@@ -118,37 +119,30 @@ impl Demo {
         mut miners: Vec<Miner>,
     ) -> Result<(millpond_pool::view::Money, u64, serde_json::Value), Failure> {
         let mut screen = Screen::new(self.json);
-        let mut moved = (Instant::now(), String::new());
+        let (mut moved, mut enough) = ((Instant::now(), String::new()), false);
         let interrupted = tokio::signal::ctrl_c();
         tokio::pin!(interrupted);
         loop {
             let view = pool.view();
             screen.show(pool, &view);
-            let blocks = pool.blocks(1_000);
-            if let Some(wanted) = self.blocks {
-                // What the node has, and nobody else's stands in its place: of two blocks on one parent one is counted
-                // when the chain has chosen.
-                let counts = |fate: &str| matches!(fate, "accepted" | "final");
-                let found = blocks.iter().filter(|block| counts(&block.fate)).count() as u64;
-                if found >= wanted {
-                    for miner in miners.drain(..) {
-                        // A miner that ended on its own has nothing more to say.
-                        let _ = miner.stop().await;
-                    }
-                    let owed = pool.miners(10).iter().any(|miner| miner.payable > Amount::ZERO);
-                    let open = pool
-                        .payments(1_000)
-                        .iter()
-                        .any(|payment| !matches!(payment.state.as_str(), "settled" | "released"));
-                    let waits = view.money.immature > Amount::ZERO || pool.matured() < found;
-                    if !waits && !open && !owed && view.money.paid > Amount::ZERO {
-                        break;
-                    }
-                    // The rest of the network goes on, so that coinbases mature and payments confirm.
-                    chain.generate(1)?;
+            let found = chosen(pool);
+            // Once it is enough it stays so: there are no miners any more to find others.
+            enough |= self.blocks.is_some_and(|wanted| found >= wanted);
+            if enough {
+                for miner in miners.drain(..) {
+                    // A miner that ended on its own has nothing more to say.
+                    let _ = miner.stop().await;
                 }
+                let owed = pool.miners(10).iter().any(|miner| miner.payable > Amount::ZERO);
+                let open = !pool.ledger().open_payments().is_empty();
+                let waits = view.money.immature > Amount::ZERO || pool.matured() < found;
+                if !waits && !open && !owed && view.money.paid > Amount::ZERO {
+                    break;
+                }
+                // The rest of the network goes on, so that coinbases mature and payments confirm.
+                chain.generate(1)?;
             }
-            let now = format!("{:?} {:?} {}", view.money, view.shares, blocks.len());
+            let now = format!("{:?} {:?} {}", view.money, view.shares, found);
             if now != moved.1 {
                 moved = (Instant::now(), now);
             } else if moved.0.elapsed() > PATIENCE {
@@ -174,6 +168,16 @@ impl Demo {
             .collect();
         Ok((view.money, view.shares.accepted, plugins.into()))
     }
+}
+
+/// Blocks of the pool that the chain has chosen, however many: of two on one parent one counts, when a node has it and
+/// nobody else's stands in its place. Only young ones are looked for among those that are shown.
+fn chosen(pool: &Pool) -> u64 {
+    // In this order: one that matures meanwhile is counted a moment later, and never twice.
+    let matured = pool.matured();
+    let counts = |block: &BlockView| !block.mature && matches!(block.fate.as_str(), "accepted" | "final");
+    let young = pool.blocks(1_000).iter().filter(|block| counts(block)).count();
+    matured.saturating_add(u64::try_from(young).unwrap_or(u64::MAX))
 }
 
 fn configuration(chain: &DevChain, data: &Path, scheme: &str, http: std::net::SocketAddr) -> String {

@@ -33,6 +33,7 @@ pub fn note(data: &Path, action: &str, args: &[&str]) -> Result<(), Failure> {
     match answer {
         Ok(Answer::Done(_)) => Ok(()),
         Ok(Answer::Refused(why)) => Err(Failure::new(why.to_string())),
+        Ok(Answer::Underway(what)) => Err(Failure::new(what)),
         Ok(Answer::Confirm { .. }) => Err(Failure::new("the process asks for a confirmation of a note")),
         Err(SocketError::Nobody(..)) => at_rest(data, &format!("local:{actor}"), action, args),
         Err(why) => Err(why.into()),

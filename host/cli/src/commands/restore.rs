@@ -78,8 +78,9 @@ impl Restore {
             println!("{}: restored from {}", data.display(), self.from.display());
             pools.iter().for_each(show);
             println!(
-                "Payments made after the backup are not in this ledger. Compare it with the wallet's history before \
-                 anything is paid, then remove {}.",
+                "Payments made after the backup are not in these ledgers, so nothing is paid ({} says why): compare each \
+                 with its wallet's history, then `millpond payments --pool NAME resume`.\nAdmin tokens are not restored: \
+                 make them anew with `millpond token make`.",
                 data.join(RESTORED).display()
             );
         }

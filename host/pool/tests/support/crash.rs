@@ -9,7 +9,7 @@ use bitcoin::{ScriptBuf, Transaction, Txid};
 use millpond_devchain::{DevChain, Options as ChainOptions};
 use millpond_disk::Disk;
 use millpond_journal::{JournalView, Record};
-use millpond_ledger::{IncomeStatus, Owner, PaymentStatus, Reader};
+use millpond_ledger::{Head, IncomeStatus, Owner, PaymentStatus, Reader};
 use millpond_pool::replay::Replayed;
 use millpond_pool::{Pool, Process};
 use parking_lot::Mutex;
@@ -106,8 +106,8 @@ pub struct World {
     since: u64,
     newest: u64,
     checked: usize,
-    /// Ledger entries whose hash was written down, by their place.
-    heads: Option<(u64, millpond_types::Digest)>,
+    /// The ledger's newest entry at the last look.
+    heads: Option<Head>,
 }
 
 /// What all came to.
@@ -205,13 +205,15 @@ confirmations = 1
         let lost = good[self.checked..].iter().filter(|id| !self.ids.contains(*id)).count();
         assert_eq!(lost, 0, "shares that were answered true are not in the journal");
         self.checked = good.len();
-        let verified = Reader::open(Arc::clone(disk), &self.pool.join("ledger")).unwrap().verify().unwrap();
+        let reader = Reader::open(Arc::clone(disk), &self.pool.join("ledger")).unwrap();
+        let verified = reader.verify().unwrap();
         assert!(verified.totals.conserved, "{verified:?}");
-        let (seq, head) = (verified.head.seq, verified.head.digest);
-        if let Some((before, digest)) = self.heads {
-            assert!(seq > before || (seq, head) == (before, digest), "the ledger lost entries");
+        if let Some(before) = self.heads.filter(|before| before.seq > 0) {
+            // The very entry that was the newest: each names the one before it, so all older ones are there as they were.
+            let there = reader.record(before.seq).unwrap().map(|(_, digest)| digest);
+            assert_eq!(there, Some(before.digest), "the ledger lost entry {}, or has another", before.seq);
         }
-        self.heads = Some((seq, head));
+        self.heads = Some(verified.head);
     }
 
     /// Runs the pool until nothing waits for maturity or for a payment, and compares everything.
