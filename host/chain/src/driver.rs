@@ -1,9 +1,10 @@
 //! The actor's thread: events in, checked actions out; restart after a trap, quarantine, swap.
 
 mod apply;
+mod barred;
 
 use crate::bodies::Bodies;
-use crate::effects::{Effect, ListChecks};
+use crate::effects::{Effect, ListChecks, ListRefused};
 use crate::handle::{Recorder, Shared};
 use crate::instance::{Instance, input};
 use crate::job::Checks;
@@ -13,6 +14,7 @@ use crate::queue::Input;
 use crate::sink::{Alarm, AlarmKind};
 use crate::trust::{RecentRewards, Trust};
 use crate::version::Version;
+use barred::Barred;
 use bytes::Bytes;
 use millpond_contracts::chain::{Happening, Push, Reply, Start};
 use millpond_contracts::{CallError, TrapKind};
@@ -85,6 +87,7 @@ pub(crate) struct Driver {
     recent: RecentRewards,
     bodies: Bodies,
     ring: Ring,
+    barred: Barred,
     strikes: Strikes,
     delayed: Vec<(Instant, Input)>,
     instances: u64,
@@ -119,6 +122,7 @@ impl Driver {
             recent: RecentRewards::default(),
             bodies: Bodies::default(),
             ring: Ring::default(),
+            barred: Barred::default(),
             strikes: Strikes::new(),
             delayed: Vec::new(),
             instances: 0,
@@ -175,7 +179,8 @@ impl Driver {
         let candidate =
             self.candidate.as_ref().map(|c| c.instance.next_due().map_or(c.deadline, |d| d.min(c.deadline)));
         let delayed = self.delayed.iter().map(|(at, _)| *at).min();
-        [lead, candidate, delayed, self.restart_at].into_iter().flatten().min()
+        let barred = self.barred.next_due();
+        [lead, candidate, delayed, barred, self.restart_at].into_iter().flatten().min()
     }
 
     /// What time alone brings: timers, restarts, a candidate that took too long, maturity that was waited for.
@@ -185,6 +190,7 @@ impl Driver {
             let (_, input) = self.delayed.swap_remove(at);
             self.input(input);
         }
+        self.unbar(now);
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
             self.start_lead();
@@ -214,7 +220,9 @@ impl Driver {
                         .sink
                         .unfit(link, "it cannot be reached; is it running, and is its address right?");
                 }
-                self.both(&Happening::Link { link, up });
+                if !self.barred.contains(link) {
+                    self.both(&Happening::Link { link, up });
+                }
             }
             Input::Push { link, transport, topic, data } => {
                 let key = (link, transport.clone(), topic.clone());
@@ -267,6 +275,9 @@ impl Driver {
     }
 
     fn push_to(&mut self, who: Who, link: u16, transport: &str, topic: &str, data: &Bytes, body: u64) {
+        if self.barred.contains(link) {
+            return;
+        }
         let Some(instance) = self.instance(who) else { return };
         // A version that did not ask for this topic does not hear of it.
         let Some(number) = instance.version.granted.topic(transport, topic) else { return };
@@ -296,7 +307,7 @@ impl Driver {
     fn deliver(&mut self, who: Who, what: Happening) {
         let recorder = self.recorder.clone();
         let Some(instance) = self.instance(who) else { return };
-        let version = Arc::clone(&instance.version);
+        let (version, source) = (Arc::clone(&instance.version), barred::source(&what));
         let (event, outcome) = instance.handle(what);
         if let (Some(recorder), Who::Lead) = (&recorder, who) {
             recorder.event(version.origin, &event, &outcome);
@@ -306,7 +317,12 @@ impl Driver {
                 self.strikes.went_well(version.origin.adapter, UnixMillis::now());
                 match self.check(who, done.value) {
                     Ok(effects) => self.apply(who, effects),
-                    Err(reason) => self.refuse(who, &reason),
+                    Err(reason) => {
+                        if let (Some(link), Who::Lead, ListRefused::Job(why)) = (source, who, &reason) {
+                            self.bar(link, &why.to_string());
+                        }
+                        self.refuse(who, &reason.to_string());
+                    }
                 }
             }
             Err(error) if error.is_trap() => self.trapped(who, input(&event.what), &error),
@@ -318,7 +334,7 @@ impl Driver {
         &mut self,
         who: Who,
         actions: Vec<millpond_contracts::chain::Action>,
-    ) -> Result<Vec<Effect>, String> {
+    ) -> Result<Vec<Effect>, ListRefused> {
         let instance = match who {
             Who::Lead => self.lead.as_ref(),
             Who::Candidate => self.candidate.as_ref().map(|candidate| &candidate.instance),
@@ -338,7 +354,7 @@ impl Driver {
             timers: &instance.timer_ids,
             in_flight: &instance.in_flight,
         };
-        checks.check(actions).map_err(|refused| refused.to_string())
+        checks.check(actions)
     }
 
     /// Tells the operator. What an adapter can cause at will is limited in rate: the first alarms of a span are
@@ -462,7 +478,7 @@ impl Driver {
         self.deliver(who, Happening::Start(start));
         let same = |driver: &mut Self| driver.instance(who).is_some_and(|instance| instance.id == id);
         for (link, up) in self.ring.up.clone() {
-            if up && same(self) {
+            if up && !self.barred.contains(link) && same(self) {
                 self.deliver(who, Happening::Link { link, up });
             }
         }

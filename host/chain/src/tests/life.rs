@@ -4,7 +4,7 @@ use crate::fake::*;
 use crate::{ChainHandle, Setup};
 use bytes::Bytes;
 use millpond_contracts::chain::*;
-use millpond_types::{Digest, UnixMillis};
+use millpond_types::{Amount, Digest, UnixMillis};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,6 +43,62 @@ fn a_node_that_cannot_be_reached_is_told_by_the_host_whatever_the_adapter_says()
         _ => None,
     });
     assert!(reason.contains("cannot be reached"), "{reason}");
+}
+
+/// Asks each node for work when it comes up, and publishes what it says: a reward, above the cap from node 0.
+fn asking(name: &'static str) -> Fake {
+    Fake::new(name, |event| match &event.what {
+        Happening::Link { link, up: true } => done(vec![Action::Call(Call {
+            id: event.seq,
+            transport: 0,
+            method: "template".into(),
+            body: b"[]".to_vec(),
+            link: Some(*link),
+            timeout_ms: 1_000,
+        })]),
+        Happening::Reply(reply) => {
+            let said = reply.outcome.clone().unwrap_or_default();
+            let reward = Amount(String::from_utf8(said).unwrap_or_default().parse().unwrap_or_default());
+            done(vec![Action::Publish(Job { reward, ..job(u64::from(reply.link) + 1) })])
+        }
+        _ => done(vec![]),
+    })
+}
+
+#[test]
+fn a_node_whose_work_breaks_a_trust_rule_does_not_hold_up_the_work_of_another() {
+    let nodes = FakeNodes::answering(2, |link, _| Ok(if link == 0 { "60000" } else { "5000" }.into()));
+    let rig = rig_with(asking("misled"), trust(), nodes);
+    rig.chain.link(1, true);
+    rig.pool.job(2);
+    rig.chain.link(0, true);
+    let reason = rig.pool.wait("the node's bar", |heard| match heard {
+        Heard::Unfit(0, reason) => Some(reason.clone()),
+        _ => None,
+    });
+    assert!(reason.contains("the work that it gives is refused"), "{reason}");
+    // The instance that comes after hears of the other node alone, and works with it.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while rig.pool.jobs().len() < 2 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", rig.pool.heard());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(rig.pool.jobs(), [2, 2]);
+    assert_eq!(rig.chain.status().refused, 1);
+}
+
+#[test]
+fn the_last_node_is_never_barred_and_may_be_mended() {
+    let asked = AtomicU32::new(0);
+    let nodes = FakeNodes::answering(2, move |_, _| match asked.fetch_add(1, Ordering::Relaxed) {
+        0 | 1 => Ok(b"60000".to_vec()),
+        _ => Ok(b"5000".to_vec()),
+    });
+    let rig = rig_with(asking("lone"), trust(), nodes);
+    rig.chain.link(0, true);
+    rig.pool.job(1);
+    assert!(!rig.pool.heard().iter().any(|heard| matches!(heard, Heard::Unfit(..))));
+    assert_eq!(rig.chain.status().refused, 2);
 }
 
 /// Every event of every instance, by what it was told of: instance, number in its life, and the push's byte.
