@@ -214,6 +214,8 @@ section! {
         tcp_keepalive: Duration = "\"2m\"";
         /// The least difficulty by the beginning of the miner's user agent, for hash marketplaces.
         agent_minimum: Numbers = "{}", eg "{ \"NiceHash/\" = 500000 }";
+        /// Dialects of your own beside the adapter's: files, looked for beside this one. One with the name of the adapter's takes its place.
+        dialects: Vec<String> = "[]", eg "[\"rig.dialect\"]";
         /// Ask each miner once after its login for its version, and show the answer in `millpond miners list`.
         ask_version: bool = "false";
         /// How long a broken connection's session can be taken up again.

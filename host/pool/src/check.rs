@@ -3,6 +3,7 @@
 //! What a start would meet first and name alone is here named beside the rest: files that are not there, components of
 //! another world, documents that do not compile, a schedule that is none.
 
+use crate::dialects;
 use crate::payments::schedule;
 use crate::setup::{self, SetupError, at};
 use crate::sockets;
@@ -57,7 +58,11 @@ pub fn section(section: &Section, beside: &Path, sandbox: &Sandbox, sink: &Arc<d
         if documents.is_empty() {
             errors.push(of_chain(&"the adapter has no dialect: no miner could be served"));
         }
-        errors.extend(dialects_of_ports(section, documents));
+        errors.extend(dialects_of_ports(
+            section,
+            documents,
+            &dialects::read(section, beside).unwrap_or_default(),
+        ));
     }
     if let Err(SetupError(lines)) = setup::prepare_with(section.clone(), adapter, beside, sandbox, sink) {
         errors.extend(lines);
@@ -73,14 +78,15 @@ fn problems(messages: impl Iterator<Item = String>) -> Vec<Problem> {
     messages.map(|message| Problem::of(&message)).collect()
 }
 
-/// Ports that are fixed to a dialect which the adapter does not have.
-fn dialects_of_ports(section: &Section, documents: &[String]) -> Vec<String> {
+/// Ports that are fixed to a dialect which neither the adapter nor the operator's files have.
+fn dialects_of_ports(section: &Section, documents: &[String], own: &[Arc<Dialect>]) -> Vec<String> {
     let compiled = documents.iter().filter_map(|text| Dialect::compile("dialect", text).ok());
-    let known: Vec<String> = compiled.map(|dialect| dialect.name().to_owned()).collect();
+    let known = compiled.chain(own.iter().cloned()).map(|dialect| dialect.name().to_owned());
+    let known: Vec<String> = known.collect();
     let fixed = section.port.iter().filter_map(|port| Some((port.span, port.dialect.as_ref()?)));
     let unknown = fixed.filter(|(_, name)| !known.contains(name));
     let say = |(span, name): (Span, &String)| {
-        at(span, "port.dialect", &format!("the adapter has no dialect {name:?}; it has {}", known.join(", ")))
+        at(span, "port.dialect", &format!("there is no dialect {name:?}; there are {}", known.join(", ")))
     };
     unknown.map(say).collect()
 }

@@ -1,7 +1,8 @@
 //! Which adapter version miners and pages see: whoever leads, by a swap or because the version before it broke.
 
+use crate::dialects;
 use millpond_chain::Version;
-use millpond_dialect::DialectSet;
+use millpond_dialect::Dialect;
 use millpond_stratum::{Chain as StratumChain, ServerHandle};
 use millpond_types::Digest;
 use parking_lot::Mutex;
@@ -20,6 +21,8 @@ pub(crate) struct Leading {
     pub(crate) server: ServerHandle,
     /// What pages show.
     pub(crate) roles: Roles,
+    /// Dialects of the operator's own.
+    pub(crate) dialects: Vec<Arc<Dialect>>,
     /// The names under which operators know components.
     pub(crate) names: Mutex<BTreeMap<Digest, String>>,
 }
@@ -27,7 +30,7 @@ pub(crate) struct Leading {
 impl Leading {
     /// Another version leads.
     pub(crate) fn leads(&self, version: &Version) {
-        if let Some(served) = stratum_chain(version) {
+        if let Some(served) = stratum_chain(version, &self.dialects) {
             self.server.replace_chain(served);
         }
         let digest = version.origin.adapter;
@@ -38,14 +41,14 @@ impl Leading {
 }
 
 /// What sockets serve of a version; none when it has no dialect.
-pub(crate) fn stratum_chain(version: &Version) -> Option<StratumChain> {
+pub(crate) fn stratum_chain(version: &Version, own: &[Arc<Dialect>]) -> Option<StratumChain> {
     let description = version.description();
     let masks = description
         .extra
         .iter()
         .filter_map(|(name, bits)| Some((name.strip_prefix(ROLL)?.to_owned(), bits.clone())));
     Some(StratumChain {
-        dialects: DialectSet::from_documents(&version.dialects)?,
+        dialects: dialects::served(&version.dialects, own)?,
         diff1: version.diff1,
         extranonce: usize::from(description.extranonce),
         masks: masks.collect(),

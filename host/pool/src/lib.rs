@@ -9,6 +9,7 @@ pub mod check;
 pub mod conduct;
 mod core;
 mod decide;
+mod dialects;
 pub mod doctor;
 mod edges;
 mod expiry;

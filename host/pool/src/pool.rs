@@ -13,7 +13,7 @@ use crate::setup::{Prepared, SetupError};
 use crate::sink::PoolSink;
 use crate::stats::Stats;
 use crate::unfinished::{self, Makers};
-use crate::{history, money, setup};
+use crate::{dialects, history, money, setup};
 use millpond_admin::Role;
 use millpond_alerts::{Alarms, Level};
 use millpond_algorithms::Algorithms;
@@ -213,7 +213,7 @@ impl Pool {
         unfinished::resubmit(&core, &chain, &mut makers, unsubmitted, final_after);
 
         let version = chain.version().ok_or(PoolError::NoDialect)?;
-        let served = stratum_chain(&version).ok_or(PoolError::NoDialect)?;
+        let served = stratum_chain(&version, &prepared.dialects).ok_or(PoolError::NoDialect)?;
         let parts = millpond_stratum::Parts {
             backend: PoolBackend::new(
                 Arc::clone(&core),
@@ -266,6 +266,7 @@ impl Pool {
         let leading = core.shown_chain.get_or_init(|| Leading {
             server: server.handle(),
             roles: Arc::clone(&roles),
+            dialects: prepared.dialects,
             names: parking_lot::Mutex::new(names),
         });
         // Another version may lead since the sockets were opened.
@@ -365,6 +366,10 @@ impl Pool {
     ) -> Result<String, String> {
         let chain = self.core.chain().ok_or("the pool is ending")?;
         if let Some(leading) = self.core.shown_chain.get() {
+            let misfits = dialects::misfits(&leading.dialects, &adapter, grants);
+            if !misfits.is_empty() {
+                return Err(format!("the dialects of your own do not fit it: {}", misfits.join("; ")));
+            }
             leading.names.lock().insert(component.digest, component.name.clone());
         }
         // Kept with what it is granted before its first job: blocks of its jobs are submitted by it after a restart too.

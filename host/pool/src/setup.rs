@@ -1,6 +1,7 @@
 //! From the operator's configuration to what a pool is started with: components found and loaded, settings checked
 //! against their schemas, secrets read, addresses resolved. Every error names the option it comes from.
 
+use crate::dialects;
 use crate::plugins::{Component, PluginStore, StoreError};
 use crate::policy::Wanted;
 use millpond_chain::{AddressCheck, BitcoinAddresses, BitcoinCoinbase, Grant, Trust, resolve};
@@ -8,6 +9,7 @@ use millpond_config::settings::check;
 use millpond_config::{Chain, Pool as Section, Secret, Span};
 use millpond_contracts::chain::{ChainAdapter, Output, Payee, TransportKind};
 use millpond_contracts::{Setting, Settings, load_adapter, load_fee_policy, schema};
+use millpond_dialect::Dialect;
 use millpond_ledger::FeeName;
 use millpond_node::{Address, Auth, Endpoint, NodeSpec, Transport};
 use millpond_payout::Recipient;
@@ -41,6 +43,8 @@ pub struct Prepared {
     pub adapter: Arc<dyn ChainAdapter>,
     /// Its settings.
     pub adapter_settings: Settings,
+    /// Dialects of the operator's own.
+    pub dialects: Vec<Arc<Dialect>>,
     /// What it is granted.
     pub grants: Vec<Grant>,
     /// Transports to nodes.
@@ -144,6 +148,7 @@ pub(crate) fn prepare_with(
     let mut errors = Vec::new();
     let adapter = adapter.map_err(|why| errors.extend(why)).ok();
     let wanted = wanted(&section, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
+    let dialects = dialects::read(&section, beside).map_err(|why| errors.extend(why)).ok();
     let nodes = match &adapter {
         Some((_, adapter, _)) => nodes(&section, adapter.as_ref()).map_err(|why| errors.extend(why)).ok(),
         None => None,
@@ -156,12 +161,17 @@ pub(crate) fn prepare_with(
         }
         read.ok().map(|()| Target::from_be_bytes(bytes))
     });
-    let (Some((component, adapter, settings)), Some(wanted), Some((transports, nodes)), true) =
-        (adapter, wanted, nodes, errors.is_empty())
+    let (Some((component, adapter, settings)), Some(wanted), Some((transports, nodes)), Some(dialects), true) =
+        (adapter, wanted, nodes, dialects, errors.is_empty())
     else {
         return Err(SetupError(errors));
     };
     let grants = grants(&section.chain, adapter.as_ref(), &component);
+    let misfits = dialects::misfits(&dialects, &adapter, &grants);
+    if !misfits.is_empty() {
+        let say = |why: &String| at(section.stratum.span, "stratum.dialects", why);
+        return Err(SetupError(misfits.iter().map(say).collect()));
+    }
     let addresses = addresses(&section.chain, adapter.as_ref());
     let resolver = Resolver { adapter: adapter.as_ref(), check: addresses.as_deref() };
     let fees = fee_addresses(&section, &resolver).map_err(|why| errors.extend(why.0)).ok();
@@ -180,6 +190,7 @@ pub(crate) fn prepare_with(
         adapter_component: component,
         adapter,
         adapter_settings: settings,
+        dialects,
         grants,
         transports,
         nodes,

@@ -4,10 +4,11 @@
 
 mod support;
 
+use millpond_admin::{Command, Role};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use support::{Client, certificate, chain, pool, start, tls, until};
+use support::{Client, GRANT, certificate, chain, order, pool, start, tls, until, version};
 
 /// Every hash is a share.
 const EASIEST: &str = "difficulty = 1e-12\nfixed = true\n";
@@ -19,6 +20,69 @@ fn file(data: &Path, rest: &str) -> String {
 /// A port of any number.
 fn port(more: &str) -> String {
     format!("[[pool.port]]\nlisten = \"127.0.0.1:0\"\n{more}")
+}
+
+/// Bitcoin's dialect under another name, for user agents that begin with `rig`; it says `own` to a ping.
+fn own_dialect(name: &str) -> String {
+    let text = include_str!("../../../examples/families/bitcoin/v1.dialect");
+    let named =
+        text.replace("dialect 1 \"bitcoin-v1\"", &format!("dialect 1 \"{name}\"\nmatch agent \"rig*\""));
+    assert_ne!(named, text);
+    named.replace("\"pong\"", "\"own\"")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_dialect_of_the_operators_own_is_a_file_and_a_line_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rig.dialect"), own_dialect("rig")).unwrap();
+    let chain = chain().await;
+    let section = pool("own", &chain)
+        .replace("[pool.chain]\n", &format!("[pool.chain]\n{GRANT}\n"))
+        .replace("[pool.stratum]\n", "[pool.stratum]\ndialects = [\"rig.dialect\"]\n");
+    let fixed = port(&format!("{EASIEST}dialect = \"rig\"\n"));
+    let text = file(folder.path(), &format!("{section}{}{fixed}", port(EASIEST)));
+    let path = folder.path().join("pool.toml");
+    let running = start(&path, &text).await;
+    let [open, fixed] = running.pools()[0].addresses() else { panic!() };
+    let login = chain.new_address();
+    // Another version of the adapter brings its own dialects again, and the operator's stay.
+    for swapped in [false, true] {
+        if swapped {
+            version(&folder.path().join("adapter.wasm"), "bitcoin", b"2");
+            let (pool, plugin) = ("own".to_owned(), "adapter.wasm".to_owned());
+            let swap = Command::PluginSwap { pool, role: Role::Adapter, plugin };
+            order(&folder.path().join("data"), swap).await.unwrap();
+        }
+        for (port, agent, says) in
+            [(open, "rig/1", "own"), (open, "cgminer/4", "pong"), (fixed, "cgminer/4", "own")]
+        {
+            let mut miner = Client::connect(*port).await;
+            miner.ready(agent, &login).await;
+            assert_eq!(miner.call("mining.ping", json!([])).await["result"], says, "{agent}");
+            miner.share(&login, 1).await;
+        }
+    }
+    running.stop().await;
+
+    // What is wrong with a file is said with its line, before anything starts.
+    let check = |dialect: &str| {
+        std::fs::write(folder.path().join("rig.dialect"), dialect).unwrap();
+        let config = millpond_config::load(&path).unwrap();
+        let sandbox = millpond_runtime::Sandbox::new(None, millpond_runtime::Compiler::InProcess).unwrap();
+        let sink: Arc<dyn millpond_runtime::LogSink> = Arc::new(millpond_runtime::TracingSink);
+        let found = millpond_pool::check::section(&config.pool[0], folder.path(), &sandbox, &sink);
+        found.into_iter().map(|problem| problem.text).collect::<Vec<_>>().join("\n")
+    };
+    assert_eq!(check(&own_dialect("rig")), "");
+    let told = check(&own_dialect("rig").replace("{first:hex}", "{frist:hex}"));
+    assert!(told.contains("stratum.dialects: rig.dialect:") && told.contains("`frist`"), "{told}");
+    let told = check("dialect 1 \"rig\"\non mining.ping\n  repyl true\n");
+    assert!(told.contains("stratum.dialects: rig.dialect:3:") && told.contains("repyl"), "{told}");
+    std::fs::remove_file(folder.path().join("rig.dialect")).unwrap();
+    let config = millpond_config::load(&path).unwrap();
+    let why = millpond_process::Running::start(config, &path, millpond_runtime::Compiler::InProcess).await;
+    let why = why.err().unwrap().to_string();
+    assert!(why.contains("rig.dialect cannot be read"), "{why}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -131,8 +195,8 @@ async fn two_pools_in_one_process_have_ports_ledgers_and_folders_of_their_own() 
         (first.journal().view().newest().0, second.journal().view().newest().0) == (5, 1)
     })
     .await;
-    first.set_minimum(&login, Some(millpond_types::Amount(5)), "test").unwrap();
-    assert_eq!(first.miner(&login).unwrap().minimum_payout.0, 5);
+    first.set_minimum(&login, Some(millpond_types::Amount(200_000)), "test").unwrap();
+    assert_eq!(first.miner(&login).unwrap().minimum_payout.0, 200_000);
     assert_eq!(second.miner(&login).unwrap().minimum_payout.0, 100_000);
     for pool in ["one", "two"] {
         for part in ["journal", "ledger", "plugins"] {

@@ -11,21 +11,11 @@ use millpond_pool::Pool;
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use support::{Client, certificate, chain, http, order, pool, start, tls, until};
+use support::{Client, GRANT, certificate, chain, http, order, pool, start, tls, until, version};
 
 fn digest(pool: &Pool, role: &str) -> Option<String> {
     let plugins = pool.view().plugins;
     plugins.iter().find(|plugin| plugin.role == role).map(|plugin| plugin.digest.to_string())
-}
-
-/// A bundled component as another version of itself: the same code under another digest.
-fn version(path: &Path, name: &str, text: &[u8]) {
-    let mut bytes = millpond_bundled::get(name).unwrap().bytes.to_vec();
-    // A custom section: id 0, its length, its name with a length, and anything.
-    let body = [&[7_u8][..], b"version", text].concat();
-    bytes.extend([0, u8::try_from(body.len()).unwrap()]);
-    bytes.extend(body);
-    std::fs::write(path, bytes).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -34,7 +24,8 @@ async fn a_reload_swaps_what_changed_names_what_needs_a_restart_and_disconnects_
     let chain = chain().await;
     let data = folder.path().join("data");
     version(&folder.path().join("adapter.wasm"), "bitcoin", b"1");
-    let section = pool("dev", &chain).replace("[pool.chain]\n", "[pool.chain]\nadapter = \"adapter.wasm\"\ngrant = [\"getblockchaininfo\", \"getblocktemplate\", \"submitblock\", \"getblockhash\", \"getblock\", \"getblockheader\"]\n");
+    let section = pool("dev", &chain)
+        .replace("[pool.chain]\n", &format!("[pool.chain]\nadapter = \"adapter.wasm\"\n{GRANT}\n"));
     let text = format!(
         "[host]\ndata = \"{}\"\n{section}[[pool.port]]\nlisten = \"127.0.0.1:0\"\ndifficulty = 1e-6\nfixed = true\n[pool.payout]\nminimum = 500\n",
         data.display()

@@ -54,6 +54,19 @@ agent_minimum = {{ "NiceHash/" = 4096 }}
     )
 }
 
+/// What the Bitcoin adapter has to be granted under another digest than the bundled one's, of the section `chain`.
+pub const GRANT: &str = "grant = [\"getblockchaininfo\", \"getblocktemplate\", \"submitblock\", \"getblockhash\", \"getblock\", \"getblockheader\"]";
+
+/// A bundled component as another version of itself: the same code under another digest.
+pub fn version(path: &Path, name: &str, text: &[u8]) {
+    let mut bytes = millpond_bundled::get(name).unwrap().bytes.to_vec();
+    // A custom section: id 0, its length, its name with a length, and anything.
+    let body = [&[7_u8][..], b"version", text].concat();
+    bytes.extend([0, u8::try_from(body.len()).unwrap()]);
+    bytes.extend(body);
+    std::fs::write(path, bytes).unwrap();
+}
+
 /// Starts what a file says, or fails with its words.
 pub async fn start(file: &Path, text: &str) -> Running {
     std::fs::write(file, text).unwrap();
