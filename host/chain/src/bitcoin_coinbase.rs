@@ -1,13 +1,16 @@
-//! The glue between jobs and the codec of the Bitcoin family: which registers of a recipe are the coinbase.
+//! The glue between jobs and the codec of the Bitcoin family: the coinbase that a job's proof of work commits to, held
+//! against whom it should pay.
 //!
-//! A recipe says so itself: its `sv2` line names the registers before (`prefix`) and behind (`suffix`) the extranonce,
-//! which is the share field `xn`.
+//! Which bytes are the coinbase is not the adapter's to say: they are found in the way that the recipe computes the
+//! judged hash ([`crate::bitcoin_commitment`]).
 
+use crate::bitcoin_commitment::Commitment;
 use crate::job::ReadyJob;
 use crate::trust::{CoinbaseCheck, shares};
 use millpond_codec_bitcoin::coinbase::{ExpectedOutput, Rules, check_parts};
 use millpond_contracts::chain::Output;
 use millpond_recipe::{SessionStage, Width};
+use millpond_types::Target;
 
 /// The payee that stands in for a session's at job stage: an output script as long as a common one, of no key.
 const STAND_IN: [u8; 22] = [0; 22];
@@ -21,6 +24,16 @@ pub struct BitcoinCoinbase {
 
 impl CoinbaseCheck for BitcoinCoinbase {
     fn job(&self, job: &ReadyJob, outputs: &[Output]) -> Result<(), String> {
+        let commitment = Commitment::of(job.stage.recipe()).map_err(|error| error.to_string())?;
+        // Sessions are looked at one by one only where their own payees are to be paid.
+        if let Some(piece) = commitment.of_the_session()
+            && !job.pays_session()
+        {
+            return Err(format!(
+                "{} of it depends on the session, and no session is to be paid by it",
+                piece.shown()
+            ));
+        }
         let fields = job.stage.recipe().session_fields();
         let values: Vec<Vec<u8>> = fields
             .iter()
@@ -33,6 +46,17 @@ impl CoinbaseCheck for BitcoinCoinbase {
             })
             .collect();
         let session = job.stage.session(&values).map_err(|error| error.to_string())?;
+        let bits = commitment.bits(&session).ok_or("the header has no compact target")?;
+        match Target::from_compact(bits) {
+            Ok(hashed) if hashed == job.network_target => {}
+            Ok(hashed) => {
+                return Err(format!(
+                    "its header's target as it is hashed is {hashed}, the job's is {}",
+                    job.network_target
+                ));
+            }
+            Err(why) => return Err(format!("its header's target as it is hashed: {why}")),
+        }
         self.session(job, &session, outputs, &STAND_IN)
     }
 
@@ -43,19 +67,9 @@ impl CoinbaseCheck for BitcoinCoinbase {
         outputs: &[Output],
         payee: &[u8],
     ) -> Result<(), String> {
-        let recipe = job.stage.recipe();
-        let role = |role: &str| {
-            let (_, register) = recipe.sv2().iter().find(|(name, _)| **name == *role)?;
-            session.register(register)
-        };
-        let missing =
-            |role: &str| format!("the recipe's sv2 line does not say where the coinbase's {role} is");
-        let head = role("prefix").ok_or_else(|| missing("prefix"))?;
-        let tail = role("suffix").ok_or_else(|| missing("suffix"))?;
-        let xn = recipe.share_fields().iter().find(|field| &*field.name == "xn");
-        let Some(Width::Fixed(extranonce)) = xn.map(|field| field.width) else {
-            return Err("the recipe has no share field xn of constant length".to_owned());
-        };
+        let commitment = Commitment::of(job.stage.recipe()).map_err(|error| error.to_string())?;
+        let (head, tail) =
+            commitment.coinbase(session).ok_or("a part of the coinbase is of another job's recipe")?;
         let amounts = shares(job.reward, outputs).ok_or(
             "no output has a weight: set whom the coinbase pays, or let the adapter have no outputs",
         )?;
@@ -73,7 +87,6 @@ impl CoinbaseCheck for BitcoinCoinbase {
             false => None,
         };
         let rules = Rules { outputs: &expected, reward: job.reward, height };
-        let extranonce = usize::try_from(extranonce).unwrap_or(usize::MAX);
-        check_parts(head, extranonce, tail, rules).map(drop).map_err(|error| error.to_string())
+        check_parts(&head, commitment.extranonce, &tail, rules).map(drop).map_err(|error| error.to_string())
     }
 }

@@ -46,6 +46,15 @@ judge le pow | id (sha256d (cat head xn nonce)) | out pow
 ",
 ];
 
+/// Bitcoin's recipe with a decoy: the parts that it names as the coinbase are not those that it hashes. Its last constant
+/// is what it hashes behind the extranonce.
+fn decoy() -> String {
+    let honest = include_str!("../../../examples/families/bitcoin/bitcoin.recipe");
+    let named = "cb    = cat head xn tail";
+    assert!(honest.contains(named) && honest.contains("suffix=tail"));
+    format!("{}const stolen:bytes\n", honest.replace(named, "cb = cat head xn stolen"))
+}
+
 async fn chain() -> DevChain {
     // About 4,000 hashes a block.
     let options = ChainOptions { bits: 0x1f0f_ffff, prologue: 10, ..ChainOptions::default() };
@@ -116,6 +125,7 @@ impl Rig {
             let good = Spoiled::of(Arc::clone(&prepared.adapter));
             let mut description = good.description.clone();
             description.recipes.extend(RECIPES.map(str::to_owned));
+            description.recipes.push(decoy());
             let (events, blocks) = (Arc::clone(&mischief), Arc::clone(&mischief));
             prepared.adapter = Arc::new(Spoiled {
                 description,
@@ -141,12 +151,7 @@ impl Rig {
     async fn shares(&mut self) {
         for miner in &mut self.miners {
             let job = miner.job.clone().unwrap();
-            let share = loop {
-                let share = miner.find(&job, 0, Want::Share);
-                if !share.solves {
-                    break share;
-                }
-            };
+            let share = miner.find(&job, 0, Want::Mere);
             let reply = miner.submit(&share).await;
             assert_eq!(reply["result"], json!(true), "{reply}");
         }
@@ -302,6 +307,19 @@ async fn through_each_hostile_list_of_actions_miners_are_served() {
         },
     )
     .await;
+    let payee = rig.payee.clone();
+    rig.bad_job(
+        "an honest coinbase to look at, another one to hash",
+        "a job was refused: its coinbase: output 0 pays 5000000000 to script 51",
+        move |job| {
+            let mut stolen = job.consts[TAIL].clone();
+            let at = stolen.windows(payee.len()).position(|window| window == payee).unwrap();
+            stolen[at] = 0x51;
+            job.recipe = 5;
+            job.consts.push(stolen);
+        },
+    )
+    .await;
     rig.bad_job("reward times ten", "its reward of 50000000000 is above 6000000000, the cap", |job| {
         job.reward = Amount(job.reward.0 * 10);
     })
@@ -329,7 +347,12 @@ async fn a_wallet_call_is_never_made_and_the_job_beside_it_is_served() {
     rig.chain.generate(1).unwrap();
     let told = rig.alarm("sendtoaddress").await;
     assert!(told.starts_with("the adapter made a call that is refused: not granted: "), "{told}");
-    assert!(told.ends_with("it moves money, uses keys or ends the node"), "{told}");
+    assert!(
+        told.ends_with(
+            "it may move money, use keys or change the node: its name is not of blocks and work alone"
+        ),
+        "{told}"
+    );
     rig.work_on_the_tip().await;
     rig.shares().await;
     assert!(rig.chain.balance() >= coins);

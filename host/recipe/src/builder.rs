@@ -6,8 +6,9 @@ use crate::field::{Field, Stage, Width};
 use crate::lex::Place;
 use crate::program::{Bank, ContextAt, Instruction, Operand, Operation, Tables};
 use crate::run::{Frame, MAX_JOB_BYTES};
-use millpond_algorithms::{Algorithms, Cost, Key};
+use millpond_algorithms::{Algorithms, Context, Cost, Key};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a register holds, as far as the compiler knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,8 @@ pub(crate) struct Builder<'a> {
     pub(crate) programs: [Vec<Instruction>; 4],
     /// Checks with the number of instructions of their stage that must have run before.
     pub(crate) checks: [Vec<(usize, Instruction)>; 4],
-    registers: [u16; 4],
+    /// What every register of a stage holds, by its number.
+    pub(crate) types: [Vec<Type>; 4],
     contexts: [u16; 4],
     pub(crate) tables: Tables,
     pub(crate) cost: Cost,
@@ -103,7 +105,7 @@ impl<'a> Builder<'a> {
             document: Bank::default(),
             programs: Default::default(),
             checks: Default::default(),
-            registers: [0; 4],
+            types: Default::default(),
             contexts: [0; 4],
             tables: Tables::default(),
             cost: Cost::Light,
@@ -162,11 +164,7 @@ impl<'a> Builder<'a> {
         self.cost = self.cost.max(algorithm.cost());
         if key == Key::None {
             match algorithm.prepare(&[]) {
-                Ok(context) => {
-                    let slot = self.document.contexts.len() as u16;
-                    self.document.contexts.push(context);
-                    with = Some(ContextAt { stage: Stage::Document, slot });
-                }
+                Ok(context) => with = Some(self.document_context(name, context)),
                 Err(error) => return self.fail(at, error.to_string()),
             }
         }
@@ -175,17 +173,21 @@ impl<'a> Builder<'a> {
         Some(function)
     }
 
+    /// Keeps a context that is known when the document is compiled, and the algorithm it is of.
+    fn document_context(&mut self, algorithm: &str, context: Arc<dyn Context>) -> ContextAt {
+        let slot = self.document.contexts.len() as u16;
+        self.document.contexts.push(context);
+        self.tables.hashes.push(algorithm.into());
+        ContextAt { stage: Stage::Document, slot }
+    }
+
     /// Prepares a keyed algorithm in the stage that knows the key.
     pub(crate) fn prepare(&mut self, name: &str, key: Operand, at: Place) -> Option<ContextAt> {
         let algorithm = self.algorithms.get(name)?;
         if key.stage == Stage::Document {
             let prepared = algorithm.prepare(self.document.get(key.slot).unwrap_or_default());
             return match prepared {
-                Ok(context) => {
-                    let slot = self.document.contexts.len() as u16;
-                    self.document.contexts.push(context);
-                    Some(ContextAt { stage: Stage::Document, slot })
-                }
+                Ok(context) => Some(self.document_context(name, context)),
                 Err(error) => self.fail(at, error.to_string()),
             };
         }
@@ -211,15 +213,15 @@ impl<'a> Builder<'a> {
     }
 
     fn literal(&mut self, bytes: &[u8], ty: Type, at: Place) -> Typed {
-        let slot = self.slot(Stage::Document, at).unwrap_or(0);
+        let slot = self.slot(Stage::Document, ty, at).unwrap_or(0);
         let start = self.document.bytes.len() as u32;
         self.document.bytes.extend_from_slice(bytes);
         self.document.spans.push((start, self.document.bytes.len() as u32));
         Typed { operand: Operand { stage: Stage::Document, slot }, ty, depends: 0 }
     }
 
-    pub(crate) fn slot(&mut self, stage: Stage, at: Place) -> Option<u16> {
-        let total: usize = self.registers.iter().map(|n| usize::from(*n)).sum();
+    pub(crate) fn slot(&mut self, stage: Stage, ty: Type, at: Place) -> Option<u16> {
+        let total: usize = self.types.iter().map(Vec::len).sum();
         if total >= MAX_REGISTERS {
             if !std::mem::replace(&mut self.too_many, true) {
                 self.fail::<()>(
@@ -229,15 +231,21 @@ impl<'a> Builder<'a> {
             }
             return None;
         }
-        let next = self.registers.get_mut(stage.index())?;
-        let slot = *next;
-        *next += 1;
+        let types = self.types.get_mut(stage.index())?;
+        let slot = u16::try_from(types.len()).ok()?;
+        types.push(ty);
         Some(slot)
     }
 
     /// Emits an instruction that writes a register; one over literals alone runs at once.
-    pub(crate) fn emit(&mut self, stage: Stage, operation: Operation, at: Place) -> Option<Operand> {
-        let slot = self.slot(stage, at)?;
+    pub(crate) fn emit(
+        &mut self,
+        stage: Stage,
+        ty: Type,
+        operation: Operation,
+        at: Place,
+    ) -> Option<Operand> {
+        let slot = self.slot(stage, ty, at)?;
         let instruction = Instruction { line: at.line, operation };
         if stage == Stage::Document {
             let mut frame =
@@ -287,7 +295,7 @@ impl<'a> Builder<'a> {
                 if written == needed {
                     return true;
                 }
-                written += usize::from(!matches!(instruction.operation, Operation::Prepare { .. }));
+                written += usize::from(instruction.operation.writes());
                 false
             })
             .unwrap_or(program.len());

@@ -129,6 +129,7 @@ impl Builder<'_> {
             session_fields,
             share_fields,
             names: self.names.iter().filter_map(|(name, typed)| Some((name.clone(), (*typed)?))).collect(),
+            types: std::mem::take(&mut self.types),
             document: std::mem::take(&mut self.document),
             job,
             session,
@@ -243,7 +244,7 @@ impl Builder<'_> {
             Width::Number => Type::Number,
         };
         let depends = if group == Group::Share { 1 << position } else { 0 };
-        let Some(slot) = self.slot(stage, field.at) else { return };
+        let Some(slot) = self.slot(stage, ty, field.at) else { return };
         self.name(&field.name, Some(Typed { operand: Operand { stage, slot }, ty, depends }), field.at);
         if let Some(fields) = self.fields.get_mut(index) {
             fields.push(Field { name: field.name.clone(), width, default });

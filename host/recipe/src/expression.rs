@@ -362,7 +362,7 @@ impl Builder<'_> {
             (_, Type::List { .. }) => Type::Bytes { low: ty.low(), high: ty.high() },
             _ => ty,
         };
-        let operand: Operand = self.emit(stage, operation, at)?;
+        let operand: Operand = self.emit(stage, ty, operation, at)?;
         Some(Typed { operand, ty, depends })
     }
 }

@@ -100,6 +100,20 @@ pub(crate) enum Operation {
     },
 }
 
+impl Operation {
+    /// Whether it writes the next register of its stage.
+    pub(crate) fn writes(&self) -> bool {
+        !matches!(
+            self,
+            Self::Prepare { .. }
+                | Self::Range { .. }
+                | Self::Subset { .. }
+                | Self::Claim { .. }
+                | Self::Verify { .. }
+        )
+    }
+}
+
 /// A bound: a register read as a big-endian number, if any, plus and minus a constant.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BoundAt {
@@ -138,6 +152,8 @@ pub(crate) enum TargetForm {
 pub(crate) struct Tables {
     pub(crate) algorithms: Vec<Arc<dyn millpond_algorithms::Algorithm>>,
     pub(crate) verifiers: Vec<Arc<dyn Verifier>>,
+    /// The algorithms of the contexts that the document itself prepares, by their number.
+    pub(crate) hashes: Vec<Box<str>>,
 }
 
 /// One stage's registers: bytes in an arena, and where each register lies in it.

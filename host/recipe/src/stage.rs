@@ -1,9 +1,10 @@
 //! A recipe and its stages: what others hold and call.
 
-use crate::builder::Typed;
+use crate::builder::{Type, Typed};
 use crate::compile::compile;
 use crate::error::{DocumentErrors, RunError, ShareError};
 use crate::field::{Field, RegisterInfo, Stage};
+use crate::flow::Register;
 use crate::program::{Bank, Instruction, Judge, Operand, Tables, TargetForm};
 use crate::run::Frame;
 use millpond_algorithms::{Algorithms, Cost};
@@ -18,6 +19,8 @@ pub struct Recipe {
     pub(crate) session_fields: Vec<Field>,
     pub(crate) share_fields: Vec<Field>,
     pub(crate) names: BTreeMap<Box<str>, Typed>,
+    /// What every register holds, by stage and number.
+    pub(crate) types: [Vec<Type>; 4],
     pub(crate) document: Bank,
     pub(crate) job: Vec<Instruction>,
     pub(crate) session: Vec<Instruction>,
@@ -355,7 +358,16 @@ impl SessionStage {
     /// bytes.
     #[must_use]
     pub fn register(&self, name: &str) -> Option<&[u8]> {
-        let operand = self.job.recipe.names.get(name)?.operand;
+        self.read(self.job.recipe.names.get(name)?.operand)
+    }
+
+    /// The value of a register of this session's recipe; `None` for one of the share stage or of another recipe.
+    #[must_use]
+    pub fn value(&self, register: &Register<'_>) -> Option<&[u8]> {
+        self.read(register.operand_of(&self.job.recipe)?)
+    }
+
+    fn read(&self, operand: Operand) -> Option<&[u8]> {
         match operand.stage {
             Stage::Session => self.bank.get(operand.slot),
             Stage::Share => None,

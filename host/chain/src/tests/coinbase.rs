@@ -12,6 +12,7 @@ const THIEF: &[u8] = &[0x52];
 /// Bitcoin's recipe with the coinbase in two parts.
 const BITCOIN: &str = include_str!("../../../../examples/families/bitcoin/bitcoin.recipe");
 const SOLO: &str = include_str!("../../../../examples/families/bitcoin-solo/bitcoin-solo.recipe");
+const LITECOIN: &str = include_str!("../../../../examples/families/litecoin/litecoin.recipe");
 
 /// A coinbase for height 17 with these outputs, cut around 8 bytes of extranonce.
 fn coinbase(outputs: &[(u64, &[u8])]) -> (Vec<u8>, Vec<u8>) {
@@ -44,12 +45,16 @@ fn job_of(recipe: u16, coinbase: Vec<Vec<u8>>) -> Job {
 }
 
 fn start(job: Job, outputs: Vec<Output>) -> (ChainHandle, Arc<FakePool>) {
+    start_with(&[BITCOIN, SOLO, LITECOIN], job, outputs)
+}
+
+fn start_with(recipes: &[&str], job: Job, outputs: Vec<Output>) -> (ChainHandle, Arc<FakePool>) {
     let adapter = Fake::new("coinbase", move |event| match &event.what {
         Happening::Start(_) => done(vec![Action::Publish(job.clone())]),
         _ => done(vec![]),
     });
     let mut description = description(vec![node()]);
-    description.recipes = vec![BITCOIN.to_owned(), SOLO.to_owned()];
+    description.recipes = recipes.iter().map(|&recipe| recipe.to_owned()).collect();
     let trust = Trust {
         floor: Some(regtest()),
         coinbase: Some(Arc::new(BitcoinCoinbase { height: true })),
@@ -71,6 +76,140 @@ fn a_coinbase_that_pays_the_pool_passes() {
     let (head, tail) = coinbase(&[(3_333, POOL), (1_667, &[0x53])]);
     let (_chain, pool) = start(job_of(0, vec![head, tail]), vec![to(POOL, 2), to(&[0x53], 1)]);
     assert_eq!(pool.job(17).network_target, regtest());
+}
+
+#[test]
+fn a_coin_with_another_hash_passes_by_the_same_check() {
+    let (head, tail) = coinbase(&[(5_000, POOL)]);
+    let (_chain, pool) = start(job_of(2, vec![head, tail]), vec![to(POOL, 1)]);
+    assert_eq!(pool.job(17).network_target, regtest());
+}
+
+/// Bitcoin's recipe with some of its text replaced, and a second coinbase that pays the thief beside the honest one.
+fn liar(changes: &[(&str, &str)]) -> String {
+    let mut text =
+        BITCOIN.replace("const head:bytes tail:bytes ", "const head:bytes tail:19 stolen:19 harder:4\n");
+    for (from, to) in changes {
+        assert!(text.contains(from), "the recipe has no {from:?}");
+        text = text.replace(from, to);
+    }
+    text
+}
+
+/// What comes of a job by this recipe, whose named parts are all honest: the alarm, or the job's coordinate.
+fn lie(changes: &[(&str, &str)]) -> Result<u64, String> {
+    let (head, tail) = coinbase(&[(5_000, POOL)]);
+    let (_, stolen) = coinbase(&[(5_000, THIEF)]);
+    let harder = vec![0xff, 0xff, 0x00, 0x1d];
+    let mut job = job_of(0, vec![head, tail, stolen, harder.clone()]);
+    if changes.iter().any(|(_, to)| to.contains("rev harder")) {
+        let target = Target::from_compact(0x1d00_ffff).unwrap();
+        job.network_target = target.to_be_bytes().to_vec();
+    }
+    let (_chain, pool) = start_with(&[&liar(changes)], job, vec![to(POOL, 1)]);
+    pool.wait("a job or an alarm", |heard| match heard {
+        Heard::Job(job) => Some(Ok(job.coord)),
+        Heard::Alarm(alarm) => Some(Err(alarm.text.clone())),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_recipe_that_hashes_another_coinbase_than_the_one_it_shows_is_refused() {
+    const STOLEN: &str = "its coinbase: output 0 pays 5000 to script 52, which is not to be paid that";
+    const COINBASE: &str = "cb    = cat head xn tail";
+    const ROOT: &str = "root  = fold sha256d (sha256d cb) branch";
+    const HEADER: &str = "pow   = sha256d hdr";
+    let followed =
+        "its coinbase: the host cannot follow what the proof of work of recipe \"bitcoin\" commits to: ";
+    // 19 bytes that are zeros while a value of 4 bytes is.
+    let mask = |of: &str| format!("(cat {of} {of} {of} {of} (slice {of} ..3))");
+    let turned = |by: &str| format!("cb = cat head xn (blend tail stolen {})", mask(by));
+    let cases: &[(&[(&str, &str)], &str)] = &[
+        // Decoys: what is named as the coinbase is not what is hashed.
+        (&[(COINBASE, "cb = cat head xn stolen")], STOLEN),
+        (&[(ROOT, "root = fold sha256d (sha256d (cat head xn stolen)) branch")], STOLEN),
+        (
+            &[(
+                "prev root (rev time)",
+                "prev (fold sha256d (sha256d (cat (cat head xn) stolen)) branch) (rev time)",
+            )],
+            STOLEN,
+        ),
+        // An honest coinbase for whoever looks at job stage, another one later.
+        (
+            &[(COINBASE, &turned("vbits"))],
+            "a register of the share stage of the coinbase depends on the share: nothing but xn may, and that once",
+        ),
+        (
+            &[(COINBASE, &turned("reissue"))],
+            "its coinbase: a register of the session stage of it depends on the session, and no session is to be paid by it",
+        ),
+        (
+            &[(COINBASE, "cb = cat head xn tail xn")],
+            "`xn` of the coinbase depends on the share: nothing but xn may, and that once",
+        ),
+        (&[(COINBASE, "cb = cat head tail")], "the share field xn is not a part of the coinbase"),
+        // The honest coinbase is hashed, and so is something else.
+        (
+            &[("prev root (rev time)", "prev (xor root (sha256d stolen)) (rev time)")],
+            "the header's root, bytes 36 to 68 of it, is not `fold sha256d` of the coinbase's hash and a path",
+        ),
+        (
+            &[(HEADER, "pow = sha256d (xor hdr (zeros 80))")],
+            "bytes 36 to 68 of what is hashed are no register of their own",
+        ),
+        (&[(HEADER, "pow = sha256d (cat hdr stolen)")], "is hashed, is no header of 80 bytes"),
+        (&[(HEADER, "pow = blake2b-256-keyed stolen hdr")], "the key of the hash of `hdr` is not a literal"),
+        (
+            &[(ROOT, "leaf = sha256d cb\nroot = fold sha256d (xor leaf (sha256d stolen)) branch")],
+            "the path to the root does not begin with `sha256d` of the coinbase",
+        ),
+        // A name says nothing of the hash that it stands for.
+        (
+            &[(ROOT, "hash tree = sha3-256\nroot = fold tree (tree cb) branch")],
+            "the header's root, bytes 36 to 68 of it, is not `fold sha256d`",
+        ),
+        (
+            &[(ROOT, "hash leaf = sha3-256\nroot = fold sha256d (leaf cb) branch")],
+            "the path to the root does not begin with `sha256d` of the coinbase",
+        ),
+        // Another target than the one that is hashed.
+        (
+            &[("network compact23 (rev bits)", "network compact23 (rev harder)")],
+            "its coinbase: its header's target as it is hashed is 7fffff",
+        ),
+        (&[("bits (rev nonce)", "vbits (rev nonce)")], "the header's compact target is not the job's own"),
+    ];
+    for (changes, told) in cases {
+        let text = lie(changes).expect_err(told);
+        assert!(text.contains(told), "{changes:?}: {text}");
+        assert!(text.contains("its coinbase: "), "{text}");
+        let by_form = !told.starts_with("its coinbase: ");
+        assert_eq!(text.contains(followed), by_form, "{text}");
+    }
+}
+
+#[test]
+fn a_recipe_may_write_the_same_in_words_of_its_own() {
+    let other_words: &[&[(&str, &str)]] = &[
+        // Nothing that is said of Stratum V2 counts.
+        &[("sv2 version prev bits time=job_time prefix=head suffix=tail path=branch root xn", "")],
+        &[("prefix=head suffix=tail", "prefix=head suffix=stolen")],
+        &[(
+            "cb    = cat head xn tail",
+            "front = cat (slice head ..4) (slice head 4..)\ncb = cat (cat front xn) tail",
+        )],
+        &[("root  = fold sha256d (sha256d cb) branch", "hash h = sha256d\nroot = fold h (h cb) branch")],
+        &[("pow   = sha256d hdr", "pow = sha256 (sha256 hdr)")],
+        &[(
+            "cat (rev (blend version vbits mask)) prev root (rev time) bits (rev nonce)",
+            "cat (cat (rev (blend version vbits mask)) prev) root (cat (rev time) (cat bits (rev nonce)))",
+        )],
+    ];
+    for changes in other_words {
+        assert_eq!(lie(changes), Ok(17), "{changes:?}");
+    }
 }
 
 #[test]

@@ -223,6 +223,16 @@ impl Client {
         }
     }
 
+    /// Waits for another job than this one, on whatever parent.
+    pub async fn job_other_than(&mut self, before: &Job) -> Job {
+        loop {
+            match &self.job {
+                Some(job) if job.id != before.id => return job.clone(),
+                _ => self.hear().await.unwrap(),
+            }
+        }
+    }
+
     /// Finds a share of a job, with these rolled version bits.
     pub fn find(&mut self, job: &Job, rolled: u32, want: Want) -> Share {
         assert_eq!(rolled & !self.mask, 0, "the bits are outside the mask");
