@@ -10,6 +10,7 @@
 
 mod bitcoin_addresses;
 mod bitcoin_coinbase;
+mod bitcoin_commitment;
 mod bodies;
 mod driver;
 mod effects;
@@ -21,6 +22,7 @@ mod income;
 mod instance;
 mod job;
 mod messages;
+mod method_names;
 mod nodes_port;
 mod outputs;
 mod outstanding;
@@ -40,11 +42,12 @@ mod tests;
 
 pub use bitcoin_addresses::BitcoinAddresses;
 pub use bitcoin_coinbase::BitcoinCoinbase;
-pub use grants::{Grant, GrantError, Granted, never};
+pub use grants::{Grant, GrantError, Granted};
 pub use handle::{ChainHandle, Recorder, Setup, StartError, Status};
 pub use income::{IncomeRefused, KnownBlock, KnownIncome};
 pub use job::{ReadyJob, Refused};
 pub use messages::{SignedMessages, signed_messages};
+pub use method_names::never;
 pub use nodes_port::NodesPort;
 pub use payee::{Unresolved, resolve};
 pub use port::{Answered, NodeAnswer, NodeCall, NodePort};

@@ -102,15 +102,15 @@ fn a_reward_far_above_recent_ones_is_refused_without_a_cap() {
         _ => done(vec![]),
     });
     let mut description = description(vec![node()]);
-    description.transports[0].methods.push("news".into());
+    description.transports[0].methods.push("tip".into());
     let adapter = Fake { description, ..adapter };
     let (nodes, pool) = (FakeNodes::new(1), std::sync::Arc::new(FakePool::default()));
     let mut setup = setup(adapter, crate::Trust { reward_cap: None, ..trust() }, &nodes, &pool);
-    setup.grants[0].methods.push("news".into());
+    setup.grants[0].methods.push("tip".into());
     let chain = crate::ChainHandle::start(setup).unwrap();
     chain.link(0, true);
     pool.job(4);
-    chain.push(0, "node", "news", bytes::Bytes::new());
+    chain.push(0, "node", "tip", bytes::Bytes::new());
     pool.alarm("is above 20000, four times the median of recent jobs");
     assert_eq!(pool.jobs(), [1, 2, 3, 4]);
 }
@@ -207,7 +207,7 @@ fn a_wallet_call_is_never_made() {
     let text = rig.pool.alarm("sendtoaddress");
     assert_eq!(
         text,
-        "the adapter made a call that is refused: not granted: \"sendtoaddress\" can never be granted to an adapter: it moves money, uses keys or ends the node"
+        "the adapter made a call that is refused: not granted: \"sendtoaddress\" can never be granted to an adapter: it may move money, use keys or change the node: its name is not of blocks and work alone"
     );
     rig.pool.job(2);
     assert_eq!(rig.nodes.calls.lock().len(), 0);
