@@ -6,7 +6,7 @@ mod barred;
 use crate::bodies::Bodies;
 use crate::effects::{Effect, ListChecks, ListRefused};
 use crate::handle::{Recorder, Shared};
-use crate::instance::{Instance, input};
+use crate::instance::{Clock, Instance, input};
 use crate::job::Checks;
 use crate::outputs::Revisions;
 use crate::port::NodeAnswer;
@@ -14,9 +14,10 @@ use crate::queue::Input;
 use crate::sink::{Alarm, AlarmKind};
 use crate::trust::{RecentRewards, Trust};
 use crate::version::Version;
+use apply::refusal;
 use barred::Barred;
 use bytes::Bytes;
-use millpond_contracts::chain::{Happening, Push, Reply, Start};
+use millpond_contracts::chain::{Happening, NodeErrorKind, Push, Reply, Start};
 use millpond_contracts::{CallError, TrapKind};
 use millpond_runtime::strikes::{Decision, FIRST_BACKOFF, LONGEST_BACKOFF, Strikes};
 use millpond_types::{Digest, UnixMillis};
@@ -58,7 +59,8 @@ impl Default for Alarms {
 
 struct Candidate {
     instance: Instance,
-    held: Vec<Effect>,
+    /// What it reported beside its own calls and timers, by event.
+    held: Vec<Vec<Effect>>,
     deadline: Instant,
     done: SyncSender<Result<(), String>>,
 }
@@ -91,6 +93,7 @@ pub(crate) struct Driver {
     strikes: Strikes,
     delayed: Vec<(Instant, Input)>,
     instances: u64,
+    clock: Clock,
     alarms: Alarms,
 }
 
@@ -126,6 +129,7 @@ impl Driver {
             strikes: Strikes::new(),
             delayed: Vec::new(),
             instances: 0,
+            clock: Clock::new(),
             alarms: Alarms::default(),
         }
     }
@@ -223,6 +227,9 @@ impl Driver {
                 if !self.barred.contains(link) {
                     self.both(&Happening::Link { link, up });
                 }
+                if !up {
+                    self.hang_up(link);
+                }
             }
             Input::Push { link, transport, topic, data } => {
                 let key = (link, transport.clone(), topic.clone());
@@ -234,7 +241,7 @@ impl Driver {
                     self.push_to(who, link, &transport, &topic, &data, body);
                 }
             }
-            Input::Reply { instance, id, answer } => self.reply(instance, id, answer),
+            Input::Reply { instance, id, call, answer } => self.reply(instance, id, call, answer),
             Input::Outputs(outputs) => {
                 let revision = self.revisions.set_outputs(outputs.clone());
                 self.both(&Happening::Outputs { revision, outputs });
@@ -285,7 +292,19 @@ impl Driver {
         self.deliver(who, Happening::Push(Push { link, transport: number, topic, data, body }));
     }
 
-    fn reply(&mut self, instance: u64, id: u64, answer: NodeAnswer) {
+    /// Calls in flight to a node that went down are answered now, not when they time out: a longpoll waits for minutes.
+    fn hang_up(&mut self, link: u16) {
+        for who in [Who::Lead, Who::Candidate] {
+            let Some(instance) = self.instance(who) else { continue };
+            let (instance, calls) = (instance.id, instance.calls_to(link));
+            for (id, call) in calls {
+                let answer = refusal(Some(link), NodeErrorKind::Unreachable, "the node went down meanwhile");
+                self.reply(instance, id, call, answer);
+            }
+        }
+    }
+
+    fn reply(&mut self, instance: u64, id: u64, call: u64, answer: NodeAnswer) {
         let who = if self.lead.as_ref().is_some_and(|lead| lead.id == instance) {
             Who::Lead
         } else if self.candidate.as_ref().is_some_and(|candidate| candidate.instance.id == instance) {
@@ -293,8 +312,8 @@ impl Driver {
         } else {
             return; // The instance that asked is gone.
         };
-        if let Some(instance) = self.instance(who) {
-            instance.in_flight.remove(&id);
+        if !self.instance(who).is_some_and(|instance| instance.answered(id, call)) {
+            return; // It was answered for the node when that went down.
         }
         let body = match &answer.outcome {
             Ok(bytes) => self.bodies.keep(Bytes::copy_from_slice(bytes)),
@@ -306,9 +325,10 @@ impl Driver {
     /// Hands an event to an instance, if there is one, and applies what it wants.
     fn deliver(&mut self, who: Who, what: Happening) {
         let recorder = self.recorder.clone();
+        let now_ms = self.clock.now();
         let Some(instance) = self.instance(who) else { return };
         let (version, source) = (Arc::clone(&instance.version), barred::source(&what));
-        let (event, outcome) = instance.handle(what);
+        let (event, outcome) = instance.handle(what, now_ms);
         if let (Some(recorder), Who::Lead) = (&recorder, who) {
             recorder.event(version.origin, &event, &outcome);
         }

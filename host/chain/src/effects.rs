@@ -1,12 +1,13 @@
 //! The actions of one event, checked as a whole before the first is applied.
 
 use crate::income::{Book, IncomeRefused};
+use crate::instance::InFlight;
 use crate::job::{Checks, ID, ReadyJob, Refused};
 use crate::port::NodeCall;
 use crate::trust::Trust;
 use millpond_contracts::chain::{Action, Call, Fate, Income, NodeErrorKind};
 use millpond_runtime::clean;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ pub(crate) struct ListChecks<'a> {
     pub book: &'a Book,
     pub links: u16,
     pub timers: &'a BTreeSet<u32>,
-    pub in_flight: &'a BTreeSet<u64>,
+    pub in_flight: &'a BTreeMap<u64, InFlight>,
 }
 
 impl ListChecks<'_> {
@@ -115,7 +116,7 @@ impl ListChecks<'_> {
         }
         let incomes: Vec<&Income> = actions.iter().filter_map(as_income).collect();
         self.book.check(&incomes, self.trust())?;
-        let (mut timers, mut calls) = (self.timers.clone(), self.in_flight.clone());
+        let (mut timers, mut calls) = (self.timers.clone(), self.in_flight.keys().copied().collect());
         let mut effects = Vec::with_capacity(actions.len());
         for action in actions {
             if let Some(effect) = self.one(action, &mut timers, &mut calls)? {

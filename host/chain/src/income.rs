@@ -65,14 +65,14 @@ pub enum IncomeRefused {
     Unbounded(Amount),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Entry {
     income: KnownIncome,
     claimed_mature: bool,
 }
 
 /// The book.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Book {
     blocks: BTreeMap<Vec<u8>, KnownBlock>,
     incomes: BTreeMap<Vec<u8>, Entry>,

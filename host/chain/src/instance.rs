@@ -1,4 +1,4 @@
-//! One warm instance of a version: its sequence, timers, calls in flight and rate.
+//! One warm instance of a version: its sequence, clock, timers, calls in flight and rate.
 
 use crate::version::Version;
 use millpond_contracts::Outcome;
@@ -12,6 +12,43 @@ use std::time::{Duration, Instant};
 /// reply with a call would otherwise keep node and host busy for ever.
 const CALLS_PER_SECOND: u32 = 500;
 
+/// A call that waits for its answer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InFlight {
+    /// Its number in the instance's life: ids are the adapter's, and come again.
+    call: u64,
+    /// The node that it went to; none where the host chose.
+    link: Option<u16>,
+}
+
+/// The time that adapters are told: the wall's, but never back. Where the wall is set back it goes on from where it was,
+/// so that an age that an adapter measures neither stands still nor becomes negative.
+#[derive(Debug)]
+pub(crate) struct Clock {
+    told: u64,
+    at: Instant,
+}
+
+impl Clock {
+    pub(crate) fn new() -> Self {
+        Self { told: UnixMillis::now().0, at: Instant::now() }
+    }
+
+    /// Unix time in milliseconds.
+    pub(crate) fn now(&mut self) -> u64 {
+        self.read(UnixMillis::now().0, Instant::now())
+    }
+
+    fn read(&mut self, wall: u64, now: Instant) -> u64 {
+        let passed = now.saturating_duration_since(self.at).as_millis();
+        let steady = self.told.saturating_add(u64::try_from(passed).unwrap_or(u64::MAX));
+        if wall > steady {
+            (self.told, self.at) = (wall, now);
+        }
+        wall.max(steady)
+    }
+}
+
 /// A live instance.
 pub(crate) struct Instance {
     /// Tells its replies from those to instances before it.
@@ -22,7 +59,9 @@ pub(crate) struct Instance {
     timers: BTreeMap<u32, Instant>,
     /// Timer ids, as the checks want them.
     pub(crate) timer_ids: BTreeSet<u32>,
-    pub(crate) in_flight: BTreeSet<u64>,
+    /// Calls that wait for their answer, by the adapter's own ids.
+    pub(crate) in_flight: BTreeMap<u64, InFlight>,
+    calls: u64,
     second: (Instant, u32),
     /// Events that do not count for its end any more.
     forgiven: u64,
@@ -37,7 +76,8 @@ impl Instance {
             seq: 0,
             timers: BTreeMap::new(),
             timer_ids: BTreeSet::new(),
-            in_flight: BTreeSet::new(),
+            in_flight: BTreeMap::new(),
+            calls: 0,
             second: (Instant::now(), 0),
             forgiven: 0,
         }
@@ -54,9 +94,9 @@ impl Instance {
     }
 
     /// Hands over one event.
-    pub(crate) fn handle(&mut self, what: Happening) -> (Event, Outcome<Vec<Action>>) {
+    pub(crate) fn handle(&mut self, what: Happening, now_ms: u64) -> (Event, Outcome<Vec<Action>>) {
         self.seq = self.seq.saturating_add(1);
-        let event = Event { seq: self.seq, now_ms: UnixMillis::now().0, what };
+        let event = Event { seq: self.seq, now_ms, what };
         let outcome = self.actor.handle(&event);
         (event, outcome)
     }
@@ -84,6 +124,25 @@ impl Instance {
     /// When the next timer runs out.
     pub(crate) fn next_due(&self) -> Option<Instant> {
         self.timers.values().min().copied()
+    }
+
+    /// Notes a call; the number that its answer has to carry.
+    pub(crate) fn calls(&mut self, id: u64, link: Option<u16>) -> u64 {
+        self.calls = self.calls.saturating_add(1);
+        self.in_flight.insert(id, InFlight { call: self.calls, link });
+        self.calls
+    }
+
+    /// Takes note of an answer; false when the call was answered before, or its id has another meaning by now.
+    pub(crate) fn answered(&mut self, id: u64, call: u64) -> bool {
+        let waits = self.in_flight.get(&id).is_some_and(|in_flight| in_flight.call == call);
+        waits && self.in_flight.remove(&id).is_some()
+    }
+
+    /// Calls in flight to a node: id and number.
+    pub(crate) fn calls_to(&self, link: u16) -> Vec<(u64, u64)> {
+        let to = self.in_flight.iter().filter(|(_, in_flight)| in_flight.link == Some(link));
+        to.map(|(id, in_flight)| (*id, in_flight.call)).collect()
     }
 
     /// Counts a call; false above the rate.
@@ -117,4 +176,22 @@ pub(crate) fn input(what: &Happening) -> Digest {
         other => bytes.extend(format!("{other:?}").as_bytes()),
     }
     Digest::of(&bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_adapters_clock_goes_on_when_the_wall_is_set_back() {
+        let start = Instant::now();
+        let after = |ms| start + Duration::from_millis(ms);
+        let mut clock = Clock { told: 10_000, at: start };
+        assert_eq!(clock.read(10_500, after(400)), 10_500);
+        assert_eq!(clock.read(10_600, after(600)), 10_700, "a slower wall is no reason to go back");
+        assert_eq!(clock.read(1_000, after(700)), 10_800, "set back");
+        assert_eq!(clock.read(2_000, after(1_700)), 11_800, "and time passes");
+        assert_eq!(clock.read(90_000, after(1_800)), 90_000, "set forward");
+        assert_eq!(clock.read(12_000, after(1_900)), 90_100);
+    }
 }

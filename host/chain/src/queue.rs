@@ -16,13 +16,33 @@ use std::time::Instant;
 
 /// Something for the actor's thread to do.
 pub(crate) enum Input {
-    Link { link: u16, up: bool },
-    Push { link: u16, transport: String, topic: String, data: Bytes },
-    Reply { instance: u64, id: u64, answer: NodeAnswer },
+    Link {
+        link: u16,
+        up: bool,
+    },
+    Push {
+        link: u16,
+        transport: String,
+        topic: String,
+        data: Bytes,
+    },
+    /// `call` is the number that the instance gave the call of this id.
+    Reply {
+        instance: u64,
+        id: u64,
+        call: u64,
+        answer: NodeAnswer,
+    },
     Outputs(Vec<Output>),
     Aux(Vec<Aux>),
-    Watch { watched: Watched, reward: Amount },
-    Swap { version: Arc<Version>, done: SyncSender<Result<(), String>> },
+    Watch {
+        watched: Watched,
+        reward: Amount,
+    },
+    Swap {
+        version: Arc<Version>,
+        done: SyncSender<Result<(), String>>,
+    },
     Release,
     Wake,
     Stop,

@@ -1,11 +1,13 @@
 //! Checked effects take place: nodes are called, the pool is told, a new version takes over.
 
 use super::{Candidate, Driver, HELD, Who};
-use crate::effects::Effect;
+use crate::effects::{Effect, ListRefused};
+use crate::income::Book;
 use crate::port::NodeAnswer;
 use crate::queue::Input;
 use crate::sink::AlarmKind;
-use millpond_contracts::chain::{Fate, NodeError, NodeErrorKind};
+use crate::trust::Trust;
+use millpond_contracts::chain::{Fate, Income, NodeError, NodeErrorKind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,12 +20,18 @@ impl Driver {
         let Some(candidate) = self.candidate.as_mut() else { return };
         if !takes_over {
             let (own, others): (Vec<_>, Vec<_>) = effects.into_iter().partition(Effect::is_own);
-            candidate.held.extend(others);
-            if candidate.held.len() > HELD {
+            candidate.held.extend((!others.is_empty()).then_some(others));
+            if candidate.held.iter().map(Vec::len).sum::<usize>() > HELD {
                 return self.fail_candidate("it reported more than can be held back before its first job");
             }
             own.into_iter().for_each(|effect| self.apply_own(who, effect));
             return;
+        }
+        // What it held back was checked against the book of then, each event alone: all of it is judged together before
+        // any of it takes effect.
+        let book = self.shared.book.lock().clone();
+        if let Err(why) = rehearse(book, candidate.held.iter().chain([&effects]), &self.trust) {
+            return self.fail_candidate(&format!("its actions were refused: {why}"));
         }
         let Some(Candidate { instance, held, done, .. }) = self.candidate.take() else { return };
         let version = Arc::clone(&instance.version);
@@ -38,37 +46,14 @@ impl Driver {
             status.quarantined = None;
         }
         self.shared.sink.version(&version);
-        // Held reports were checked against the book as it was; they are checked again by being applied through it.
-        let (held, refused) = self.recheck(held);
-        if refused > 0 {
-            self.alarm(
-                AlarmKind::Trust,
-                format!("{refused} held reports of the new version no longer hold: left out"),
-            );
-        }
-        self.apply_all(held);
+        held.into_iter().for_each(|event| self.apply_all(event));
         self.apply_all(effects);
         let _ = done.try_send(Ok(()));
     }
 
-    fn recheck(&self, held: Vec<Effect>) -> (Vec<Effect>, usize) {
-        let book = self.shared.book.lock();
-        let before = held.len();
-        let holds = |effect: &Effect| match effect {
-            Effect::Income(income) => book.check(&[income], &self.trust).is_ok(),
-            _ => true,
-        };
-        let held: Vec<Effect> = held.into_iter().filter(holds).collect();
-        let refused = before - held.len();
-        (held, refused)
-    }
-
-    /// A block that is final is forgotten: whatever else the same event says, of its income above all, takes place
-    /// before, in whichever order the adapter said it.
-    fn apply_all(&mut self, effects: Vec<Effect>) {
-        let is_final = |effect: &Effect| matches!(effect, Effect::Fate { fate: Fate::Final, .. });
-        let (last, first): (Vec<_>, Vec<_>) = effects.into_iter().partition(is_final);
-        first.into_iter().chain(last).for_each(|effect| self.apply_one(effect));
+    fn apply_all(&mut self, mut effects: Vec<Effect>) {
+        effects.sort_by_key(is_last);
+        effects.into_iter().for_each(|effect| self.apply_one(effect));
     }
 
     /// Calls, sends and timers of an instance.
@@ -79,26 +64,27 @@ impl Driver {
         let id_of = instance.id;
         match effect {
             Effect::Call { id, call } => {
-                instance.in_flight.insert(id);
+                let number = instance.calls(id, call.link);
                 if instance.may_call() {
-                    let answered =
-                        move |answer| queue.queue.push(Input::Reply { instance: id_of, id, answer });
+                    let answered = move |answer| {
+                        queue.queue.push(Input::Reply { instance: id_of, id, call: number, answer })
+                    };
                     port.call(call, Box::new(answered));
                 } else {
-                    let answer = denied(call.link, NodeErrorKind::Denied, "too many calls in this second");
+                    let answer = refusal(call.link, NodeErrorKind::Denied, "too many calls in this second");
                     let at = Instant::now() + Duration::from_secs(1);
-                    self.delayed.push((at, Input::Reply { instance: id_of, id, answer }));
+                    self.delayed.push((at, Input::Reply { instance: id_of, id, call: number, answer }));
                 }
             }
             Effect::Denied { id, link, kind, why, alarm } => {
-                instance.in_flight.insert(id);
+                let number = instance.calls(id, link);
                 if alarm {
                     self.alarm(AlarmKind::Trust, format!("the adapter made a call that is refused: {why}"));
                 }
-                let answer = denied(link, kind, &why);
+                let answer = refusal(link, kind, &why);
                 // Not at once: an adapter that asks again on every answer would spin.
                 let at = Instant::now() + Duration::from_millis(100);
-                self.delayed.push((at, Input::Reply { instance: id_of, id, answer }));
+                self.delayed.push((at, Input::Reply { instance: id_of, id, call: number, answer }));
             }
             Effect::Send { link, transport, message } => {
                 if let Err(error) = port.send(link, &transport, message) {
@@ -166,7 +152,45 @@ impl Driver {
     }
 }
 
-fn denied(link: Option<u16>, kind: NodeErrorKind, why: &str) -> NodeAnswer {
+/// A block that is final is forgotten: whatever else the same event says, of its income above all, takes place before, in
+/// whichever order the adapter said it.
+fn is_last(effect: &Effect) -> bool {
+    matches!(effect, Effect::Fate { fate: Fate::Final, .. })
+}
+
+/// Plays events on a copy of the book, each as it would apply: the incomes of each are held against what the ones before
+/// it left.
+fn rehearse<'a>(
+    mut book: Book,
+    events: impl Iterator<Item = &'a Vec<Effect>>,
+    trust: &Trust,
+) -> Result<(), ListRefused> {
+    for event in events {
+        let incomes: Vec<&Income> = event
+            .iter()
+            .filter_map(|effect| if let Effect::Income(income) = effect { Some(income) } else { None })
+            .collect();
+        book.check(&incomes, trust)?;
+        let (last, first): (Vec<&Effect>, Vec<&Effect>) = event.iter().partition(|effect| is_last(effect));
+        for effect in first.into_iter().chain(last) {
+            match effect {
+                Effect::Publish(job) => {
+                    book.saw_coord(job.coord);
+                    book.matured(trust);
+                }
+                Effect::Fate { block, fate } => book.fate(block, fate),
+                Effect::Income(income) => drop(book.income(income.clone(), trust)),
+                // A mature one stays, and is an alarm when it comes to it.
+                Effect::IncomeLost(key) => drop(book.lost(key)),
+                _ => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An answer that no node gave.
+pub(super) fn refusal(link: Option<u16>, kind: NodeErrorKind, why: &str) -> NodeAnswer {
     let error = NodeError { kind, code: 0, message: why.to_owned() };
     NodeAnswer { link: link.unwrap_or(0), outcome: Err(error) }
 }

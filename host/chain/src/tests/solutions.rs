@@ -324,6 +324,69 @@ fn one_block_matured_twice_pays_once_and_not_before_the_hosts_own_count() {
     assert_eq!(rig.pool.incomes().len(), 2, "once immature, once mature");
 }
 
+/// Swaps to a version that says this at its start, at its link and at new outputs, when one block of the old version's
+/// is followed: how the swap ended, and what the pool heard of incomes.
+fn swapped(
+    start: Vec<Action>,
+    link: Vec<Action>,
+    outputs: Vec<Action>,
+) -> (Result<(), String>, Vec<CheckedIncome>, bool) {
+    let rig = rig(publishing());
+    solve(&rig, 1);
+    submitted(&rig);
+    let new = Fake::new("new", move |event| match &event.what {
+        Happening::Start(_) => done(start.clone()),
+        Happening::Link { .. } => done(link.clone()),
+        Happening::Outputs { .. } => done(outputs.clone()),
+        _ => done(vec![]),
+    });
+    let answer = rig.chain.swap(Arc::new(new), &grants()).unwrap();
+    rig.chain.outputs(vec![]);
+    let answer = answer.recv().unwrap();
+    let leads = rig.chain.version().unwrap().origin.adapter == Digest::of(b"new");
+    rig.chain.finish();
+    (answer, rig.pool.incomes(), leads)
+}
+
+fn of_the_block(key: u8, amount: u64) -> Action {
+    let at = IncomeAt::Block([b"block ".as_slice(), &1_u64.to_le_bytes()].concat());
+    Action::Income(Income { key: vec![key], amount: Amount(amount), at, mature: false })
+}
+
+#[test]
+fn what_a_new_version_reports_before_it_leads_is_held_against_the_book_as_a_whole() {
+    let takes_over = || Action::Publish(job(2));
+    let reason = "its actions were refused: an income or fate was refused: incomes of 10000 for block ";
+    // One block paid twice: by two events that were held back, by one of those and the event that takes over, and the
+    // second time with something else that must not count either.
+    let twice = [
+        (vec![of_the_block(1, 5_000)], vec![of_the_block(2, 5_000)], vec![takes_over()]),
+        (vec![of_the_block(1, 5_000)], vec![of_the_block(2, 5_000), takes_over()], vec![]),
+        (
+            vec![of_the_block(1, 2_500), Action::Save(b"the lie".to_vec())],
+            vec![of_the_block(2, 2_500)],
+            vec![takes_over(), of_the_block(3, 5_000)],
+        ),
+    ];
+    for (start, link, outputs) in twice {
+        let (answer, incomes, leads) = swapped(start, link, outputs);
+        let told = answer.unwrap_err();
+        assert!(told.starts_with(reason), "{told}");
+        assert_eq!(incomes, [], "all or none of what it said");
+        assert!(!leads);
+    }
+    // The same income again, or two that come to what the job was worth, are no more than the truth.
+    for (first, second, paid) in [((1, 5_000), (1, 5_000), 1), ((1, 2_000), (2, 3_000), 2)] {
+        let income = |(key, amount)| of_the_block(key, amount);
+        let (answer, incomes, leads) =
+            swapped(vec![income(first)], vec![income(second)], vec![income(first), takes_over()]);
+        assert_eq!(answer, Ok(()));
+        assert_eq!(Amount::sum(incomes.iter().map(|income| income.amount)), Some(Amount(5_000)));
+        assert_eq!(incomes.len(), paid);
+        assert!(leads);
+    }
+}
+
 /// After a restart the first that is heard of a block may be that it is final; adapters say its income in the same event.
 #[test]
 fn an_income_that_is_told_behind_its_blocks_final_fate_takes_place_before_it() {
