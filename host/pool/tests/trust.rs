@@ -12,9 +12,8 @@ use millpond_pool::plugins::Component;
 use millpond_pool::setup::{Prepared, Resolver, addresses};
 use millpond_test_guests::Spoiled;
 use millpond_types::Digest;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
 use support::client::{Client, Want};
 use support::rig::{OnDevChain, dev_chain};
 use support::{prepare, process, start_prepared, stranger, until};
@@ -30,7 +29,7 @@ minimum = 1000
 [pool.settlement]
 schedule = "manual"
 "#;
-    OnDevChain { pays_to: None, difficulty: "0.000001", chain: "", rest }.on(chain)
+    OnDevChain { pays_to: None, difficulty: "0.0000001", chain: "", rest }.on(chain)
 }
 
 /// A payee of nobody's, whom a lying adapter pays.
@@ -171,48 +170,46 @@ async fn a_block_is_followed_after_a_restart_by_the_version_that_made_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_job_whose_block_the_node_refuses_is_taken_back_and_earns_nothing() {
+async fn a_job_whose_block_the_node_refuses_is_taken_back_and_earns_nothing_until_it_takes_one() {
     let folder = tempfile::tempdir().unwrap();
     let chain = dev_chain(BITS).await;
     let process = process(folder.path());
-    let mut prepared = prepare(&process, &config(&chain)).await;
-    let (refuse, refused) = channel::<()>();
-    let refused = Mutex::new(refused);
-    // After an event without a job it says that the node refused the block of its last job, as often as it is let.
-    let told = move |_: &Event, done: &mut Vec<Action>| {
-        let jobs = done.iter().any(|action| matches!(action, Action::Publish(_)));
-        if !jobs && refused.lock().unwrap().try_recv().is_ok() {
-            let text = "the node refuses the block of our job: bad-cb-amount".into();
-            done.push(Action::Alarm { stop: true, text });
-        }
-        Ok(())
-    };
-    let other = another(&prepared, Digest::of(b"refused"));
-    prepared.adapter = Arc::new(Spoiled { spoil: Arc::new(told), ..other });
-    let pool = Arc::new(start_prepared(&process, prepared).await);
+    let pool = Arc::new(start_prepared(&process, prepare(&process, &config(&chain)).await).await);
     let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
-    let job = client.job.clone().unwrap();
-    let good = client.find(&job, 0, Want::Share);
+
+    // The node's templates claim more than it grants to a block: the pool learns that by asking it.
+    chain.hold_proposals(true);
+    chain.claim_more(1_000);
+    chain.generate(1).unwrap();
+    let job = client.job_on(&chain.tip()).await;
+    let good = client.find(&job, 0, Want::Mere);
     assert_eq!(client.submit(&good).await["result"], serde_json::json!(true));
     let counted = pool.journal().view().newest();
-
-    refuse.send(()).unwrap();
+    chain.hold_proposals(false);
     until(&pool, "the withdrawal", || {
         let told = |text: &str| text.contains("is suspended") && text.contains("bad-cb-amount");
         pool.alarms().iter().any(|alarm| alarm.about == "block" && told(&alarm.text))
     })
     .await;
-    assert!(!pool.not_ready().is_empty());
-    let worthless = client.find(&job, 0, Want::Share);
+    // The same node is asked again, and published is nothing that it refuses.
+    until(&pool, "further blocks that the node refuses", || {
+        assert!(!pool.not_ready().is_empty());
+        chain.proposals_refused() >= 3
+    })
+    .await;
+    let worthless = client.find(&job, 0, Want::Mere);
     let reply = client.submit(&worthless).await;
     assert_ne!(reply["result"], serde_json::json!(true), "{reply}");
     assert_eq!(pool.journal().view().newest(), counted, "a share of it counted");
-    // The next valid job ends it.
-    chain.generate(1).unwrap();
-    let job = client.job_on(&chain.tip()).await;
-    let share = client.find(&job, 0, Want::Share);
+
+    // On the same tip: the first template whose block the node takes ends it.
+    chain.claim_more(0);
+    until(&pool, "a job that the node takes", || pool.not_ready().is_empty()).await;
+    let job = client.job_other_than(&job).await;
+    let share = client.find(&job, 0, Want::Block);
     let reply = client.submit(&share).await;
     assert_eq!(reply["result"], serde_json::json!(true), "{reply}");
+    until(&pool, "the block on the chain", || chain.tip() == share.block()).await;
     drop(client);
     pool.stop().await;
 }

@@ -41,6 +41,7 @@ impl gbt::Coin for Family {
                 more.flags.extend(flag.hex()?);
                 Ok(())
             })?,
+            "signet_challenge" => more.challenge = Some(value.hex()?),
             "default_witness_commitment" => more.commitment = Some(value.hex()?),
             key if self.network.trailer.as_ref().is_some_and(|(trailer, _)| trailer == key) => {
                 more.trailer = Some(value.place()?);

@@ -13,6 +13,8 @@ pub struct More {
     pub flags: Vec<u8>,
     /// The node's own commitment script, if it gave one.
     pub commitment: Option<Vec<u8>>,
+    /// The script that blocks of a signet have to satisfy (BIP 325).
+    pub challenge: Option<Vec<u8>>,
     /// (offset, length) of the hex behind the transactions, for coins that have such.
     pub trailer: Option<(u32, u32)>,
 }
@@ -31,6 +33,12 @@ impl More {
 
 /// The work of a template, with the constants in the order of the recipes.
 pub fn of(template: &Template<More>, outputs: &[Output], network: &Network) -> Result<Work, String> {
+    // A block without a solution of the challenge is valid where that is OP_TRUE alone.
+    if template.more.challenge.as_ref().is_some_and(|challenge| *challenge != [0x51]) {
+        return Err("blocks of this signet have to be signed for its challenge (BIP 325), which this pool cannot do: \
+                    use a signet whose challenge is OP_TRUE (-signetchallenge=51), testnet4 or regtest"
+            .to_owned());
+    }
     let coinbase = coinbase::build(template, outputs, &network.tag)?;
     let recipe = u16::from(coinbase.rest.is_some());
     let mut consts = vec![coinbase.head, coinbase.mid];

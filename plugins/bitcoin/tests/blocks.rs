@@ -112,11 +112,10 @@ fn another_proof_of_work_and_data_behind_the_transactions_are_settings() {
 }
 
 #[test]
-fn a_node_checks_the_block_of_a_template_when_asked_to() {
+fn a_node_is_shown_the_block_of_its_template_when_asked_to() {
     let (mut host, real) = (Host::up(&[("proposal", Setting::Flag(true))], to_pool(), 1), block_482683());
     host.answer("getblocktemplate", 0, &template_of(&real, 482_683));
-    let call =
-        host.calls.iter().find(|call| call.body.starts_with(br#"[{"mode":"proposal""#)).unwrap().clone();
+    let call = host.take_proposal(0).unwrap();
     let params: Vec<serde_json::Value> = serde_json::from_slice(&call.body).unwrap();
     let block: Block = deserialize(&hex::decode(params[0]["data"].as_str().unwrap()).unwrap()).unwrap();
     assert!(block.check_merkle_root() && block.check_witness_commitment());

@@ -340,3 +340,127 @@ fn an_instance_made_anew_follows_the_same_blocks_and_makes_the_same_job() {
     second.answer("getblockheader", 0, &json!({"confirmations": 2}));
     assert_eq!(second.facts(), see(&mut first, 9, 2));
 }
+
+/// A host with this many nodes, which are shown the blocks of their templates.
+fn with_proposals(links: u16) -> Host {
+    Host::up(&[("proposal", Setting::Flag(true))], to_pool(), links)
+}
+
+/// A template without longpoll at height 5, that earns so much.
+fn worth(value: u64) -> Value {
+    let mut template = without_longpoll(5, 1);
+    template["coinbasevalue"] = json!(value);
+    template
+}
+
+fn took(host: &mut Host, link: u16) {
+    let call = host.take_proposal(link).expect("a block shown to the node");
+    host.reply(&call, Ok(b"null".to_vec()));
+}
+
+fn refused(host: &mut Host, link: u16) {
+    let call = host.take_proposal(link).expect("a block shown to the node");
+    host.reply(&call, Ok(br#""bad-cb-amount""#.to_vec()));
+}
+
+fn alarms(host: &mut Host) -> Vec<(bool, String)> {
+    let alarm = |fact| if let Action::Alarm(alarm) = fact { Some(alarm) } else { None };
+    host.facts().into_iter().filter_map(alarm).collect()
+}
+
+#[test]
+fn the_block_of_each_template_that_miners_get_is_shown_to_its_node() {
+    let mut host = with_proposals(1);
+    let mut again = |ms, value| {
+        host.pass(ms);
+        if ms > 0 {
+            host.event(Happening::Timer(0));
+        }
+        host.answer("getblocktemplate", 0, &worth(value));
+        (host.jobs.len(), host.take_proposal(0).is_some())
+    };
+    assert_eq!(again(0, 100), (1, true));
+    assert_eq!(again(10_000, 200), (2, true), "other transactions on the same tip");
+    assert_eq!(again(60_000, 200), (3, false), "a later time is the same block");
+    assert_eq!(again(60_000, 300), (4, true));
+}
+
+#[test]
+fn a_node_that_refused_a_block_of_its_own_has_no_template_published_until_it_takes_one() {
+    let mut host = with_proposals(1);
+    host.answer("getblocktemplate", 0, &worth(100));
+    host.facts();
+    refused(&mut host, 0);
+    let told = alarms(&mut host);
+    assert!(
+        matches!(told.as_slice(), [(true, text)] if text.contains("node 0 refuses") && text.contains("bad-cb-amount"))
+    );
+    // It is asked for another at once, and then again and again: the same one, one that is worth more, one much later.
+    for (ms, value) in [(0, 100), (3_000, 100), (20_000, 500), (90_000, 500)] {
+        host.pass(ms);
+        if ms > 0 {
+            assert_eq!(host.timers.last(), Some(&(0, 3_000)));
+            host.event(Happening::Timer(0));
+        }
+        host.answer("getblocktemplate", 0, &worth(value));
+        assert_eq!(host.jobs.len(), 1, "published unasked after {ms} ms");
+        refused(&mut host, 0);
+        assert_eq!(host.jobs.len(), 1);
+        assert_eq!(alarms(&mut host), [], "it stays the same trouble");
+    }
+    // Without an answer nothing changes.
+    host.event(Happening::Timer(0));
+    host.answer("getblocktemplate", 0, &worth(500));
+    let call = host.take_proposal(0).unwrap();
+    host.reply(&call, Err(failed(ErrorKind::Timeout, 0)));
+    host.event(Happening::Timer(0));
+    host.answer("getblocktemplate", 0, &worth(500));
+    assert_eq!(host.jobs.len(), 1);
+
+    took(&mut host, 0);
+    host.answer("getblocktemplate", 0, &worth(500));
+    assert_eq!(host.jobs.len(), 2, "on the same tip, with no time to wait for");
+    took(&mut host, 0);
+    assert!(host.calls.is_empty() && alarms(&mut host).is_empty());
+}
+
+#[test]
+fn where_one_node_refuses_its_own_template_anothers_is_worked_on() {
+    let mut host = with_proposals(2);
+    host.answer("getblocktemplate", 0, &worth(100));
+    host.answer("getblocktemplate", 1, &worth(90));
+    assert_eq!(host.jobs.len(), 1, "less fees on the same tip");
+    refused(&mut host, 0);
+    assert!(matches!(alarms(&mut host).as_slice(), [(true, _)]));
+    host.answer("getblocktemplate", 1, &worth(90));
+    assert_eq!((host.jobs.len(), host.jobs[1].reward), (2, 90));
+    took(&mut host, 1);
+
+    // The first goes on to refuse what it makes, and miners keep the work that they have.
+    host.pass(30_000);
+    host.event(Happening::Timer(0));
+    host.answer("getblocktemplate", 0, &worth(200));
+    assert_eq!(host.jobs.len(), 2);
+    refused(&mut host, 0);
+    assert!(alarms(&mut host).iter().all(|(stop, _)| !stop), "nothing of it is to be taken back");
+    // Until it takes one.
+    host.event(Happening::Timer(0));
+    host.answer("getblocktemplate", 0, &worth(200));
+    took(&mut host, 0);
+    host.answer("getblocktemplate", 0, &worth(200));
+    assert_eq!((host.jobs.len(), host.jobs[2].reward), (3, 200));
+}
+
+#[test]
+fn a_signet_that_asks_for_signatures_gets_no_work_and_one_that_asks_for_nothing_does() {
+    let mut host = Host::up(&[], to_pool(), 1);
+    let mut signet = worth(100);
+    signet["signet_challenge"] = json!(format!("5121{}51ae", "02".repeat(33)));
+    host.answer("getblocktemplate", 0, &signet);
+    assert!(host.jobs.is_empty());
+    assert!(matches!(alarms(&mut host).as_slice(), [(false, text)] if text.contains("BIP 325")));
+    host.event(Happening::Timer(0));
+    signet["signet_challenge"] = json!("51");
+    host.answer("getblocktemplate", 0, &signet);
+    assert_eq!(host.jobs.len(), 1);
+}

@@ -25,6 +25,7 @@ pub mod peers;
 mod reject;
 mod rpc;
 mod script;
+mod trouble;
 mod wallet;
 mod zmq;
 
@@ -227,6 +228,23 @@ impl DevChain {
     /// Puts transactions of the economy's into the mempool; says how many it had coins for.
     pub fn add_transactions(&self, count: u32) -> u32 {
         self.node.with(|state| state.add_transactions(count))
+    }
+
+    /// From now on templates claim this much more, in satoshi, than a block may pay: the node refuses what a pool makes
+    /// of them. 0 makes it honest again.
+    pub fn claim_more(&self, satoshi: u64) {
+        self.node.trouble.claim_more(satoshi);
+    }
+
+    /// While held, proposals are judged and not answered.
+    pub fn hold_proposals(&self, held: bool) {
+        self.node.trouble.hold_proposals(held);
+    }
+
+    /// Proposals that were refused so far, those whose answer is held included.
+    #[must_use]
+    pub fn proposals_refused(&self) -> u64 {
+        self.node.trouble.refused()
     }
 
     /// Transactions that wait for a block.

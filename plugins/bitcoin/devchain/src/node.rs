@@ -7,6 +7,7 @@ use crate::keys::{Account, Keys};
 use crate::mempool::{Mempool, Waiting};
 use crate::options::{Options, Params};
 use crate::reject::{Reject, TxReject};
+use crate::trouble::Trouble;
 use crate::wallet::Wallet;
 use bitcoin::absolute::LockTime;
 use bitcoin::block::{Header, Version};
@@ -38,6 +39,7 @@ pub(crate) struct State {
 /// The node.
 pub(crate) struct Node {
     pub(crate) options: Options,
+    pub(crate) trouble: Trouble,
     state: Mutex<State>,
     news: watch::Sender<News>,
 }
@@ -67,7 +69,8 @@ impl Node {
             economy: Economy::new(options.seed, options.economy),
             blocks_made: 0,
         };
-        Self { options, state: Mutex::new(state), news: watch::Sender::new(news) }
+        let trouble = Trouble::default();
+        Self { options, trouble, state: Mutex::new(state), news: watch::Sender::new(news) }
     }
 
     pub(crate) fn news(&self) -> watch::Receiver<News> {

@@ -98,6 +98,13 @@ impl Host {
         self.calls.remove(at)
     }
 
+    /// The question under way whether this node takes a block; taken off the list.
+    pub fn take_proposal(&mut self, link: u16) -> Option<Call> {
+        let asks = |call: &Call| call.body.starts_with(br#"[{"mode":"proposal""#) && call.link == Some(link);
+        let at = self.calls.iter().position(asks)?;
+        Some(self.calls.remove(at))
+    }
+
     pub fn answer(&mut self, method: &str, link: u16, answer: &Value) {
         let call = self.take(method, link);
         self.reply(&call, Ok(answer.to_string().into_bytes()));

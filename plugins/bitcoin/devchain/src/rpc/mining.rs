@@ -28,7 +28,7 @@ pub(super) async fn get_block_template(node: &Arc<Node>, params: &Params) -> Ans
     let request: Request = params.optional(0)?.unwrap_or_default();
     match request.mode.as_deref() {
         None | Some("template") => {}
-        Some("proposal") => return propose(node, request.data.as_deref()),
+        Some("proposal") => return propose(node, request.data.as_deref()).await,
         Some(_) => return Err(RpcError::new(PARAMETER, "Invalid mode")),
     }
     if let Some(id) = &request.longpollid {
@@ -40,9 +40,10 @@ pub(super) async fn get_block_template(node: &Arc<Node>, params: &Params) -> Ans
         return Err(RpcError::new(PARAMETER, message));
     }
     node.with(|state| {
-        let template = state
+        let mut template = state
             .template(node.options.version)
             .ok_or_else(|| RpcError::new(MISC, "there is no tip to build on"))?;
+        template.value = node.trouble.claimed(template.value);
         let news = News { tip: state.chain.tip(), mempool: state.mempool.changes() };
         let described = describe(&template);
         let longpoll = format!("{}{}", news.tip, news.mempool);
@@ -126,12 +127,14 @@ fn decode(data: Option<&str>) -> Option<Block> {
     deserialize_partial::<Block>(&bytes).ok().map(|(block, _)| block)
 }
 
-fn propose(node: &Node, data: Option<&str>) -> Answer {
+async fn propose(node: &Node, data: Option<&str>) -> Answer {
     if data.is_none() {
         return Err(RpcError::new(super::TYPE, "Missing data String key for proposal"));
     }
     let block = decode(data).ok_or_else(|| RpcError::new(DESERIALIZATION, "Block decode failed"))?;
-    match node.with(|state| state.chain.check_proposal(&block)) {
+    let judged = node.with(|state| state.chain.check_proposal(&block));
+    node.trouble.answers(&judged).await;
+    match judged {
         Ok(()) => answer(None::<u8>),
         Err(reject) => answer(reject.to_string()),
     }

@@ -20,9 +20,11 @@
 //!
 //! Several nodes: each gives templates, miners work on the highest, then on the block already worked on, then on the
 //! best paid; a node on another network or three blocks behind is unfit. One that answers errors has no say until it gives
-//! a template again: the others' are worked on, a lower one only after a minute. Each new template's block is shown to the node
-//! first where the coin gives one ([`Coin::proposal`]). A block of ours is an orphan only when another one stands at its
-//! height with enough confirmations, and even that is taken back if the chain returns.
+//! a template again: the others' are worked on, a lower one only after a minute. Where the coin gives one
+//! ([`Coin::proposal`]), the block of each template that miners get is shown to its node beside, unless it differs from
+//! the last in its time alone. When the node refuses it, the jobs are taken back, other nodes' templates come before its
+//! own, and its next is published only after it took the block. A block of ours is an orphan only when another one stands
+//! at its height with enough confirmations, and even that is taken back if the chain returns.
 
 mod follow;
 mod nodes;
@@ -128,7 +130,7 @@ pub trait Coin: Sized + 'static {
     /// The work of a template that pays these outputs. An `Err` is shown to the operator, and no job is made.
     fn work(&self, template: &Template<Self::More>, outputs: &[Output]) -> Result<Work, String>;
 
-    /// The block of this work with any nonces, for the node to look at before miners do (BIP 23); `None`: not asked.
+    /// The block of this work with any nonces, for the node to look at (BIP 23); `None`: it is not asked.
     fn proposal(&self, template: &Template<Self::More>, work: &Work) -> Result<Option<Block>, String> {
         let _ = (template, work);
         Ok(None)
@@ -145,10 +147,20 @@ pub trait Coin: Sized + 'static {
 /// What a call under way was for.
 enum Ask {
     Chain,
-    Template { long: bool },
-    Proposal,
-    HashAt { block: Vec<u8> },
-    Depth { block: Vec<u8>, seen: Seen },
+    Template {
+        long: bool,
+    },
+    /// Does a node take the block of its template? `first`: before miners see it.
+    Proposal {
+        first: bool,
+    },
+    HashAt {
+        block: Vec<u8>,
+    },
+    Depth {
+        block: Vec<u8>,
+        seen: Seen,
+    },
 }
 
 /// What miners work on.
@@ -159,6 +171,8 @@ struct Shown {
     digest: u64,
     outputs_rev: u64,
     since_ms: u64,
+    /// A node refused its block: whatever comes next is worth a job.
+    refused: bool,
 }
 
 /// The adapter of a coin.
@@ -317,7 +331,7 @@ impl<C: Coin> Chain<C> {
                     }
                 }
             }
-            Ask::Proposal => self.proposed(&reply.outcome),
+            Ask::Proposal { first } => self.proposed(reply.link, first, &reply.outcome),
             Ask::HashAt { block } => self.hash_at(reply.link, block, &reply.outcome),
             Ask::Depth { block, seen } => self.depth(&block, seen, &reply.outcome),
         }

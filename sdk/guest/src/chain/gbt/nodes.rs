@@ -1,4 +1,5 @@
-//! Which node's template the miners work on: the highest, then the block already worked on, then the best paid.
+//! Which node's template the miners work on: the highest, then the block already worked on, then the best paid. A node
+//! that refuses the blocks of its own templates comes behind all others that have kept up.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,6 +17,10 @@ pub struct Node {
     pub woken: bool,
     /// A longpoll is under way.
     pub longpolling: bool,
+    /// It refused the block of a template of its own: the next is shown to it before miners see it.
+    pub doubted: bool,
+    /// Such a question is under way.
+    pub asked_first: bool,
     /// Its newest template; none while it does not give one.
     pub tip: Option<Tip>,
     /// Templates that it failed to give, one after the other.
@@ -38,12 +43,20 @@ pub type Nodes = BTreeMap<u16, Node>;
 
 /// The node whose template is to be worked on.
 pub fn best(nodes: &Nodes, working_on: Option<[u8; 32]>) -> Option<u16> {
-    nodes
-        .iter()
-        .filter_map(|(link, node)| node.tip.as_ref().filter(|_| node.fit).map(|tip| (*link, tip)))
-        // At equal height the block seen first stays: a rival must become longer.
-        .max_by_key(|(link, tip)| (tip.height, Some(tip.parent) == working_on, tip.value, Reverse(*link)))
-        .map(|(link, _)| link)
+    let fit = || {
+        let known = nodes.iter().filter(|(_, node)| node.fit);
+        known.filter_map(|(link, node)| node.tip.as_ref().map(|tip| (*link, node.doubted, tip)))
+    };
+    let highest = fit().map(|(.., tip)| tip.height).max()?;
+    // A block takes seconds to get around; a node further behind is no better than one that is doubted.
+    let usable = |doubted: bool, tip: &Tip| !doubted && tip.height.saturating_add(1) >= highest;
+    // At equal height the block seen first stays: a rival must become longer.
+    fit()
+        .max_by_key(|(link, doubted, tip)| {
+            let same = Some(tip.parent) == working_on;
+            (usable(*doubted, tip), tip.height, same, tip.value, Reverse(*link))
+        })
+        .map(|(link, ..)| link)
 }
 
 #[cfg(test)]
@@ -65,5 +78,15 @@ mod tests {
         nodes.insert(4, node(5, 1, 11));
         assert_eq!(best(&nodes, Some([1; 32])), Some(2), "the first of equals");
         assert_eq!(best(&Nodes::new(), None), None);
+    }
+
+    #[test]
+    fn a_doubted_node_waits_behind_those_that_have_kept_up() {
+        let doubted = |height| Node { doubted: true, ..node(height, 1, 99) };
+        let two = |other| Nodes::from([(0, doubted(6)), (1, other)]);
+        assert_eq!(best(&two(node(6, 1, 1)), Some([1; 32])), Some(1));
+        assert_eq!(best(&two(node(5, 2, 1)), Some([1; 32])), Some(1), "the next block is on its way to it");
+        assert_eq!(best(&two(node(4, 3, 1)), Some([1; 32])), Some(0), "it stands still");
+        assert_eq!(best(&two(doubted(5)), None), Some(0));
     }
 }

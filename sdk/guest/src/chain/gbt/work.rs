@@ -53,14 +53,22 @@ impl<C: Coin> Chain<C> {
         self.actions.push(Action::Timer((u32::from(link), poll)));
 
         let working_on = self.shown.as_ref().map(|shown| shown.parent);
-        if nodes::best(&self.nodes, working_on) == Some(link) {
+        let done = if self.nodes.get(&link).is_some_and(|node| node.doubted) {
+            self.ask_first(link, &template, answer)
+        } else if nodes::best(&self.nodes, working_on) == Some(link) {
             if self.steps_back(link, height) {
                 return;
             }
-            if let Err(error) = self.show(link, &template, answer, body) {
-                self.alarm(false, format!("no job from node {link}'s template: {error}"));
-            }
-        } else if self.shown.as_ref().is_some_and(|shown| shown.link == link) {
+            self.show(link, &template, answer, body)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = done {
+            self.alarm(false, format!("no job from node {link}'s template: {error}"));
+        }
+        if nodes::best(&self.nodes, working_on) != Some(link)
+            && self.shown.as_ref().is_some_and(|shown| shown.link == link)
+        {
             self.ask_best();
         }
     }
@@ -82,12 +90,26 @@ impl<C: Coin> Chain<C> {
     }
 
     /// Whether a node's template is below what another one gave a moment ago. That one may only have hiccuped, and its
-    /// block reaches this node in seconds: until a renewal is due nobody is sent back.
+    /// block reaches this node in seconds: until a renewal is due nobody is sent back, unless that one refused its own.
     fn steps_back(&self, link: u16, height: u64) -> bool {
         self.shown.as_ref().is_some_and(|shown| {
             let recent = self.now_ms.saturating_sub(shown.since_ms) < RENEW_MS;
-            shown.link != link && height < shown.height && recent
+            shown.link != link && height < shown.height && recent && !shown.refused
         })
+    }
+
+    /// Shows a node that refused a block of its own the block of its next template, before miners see it.
+    fn ask_first(&mut self, link: u16, template: &Template<C::More>, answer: &[u8]) -> Result<(), String> {
+        let Some(node) = self.nodes.get_mut(&link).filter(|node| !node.asked_first) else { return Ok(()) };
+        let work = self.coin.work(template, &self.outputs)?;
+        let Some(block) = self.coin.proposal(template, &work)? else {
+            node.doubted = false;
+            return Ok(());
+        };
+        let params = proposal(block, template, answer, &self.profile.rules)?;
+        node.asked_first = true;
+        self.ask(link, Ask::Proposal { first: true }, "getblocktemplate", params, 30_000);
+        Ok(())
     }
 
     /// Publishes a template's job if it is worth it.
@@ -101,11 +123,12 @@ impl<C: Coin> Chain<C> {
         let digest = template.wtxids.chunks(8).fold(template.value, |sum, part| {
             part.iter().fold(sum, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)) // FNV-1a
         });
-        let (new_tip, new_outputs, worth) = self.shown.as_ref().map_or((true, true, true), |shown| {
+        let (new_tip, other_block, worth) = self.shown.as_ref().map_or((true, true, true), |shown| {
             let (tip, outputs) = (shown.parent != template.parent, shown.outputs_rev != self.outputs_rev);
+            let other = tip || outputs || shown.refused || shown.digest != digest;
             let age = self.now_ms.saturating_sub(shown.since_ms);
-            let old = age >= RENEW_MS || (shown.digest != digest && age >= REFRESH_MS);
-            (tip, outputs, tip || outputs || old)
+            let old = age >= RENEW_MS || (other && age >= REFRESH_MS);
+            (tip, other || shown.link != link, tip || outputs || shown.refused || old)
         });
         if !worth {
             return Ok(());
@@ -121,11 +144,11 @@ impl<C: Coin> Chain<C> {
             return Ok(());
         }
         let work = self.coin.work(template, &self.outputs)?;
-        let asked = if new_tip || new_outputs { self.coin.proposal(template, &work)? } else { None };
+        let asked = if other_block { self.coin.proposal(template, &work)? } else { None };
         let job = job(work, template, self.outputs_rev, body)?;
         if let Some(block) = asked {
             let params = proposal(block, template, answer, &self.profile.rules)?;
-            self.ask(link, Ask::Proposal, "getblocktemplate", params, 30_000);
+            self.ask(link, Ask::Proposal { first: false }, "getblocktemplate", params, 30_000);
         }
         if new_tip {
             self.actions.push(Action::Tip((template.parent.to_vec(), template.height)));
@@ -133,7 +156,7 @@ impl<C: Coin> Chain<C> {
         self.actions.push(Action::Publish(job));
         let (parent, height) = (template.parent, template.height);
         let (outputs_rev, since_ms) = (self.outputs_rev, self.now_ms);
-        self.shown = Some(Shown { link, parent, height, digest, outputs_rev, since_ms });
+        self.shown = Some(Shown { link, parent, height, digest, outputs_rev, since_ms, refused: false });
         self.told.clear();
         if new_tip {
             self.blame_laggards(template.height);
@@ -155,12 +178,34 @@ impl<C: Coin> Chain<C> {
         }
     }
 
-    pub(super) fn proposed(&mut self, outcome: &Result<Vec<u8>, CallError>) {
+    /// A node's answer to the block of one of its templates.
+    pub(super) fn proposed(&mut self, link: u16, first: bool, outcome: &Result<Vec<u8>, CallError>) {
+        if first && let Some(node) = self.nodes.get_mut(&link) {
+            node.asked_first = false;
+        }
         let Ok(answer) = outcome else { return };
         let (verdict, reason) = solved::read_reply(answer);
         // "inconclusive-not-best-prevblk": the tip moved meanwhile.
-        if verdict == Verdict::Rejected && !reason.contains("inconclusive") && !reason.contains("duplicate") {
-            self.alarm(true, format!("the node refuses the block of our job: {reason}"));
+        let refused =
+            verdict == Verdict::Rejected && !reason.contains("inconclusive") && !reason.contains("duplicate");
+        if refused {
+            if let Some(node) = self.nodes.get_mut(&link) {
+                node.doubted = true;
+                self.actions.push(Action::Timer((u32::from(link), RETRY_MS)));
+            }
+            // What miners never saw is nothing to take back; of what they have, nobody knows which part is bad.
+            if !first && let Some(shown) = &mut self.shown {
+                shown.refused = true;
+            }
+            self.alarm(!first, format!("node {link} refuses the block of our job: {reason}"));
+            if !first {
+                self.ask_best();
+            }
+        } else if first && verdict == Verdict::Accepted {
+            if let Some(node) = self.nodes.get_mut(&link) {
+                node.doubted = false;
+            }
+            self.ask_template(link);
         }
     }
 }
