@@ -15,9 +15,9 @@ use crate::version::{Version, VersionError};
 use bytes::Bytes;
 use millpond_algorithms::Algorithms;
 use millpond_contracts::Outcome;
-use millpond_contracts::chain::{Action, Aux, ChainAdapter, Event, Output, Solution};
+use millpond_contracts::chain::{Action, Aux, ChainAdapter, Event, Output, Solution, Watched};
 use millpond_jobs::{Job, Origin};
-use millpond_types::UnixMillis;
+use millpond_types::{Amount, UnixMillis};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
@@ -270,6 +270,13 @@ impl ChainHandle {
     /// Merged-mining commitments from now on.
     pub fn aux(&self, aux: Vec<Aux>) {
         self.shared.queue.push(Input::Aux(aux));
+    }
+
+    /// A block of ours to follow, whose job was worth this.
+    pub fn watch(&self, watched: Watched, reward: Amount) {
+        // In the book before any event can name it.
+        self.shared.book.lock().block(watched.clone(), reward);
+        self.shared.queue.push(Input::Watch { watched, reward });
     }
 
     /// The host's own count of confirmations may have changed: look again at incomes that wait for it.

@@ -10,7 +10,11 @@ use crate::trust::{Maturity, Trust};
 use millpond_contracts::chain::{Fate, Income, IncomeAt, Watched};
 use millpond_types::Amount;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Blocks that a settled one stays in the book: as long as any chain may yet be reorganised, and some adapter may say
+/// once more what it said before.
+const SETTLED: u64 = 10_000;
 
 /// A block of ours with what its job was worth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +107,35 @@ impl Book {
 
     /// A job passed the trust rules: the chain is at least this far.
     pub(crate) fn saw_coord(&mut self, coord: u64) {
-        self.coord = self.coord.max(coord);
+        if coord > self.coord {
+            self.coord = coord;
+            self.forget();
+        }
+    }
+
+    /// Drops blocks that are final, with all of their incomes mature or lost, and long past: what is reported of them
+    /// afterwards is of a foreign block. Incomes by coordinate stay, since nothing but their keys says that they counted.
+    fn forget(&mut self) {
+        let past = self.coord.saturating_sub(SETTLED);
+        let is_past = |known: &KnownBlock| known.closed && known.watched.coord < past;
+        if !self.blocks.values().any(is_past) {
+            return;
+        }
+        let waits = |entry: &Entry| !entry.income.mature && !entry.income.lost;
+        let waiting: BTreeSet<Vec<u8>> = self
+            .incomes
+            .values()
+            .filter(|entry| waits(entry))
+            .filter_map(|entry| {
+                if let IncomeAt::Block(block) = &entry.income.at { Some(block.clone()) } else { None }
+            })
+            .collect();
+        self.blocks.retain(|id, known| !is_past(known) || waiting.contains(id));
+        let blocks = &self.blocks;
+        self.incomes.retain(|_, entry| match &entry.income.at {
+            IncomeAt::Block(block) => blocks.contains_key(block),
+            IncomeAt::Coord(_) => true,
+        });
     }
 
     /// Checks a fate: it is of a block of ours.
@@ -336,6 +368,39 @@ mod tests {
         assert!(told[0].mature);
         assert_eq!(book.matured(&trust()), [], "once only");
         assert_eq!(book.income(income(1, 5_000, true), &trust()), (vec![], None));
+    }
+
+    #[test]
+    fn a_settled_block_is_forgotten_and_earns_nothing_again() {
+        let mut book = book();
+        let waits = Watched { block: vec![2; 32], coord: 100, since_ms: 0, saved: vec![] };
+        book.block(waits, Amount(5_000));
+        let of = |block: u8, mature| Income {
+            key: vec![block],
+            at: IncomeAt::Block(vec![block; 32]),
+            ..income(block, 5_000, mature)
+        };
+        let by_coord = Income { at: IncomeAt::Coord(7), ..income(3, 5_000, false) };
+        for income in [of(1, true), of(2, false), by_coord.clone()] {
+            book.income(income, &trust());
+        }
+        for block in [1, 2] {
+            book.fate(&[block; 32], &Fate::Final);
+        }
+        book.saw_coord(110);
+        assert_eq!(book.matured(&trust()).len(), 1);
+        book.saw_coord(100 + SETTLED);
+        assert_eq!((book.blocks.len(), book.incomes.len()), (2, 3), "not yet");
+        book.saw_coord(101 + SETTLED);
+        let (blocks, incomes) = book.known();
+        assert_eq!(blocks.iter().map(|known| known.watched.block[0]).collect::<Vec<_>>(), [2]);
+        assert_eq!(incomes.iter().map(|income| income.key[0]).collect::<Vec<_>>(), [2, 3]);
+        let again = book.check(&[&of(1, true)], &trust());
+        assert!(matches!(again, Err(IncomeRefused::ForeignBlock(_))), "{again:?}");
+        assert_eq!(book.income(by_coord, &trust()).0, [], "a key counts once");
+        book.income(of(2, true), &trust());
+        book.saw_coord(102 + SETTLED);
+        assert!(book.blocks.is_empty());
     }
 
     struct Wallet(u32);

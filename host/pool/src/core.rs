@@ -183,6 +183,20 @@ impl Core {
         }
     }
 
+    /// Whether a name is that of the block with this id of ours: chains write ids in either byte order, and anything else
+    /// is another block than the miner solved.
+    ///
+    /// # Errors
+    /// The block's own name: in the order of the other names, else as the codec has it where the host has one.
+    pub(crate) fn named(&self, name: &[u8], id: &[u8], has_codec: bool) -> Result<(), Vec<u8>> {
+        if name == id || name.iter().rev().eq(id.iter()) {
+            return Ok(());
+        }
+        let known = self.names.lock().iter().next().map(|(name, id)| name != id);
+        let backwards = known.unwrap_or(has_codec);
+        Err(if backwards { id.iter().rev().copied().collect() } else { id.to_vec() })
+    }
+
     /// The journal's id of a block that the adapter names.
     pub(crate) fn journal_id(&self, name: &[u8]) -> Option<Vec<u8>> {
         self.names.lock().get(name).cloned()

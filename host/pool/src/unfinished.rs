@@ -168,7 +168,9 @@ fn follow(
     let job = job?;
     let (adapter, _) = makers.version(job.adapter)?;
     let again = again(solution);
-    let name = adapter.assemble(&again).map_err(|why| why.to_string())?.value.block;
+    let given = adapter.assemble(&again).map_err(|why| why.to_string())?.value.block;
+    let has_codec = !makers.section.trust_adapter_with_coinbase;
+    let name = core.named(&given, &solution.block, has_codec).map_or_else(|own| own, |()| given);
     core.names.lock().insert(name.clone(), solution.block.clone());
     core.change_shown(&solution.block, |view| view.block = hex::encode(&name));
     let (coord, since_ms) = (solution.coord, solution.time.0);

@@ -401,8 +401,14 @@ async fn a_block_that_cannot_be_assembled_is_told_and_miners_are_served() {
         rig.alarm(told).await;
         *rig.mischief.block.lock() = None;
         if told.starts_with("the adapter assembled") {
-            // Named wrongly, but a block: the node has it.
+            // Named wrongly, but a block: the node has it, and it is followed and paid under its own name.
             until(&rig.pool, "the block on the chain", || rig.chain.height() > height).await;
+            let own = share.block();
+            until(&rig.pool, "its income", || {
+                let mut blocks = rig.pool.blocks(10).into_iter();
+                blocks.any(|known| known.block == own && known.fate == "accepted" && known.income > Amount(0))
+            })
+            .await;
         } else {
             // Miners go on with the job that they have.
             rig.shares().await;
