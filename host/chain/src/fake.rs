@@ -188,7 +188,7 @@ pub struct FakeNodes {
     pub links: u16,
     pub answer: Box<Answer>,
     pub calls: Mutex<Vec<NodeCall>>,
-    /// A node that answers no submission, and what waits for it.
+    /// A node that answers nothing by itself, and what waits for it.
     pub silent: Option<u16>,
     waiting: Mutex<Vec<Answered>>,
 }
@@ -205,7 +205,7 @@ impl FakeNodes {
         Arc::new(Self::unshared(links, answer))
     }
 
-    /// The same, of which one never answers a submission.
+    /// The same, of which one answers nothing by itself.
     pub fn with_a_silent_one(links: u16, silent: u16) -> Arc<Self> {
         let nodes = Self::unshared(links, |_, _| Ok(b"null".to_vec()));
         Arc::new(Self { silent: Some(silent), ..nodes })
@@ -219,6 +219,21 @@ impl FakeNodes {
         Self { links, answer: Box::new(answer), calls, silent: None, waiting }
     }
 
+    /// The silent node answers the call that has waited longest.
+    pub fn answer_late(&self, body: &[u8]) {
+        let answered = self.waiting.lock().remove(0);
+        answered(NodeAnswer { link: self.silent.unwrap(), outcome: Ok(body.to_vec()) });
+    }
+
+    /// Waits for so many calls of a method; fails the test after a minute.
+    pub fn wait_for_calls(&self, method: &str, count: usize) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.called(method) < count {
+            assert!(Instant::now() < deadline, "{method} was not called {count} times");
+            std::thread::yield_now();
+        }
+    }
+
     pub fn called(&self, method: &str) -> usize {
         self.calls.lock().iter().filter(|call| call.method == method).count()
     }
@@ -230,16 +245,15 @@ impl NodePort for FakeNodes {
     }
     fn call(&self, call: NodeCall, answered: Answered) {
         let link = call.link.unwrap_or(0);
+        if self.silent == Some(link) {
+            self.calls.lock().push(call);
+            return self.waiting.lock().push(answered);
+        }
         let outcome = (self.answer)(link, &call.method);
         self.calls.lock().push(call);
         answered(NodeAnswer { link, outcome });
     }
     fn submit(&self, call: NodeCall, answered: Answered) {
-        let link = call.link.unwrap_or(0);
-        if self.silent == Some(link) {
-            self.calls.lock().push(call);
-            return self.waiting.lock().push(answered);
-        }
         // An error of the node's own is an answer, as text.
         let text = move |mut answer: NodeAnswer| {
             if let Err(NodeError { kind: NodeErrorKind::Rpc, code, message }) = &answer.outcome {

@@ -387,3 +387,40 @@ fn an_alarm_that_stops_publishing_holds_until_the_next_valid_job() {
     pool.job(2);
     assert!(chain.status().ready(UnixMillis::now()));
 }
+
+#[test]
+fn a_call_to_a_node_that_goes_down_is_answered_at_once_and_only_once() {
+    let ask = || {
+        Action::Call(Call {
+            id: 7,
+            transport: 0,
+            method: "template".into(),
+            body: vec![],
+            link: Some(0),
+            timeout_ms: 300_000,
+        })
+    };
+    let adapter = Fake::new("waits", move |event| match &event.what {
+        Happening::Link { up: true, .. } => done(vec![ask()]),
+        Happening::Reply(reply) => match &reply.outcome {
+            Ok(body) => done(vec![Action::Publish(job(body[0].into()))]),
+            Err(error) if error.kind == NodeErrorKind::Unreachable => {
+                // The same id again, for another call.
+                done(vec![Action::Publish(job(2)), ask()])
+            }
+            Err(_) => done(vec![]),
+        },
+        _ => done(vec![]),
+    });
+    let rig = rig_with(adapter, trust(), FakeNodes::with_a_silent_one(1, 0));
+    rig.chain.link(0, true);
+    rig.nodes.wait_for_calls("template", 1);
+    rig.chain.link(0, false);
+    rig.pool.job(2);
+    rig.nodes.wait_for_calls("template", 2);
+    rig.nodes.answer_late(&[9]);
+    rig.nodes.answer_late(&[3]);
+    rig.pool.job(3);
+    assert_eq!(rig.pool.jobs(), [2, 3], "the first call was answered before");
+    assert_eq!(rig.chain.status().refused, 0);
+}
