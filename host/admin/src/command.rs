@@ -164,6 +164,13 @@ pub enum Command {
         /// The pool.
         pool: String,
     },
+    /// One payment, with whom it pays, and why it is where it is.
+    PaymentsShow {
+        /// The pool.
+        pool: String,
+        /// The payment.
+        payment: u64,
+    },
     /// What a run would pay.
     PaymentsDryRun {
         /// The pool.
@@ -219,6 +226,7 @@ impl Command {
             | Self::BansList { .. }
             | Self::MinersList { .. }
             | Self::PaymentsList { .. }
+            | Self::PaymentsShow { .. }
             | Self::PaymentsDryRun { .. } => Scope::Read,
             Self::AlarmsClear { .. }
             | Self::Backup {}

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use millpond_pool::STATEMENT_ROWS;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::SettingChange;
 use millpond_types::Amount;
@@ -37,9 +38,11 @@ pub(crate) fn router(source: Arc<dyn Source>) -> Router {
         .route("/api/v1/pools/{pool}", get(pool))
         .route("/api/v1/pools/{pool}/blocks", get(blocks))
         .route("/api/v1/pools/{pool}/payments", get(payments))
+        .route("/api/v1/pools/{pool}/payments/{payment}", get(payment))
         .route("/api/v1/pools/{pool}/miners", get(miners))
         .route("/api/v1/pools/{pool}/miners/{address}", get(miner))
         .route("/api/v1/pools/{pool}/miners/{address}/entries", get(entries))
+        .route("/api/v1/pools/{pool}/miners/{address}/statement", get(statement))
         .route("/api/v1/pools/{pool}/miners/{address}/settings", settings)
         .fallback(|| async { missing("there is no such page; /openapi.json lists what there is") })
         .with_state(Answers::new(source))
@@ -161,6 +164,14 @@ async fn payments(
     answers.get(key, move |source| found(source.payments(&name, before, rows), NO_POOL)).await
 }
 
+async fn payment(State(answers): Shared, Path((name, payment)): Path<(String, u64)>) -> Response {
+    let key = format!("payment/{payment}/{name}");
+    let make = move |source: &dyn Source| {
+        found(source.payment(&name, payment), "there is no pool of this name, or no such payment of it")
+    };
+    answers.get(key, make).await
+}
+
 async fn miners(State(answers): Shared, Path(name): Path<String>, Query(ranks): Query<Ranks>) -> Response {
     let (rows, skip) = (rows(ranks.limit), ranks.skip.unwrap_or(0));
     let key = format!("miners/{rows}/{skip}/{name}");
@@ -189,6 +200,20 @@ async fn entries(
     answers.get(key, make).await
 }
 
+async fn statement(
+    State(answers): Shared,
+    Path((name, address)): Path<(String, String)>,
+    Query(page): Query<Page<u64>>,
+) -> Response {
+    let (rows, before) = (page.limit.unwrap_or(STATEMENT_ROWS).min(STATEMENT_ROWS), page.before);
+    let key = format!("statement/{rows}/{before:?}/{name}/{address}");
+    let make = move |source: &dyn Source| {
+        let error = "no miner of this address has mined here, or the pool's index is being mended";
+        found(source.statement(&name, &address, before, rows), error)
+    };
+    answers.get(key, make).await
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
@@ -212,6 +237,7 @@ fn settled<T: Serialize>(answer: Option<Result<T, SettingRefused>>) -> Response 
         SettingRefused::Bounds { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         SettingRefused::Expired(_) => StatusCode::GONE,
         SettingRefused::Used => StatusCode::CONFLICT,
+        SettingRefused::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
         SettingRefused::Signature(_) => StatusCode::FORBIDDEN,
         SettingRefused::NotRecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
     };

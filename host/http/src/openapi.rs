@@ -1,5 +1,6 @@
 //! The API's description. A test asks the running server for every path in it and compares the keys.
 
+use millpond_pool::STATEMENT_ROWS;
 use millpond_pool::view::StratumCounters;
 use serde_json::{Value, json};
 
@@ -23,6 +24,9 @@ pub fn document() -> Value {
     let blocks = next("before", "string", "id of the last block of the page before");
     let payments = next("before", "integer", "number of the last payment of the page before");
     let entries = next("before", "integer", "`seq` of the last entry of the page before");
+    let statement = json!([
+        {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": STATEMENT_ROWS, "default": STATEMENT_ROWS}},
+        {"name": "before", "in": "query", "schema": {"type": "integer"}, "description": "`seq` of the last entry of the page before"}]);
     let ranks = next("skip", "integer", "miners to leave out, the best ones first");
     let get = |about: &str, schema: Value, parameters: &Value| {
         json!({"get": {"summary": about, "parameters": parameters, "responses": {
@@ -49,7 +53,7 @@ pub fn document() -> Value {
                 "403": answer("not signed by this address, or another text"),
                 "404": answer("no such pool or miner"), "409": answer("used, or overtaken by another change"),
                 "410": answer("expired"), "422": answer("out of the operator's bounds"),
-                "429": answer("too many requests from this address"),
+                "429": answer("too many requests from this address, or changes of this miner within a day"),
                 "501": answer("signatures of this chain cannot be checked")}}));
     }
     json!({
@@ -65,10 +69,14 @@ pub fn document() -> Value {
             "/api/v1/pools/{pool}": get("one pool", link("Pool"), &none),
             "/api/v1/pools/{pool}/blocks": get("blocks found, the newest 1,000, newest first", list("Block"), &blocks),
             "/api/v1/pools/{pool}/payments": get("payments, newest first", list("Payment"), &payments),
+            "/api/v1/pools/{pool}/payments/{payment}":
+                get("one payment, with whom it pays", link("PaymentDetail"), &none),
             "/api/v1/pools/{pool}/miners": get("miners of the last day, by rate", list("Miner"), &ranks),
             "/api/v1/pools/{pool}/miners/{address}": get("one miner", link("Miner"), &none),
             "/api/v1/pools/{pool}/miners/{address}/entries":
                 get("a miner's account, newest first", list("Entry"), &entries),
+            "/api/v1/pools/{pool}/miners/{address}/statement":
+                get("a miner's account with the proofs of his parts, newest first", link("Statement"), &statement),
             "/api/v1/pools/{pool}/miners/{address}/settings": settings,
             "/api/v1/admin": admin(&text, &count, &flag),
         },
@@ -106,7 +114,27 @@ pub fn document() -> Value {
                 "mature": flag("can be paid out")})),
             "Payment": object(json!({"id": count("its number"), "state": text("where it stands"),
                 "outputs": count("payees"), "amount": amount(), "fee": amount(),
-                "txid": {"type": ["string", "null"]}, "time": time()})),
+                "txid": {"type": ["string", "null"]},
+                "marker": {"type": ["string", "null"], "description": "in the history of a wallet that can only send"},
+                "why": {"type": ["string", "null"], "description": "of one that is unknown or released"}, "time": time()})),
+            "PaymentDetail": object(json!({"id": count("its number"), "state": text("where it stands"),
+                "outputs": count("payees"), "amount": amount(), "fee": amount(),
+                "txid": {"type": ["string", "null"]},
+                "marker": {"type": ["string", "null"], "description": "in the history of a wallet that can only send"},
+                "why": {"type": ["string", "null"], "description": "of one that is unknown or released"}, "time": time(), "rows": list("PaymentRow")})),
+            "PaymentRow": object(json!({"owner": text("the ledger's owner"), "address": text("where it goes"),
+                "amount": amount()})),
+            "SumNode": object(json!({"hash": text("of what it commits to"), "sum": amount()})),
+            "ProofStep": object(json!({"sibling": link("SumNode"), "left": flag("the sibling stands on the left")})),
+            "IncomeProof": object(json!({"key": text("the income's"), "owner": text("m and the miner's number"),
+                "part": amount(), "path": list("ProofStep"), "root": link("SumNode")})),
+            "ProvenEntry": object(json!({"seq": count("the ledger's record"), "time": time(),
+                "what": text("income, shares, payment or adjustment"), "about": text("key, shares, number or reason"),
+                "amount": {"type": "integer", "description": "base units; below zero when it went out"},
+                "state": text("of the income or payment, or booked"), "record": text("blake3 of the ledger's record"),
+                "proof": link("IncomeProof")})),
+            "Statement": object(json!({"address": text("his address"), "owner": text("m and his number"),
+                "payable": amount(), "immature": amount(), "paid": amount(), "entries": list("ProvenEntry")})),
             "Worker": object(json!({"name": text("its name"), "hashrate": link("Hashrate"), "shares": link("Shares"),
                 "last_share": time()})),
             "Entry": object(json!({"seq": count("the ledger's record"), "time": time(),
@@ -133,7 +161,7 @@ fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn
     let fields = json!({
         "command": {"type": "string", "enum": ["status", "plugin_swap", "plugin_release", "alarms_list", "alarms_clear",
             "reload", "backup", "miners_list", "miners_message", "miners_reconnect", "bans_list", "bans_add",
-            "bans_lift", "payments_list", "payments_dry_run", "payments_run", "payments_resume", "payments_resolve", "payments_release",
+            "bans_lift", "payments_list", "payments_show", "payments_dry_run", "payments_run", "payments_resume", "payments_resolve", "payments_release",
             "miner_minimum"]},
         "pool": text("its name; of all commands but status, reload, backup and alarms_list"),
         "role": text("adapter, scheme or fee: of plugin_swap and plugin_release"),
@@ -146,7 +174,7 @@ fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn
         "wait": count("seconds before: of miners_reconnect"),
         "address": text("an IP address: of bans_add and bans_lift; the miner's of miner_minimum"),
         "minimum": {"type": ["integer", "null"], "description": "base units: of miner_minimum"},
-        "payment": count("its number: of payments_resolve and payments_release"),
+        "payment": count("its number: of payments_show, payments_resolve and payments_release"),
         "again": {"type": "array", "items": {"type": "integer"}, "description": "open payments that were certainly not \
             paid since the backup: of payments_resume"},
         "resolution": {"description": "\"not_paid\" or {\"paid\": {\"txid\": ..., \"as_made\": bool}}: of \

@@ -3,7 +3,8 @@
 use millpond_alerts::Alarm;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, EntryView, MinerSettings, MinerView, PaymentView, PoolView, SettingChange, SettingText,
+    BlockView, EntryView, MinerSettings, MinerView, PaymentDetail, PaymentView, PoolView, SettingChange,
+    SettingText, StatementView,
 };
 use millpond_types::Amount;
 
@@ -17,6 +18,8 @@ pub trait Source: Send + Sync + 'static {
     fn blocks(&self, pool: &str, before: Option<&str>, limit: usize) -> Option<Vec<BlockView>>;
     /// A pool's payments before one (by its number), newest first.
     fn payments(&self, pool: &str, before: Option<u64>, limit: usize) -> Option<Vec<PaymentView>>;
+    /// One payment with its rows.
+    fn payment(&self, pool: &str, payment: u64) -> Option<PaymentDetail>;
     /// A pool's miners by rate, best first, behind `skip` others, without their workers.
     fn miners(&self, pool: &str, skip: usize, limit: usize) -> Option<Vec<MinerView>>;
     /// One miner by his address.
@@ -24,6 +27,15 @@ pub trait Source: Send + Sync + 'static {
     /// A miner's account before a record of the ledger, newest first; `None` for a pool or miner that is not there.
     fn entries(&self, pool: &str, address: &str, before: Option<u64>, limit: usize)
     -> Option<Vec<EntryView>>;
+    /// A miner's account with the proofs of his parts, before a record of the ledger, newest first; each entry is looked up
+    /// there, so an implementation bounds `limit`.
+    fn statement(
+        &self,
+        pool: &str,
+        address: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Option<StatementView>;
     /// What a miner signs to set his minimum payout (`None`: the pool's own); `None` for a pool that is not there.
     fn setting_text(
         &self,

@@ -5,11 +5,13 @@ use millpond_admin::{Command, Desk, Handler, Scope, Tokens};
 use millpond_alerts::{Alarm, Alarms, Level};
 use millpond_disk::{Disk, SimDisk};
 use millpond_http::{AdminDoor, GuardOptions, HttpOptions, Server, Source, Times, openapi, serve};
+use millpond_ledger::{ProofStep, SumNode};
 use millpond_node::{Auth, Endpoint, HttpClient, Limits};
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, EntryView, Hashrate, MinerSettings, MinerView, Money, PaymentView, PluginView, PoolView,
-    SettingChange, SettingText, ShareCounts, StratumCounters, WorkerView,
+    BlockView, EntryView, Hashrate, IncomeProof, MinerSettings, MinerView, Money, PaymentDetail,
+    PaymentRowView, PaymentView, PluginView, PoolView, ProvenEntry, SettingChange, SettingText, ShareCounts,
+    StatementView, StratumCounters, WorkerView,
 };
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde_json::Value;
@@ -85,9 +87,16 @@ impl Source for Fixed {
             amount: Amount(5),
             fee: Amount(1),
             txid: None,
+            marker: None,
+            why: Some("no answer".into()),
             time: UnixMillis(1),
         };
         (pool == "btc").then(|| if before == Some(1) { Vec::new() } else { vec![payment] })
+    }
+    fn payment(&self, pool: &str, payment: u64) -> Option<PaymentDetail> {
+        let of = self.payments(pool, None, 1)?.into_iter().find(|known| known.id == payment)?;
+        let row = PaymentRowView { owner: "m1".into(), address: "bcrt1".into(), amount: Amount(5) };
+        Some(PaymentDetail { payment: of, rows: vec![row] })
     }
     fn miners(&self, pool: &str, skip: usize, _: usize) -> Option<Vec<MinerView>> {
         self.miner(pool, "bcrt1").map(|miner| [miner].into_iter().skip(skip).collect())
@@ -122,6 +131,33 @@ impl Source for Fixed {
         let entries = if before.is_some_and(|seq| seq <= 4) { Vec::new() } else { vec![entry] };
         self.miner(pool, address).map(|_| entries)
     }
+    fn statement(
+        &self,
+        pool: &str,
+        address: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Option<StatementView> {
+        let entry = self.entries(pool, address, None, 1)?.remove(0);
+        let node = SumNode { hash: Digest::of(b"y"), sum: Amount(9) };
+        let proof = IncomeProof {
+            key: "aa".into(),
+            owner: "m1".into(),
+            part: Amount(5),
+            path: vec![ProofStep { sibling: node, left: true }],
+            root: node,
+        };
+        let entry = ProvenEntry { entry, record: Digest::of(b"x"), proof: Some(proof) };
+        let rows = if before.is_some() { 0 } else { limit.min(60) };
+        Some(StatementView {
+            address: address.into(),
+            owner: "m1".into(),
+            payable: Amount(1),
+            immature: Amount(2),
+            paid: Amount(3),
+            entries: vec![entry; rows],
+        })
+    }
     fn setting_text(
         &self,
         pool: &str,
@@ -152,6 +188,7 @@ impl Source for Fixed {
                 minimum_payout: change.minimum_payout.unwrap_or(Amount(4)),
             }),
             "old" => Err(SettingRefused::Used),
+            "many" => Err(SettingRefused::TooMany(UnixMillis(9))),
             _ => Err(SettingRefused::Signature("the signature is not by this address".into())),
         };
         (pool == "btc").then_some(done)
@@ -402,7 +439,7 @@ async fn every_path_of_openapi_answers_with_the_keys_it_tells() {
     let document = openapi();
     let paths = document["paths"].as_object().unwrap();
     for (path, about) in paths.iter().filter(|(_, about)| about.get("get").is_some()) {
-        let real = path.replace("{pool}", "btc").replace("{address}", "bcrt1");
+        let real = path.replace("{pool}", "btc").replace("{address}", "bcrt1").replace("{payment}", "1");
         let (status, body) = get(&client, &real).await;
         assert_eq!(status, 200, "{real}: {body}");
         let schema = &about["get"]["responses"]["200"]["content"]["application/json"]["schema"];
@@ -435,7 +472,7 @@ async fn a_signed_change_of_settings_is_answered_by_what_became_of_it() {
     let (status, body) = post_to(server.address, path, json, &change("good")).await;
     let done: Value = serde_json::from_str(&body).unwrap();
     assert_eq!((status, &done["minimum_payout"]), (200, &500.into()), "{body}");
-    for (signature, expected) in [("old", 409), ("of somebody else", 403)] {
+    for (signature, expected) in [("old", 409), ("many", 429), ("of somebody else", 403)] {
         let (status, body) = post_to(server.address, path, json, &change(signature)).await;
         assert_eq!(status, expected, "{body}");
         assert!(serde_json::from_str::<Value>(&body).unwrap()["error"].is_string(), "{body}");
@@ -478,6 +515,12 @@ impl Source for Slow {
         None
     }
     fn payments(&self, _: &str, _: Option<u64>, _: usize) -> Option<Vec<PaymentView>> {
+        None
+    }
+    fn payment(&self, _: &str, _: u64) -> Option<PaymentDetail> {
+        None
+    }
+    fn statement(&self, _: &str, _: &str, _: Option<u64>, _: usize) -> Option<StatementView> {
         None
     }
     fn miners(&self, _: &str, _: usize, _: usize) -> Option<Vec<MinerView>> {
@@ -566,6 +609,14 @@ async fn what_is_not_there_is_404_with_a_hint() {
         assert_eq!(rows(&body), expected, "{page}: {body}");
     }
     assert_eq!(get(&client, "/api/v1/pools/btc/payments?before=x").await.0, 400);
+    assert_eq!(get(&client, "/api/v1/pools/btc/payments/2").await.0, 404);
+    // A statement's page is short, whatever is asked for.
+    for (page, expected) in [("?limit=2", 2), ("?limit=1000", 50), ("", 50), ("?before=4", 0)] {
+        let (_, body) = get(&client, &format!("/api/v1/pools/btc/miners/bcrt1/statement{page}")).await;
+        let statement: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(statement["entries"].as_array().unwrap().len(), expected, "{page}");
+    }
+    assert_eq!(get(&client, "/api/v1/pools/btc/miners/nobody/statement").await.0, 404);
     server.stop().await;
 }
 

@@ -4,6 +4,7 @@ use crate::books::Books;
 use crate::edges::{Edge, Edges};
 use crate::leading::Leading;
 use crate::round::Round;
+use crate::settings::SignedChanges;
 use crate::stats::Stats;
 use crate::view::BlockView;
 use millpond_alerts::{Alarms, Level};
@@ -104,8 +105,8 @@ pub(crate) struct Core {
     pub(crate) shown: Mutex<VecDeque<(Vec<u8>, BlockView)>>,
     /// The pool's own key: names of sessions, codes in texts to sign.
     pub(crate) key: NameKey,
-    /// Held while a miner's setting is changed.
-    pub(crate) changing: Mutex<()>,
+    /// Held while a miner's setting is changed; what miners changed of late.
+    pub(crate) changing: Mutex<SignedChanges>,
     pub(crate) edges: Edges,
     tags: AtomicU64,
 }

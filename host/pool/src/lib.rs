@@ -33,10 +33,13 @@ pub mod setup;
 pub mod show;
 mod sink;
 pub mod sockets;
+mod statement;
 pub mod stats;
 mod sums;
+mod unconfirmed;
 mod unfinished;
 pub mod view;
 
 pub use edges::{Edge, Edges, UnknownEdge, VARIABLE as CRASH_VARIABLE};
 pub use pool::{Pool, PoolError, Process};
+pub use statement::MOST as STATEMENT_ROWS;

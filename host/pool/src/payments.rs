@@ -10,7 +10,7 @@ use millpond_ledger::{FeeName, Owner, PaymentId, TxId};
 use millpond_node::{Auth, Endpoint, HttpClient, JsonRpc, Limits};
 use millpond_settlement::{
     BcoinWallet, BitcoinBytes, Charge, CoreWallet, NodeRpc, PayTo, Policy, Report, Schedule, SendManyWallet,
-    Settlement, SettlementError, SignedCheck, Wallet, WalletsWord,
+    Settlement, SettlementError, SignedCheck, Skip, Skipped, Wallet, WalletsWord,
 };
 use millpond_types::{Amount, UnixMillis};
 use parking_lot::{Mutex, RwLock};
@@ -27,6 +27,8 @@ const TICK: Duration = Duration::from_millis(500);
 const AGAIN: u64 = 30_000;
 /// Open payments are followed at least this often.
 const FOLLOW: u64 = 30_000;
+/// Of those who wait so many are shown.
+const SKIPPED_SHOWN: usize = 1_000;
 /// The key of a miner's own minimum among his settings.
 pub(crate) const MINIMUM: &str = "payout.minimum";
 
@@ -247,6 +249,7 @@ impl Payments {
             }
             let report = running.settlement.recover(now)?;
             tell(core, &report);
+            crate::unconfirmed::tell(core, now);
             Ok(())
         } else {
             Ok(())
@@ -277,7 +280,9 @@ impl crate::Pool {
             };
             rows.iter().map(row).collect::<Vec<_>>()
         });
-        Ok(serde_json::json!({"batches": rows.collect::<Vec<_>>(), "skipped": plan.skipped.len()}))
+        let waiting = plan.skipped.len();
+        Ok(serde_json::json!({"batches": rows.collect::<Vec<_>>(), "skipped": skipped(plan.skipped),
+            "waiting": waiting}))
     }
 
     /// Pays what is due now. Blocks.
@@ -343,6 +348,23 @@ impl crate::Pool {
         payer.with(|it| it.release(id, actor, "released", now)).map_err(|why| why.to_string())?;
         Ok(serde_json::json!({"payment": payment, "released": true}))
     }
+}
+
+/// Who waits and why, those with the most first.
+fn skipped(mut all: Vec<Skipped>) -> Vec<serde_json::Value> {
+    all.sort_by_key(|skipped| std::cmp::Reverse(skipped.amount));
+    let one = |Skipped { owner, amount, why }: Skipped| {
+        let why = match why {
+            Skip::BelowMinimum(minimum) => format!("he has less than {minimum}"),
+            Skip::NoAddress => "no address of his is known".to_owned(),
+            Skip::OwnAddressOnly => "his address is the wallet's own: there is nothing to send".to_owned(),
+            Skip::CapPerRun => "settlement.cap_per_run is reached".to_owned(),
+            Skip::CapPerDay => "settlement.cap_per_day is reached".to_owned(),
+            Skip::NotSpendable => "the wallet's spendable coins do not reach".to_owned(),
+        };
+        serde_json::json!({"owner": owner, "amount": amount, "why": why})
+    };
+    all.into_iter().take(SKIPPED_SHOWN).map(one).collect()
 }
 
 /// A miner's own minimum, as he or the operator set it.

@@ -46,13 +46,15 @@ impl Following {
 }
 
 impl Pool {
-    /// Follows a changed section. Blocks, for as long as an adapter takes to lead.
+    /// Follows a changed section. `changes` are what differs, one sentence each, as it is recorded. Blocks, for as long as
+    /// an adapter takes to lead.
     ///
     /// # Errors
     /// When the order could not be recorded: then nothing is changed.
-    pub fn follow(&self, new: Following, actor: &str) -> Result<Followed, String> {
+    pub fn follow(&self, new: Following, changes: &[String], actor: &str) -> Result<Followed, String> {
         let Following { prepared, rules, ports } = new;
-        self.record_admin(actor, "reload", &[])?;
+        let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
+        self.record_admin(actor, "reload", &changes)?;
         let mut followed = Followed::default();
         self.follow_adapter(&prepared, &mut followed);
         self.follow_policy(&prepared, actor, &mut followed);

@@ -10,10 +10,15 @@ use crate::pool::Pool;
 use crate::view::{MinerSettings, SettingChange, SettingText};
 use millpond_chain::signed_messages;
 use millpond_journal::{Authority, Miner, MinerSetting};
-use millpond_types::{Amount, Digest, UnixMillis};
+use millpond_types::{Amount, Digest, MinerId, UnixMillis};
+use std::collections::BTreeMap;
 
 /// A text is good for an hour: long enough to fetch a hardware wallet.
 const GOOD_FOR: u64 = 3_600_000;
+/// A miner's signed changes within
+const DAY: u64 = 86_400_000;
+/// are so many at most.
+const CHANGES: u32 = 10;
 /// What the code is made for, beside the sessions' names that the same key makes.
 const PURPOSE: &[u8] = b"miner setting";
 
@@ -42,12 +47,33 @@ pub enum SettingRefused {
     /// A replay, or overtaken by another change.
     #[error("the setting was changed since this text was given; get a new one and sign that")]
     Used,
+    /// Each change stands in the journal for ever.
+    #[error("this miner's settings were changed often enough for a day; try again at {} (milliseconds since 1970)", .0.0)]
+    TooMany(UnixMillis),
     /// Not by the address's key, or over another text.
     #[error("{0}; sign the text to the letter with the key of the address that you mine to")]
     Signature(String),
     /// The journal takes nothing.
     #[error("it could not be recorded and does not count: {0}")]
     NotRecorded(String),
+}
+
+/// Changes that miners signed of late, by miner: when the day that is counted began, and how many there were.
+#[derive(Debug, Default)]
+pub(crate) struct SignedChanges(BTreeMap<MinerId, (UnixMillis, u32)>);
+
+impl SignedChanges {
+    /// Counts one; when there were enough, gives when the next may be.
+    fn count(&mut self, miner: MinerId, now: UnixMillis) -> Result<(), UnixMillis> {
+        // Days that are over need not be known; who has one that is not has mined here.
+        self.0.retain(|_, (since, _)| now.since(*since) < DAY);
+        let (since, count) = self.0.entry(miner).or_insert((now, 0));
+        if *count >= CHANGES {
+            return Err(UnixMillis(since.0.saturating_add(DAY)));
+        }
+        *count = count.saturating_add(1);
+        Ok(())
+    }
 }
 
 fn miner_of(core: &Core, address: &str) -> Result<Miner, SettingRefused> {
@@ -126,11 +152,12 @@ impl Pool {
         }
         codec.verify(&miner.payee, &text.message, &change.signature).map_err(SettingRefused::Signature)?;
         // One change at a time, so that two of one text are told apart.
-        let _changing = core.changing.lock();
+        let mut changing = core.changing.lock();
         let last = core.journal.miner_setting(miner.id, MINIMUM);
         if last.is_some_and(|last| change.issued <= last.time) {
             return Err(SettingRefused::Used);
         }
+        changing.count(miner.id, now).map_err(SettingRefused::TooMany)?;
         let signed = format!("{}\n{}", text.message, change.signature.trim());
         let setting = MinerSetting {
             miner: miner.id,
@@ -165,5 +192,25 @@ impl Pool {
             time: UnixMillis::now(),
         };
         self.core.journal.record(setting).wait().map(drop).map_err(|why| why.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_miner_changes_his_settings_so_often_a_day_and_keeps_no_other_from_it() {
+        let mut changes = SignedChanges::default();
+        let (one, other) = (MinerId(1), MinerId(2));
+        for minute in 0..u64::from(CHANGES) {
+            assert_eq!(changes.count(one, UnixMillis(minute * 60_000)), Ok(()));
+        }
+        assert_eq!(changes.count(one, UnixMillis(DAY - 1)), Err(UnixMillis(DAY)));
+        assert_eq!(changes.count(other, UnixMillis(DAY - 1)), Ok(()));
+        assert_eq!(changes.count(one, UnixMillis(DAY)), Ok(()));
+        assert_eq!(changes.0.len(), 2);
+        assert_eq!(changes.count(one, UnixMillis(9 * DAY)), Ok(()));
+        assert_eq!(changes.0.len(), 1, "days that are over are forgotten");
     }
 }

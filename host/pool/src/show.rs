@@ -2,10 +2,15 @@
 
 use crate::payments::own_minimum;
 use crate::pool::Pool;
-use crate::view::{BlockView, EntryView, MinerView, Money, PaymentView, PluginView, PoolView, WorkerView};
+use crate::view::{
+    BlockView, EntryView, MinerView, Money, PaymentDetail, PaymentRowView, PaymentView, PluginView, PoolView,
+    WorkerView,
+};
 use millpond_admin::Role;
 use millpond_journal::{Edge, JournalError, Measure, Span, Window};
-use millpond_ledger::{Owned, OwnedWhat, Owner, PaymentId, PaymentState, Totals};
+use millpond_ledger::{
+    Book, Owned, OwnedWhat, Owner, PaymentId, PaymentRow, PaymentState, PaymentStatus, Totals,
+};
 use millpond_types::{Amount, MinerId, UnixMillis};
 
 fn amount(value: i128) -> Amount {
@@ -216,6 +221,18 @@ impl Pool {
         book.payments_before(before.map(PaymentId)).take(limit).map(payment_view).collect()
     }
 
+    /// One payment, with whom it pays.
+    #[must_use]
+    pub fn payment(&self, id: u64) -> Option<PaymentDetail> {
+        let state = self.core.ledger.payment(PaymentId(id))?;
+        let row = |row: &PaymentRow| PaymentRowView {
+            owner: row.owner.to_string(),
+            address: row.address.clone(),
+            amount: row.amount,
+        };
+        Some(PaymentDetail { payment: payment_view(&state), rows: state.rows.iter().map(row).collect() })
+    }
+
     /// Miners of the last day, by rate.
     #[must_use]
     pub fn miners(&self, limit: usize) -> Vec<MinerView> {
@@ -258,28 +275,7 @@ impl Pool {
         let owner = Owner::Miner(self.core.journal.miner_by_address(address)?.id);
         let entries = self.core.ledger.owned(&owner, before, limit)?;
         let book = self.core.ledger.book();
-        let view = |entry: Owned| {
-            let booked = || "booked".to_owned();
-            let (what, about, state) = match &entry.what {
-                OwnedWhat::Income(key) => {
-                    let income = book.income(key);
-                    let state = income.map_or("", |income| {
-                        if income.seq == entry.seq { income.status.name() } else { "divided again" }
-                    });
-                    ("income", key.to_string(), state.to_owned())
-                }
-                OwnedWhat::Accrued { first, last } => ("shares", format!("{first} to {last}"), booked()),
-                OwnedWhat::Payment(id) => {
-                    let state = book.payment(*id).map_or("", |payment| payment.status.name());
-                    ("payment", id.to_string(), state.to_owned())
-                }
-                OwnedWhat::Adjusted(reason) => ("adjustment", reason.clone(), booked()),
-            };
-            let amount =
-                i64::try_from(entry.amount).unwrap_or(if entry.amount < 0 { i64::MIN } else { i64::MAX });
-            EntryView { seq: entry.seq, time: entry.at, what: what.to_owned(), about, amount, state }
-        };
-        Some(entries.into_iter().map(view).collect())
+        Some(entries.into_iter().map(|entry| entry_view(&book, entry)).collect())
     }
 
     fn balances(
@@ -311,6 +307,28 @@ impl Pool {
     }
 }
 
+/// An entry of an account, and what became of it since.
+pub(crate) fn entry_view(book: &Book, entry: Owned) -> EntryView {
+    let booked = || "booked".to_owned();
+    let (what, about, state) = match &entry.what {
+        OwnedWhat::Income(key) => {
+            let income = book.income(key);
+            let state = income.map_or("", |income| {
+                if income.seq == entry.seq { income.status.name() } else { "divided again" }
+            });
+            ("income", key.to_string(), state.to_owned())
+        }
+        OwnedWhat::Accrued { first, last } => ("shares", format!("{first} to {last}"), booked()),
+        OwnedWhat::Payment(id) => {
+            let state = book.payment(*id).map_or("", |payment| payment.status.name());
+            ("payment", id.to_string(), state.to_owned())
+        }
+        OwnedWhat::Adjusted(reason) => ("adjustment", reason.clone(), booked()),
+    };
+    let amount = i64::try_from(entry.amount).unwrap_or(if entry.amount < 0 { i64::MIN } else { i64::MAX });
+    EntryView { seq: entry.seq, time: entry.at, what: what.to_owned(), about, amount, state }
+}
+
 pub(crate) fn payment_view(payment: &PaymentState) -> PaymentView {
     let sum = payment.rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.amount.0));
     PaymentView {
@@ -320,6 +338,11 @@ pub(crate) fn payment_view(payment: &PaymentState) -> PaymentView {
         amount: Amount(sum),
         fee: payment.built.as_ref().map_or(payment.fee, |built| built.fee),
         txid: payment.txid.as_ref().map(|txid| txid.0.clone()),
+        marker: payment.marker.clone(),
+        why: match &payment.status {
+            PaymentStatus::Unknown(why) | PaymentStatus::Released(why) => Some(why.clone()),
+            _ => None,
+        },
         time: payment.changed_at,
     }
 }

@@ -1,5 +1,6 @@
 //! What a pool shows: plain data for the HTTP API, the terminal and the dashboard. Amounts are base units.
 
+use millpond_ledger::{ProofStep, SumNode};
 pub use millpond_stratum::CountersNow as StratumCounters;
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -107,6 +108,51 @@ pub struct EntryView {
     pub state: String,
 }
 
+/// That a part of an income is a miner's: from his part over the path to the root in the ledger's entry, whose sum is all
+/// that was divided. Leaf and nodes are hashed as `millpond_ledger::verify_proof` has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IncomeProof {
+    /// The income.
+    pub key: String,
+    /// The ledger's owner: "m" and the miner's number.
+    pub owner: String,
+    /// His part.
+    pub part: Amount,
+    /// Siblings from the leaf upwards.
+    pub path: Vec<ProofStep>,
+    /// The root.
+    pub root: SumNode,
+}
+
+/// One entry of a statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ProvenEntry {
+    /// The entry.
+    #[serde(flatten)]
+    pub entry: EntryView,
+    /// BLAKE3 of the ledger's record, in its chain.
+    pub record: Digest,
+    /// Of an income: that the part is in it.
+    pub proof: Option<IncomeProof>,
+}
+
+/// A page of a miner's statement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct StatementView {
+    /// His address.
+    pub address: String,
+    /// The ledger's owner.
+    pub owner: String,
+    /// What can be paid now.
+    pub payable: Amount,
+    /// What waits for maturity.
+    pub immature: Amount,
+    /// What was paid.
+    pub paid: Amount,
+    /// Newest first.
+    pub entries: Vec<ProvenEntry>,
+}
+
 /// What a miner signs to change his settings, in clear text.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SettingText {
@@ -175,8 +221,33 @@ pub struct PaymentView {
     pub fee: Amount,
     /// The transaction, once there is one.
     pub txid: Option<String>,
+    /// What marks it in the history of a wallet that can only send.
+    pub marker: Option<String>,
+    /// Why its outcome is unknown, or why it was released.
+    pub why: Option<String>,
     /// Last change.
     pub time: UnixMillis,
+}
+
+/// Whom a payment pays.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PaymentRowView {
+    /// The ledger's owner.
+    pub owner: String,
+    /// Where it goes.
+    pub address: String,
+    /// What was reserved for him.
+    pub amount: Amount,
+}
+
+/// A payment with its rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PaymentDetail {
+    /// The payment.
+    #[serde(flatten)]
+    pub payment: PaymentView,
+    /// Its rows, by owner.
+    pub rows: Vec<PaymentRowView>,
 }
 
 /// A pool at a glance.

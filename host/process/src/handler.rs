@@ -137,6 +137,10 @@ impl Handler for Commands {
                     .await
                 }
                 Command::PaymentsList { pool } => Ok(json!(self.pool(&pool)?.payments(1_000))),
+                Command::PaymentsShow { pool, payment } => match self.pool(&pool)?.payment(payment) {
+                    Some(shown) => Ok(json!(shown)),
+                    None => Err(format!("there is no payment {payment}")),
+                },
                 Command::PluginSwap { pool, role, plugin } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     let done = blocking(move || pool.swap(role, &plugin, &actor)).await?;

@@ -18,6 +18,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Mutex;
 
+/// Of a reload so many differences are recorded,
+const RECORDED_LINES: usize = 40;
+/// of so many characters each.
+const RECORDED_CHARS: usize = 200;
+
 /// What a reload came to. Each line is a sentence for the operator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
@@ -98,8 +103,8 @@ impl Reload {
         let mut reloaded = Reloaded::default();
         for (pool, section) in following {
             let Some(pool) = self.pools.named(&pool).cloned() else { continue };
-            let actor = actor.to_owned();
-            let followed = tokio::task::spawn_blocking(move || pool.follow(section, &actor)).await;
+            let (actor, changes) = (actor.to_owned(), recorded(&before, pool.name()));
+            let followed = tokio::task::spawn_blocking(move || pool.follow(section, &changes, &actor)).await;
             let followed = followed.map_err(|_| "the reload broke off; see the log".to_owned())??;
             reloaded.plugins.extend(followed.done);
             reloaded.failed.extend(followed.failed);
@@ -171,6 +176,20 @@ impl Reload {
             }
         }
     }
+}
+
+/// What stands of a reload in a pool's hash chains: what differs of its own section and of the process. Secrets are not
+/// shown, and what is long is cut.
+fn recorded(differences: &[Difference], pool: &str) -> Vec<String> {
+    let own = format!("pool.{pool}.");
+    let concerns = |one: &&Difference| one.option.starts_with(&own) || !one.option.starts_with("pool.");
+    let line = |one: &Difference| one.to_string().chars().take(RECORDED_CHARS).collect();
+    let mut lines: Vec<String> = differences.iter().filter(concerns).map(line).collect();
+    if let Some(more) = lines.len().checked_sub(RECORDED_LINES).filter(|more| *more > 0) {
+        lines.truncate(RECORDED_LINES);
+        lines.push(format!("and {more} more"));
+    }
+    lines
 }
 
 fn with_line(file: &Path, difference: &Difference) -> String {

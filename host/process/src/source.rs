@@ -5,7 +5,8 @@ use millpond_http::Source;
 use millpond_pool::Pool;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, EntryView, MinerSettings, MinerView, PaymentView, PoolView, SettingChange, SettingText,
+    BlockView, EntryView, MinerSettings, MinerView, PaymentDetail, PaymentView, PoolView, SettingChange,
+    SettingText, StatementView,
 };
 use millpond_types::Amount;
 use std::sync::Arc;
@@ -34,6 +35,10 @@ impl Source for Pools {
         Some(self.named(pool)?.payments_before(before, limit))
     }
 
+    fn payment(&self, pool: &str, payment: u64) -> Option<PaymentDetail> {
+        self.named(pool)?.payment(payment)
+    }
+
     fn miners(&self, pool: &str, skip: usize, limit: usize) -> Option<Vec<MinerView>> {
         Some(self.named(pool)?.miners_behind(skip, limit))
     }
@@ -50,6 +55,16 @@ impl Source for Pools {
         limit: usize,
     ) -> Option<Vec<EntryView>> {
         self.named(pool)?.entries(address, before, limit)
+    }
+
+    fn statement(
+        &self,
+        pool: &str,
+        address: &str,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Option<StatementView> {
+        self.named(pool)?.statement(address, before, limit)
     }
 
     fn setting_text(

@@ -6,6 +6,7 @@ mod support;
 
 use millpond_admin::{Command, Scope, Tokens};
 use millpond_disk::RealDisk;
+use millpond_ledger::Entry;
 use millpond_miner::{Miner, Options as MinerOptions};
 use millpond_pool::Pool;
 use serde_json::json;
@@ -84,6 +85,24 @@ async fn a_reload_swaps_what_changed_names_what_needs_a_restart_and_disconnects_
     assert!(port.ends_with("pool.dev.port.0.difficulty: 0.000001 -> 0.000002"), "{port}");
     assert!(port.contains("pool.toml:"), "{port}");
     assert_ne!(digest(&pool, "adapter"), adapter);
+    // What was changed, and by whom, stands in the chain.
+    let mut recorded = Vec::new();
+    pool.ledger()
+        .reader()
+        .for_each_record(&mut |record, _| {
+            if let Entry::Noted { by, action, detail } = &record.entry
+                && action == "reload"
+            {
+                recorded.push((by.clone(), detail.clone()));
+            }
+            Ok(())
+        })
+        .unwrap();
+    let (by, detail) = recorded.last().unwrap();
+    assert_eq!(by, "test");
+    for change in ["pool.dev.payout.minimum: 500 -> 700", "pool.dev.payout.scheme: pplns -> solo"] {
+        assert!(detail.contains(change), "{detail}");
+    }
 
     // The new policy takes over at a block; what needs a restart is told again, and nothing else.
     let name = |pool: &Pool| pool.journal().newest_policy().map(|policy| policy.scheme.name);

@@ -8,13 +8,12 @@ use millpond_admin::Command;
 use millpond_devchain::DevChain;
 use millpond_disk::{Disk, RealDisk};
 use millpond_ledger::{Entry, Ledger, PaymentRow};
-use millpond_miner::{Miner, Options as MinerOptions};
 use millpond_pool::Pool;
 use millpond_process::Running;
 use millpond_types::{Amount, UnixMillis};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use support::{chain, order, pool, start, until};
+use support::{chain, earn, order, pool, start, until};
 
 /// An address whose key the pool's wallet does not have.
 const MINER: &str = "bcrt1qft5p2uhsdcdc3l2ua4ap5qqfg4pjaqlp250x7us7a8qqhrxrxfsqseac85";
@@ -28,21 +27,6 @@ fn config(data: &Path, chain: &DevChain, driver: &str, schedule: &str) -> String
          [[pool.fee.recipient]]\nname = \"operator\"\n[pool.wallet]\ndriver = \"{driver}\"\n",
         data.display()
     )
-}
-
-/// Mines a block that matures, and stops the pool.
-async fn earn(running: Running, chain: &DevChain) {
-    let pool = Arc::clone(&running.pools()[0]);
-    let options = MinerOptions::new(pool.addresses()[0].to_string(), MINER.to_owned());
-    let miner = Miner::start(MinerOptions { hashes_per_second: Some(200_000.0), ..options });
-    until("a block", || !pool.blocks(1).is_empty()).await;
-    miner.stop().await.unwrap();
-    until("an income that can be paid", || {
-        chain.generate(1).unwrap();
-        pool.ledger().totals().payable > 0
-    })
-    .await;
-    stop(running, pool).await;
 }
 
 /// Stops a process of which nothing else is held, so that its files can be had by the next.
@@ -74,7 +58,10 @@ fn reserve(data: &Path) {
 async fn restored(folder: &Path, chain: &DevChain, driver: &str) -> (PathBuf, String) {
     let (data, back) = (folder.join("data"), folder.join("back"));
     let file = folder.join("pool.toml");
-    earn(start(&file, &config(&data, chain, driver, "manual")).await, chain).await;
+    let running = start(&file, &config(&data, chain, driver, "manual")).await;
+    let pool = Arc::clone(&running.pools()[0]);
+    earn(&pool, chain, MINER).await;
+    stop(running, pool).await;
     reserve(&data);
     let (disk, pools): (Arc<dyn Disk>, _) = (Arc::new(RealDisk), millpond_backup::pools(&data).unwrap());
     let made =

@@ -96,6 +96,11 @@ pub struct Payments {
 enum What {
     /// All payments, newest first.
     List,
+    /// One payment, with whom it pays, and why it is unknown or was released.
+    Show {
+        /// The payment's number.
+        payment: u64,
+    },
     /// Pay what is due now.
     Run,
     /// Show what a run would pay.
@@ -132,6 +137,7 @@ impl Payments {
         let pool = self.pool;
         self.door.send(&match self.what {
             What::List => Command::PaymentsList { pool },
+            What::Show { payment } => Command::PaymentsShow { pool, payment },
             What::Run => Command::PaymentsRun { pool },
             What::DryRun => Command::PaymentsDryRun { pool },
             What::Resume { again } => Command::PaymentsResume { pool, again },

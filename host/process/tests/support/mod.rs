@@ -3,6 +3,8 @@
 
 use millpond_admin::{Answer, Command, ask};
 use millpond_devchain::{DevChain, Options as ChainOptions};
+use millpond_miner::{Miner, Options as MinerOptions};
+use millpond_pool::Pool;
 use millpond_process::Running;
 use millpond_runtime::Compiler;
 use serde_json::{Value, json};
@@ -72,6 +74,19 @@ pub async fn start(file: &Path, text: &str) -> Running {
     std::fs::write(file, text).unwrap();
     let config = millpond_config::load(file).unwrap_or_else(|errors| panic!("{errors}"));
     Running::start(config, file, Compiler::InProcess).await.unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// A miner mines a block of a pool, and it matures.
+pub async fn earn(pool: &Pool, chain: &DevChain, login: &str) {
+    let options = MinerOptions::new(pool.addresses()[0].to_string(), login.to_owned());
+    let miner = Miner::start(MinerOptions { hashes_per_second: Some(200_000.0), ..options });
+    until("a block", || !pool.blocks(1).is_empty()).await;
+    miner.stop().await.unwrap();
+    until("an income that can be paid", || {
+        chain.generate(1).unwrap();
+        pool.ledger().totals().payable > 0
+    })
+    .await;
 }
 
 /// Waits until it holds.
