@@ -114,7 +114,12 @@ mod tests {
 
     fn dialect(name: &str, agent: &str, hole: &str) -> Arc<Dialect> {
         let agent = if agent.is_empty() { String::new() } else { format!("match agent \"{agent}\"\n") };
-        let text = format!("dialect 1 \"{name}\"\n{agent}on ping reply [\"{name}\", \"{{{hole}}}\"]\n");
+        let text = format!(
+            "dialect 1 \"{name}\"\n{agent}on ping reply [\"{name}\", \"{{{hole}}}\"]\n{}",
+            "on login\n  login user /params/0\n  reply true\n  then job\n\
+             on submit\n  submit\n  job /params/0\n  field xn.suffix /params/1 hex\n  reply true\n\
+             push job needs authorized {\"job\": \"{job}\"}\n"
+        );
         Dialect::compile(name, &text).unwrap_or_else(|why| panic!("{why}"))
     }
 
