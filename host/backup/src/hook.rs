@@ -58,7 +58,7 @@ pub fn run_hook(
             }
             None if stopped.load(Ordering::Acquire) => {
                 // Its end is still taken note of, as long as there is somebody to do so.
-                std::thread::spawn(move || child.wait());
+                let _ = std::thread::Builder::new().spawn(move || child.wait());
                 return Err(HookError::Left(program.to_owned()));
             }
             None => std::thread::sleep(LOOK.min(patience)),

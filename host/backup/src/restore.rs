@@ -1,6 +1,6 @@
 //! Putting a backup back, and trying whether that would work.
 
-use crate::backup::stays;
+use crate::backup::{pools, stays};
 use crate::copy::{Counter, copy, read_through};
 use crate::manifest::Manifest;
 use crate::verify::verify_heads;
@@ -178,19 +178,19 @@ pub fn drill(
     Ok(Drilled { manifest, pools, folder })
 }
 
-/// Notes that a pool's ledger was compared with its wallet's history after a restore. With `last` no pool of the folder
-/// waits for that any more, and the note goes.
+/// Notes that a pool's ledger was compared with its wallet's history after a restore. The note goes when that was said of
+/// every pool of the folder, whichever of them run now.
 ///
 /// # Errors
 /// When the note cannot be read, written or removed.
-pub fn compared(data: &Path, pool: &PoolName, last: bool) -> Result<(), BackupError> {
+pub fn compared(data: &Path, pool: &PoolName) -> Result<(), BackupError> {
     let Some(mut note) = check_data(data)? else { return Ok(()) };
     let path = data.join(RESTORED);
-    if last {
+    note.compared.insert(pool.clone());
+    if pools(data)?.iter().all(|pool| note.compared.contains(pool)) {
         RealDisk.remove(&path)?;
         return Ok(RealDisk.sync_dir(data)?);
     }
-    note.compared.insert(pool.clone());
     Ok(replace_file(&RealDisk, &path, &serde_json::to_vec_pretty(&note).unwrap_or_default())?)
 }
 

@@ -179,11 +179,14 @@ fn the_note_of_a_restore_names_who_was_compared_and_goes_with_the_last() {
     let back = folder.path().join("back");
     restore(&made.path, &back, NOW, &mut |_| {}).unwrap();
     assert!(check_data(&back).unwrap().unwrap().compared.is_empty());
-    compared(&back, &name(), false).unwrap();
+    // Another pool of the folder, whether it runs or not.
+    let other = millpond_types::PoolName::try_from("other".to_owned()).unwrap();
+    std::fs::create_dir_all(back.join("other/ledger")).unwrap();
+    compared(&back, &name()).unwrap();
     assert_eq!(check_data(&back).unwrap().unwrap().compared.into_iter().collect::<Vec<_>>(), [name()]);
-    compared(&back, &name(), true).unwrap();
+    compared(&back, &other).unwrap();
     assert_eq!(check_data(&back).unwrap(), None);
-    compared(&back, &name(), true).unwrap();
+    compared(&back, &name()).unwrap();
 }
 
 #[test]

@@ -72,6 +72,8 @@ pub(crate) const WORDS: &[&str] = &[
     "confirmations",
     "score",
     "blue",
+    "daa",
+    "color",
     "sink",
     "virtual",
     "selected",
@@ -88,6 +90,10 @@ pub(crate) const WORDS: &[&str] = &[
     "changed",
     "changes",
     "sequence",
+    "connected",
+    "disconnected",
+    "reorganization",
+    "economic",
     // Transactions that wait or stand in blocks.
     "tx",
     "txs",
@@ -138,6 +144,7 @@ pub(crate) const WORDS: &[&str] = &[
     "ids",
     "request",
     "response",
+    "notification",
     "json",
     "api",
     "eth",
@@ -148,6 +155,9 @@ pub(crate) const WORDS: &[&str] = &[
 /// Names that are made of these words and yet show a wallet's own payments, prove one by its keys, or change the node.
 const NOT: &[&str] =
     &["gettransaction", "gettransactions", "subscribetransactions", "gettxproof", "outpeers"];
+
+/// What may stand behind a name and changes nothing of what it does.
+const BEHIND: &[&str] = &["request", "response", "notification", "json", "api", "info", "count", "status"];
 
 /// Names that pass as they are: they read an address that they are given, and no other.
 const WHOLE: &[&str] = &["validateaddress"];
@@ -167,7 +177,13 @@ pub fn never(method: &str) -> Option<&'static str> {
     if WHOLE.contains(&flat.as_str()) {
         return None;
     }
-    if flat.is_empty() || NOT.contains(&flat.as_str()) || !parts().all(known) {
+    let mut bare = flat.as_str();
+    while let Some(shorter) = BEHIND.iter().find_map(|word| bare.strip_suffix(word)) {
+        bare = shorter;
+    }
+    // Whoever sends transactions may send the pool's own.
+    let sends = flat.contains("submit") && (flat.contains("tx") || flat.contains("transaction"));
+    if flat.is_empty() || sends || NOT.contains(&bare) || !parts().all(known) {
         return Some(
             "it may move money, use keys or change the node: its name is not of blocks and work alone",
         );

@@ -196,7 +196,6 @@ impl Submitter {
                 let (solved, assembled) = (*solved, *assembled);
                 let block = Block { solved, assembled, outstanding, told: Standing::Asking, news: false };
                 self.blocks.insert(number, block);
-                self.make_room();
             }
             Message::Answered(number, answer) => self.answered(number, answer),
             Message::Up(link) => {
@@ -224,6 +223,7 @@ impl Submitter {
 
     /// What time, or what was just heard, brings.
     fn turn(&mut self) {
+        self.make_room();
         let numbers: Vec<u64> = self.blocks.keys().copied().collect();
         for number in numbers {
             self.look_at(number);
@@ -333,8 +333,9 @@ impl Submitter {
         let now = Instant::now();
         let open =
             |block: &Block| matches!(block.outstanding.standing(now), Standing::Asking | Standing::Nowhere);
-        let least =
-            self.blocks.iter().min_by_key(|(number, block)| (open(block), block.solved.coord, **number));
+        // What a node is being asked about is decided within that call's time.
+        let idle = self.blocks.iter().filter(|(_, block)| !block.outstanding.under_way());
+        let least = idle.min_by_key(|(number, block)| (open(block), block.solved.coord, **number));
         let Some((&number, block)) = least else { return };
         if open(block) {
             let text = format!(

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::Instrument;
 
@@ -30,11 +31,15 @@ pub struct AdminDoor {
     pub tokens: Arc<Mutex<Tokens>>,
     /// A caller is answered after this long at the latest; what he ordered goes on.
     pub patience: Duration,
+    /// Places of commands that are being done: each may hold a thread for as long as a wallet takes.
+    pub room: Arc<Semaphore>,
 }
 
 impl AdminDoor {
     /// How long a caller of a usual door waits: longer than a wallet's call or an adapter that is to lead.
     pub const PATIENCE: Duration = Duration::from_secs(120);
+    /// Commands at a time of a usual door.
+    pub const ROOM: usize = 8;
 }
 
 #[derive(Deserialize)]
@@ -96,11 +101,17 @@ async fn take(State(door): State<AdminDoor>, headers: HeaderMap, request: Reques
         Ok(asked) => asked,
         Err(why) => return refuse(StatusCode::BAD_REQUEST, &format!("the command is not understood: {why}")),
     };
+    let Ok(place) = Arc::clone(&door.room).try_acquire_owned() else {
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, "so many commands are under way; try again later");
+    };
     let desk = Arc::clone(&door.desk);
     // A task of its own: a caller who hangs up, or waits too long, takes nothing back.
-    let mut work = tokio::spawn(
-        async move { desk.take(&actor, scope, asked.ask, asked.code.as_deref()).await }.in_current_span(),
-    );
+    let work = async move {
+        let answer = desk.take(&actor, scope, asked.ask, asked.code.as_deref()).await;
+        drop(place);
+        answer
+    };
+    let mut work = tokio::spawn(work.in_current_span());
     let answer = match timeout(door.patience, &mut work).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(why)) => {

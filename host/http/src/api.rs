@@ -238,7 +238,7 @@ fn settled<T: Serialize>(answer: Option<Result<T, SettingRefused>>) -> Response 
         SettingRefused::Expired(_) => StatusCode::GONE,
         SettingRefused::Used => StatusCode::CONFLICT,
         SettingRefused::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-        SettingRefused::Signature(_) => StatusCode::FORBIDDEN,
+        SettingRefused::Signature(_) | SettingRefused::Held(_) => StatusCode::FORBIDDEN,
         SettingRefused::NotRecorded(_) => StatusCode::SERVICE_UNAVAILABLE,
     };
     problem(status, &refused.to_string())

@@ -217,7 +217,8 @@ fn door(handler: Arc<dyn Handler>) -> AdminDoor {
     disk.make_dir(std::path::Path::new("/d")).unwrap();
     let tokens = Tokens::open(disk, std::path::Path::new("/d/tokens")).unwrap();
     let tokens = Arc::new(parking_lot::Mutex::new(tokens));
-    AdminDoor { desk: Desk::new(handler), tokens, patience: AdminDoor::PATIENCE }
+    let room = Arc::new(tokio::sync::Semaphore::new(AdminDoor::ROOM));
+    AdminDoor { desk: Desk::new(handler), tokens, patience: AdminDoor::PATIENCE, room }
 }
 
 fn options(admin: Option<AdminDoor>) -> HttpOptions {
@@ -293,7 +294,8 @@ async fn a_command_that_was_begun_is_done_whether_its_caller_waits_hangs_up_or_i
     let (began, mut begun) = tokio::sync::mpsc::unbounded_channel();
     let (done, mut ended) = tokio::sync::mpsc::unbounded_channel();
     let long = Arc::new(Long { began, go: tokio::sync::Semaphore::new(0), done });
-    let patient = AdminDoor { patience: Duration::ZERO, ..door(Arc::clone(&long) as Arc<dyn Handler>) };
+    let room = Arc::new(tokio::sync::Semaphore::new(1));
+    let patient = AdminDoor { patience: Duration::ZERO, room, ..door(Arc::clone(&long) as Arc<dyn Handler>) };
     let token = patient.tokens.lock().make("op", Scope::Operate).unwrap();
     let server = serve(options(Some(patient)), Arc::new(Fixed { not_ready: Vec::new() })).await.unwrap();
     let body = r#"{"ask":{"command":"backup"}}"#;
@@ -303,6 +305,8 @@ async fn a_command_that_was_begun_is_done_whether_its_caller_waits_hangs_up_or_i
     assert!(told.contains("underway") && told.contains("goes on"), "{told}");
     begun.recv().await.unwrap();
     assert!(ended.try_recv().is_err(), "nobody has let it go");
+    let (status, told) = post(server.address, &head, body).await;
+    assert_eq!((status, told.contains("commands are under way")), (503, true), "{told}");
     long.go.add_permits(1);
     assert_eq!(ended.recv().await, Some(Command::Backup {}));
     server.stop().await;
@@ -376,7 +380,11 @@ async fn a_connection_on_which_no_request_comes_is_closed_before_the_first_and_a
 
 #[tokio::test]
 async fn connections_are_limited_and_a_place_that_is_free_is_had_again() {
-    let (server, _) = start(&[]).await;
+    // No connection ends by its age here.
+    let long = Duration::from_secs(3600);
+    let source = Arc::new(Fixed { not_ready: Vec::new() });
+    let options = HttpOptions { times: Times { head: long, life: long }, ..options(None) };
+    let server = serve(options, source).await.unwrap();
     let mut held = Vec::new();
     // More than there are places: those beyond are closed at once, as the last one shows.
     for _ in 0..256 {

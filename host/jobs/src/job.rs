@@ -65,6 +65,11 @@ impl Job {
         !self.suspended.swap(true, Ordering::AcqRel)
     }
 
+    /// Shares of this job earn again: a node took a block of it after all. True when this call did it.
+    pub fn resume(&self) -> bool {
+        self.suspended.swap(false, Ordering::AcqRel)
+    }
+
     /// Whether shares of this job earn nothing.
     #[must_use]
     pub fn is_suspended(&self) -> bool {

@@ -40,6 +40,10 @@ impl Book {
         let Some(known) = self.incomes.get(key).filter(|known| known.direct && known.status == was) else {
             return;
         };
+        // What the operator made good before stays payable when it matures at last: it is sent by a payment.
+        if known.credited_early && was == IncomeStatus::Immature {
+            return;
+        }
         for Share(owner, part) in known.parts.iter().flat_map(|parts| parts.shares()) {
             let sum = self.paid.entry(owner.clone()).or_default();
             *sum = sum.saturating_add(sign * i128::from(part.0));

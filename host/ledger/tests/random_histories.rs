@@ -41,6 +41,25 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     ]
 }
 
+/// What a random history once found: the operator made good what the chain took back of a block that pays its finder
+/// itself, and then the block was in the chain after all.
+#[test]
+fn a_direct_income_that_was_made_good_and_matures_after_all_is_counted_once() {
+    let ledger = open(&SimDisk::new());
+    for entry in [
+        Entry::IncomeAllocated(income(1, 0, &[(miner(1), 500)]).paid_directly()),
+        reversed(1, Reversal::Keep),
+        Entry::Reinstated { key: common::key(1) },
+        matured(1),
+        reversed(1, Reversal::Drop),
+    ] {
+        ledger.append(AT, entry.clone()).unwrap();
+        let totals = ledger.totals();
+        assert!(totals.conserved, "after {entry:?}: {totals:?}");
+        assert_eq!(ledger.book().totals_anew(), totals, "after {entry:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 

@@ -53,6 +53,12 @@ impl Pool {
             return Err("payments of this pool are not held".to_owned());
         }
         let again: BTreeSet<PaymentId> = again.iter().copied().map(PaymentId).collect();
+        for id in &again {
+            if !self.core.ledger.payment(*id).is_some_and(|state| state.status.is_open()) {
+                return Err(format!("payment {id} is not open: `--again` names open payments"));
+            }
+            self.not_shown(id.0)?;
+        }
         let mut doubtful = payer.with(|it| it.doubtful()).map_err(|why| why.to_string())?;
         doubtful.retain(|id| !again.contains(id));
         if !doubtful.is_empty() {

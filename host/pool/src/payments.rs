@@ -239,7 +239,9 @@ impl Payments {
             (due, first || now.since(running.followed) >= FOLLOW.min(running.pace()))
         };
         if due {
-            self.run(core).map(drop)
+            self.run(core)?;
+            crate::unconfirmed::tell(core, now);
+            Ok(())
         } else if follow {
             let mut running = self.running.lock();
             running.followed = now;

@@ -65,10 +65,11 @@ impl Pool {
         sections.in_force.retention = section.retention.clone();
         sections.in_force.settlement = section.settlement.clone();
         sections.in_force.payout.minimum = section.payout.minimum;
+        drop(sections);
+        // A run that is under way is waited for: nobody else waits for it meanwhile.
         if let Some(payments) = &self.payments {
             payments.replace(rules);
         }
-        drop(sections);
         for why in &followed.failed {
             self.core.alarm(Level::Warning, "swap", format!("after a reload: {why}"));
         }

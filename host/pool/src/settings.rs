@@ -47,6 +47,9 @@ pub enum SettingRefused {
     /// A replay, or overtaken by another change.
     #[error("the setting was changed since this text was given; get a new one and sign that")]
     Used,
+    /// The operator's word is not undone by a signature.
+    #[error("the operator has set {0} for this miner, and less is not for a signature to set: ask him")]
+    Held(Amount),
     /// Each change stands in the journal for ever.
     #[error("this miner's settings were changed often enough for a day; try again at {} (milliseconds since 1970)", .0.0)]
     TooMany(UnixMillis),
@@ -56,6 +59,11 @@ pub enum SettingRefused {
     /// The journal takes nothing.
     #[error("it could not be recorded and does not count: {0}")]
     NotRecorded(String),
+}
+
+/// The minimum that an operator has set last.
+fn held(last: &MinerSetting) -> Option<Amount> {
+    matches!(last.by, Authority::Operator(_)).then(|| last.value.parse().ok().map(Amount)).flatten()
 }
 
 /// Changes that miners signed of late, by miner: when the day that is counted began, and how many there were.
@@ -154,8 +162,14 @@ impl Pool {
         // One change at a time, so that two of one text are told apart.
         let mut changing = core.changing.lock();
         let last = core.journal.miner_setting(miner.id, MINIMUM);
-        if last.is_some_and(|last| change.issued <= last.time) {
+        if last.as_ref().is_some_and(|last| change.issued <= last.time) {
             return Err(SettingRefused::Used);
+        }
+        if let Some(held) = last.as_ref().and_then(held) {
+            let asked = change.minimum_payout.unwrap_or_else(|| self.section().payout.minimum);
+            if asked < held {
+                return Err(SettingRefused::Held(held));
+            }
         }
         changing.count(miner.id, now).map_err(SettingRefused::TooMany)?;
         let signed = format!("{}\n{}", text.message, change.signature.trim());

@@ -286,6 +286,13 @@ impl Sink {
             core.alarm(Level::Critical, "block", text);
         }
         if submission.accepted() {
+            // Whatever another node said of it.
+            if let Some(job) = &job
+                && job.resume()
+            {
+                let text = format!("shares of job {} are credited again: a node has a block of it", job.id);
+                core.alarm(Level::Warning, "block", text);
+            }
             match core.disk.remove(&core.body_path(&id)) {
                 Err(why) if !why.is_not_found() => {
                     tracing::warn!(%why, "a solution's template stays on disk")

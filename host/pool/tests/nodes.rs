@@ -157,6 +157,7 @@ async fn one_refusal_suspends_credit_though_another_node_is_away_and_that_one_ma
     until_told(&pool, "every node that could judge block").await;
     world.door().faults().mend();
     until_told(&pool, "a node has it that another one rejected").await;
+    until_told(&pool, "are credited again").await;
     assert_eq!(world.chain.tip(), share.block());
     pool.stop().await;
 }

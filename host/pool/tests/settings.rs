@@ -177,6 +177,12 @@ async fn a_signature_of_his_address_changes_a_miners_minimum_once_and_here_alone
     tokio::task::block_in_place(|| pool.set_minimum(&alice.address, Some(Amount(7_000)), "op").unwrap());
     assert_eq!(refused(&alice.address, &alice.change(&last)), SettingRefused::Used);
     assert_eq!(minimum(&pool, &alice), 7_000);
+    // What the operator holds back is not let go by a signature.
+    for asked in [Some(Amount(6_999)), None] {
+        let lower = pool.setting_text(&alice.address, asked).unwrap();
+        assert_eq!(refused(&alice.address, &alice.change(&lower)), SettingRefused::Held(Amount(7_000)));
+    }
+    assert_eq!(minimum(&pool, &alice), 7_000);
     pool.stop().await;
 
     // What was signed is in the hash chain.

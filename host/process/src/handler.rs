@@ -161,7 +161,7 @@ impl Handler for Commands {
                     let last = self.pools.all.iter().all(|pool| !pool.payments_held());
                     blocking(move || {
                         let name = pool.section().name;
-                        millpond_backup::compared(&data, &name, last).map_err(|why| {
+                        millpond_backup::compared(&data, &name).map_err(|why| {
                             format!("payments go on, but that is not noted and they wait again after a restart: {why}")
                         })
                     })

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// The same alarm goes to a hook again after this long.
 const REPEAT_MS: u64 = 600_000;
@@ -287,7 +288,12 @@ async fn doors(
             requests_per_second: section.requests_per_second,
             forwarded_from: proxies(section)?,
         },
-        admin: Some(AdminDoor { desk, tokens: Arc::new(Mutex::new(tokens)), patience: AdminDoor::PATIENCE }),
+        admin: Some(AdminDoor {
+            desk,
+            tokens: Arc::new(Mutex::new(tokens)),
+            patience: AdminDoor::PATIENCE,
+            room: Arc::new(Semaphore::new(AdminDoor::ROOM)),
+        }),
         times: Times::default(),
     };
     let server = millpond_http::serve(options, Arc::clone(pools) as Arc<dyn Source>).await?;

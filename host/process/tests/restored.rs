@@ -139,6 +139,10 @@ async fn a_wallet_that_only_sends_shows_in_its_history_what_was_paid_since() {
     let release = Command::PaymentsRelease { pool: "dev".to_owned(), payment: 1 };
     let why = order(&back, release).await.unwrap_err();
     assert!(why.contains(&format!("payment 1 was made, as {txid}")), "{why}");
+    // Nor is it sent again because somebody mistypes a number.
+    let why = order(&back, resume(&[1])).await.unwrap_err();
+    assert!(why.contains(&format!("payment 1 was made, as {txid}")), "{why}");
+    assert!(order(&back, resume(&[2])).await.unwrap_err().contains("payment 2 is not open"));
     order(&back, resume(&[])).await.unwrap();
     until("the payment is found", || pool.payments(1)[0].state == "settled").await;
     assert_eq!((pool.payments(9).len(), pool.payments(1)[0].txid.as_ref()), (1, Some(&txid)));

@@ -1,9 +1,10 @@
 //! What an operator may order about a payment, and what has to be so before it is done.
 
+use crate::sending::CLOCK_MS;
 use crate::{Edge, Kind, Lookup, Output, Settlement, SettlementError};
 use millpond_ledger::{Entry, InputId, PaymentId, PaymentState, PaymentStatus, SettledRow, TxId};
 use millpond_types::{Amount, UnixMillis};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// What a transaction does for a payment that it does not pay as asked.
 struct AsMade {
@@ -125,6 +126,12 @@ impl Settlement {
         if self.claimed(txid, id) || (marker.is_some() && marker != state.marker.as_deref()) {
             return Err(refuse("that transaction belongs to another payment"));
         }
+        if found.time.0 < state.reserved_at.0.saturating_sub(CLOCK_MS) {
+            return Err(refuse("that transaction is older than the payment"));
+        }
+        if let Some(seen) = self.seen(&state)?.filter(|seen| seen.txid != *txid) {
+            return Err(refuse(&format!("the wallet's history has it as {}", seen.txid)));
+        }
         match self.wallet.lookup(txid, &[])? {
             Lookup::Confirmed(count) if count >= self.policy.confirmations.max(1) => {}
             _ => {
@@ -135,7 +142,12 @@ impl Settlement {
         }
         let paid = self.wallet.paid(txid)?;
         let own = self.own_of(state.rows.iter().map(|row| row.address.clone()).collect())?;
-        let AsMade { rows, lost } = as_made(&state, &paid.outputs, &own)?;
+        let AsMade { rows, lost } = self.as_made(&state, &paid.outputs, &own)?;
+        if marker.is_none() && rows.iter().all(|row| row.sent == Amount::ZERO) {
+            return Err(refuse(
+                "that transaction pays nobody of it; if the payment was not made, release it",
+            ));
+        }
         let detail = format!("payment {id} is {txid}, which pays otherwise: {lost} beyond its rows");
         self.note(by, "payment resolved as it was made", detail, now)?;
         self.sent(&state, txid, now)?;
@@ -144,6 +156,40 @@ impl Settlement {
         self.append(now, entry)?;
         self.edge(Edge::Settled, id)?;
         Ok(lost)
+    }
+
+    /// What outputs do for a payment's rows. Addresses count by what they mean: a wallet may show another form of one.
+    fn as_made(
+        &self,
+        state: &PaymentState,
+        outputs: &[Output],
+        own: &BTreeSet<String>,
+    ) -> Result<AsMade, SettlementError> {
+        let overflow = || SettlementError::Overflow("what a transaction pays");
+        let same = |one: &str, other: &str| self.check.same(one, other);
+        let mut left: Vec<(&str, Amount)> = Vec::new();
+        for output in outputs.iter().filter(|output| !own.iter().any(|own| same(own, &output.address))) {
+            match left.iter_mut().find(|(address, _)| same(address, &output.address)) {
+                Some((_, sum)) => *sum = sum.checked_add(output.amount).ok_or_else(overflow)?,
+                None => left.push((&output.address, output.amount)),
+            }
+        }
+        let rows = state.rows.iter().map(|row| {
+            // The wallet's own addresses need no output: their owner has it, as when all is paid as asked.
+            let sent = match left.iter_mut().find(|(address, _)| same(address, &row.address)) {
+                _ if own.contains(&row.address) => row.amount,
+                None => Amount::ZERO,
+                Some((_, left)) => {
+                    let sent = row.amount.min(*left);
+                    *left = left.checked_sub(sent).unwrap_or(Amount::ZERO);
+                    sent
+                }
+            };
+            SettledRow { sent, charged: Amount::ZERO }
+        });
+        let rows = rows.collect();
+        let lost = Amount::sum(left.into_iter().map(|(_, amount)| amount)).ok_or_else(overflow)?;
+        Ok(AsMade { rows, lost })
     }
 
     /// Only a call that made and sent a transaction in one leaves an outcome to find out.
@@ -169,33 +215,4 @@ impl Settlement {
 
 fn refusal(payment: PaymentId, order: &'static str) -> impl Fn(&str) -> SettlementError {
     move |why| SettlementError::Order { payment, order, why: why.to_owned() }
-}
-
-fn as_made(
-    state: &PaymentState,
-    outputs: &[Output],
-    own: &BTreeSet<String>,
-) -> Result<AsMade, SettlementError> {
-    let overflow = || SettlementError::Overflow("what a transaction pays");
-    let mut left = BTreeMap::<&str, Amount>::new();
-    for output in outputs.iter().filter(|output| !own.contains(&output.address)) {
-        let sum = left.entry(&output.address).or_default();
-        *sum = sum.checked_add(output.amount).ok_or_else(overflow)?;
-    }
-    let rows = state.rows.iter().map(|row| {
-        // The wallet's own addresses need no output: their owner has it, as when all is paid as asked.
-        let sent = match left.get_mut(row.address.as_str()) {
-            _ if own.contains(&row.address) => row.amount,
-            None => Amount::ZERO,
-            Some(left) => {
-                let sent = row.amount.min(*left);
-                *left = left.checked_sub(sent).unwrap_or(Amount::ZERO);
-                sent
-            }
-        };
-        SettledRow { sent, charged: Amount::ZERO }
-    });
-    let rows = rows.collect();
-    let lost = Amount::sum(left.into_values()).ok_or_else(overflow)?;
-    Ok(AsMade { rows, lost })
 }

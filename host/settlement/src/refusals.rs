@@ -35,9 +35,11 @@ impl Settlement {
         report: &mut Report,
     ) -> Result<Option<SettlementError>, SettlementError> {
         let (mut wrong, mut tries) = (None, TRIES);
+        let (mut alone, mut paid) = (Vec::new(), false);
         for rows in self.set_apart(batches, now) {
             let mut waiting = vec![Attempt { rows, step: 0 }];
             while let Some(attempt) = waiting.pop() {
+                let steps = report.steps.len();
                 let refused = match self.pay(&self.lessened(&attempt), now, report) {
                     Err(SettlementError::Transaction { why, .. })
                         if matches!(*why, Mismatch::Address(_)) && attempt.rows.len() > 1 =>
@@ -55,19 +57,24 @@ impl Settlement {
                     return Ok(wrong);
                 }
                 if !refused {
+                    paid = true;
                     let mut apart = self.refused.lock();
                     apart.retain(|owner, _| attempt.rows.iter().all(|row| row.owner != *owner));
                     continue;
                 }
                 if tries > 0 {
                     tries -= 1;
-                    let next = self.after_refusal(attempt, now)?;
-                    if let Some(step) = report.steps.last_mut() {
+                    let next = self.after_refusal(attempt, &mut alone)?;
+                    if let Some(step) = report.steps.get_mut(steps) {
                         step.again = !next.is_empty();
                     }
                     waiting.extend(next);
                 }
             }
+        }
+        // A wallet that refused everything (it is locked, say) said nothing of any of them.
+        if paid {
+            self.refused.lock().extend(alone.into_iter().map(|owner| (owner, now)));
         }
         Ok(wrong)
     }
@@ -101,8 +108,12 @@ impl Settlement {
         attempt.rows.iter().map(less).collect()
     }
 
-    /// What is tried in place of a refused attempt.
-    fn after_refusal(&self, attempt: Attempt, now: UnixMillis) -> Result<Vec<Attempt>, SettlementError> {
+    /// What is tried in place of a refused attempt; who stands alone in it is added to `alone`.
+    fn after_refusal(
+        &self,
+        attempt: Attempt,
+        alone: &mut Vec<Owner>,
+    ) -> Result<Vec<Attempt>, SettlementError> {
         let total = Amount::sum(attempt.rows.iter().map(|row| row.amount));
         let total = total.ok_or(SettlementError::Overflow("a payment"))?;
         let spendable = self.wallet.spendable(&self.reserved_inputs())?;
@@ -116,7 +127,7 @@ impl Settlement {
             let own = self.own_of(BTreeSet::from([row.address.clone()]))?;
             // An own address alone is refused since there is nothing to send.
             if !tight && own.is_empty() {
-                self.refused.lock().insert(row.owner.clone(), now);
+                alone.push(row.owner.clone());
             }
             return Ok(Vec::new());
         }

@@ -27,8 +27,9 @@ impl Settlement {
         };
         let inputs: Vec<InputId> = state.built.as_ref().map(|built| built.inputs.clone()).unwrap_or_default();
         Ok(match self.wallet.lookup(txid, &inputs)? {
-            Lookup::NotFound => None,
-            Lookup::Waiting | Lookup::Confirmed(_) | Lookup::Conflicted(_) => Some(txid.clone()),
+            // Of a conflict nobody here knows whom it paid: it may be this payment, made anew.
+            Lookup::NotFound | Lookup::Conflicted(_) => None,
+            Lookup::Waiting | Lookup::Confirmed(_) => Some(txid.clone()),
         })
     }
 

@@ -2,7 +2,9 @@
 
 use crate::run::Went;
 use crate::signed::change_of;
-use crate::{Edge, Mismatch, Output, Seen, Settlement, SettlementError, Signed, WalletError, Wanted, charge};
+use crate::{
+    Edge, Lookup, Mismatch, Output, Seen, Settlement, SettlementError, Signed, WalletError, Wanted, charge,
+};
 use millpond_ledger::{
     Built, Entry, InputId, PaymentId, PaymentState, PaymentStatus, Progress, SettledRow, TxId,
 };
@@ -10,7 +12,7 @@ use millpond_types::{Amount, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How far the wallet's clock may be behind ours.
-const CLOCK_MS: u64 = 86_400_000;
+pub(crate) const CLOCK_MS: u64 = 86_400_000;
 /// What is said of a sender's transaction that is not the payment.
 pub(crate) const PAYS_OTHERWISE: &str = "carries this payment and pays other addresses or amounts; look into the wallet, then resolve it as it was made";
 
@@ -141,9 +143,16 @@ impl Settlement {
                 self.sent(&state, &built.txid, now)?;
                 Ok(format!("sent as {}", built.txid).into())
             }
-            // Never sent before and refused now: these bytes exist nowhere but here.
+            // Never sent before and refused now: these bytes exist nowhere but here. Unless the ledger is older than what
+            // was done by it: then the wallet knows them, or what took their place.
             Err(error @ WalletError::Refused { .. }) if state.attempts == 0 => {
-                self.refused(&state, &error.to_string(), now)
+                match self.wallet.lookup(&built.txid, &built.inputs) {
+                    Ok(Lookup::NotFound) => self.refused(&state, &error.to_string(), now),
+                    _ => {
+                        self.unknown(&state, &error.to_string(), now)?;
+                        Ok(error.to_string().into())
+                    }
+                }
             }
             Err(error @ WalletError::NotSent { .. }) => Ok(error.to_string().into()),
             Err(error) => {
@@ -172,7 +181,16 @@ impl Settlement {
                 self.sent(&state, &txid, now)?;
                 Ok(format!("sent as {txid}").into())
             }
-            Err(error @ WalletError::Refused { .. }) => self.refused(&state, &error.to_string(), now),
+            Err(error @ WalletError::Refused { .. }) => {
+                // A wallet that stored a transaction and then failed to relay it says no as well.
+                let state = PaymentState { marker: Some(marker), ..state };
+                if let Ok(Some(seen)) = self.seen(&state) {
+                    let why = format!("{error}; and its history has it as {}", seen.txid);
+                    self.unknown(&state, &why, now)?;
+                    return Ok(why.into());
+                }
+                self.refused(&state, &error.to_string(), now)
+            }
             Err(error @ WalletError::NotSent { .. }) => {
                 self.give_up(&state, &error.to_string(), now).map(Went::from)
             }

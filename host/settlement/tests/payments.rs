@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use millpond_ledger::{Account, Entry, InputId, Ledger, Owner, PaymentId, PaymentStatus, Record, TxId};
 use millpond_settlement::{Charge, Kind, Output, PayTo, Policy, Settlement, SettlementError, Skip};
-use millpond_types::Amount;
+use millpond_types::{Amount, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -406,6 +406,32 @@ fn the_operator_resolves_a_payment_only_with_the_transaction_that_pays_it() {
     assert!(settlement.resolve(PaymentId(1), &wrong, "operator", hours(1)).is_err());
     let right = millpond_settlement::Wallet::send_many(&wallet, &outputs[1..], "by hand", 0).unwrap();
     assert!(settlement.resolve(PaymentId(1), &right, "operator", hours(1)).is_err(), "an output is missing");
+    // Nor does any transaction stand for the payment because somebody says so.
+    let as_made = |txid: &TxId, at| settlement.resolve_as_made(PaymentId(1), txid, "operator", at);
+    let other = Output { address: address("somebody"), amount: Amount(100) };
+    let other = millpond_settlement::Wallet::send_many(&wallet, &[other], "by hand", 0).unwrap();
+    wallet.mine();
+    assert!(as_made(&other, hours(2)).unwrap_err().to_string().contains("pays nobody of it"));
+    wallet.0.lock().accepted.get_mut(&wrong).unwrap().time = UnixMillis(START.0 - 2 * 86_400_000);
+    assert!(as_made(&wrong, hours(2)).unwrap_err().to_string().contains("older than the payment"));
+    assert_eq!(as_made(&right, hours(2)).unwrap(), Amount(0), "what was paid by hand of it");
+    assert_eq!(ledger.payable(&miner(1)), Amount(5000), "the rest is owed still");
+}
+
+#[test]
+fn a_sender_that_says_no_and_has_it_in_its_history_is_not_asked_again() {
+    let (ledger, wallet) = pool(Kind::Sender);
+    wallet.mood(Mood::StoredAndRefused);
+    let settlement = settlement(&ledger, &wallet, policy());
+    let report = settlement.run(START, &payees).unwrap();
+    assert_eq!((report.blocked, wallet.count("send_many")), (Some(PaymentId(1)), 1));
+    wallet.mood(Mood::Well);
+    wallet.mine();
+    for hour in 1..4 {
+        settlement.run(hours(hour), &payees).unwrap();
+    }
+    assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+    assert_eq!(wallet.paid(), expected(&[(1, 5000), (2, 3000), (3, 2000)]));
 }
 
 #[test]
@@ -437,9 +463,10 @@ fn what_a_sender_made_otherwise_is_booked_as_it_was_made_by_order() {
     let txid = ledger.payment(PaymentId(1)).unwrap().txid.unwrap();
     let before = ledger.totals();
     let (a, b, c) = (address(&miner(1).to_string()), address(&miner(2).to_string()), address("thief"));
-    // Miner 1 is paid 700 of his 5000, miner 2 gets 100 more than his 3000, miner 3 nothing, and a thief 1500.
-    let made =
-        [(a, 700), (b, 3100), (c, 1500)].map(|(address, amount)| Output { address, amount: Amount(amount) });
+    // Miner 1 is paid 700 of his 5000, miner 2 gets 100 more than his 3000 (at an address that the wallet writes in
+    // capitals), miner 3 nothing, and a thief 1500.
+    let made = [(a, 700), (b.to_uppercase(), 3100), (c, 1500)]
+        .map(|(address, amount)| Output { address, amount: Amount(amount) });
     wallet.0.lock().accepted.get_mut(&txid).unwrap().outputs = made.to_vec();
     let order = |txid: &TxId, at| settlement.resolve_as_made(PaymentId(1), txid, "operator", at);
     assert!(order(&txid, hours(1)).is_err(), "it is not confirmed yet, and not known to be wrong");

@@ -85,6 +85,20 @@ fn a_built_payment_that_was_refused_and_paid_anew_since_is_doubted() {
 }
 
 #[test]
+fn a_built_payment_whose_coins_another_transaction_took_is_doubted_and_not_given_up_by_itself() {
+    let (_, back, wallet) = cut_at(Kind::Builder, Edge::Stored);
+    let built = back.payment(ONE).unwrap().built.unwrap();
+    // The payment made anew since, say.
+    wallet.spend_elsewhere(&built.inputs[0]);
+    let restored = settlement(&back, &wallet, Policy { confirmations: 100, ..policy() });
+    assert_eq!((restored.shown(ONE).unwrap(), restored.doubtful().unwrap()), (None, vec![ONE]));
+    // Whoever goes on all the same: a refusal of these bytes is no proof that nothing was paid.
+    restored.run(hours(3), &payees).unwrap();
+    assert!(matches!(status(&back), PaymentStatus::Unknown(_)), "{:?}", status(&back));
+    assert_eq!(back.book().payments().count(), 1);
+}
+
+#[test]
 fn a_senders_payment_is_found_in_the_history_or_waits_for_a_word_and_is_never_sent_by_itself() {
     for sent in [true, false] {
         let (lost, back, wallet) = cut_at(Kind::Sender, Edge::Reserved);

@@ -83,8 +83,9 @@ fn a_node_whose_work_breaks_a_trust_rule_does_not_hold_up_the_work_of_another() 
         assert!(std::time::Instant::now() < deadline, "{:?}", rig.pool.heard());
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    assert_eq!(rig.pool.jobs(), [2, 2]);
-    assert_eq!(rig.chain.status().refused, 1);
+    // None of the barred node's, however often it was let in again meanwhile.
+    assert!(rig.pool.jobs().iter().all(|coord| *coord == 2), "{:?}", rig.pool.jobs());
+    assert!(rig.chain.status().refused >= 1);
 }
 
 #[test]

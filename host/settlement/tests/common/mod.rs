@@ -33,6 +33,8 @@ pub enum Mood {
     Unreachable,
     /// The node says no.
     Refusing,
+    /// The wallet says no, and has made it all the same.
+    StoredAndRefused,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,6 +266,7 @@ impl World {
                 Err(WalletError::NotSent { call: "send".to_owned(), why: "connection refused".to_owned() })
             }
             Mood::Refusing => Err(refused("min relay fee not met")),
+            Mood::StoredAndRefused => self.accept(tx).and(Err(refused("could not be relayed"))),
         }
     }
 }
