@@ -57,9 +57,13 @@ impl Settlement {
                     return Ok(wrong);
                 }
                 if !refused {
-                    paid = true;
-                    let mut apart = self.refused.lock();
-                    apart.retain(|owner, _| attempt.rows.iter().all(|row| row.owner != *owner));
+                    // Nor is everything paid that was not refused: a wallet that is away, or signs something else, says
+                    // nothing of these rows either.
+                    if report.steps.get(steps).is_some_and(|step| step.state != "released") {
+                        paid = true;
+                        let mut apart = self.refused.lock();
+                        apart.retain(|owner, _| attempt.rows.iter().all(|row| row.owner != *owner));
+                    }
                     continue;
                 }
                 if tries > 0 {
@@ -100,7 +104,7 @@ impl Settlement {
             return attempt.rows.clone();
         };
         let less = |row: &PaymentRow| {
-            // At least one unit goes out, and at least one stays.
+            // A unit is held back at least, where there are two.
             let held = (row.amount.0 >> shift).max(1);
             let amount = Amount(row.amount.0.saturating_sub(held).max(1));
             PaymentRow { amount, ..row.clone() }

@@ -5,7 +5,7 @@ mod common;
 
 use common::*;
 use millpond_ledger::{Account, Entry, InputId, Ledger, Owner, PaymentId, PaymentStatus, Record, TxId};
-use millpond_settlement::{Charge, Kind, Output, PayTo, Policy, Settlement, SettlementError, Skip};
+use millpond_settlement::{Charge, Edge, Kind, Output, PayTo, Policy, Settlement, SettlementError, Skip};
 use millpond_types::{Amount, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -498,6 +498,34 @@ fn what_a_sender_made_otherwise_is_booked_as_it_was_made_by_order() {
     };
     ledger.reader().for_each_record(&mut look).unwrap();
     assert_eq!(written, [Amount(1600)]);
+}
+
+#[test]
+fn an_order_to_book_it_as_made_that_is_cut_short_is_given_again_and_counts_once() {
+    for edge in [Edge::Confirmed, Edge::Settled] {
+        let (ledger, wallet) = pool(Kind::Sender);
+        let whole = settlement(&ledger, &wallet, policy());
+        whole.run(START, &payees).unwrap();
+        let txid = ledger.payment(PaymentId(1)).unwrap().txid.unwrap();
+        wallet.0.lock().accepted.get_mut(&txid).unwrap().outputs =
+            vec![Output { address: address(&miner(1).to_string()), amount: Amount(6000) }];
+        wallet.mine();
+        whole.recover(hours(1)).unwrap();
+        let order = |it: &Settlement, at| it.resolve_as_made(PaymentId(1), &txid, "operator", at);
+        let killed = settlement(&ledger, &wallet, policy()).with_hook(move |at, _| at != edge);
+        assert!(matches!(order(&killed, hours(2)), Err(SettlementError::Halted(_))));
+        // The next start looks first.
+        whole.recover(hours(3)).unwrap();
+        if edge == Edge::Confirmed {
+            assert!(matches!(status(&ledger, 1), PaymentStatus::Unknown(_)), "nothing was booked");
+            assert_eq!(order(&whole, hours(4)).unwrap(), Amount(1000));
+        }
+        assert_eq!(status(&ledger, 1), PaymentStatus::Settled);
+        assert!(order(&whole, hours(5)).is_err(), "it is closed");
+        assert_eq!([1, 2, 3].map(|id| ledger.payable(&miner(id)).0), [0, 3000, 2000]);
+        assert_eq!(ledger.balance(&Account::OperatorLoss), 1000);
+        assert!(ledger.totals().conserved);
+    }
 }
 
 #[test]

@@ -13,6 +13,22 @@ use std::sync::Arc;
 
 const KINDS: [Kind; 2] = [Kind::Builder, Kind::Sender];
 
+/// A wallet that refuses every batch and then signs nothing more said nothing of any owner: the next run pays them together.
+#[test]
+fn a_wallet_that_refused_everybody_sets_nobody_apart() {
+    for kind in KINDS {
+        let amounts: Vec<u64> = (1..=6).map(|id| 1000 + id).collect();
+        let (ledger, wallet) = owing(kind, &amounts, &[1_000_000; 10]);
+        let settlement = settlement(&ledger, &wallet, policy());
+        wallet.mood(Mood::Refusing);
+        settlement.run(START, &payees).unwrap();
+        wallet.mood(Mood::Well);
+        let report = settlement.run(hours(1), &payees).unwrap();
+        assert_eq!((report.steps.len(), wallet.transactions()), (1, 1), "{:?}", report.steps);
+        adds_up(&ledger, &wallet, &amounts);
+    }
+}
+
 /// A pool that owes these amounts to miners 1, 2, 3, ..., and a wallet with these coins.
 fn owing(kind: Kind, amounts: &[u64], coins: &[u64]) -> (Arc<Ledger>, SimWallet) {
     let ledger = open(&millpond_disk::SimDisk::new()).unwrap();
