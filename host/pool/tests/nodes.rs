@@ -7,20 +7,12 @@ mod support;
 use millpond_devchain::{DevChain, Door, Fault};
 use millpond_pool::{Pool, Process};
 use support::client::{Client, Share, Want};
-use support::rig::{OnDevChain, dev_chain};
+use support::rig::{OnDevChain, PAID_BY_ORDER, dev_chain};
 use support::{process, start, stranger, until};
 use tempfile::TempDir;
 
 /// About 4,000 hashes a block.
 const BITS: u32 = 0x1f0f_ffff;
-
-const REST: &str = r#"
-[pool.payout]
-scheme = "prop"
-minimum = 1000
-[pool.settlement]
-schedule = "manual"
-"#;
 
 /// A pool on a chain, with a miner; perhaps with a second node.
 struct World {
@@ -40,7 +32,7 @@ impl World {
             let (url, user, password) = (door.url(), chain.user(), chain.password());
             format!("[[pool.node]]\nurl = \"{url}\"\nuser = \"{user}\"\npassword = \"{password}\"\n")
         });
-        let rest = second.unwrap_or_default() + REST;
+        let rest = second.unwrap_or_default() + PAID_BY_ORDER;
         let on = OnDevChain { pays_to: None, difficulty: "0.000001", chain: "", rest: &rest };
         let config = on.on(&chain);
         Self { folder, chain, door, process, config }

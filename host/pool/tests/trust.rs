@@ -15,21 +15,14 @@ use millpond_types::Digest;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::client::{Client, Want};
-use support::rig::{OnDevChain, dev_chain};
+use support::rig::{OnDevChain, PAID_BY_ORDER, dev_chain};
 use support::{prepare, process, start_prepared, stranger, until};
 
 /// About 4,000 hashes a block.
 const BITS: u32 = 0x1f0f_ffff;
 
 fn config(chain: &DevChain) -> String {
-    let rest = r#"
-[pool.payout]
-scheme = "prop"
-minimum = 1000
-[pool.settlement]
-schedule = "manual"
-"#;
-    OnDevChain { pays_to: None, difficulty: "0.0000001", chain: "", rest }.on(chain)
+    OnDevChain { pays_to: None, difficulty: "0.0000001", chain: "", rest: PAID_BY_ORDER }.on(chain)
 }
 
 /// A payee of nobody's, whom a lying adapter pays.

@@ -12,6 +12,15 @@ pub fn dev_chain_options(bits: u32) -> Options {
     Options { bits, prologue: 10, maturity: 3, economy: 4, ..Options::default() }
 }
 
+/// The rest of a section whose balances are paid by order alone.
+pub const PAID_BY_ORDER: &str = r#"
+[pool.payout]
+scheme = "prop"
+minimum = 1000
+[pool.settlement]
+schedule = "manual"
+"#;
+
 /// What differs between the configurations of two tests.
 pub struct OnDevChain<'a> {
     /// The pool's own address; a new one of the chain's wallet when not said.
