@@ -117,6 +117,29 @@ pub trait Context: Send + Sync {
     /// When `out` has another length, or an algorithm that is not native fails.
     fn hash(&self, input: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError>;
 
+    /// `acc = hash(acc item)` for one item after the other: the path of a tree, whose hash has 32 bytes.
+    ///
+    /// # Errors
+    /// As [`Context::hash`].
+    fn fold(&self, acc: &mut [u8; 32], items: &[[u8; 32]]) -> Result<(), AlgorithmError> {
+        let mut pair = [0; 64];
+        for item in items {
+            let (left, right) = pair.split_at_mut(32);
+            left.copy_from_slice(acc);
+            right.copy_from_slice(item);
+            self.hash(&pair, acc)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the beginning that many inputs have in common ahead. Returns how many of its bytes are taken, at most as
+    /// many as it has, and what hashes an input without them to what the whole input hashes to. `None` where nothing
+    /// would be saved.
+    fn ahead(&self, beginning: &[u8]) -> Option<(usize, Arc<dyn Context>)> {
+        let _ = beginning;
+        None
+    }
+
     /// Hashes inputs of one length, `width` bytes each, into outputs one after the other. An implementation that can
     /// work on several at once overrides this; the result is the same. A width of 0 hashes the empty input once.
     ///
@@ -182,9 +205,7 @@ impl<const N: usize> Algorithm for Plain<N> {
     }
 
     fn prepare(&self, key: &[u8]) -> Result<Arc<dyn Context>, AlgorithmError> {
-        if !key.is_empty() {
-            return Err(AlgorithmError::Key { algorithm: self.name.into(), needed: "0", given: key.len() });
-        }
+        no_key(self.name, key)?;
         Ok(Arc::new(PlainContext { name: self.name, hash: self.hash }))
     }
 }
@@ -210,4 +231,12 @@ fn put<const N: usize>(name: &str, hash: [u8; N], out: &mut [u8]) -> Result<(), 
     })?;
     *out = hash;
     Ok(())
+}
+
+/// Refuses a key for an algorithm that has none.
+fn no_key(name: &str, key: &[u8]) -> Result<(), AlgorithmError> {
+    if key.is_empty() {
+        return Ok(());
+    }
+    Err(AlgorithmError::Key { algorithm: name.into(), needed: "0", given: key.len() })
 }

@@ -303,3 +303,43 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_beginning_taken_ahead_and_a_path_change_no_hash(
+        input in proptest::collection::vec(any::<u8>(), 0..700), cut in 0_usize..700, again in 0_usize..700,
+        path in proptest::collection::vec(any::<[u8; 32]>(), 0..5),
+    ) {
+        let all = Algorithms::native();
+        for name in all.names() {
+            let algorithm = all.get(name).unwrap();
+            let context = algorithm.prepare(&fitting_key(algorithm.key())).unwrap();
+            let mut whole = vec![0; algorithm.output_len()];
+            context.hash(&input, &mut whole).unwrap();
+            let cut = cut.min(input.len());
+            if let Some((taken, rest)) = context.ahead(&input[..cut]) {
+                prop_assert!(taken <= cut, "{}", name);
+                let mut behind = vec![0; whole.len()];
+                rest.hash(&input[taken..], &mut behind).unwrap();
+                prop_assert_eq!(&behind, &whole, "{}", name);
+                // What is ahead already can be taken further.
+                let further = cut + again.min(input.len() - cut);
+                if let Some((more, rest)) = rest.ahead(&input[taken..further]) {
+                    rest.hash(&input[taken + more..], &mut behind).unwrap();
+                    prop_assert_eq!(&behind, &whole, "{}", name);
+                }
+            }
+            if algorithm.output_len() == 32 && algorithm.cost() == millpond_algorithms::Cost::Light {
+                let (mut folded, mut stepped) = ([7; 32], [7; 32]);
+                context.fold(&mut folded, &path).unwrap();
+                for item in &path {
+                    let pair = [stepped, *item].concat();
+                    context.hash(&pair, &mut stepped).unwrap();
+                }
+                prop_assert_eq!(folded, stepped, "{}", name);
+            }
+        }
+    }
+}

@@ -248,8 +248,7 @@ impl<'a> Builder<'a> {
         let slot = self.slot(stage, ty, at)?;
         let instruction = Instruction { line: at.line, operation };
         if stage == Stage::Document {
-            let mut frame =
-                Frame { below: &[], stage, bank: &mut self.document, tables: &self.tables, proofs: true };
+            let mut frame = literals(&mut self.document, &self.tables);
             if let Err(error) = frame.run(std::slice::from_ref(&instruction)) {
                 // An empty register in its place, so that later ones keep their numbers.
                 self.document.spans.push((0, 0));
@@ -266,8 +265,7 @@ impl<'a> Builder<'a> {
         let stage = uses.iter().map(|operand| operand.stage).max().unwrap_or(Stage::Document);
         let instruction = Instruction { line: at.line, operation };
         if stage == Stage::Document {
-            let mut frame =
-                Frame { below: &[], stage, bank: &mut self.document, tables: &self.tables, proofs: true };
+            let mut frame = literals(&mut self.document, &self.tables);
             if let Err(error) = frame.run(&[instruction]) {
                 self.fail::<()>(at, error.to_string());
             }
@@ -303,6 +301,12 @@ impl<'a> Builder<'a> {
             checks.push((after, instruction));
         }
     }
+}
+
+/// What runs over literals alone, while the document is compiled.
+fn literals<'f>(bank: &'f mut Bank, tables: &'f Tables) -> Frame<'f> {
+    let stage = Stage::Document;
+    Frame { below: &[], stage, bank, tables, proofs: true, limit: stage.limit() }
 }
 
 pub(crate) fn merged(

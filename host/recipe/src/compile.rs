@@ -3,6 +3,7 @@
 use crate::builder::{Builder, Function, Type, Typed, merged};
 use crate::error::{DocumentError, DocumentErrors};
 use crate::field::{Field, Stage, Width};
+use crate::layout::Plan;
 use crate::lex::{self, Place};
 use crate::parse::{self, Bound, Declared, Expression, Group, Statement, WrittenDefault, WrittenWidth};
 use crate::program::{BoundAt, Judge, Operand, Operation, TargetForm};
@@ -123,13 +124,15 @@ impl Builder<'_> {
         let programs = std::mem::take(&mut self.programs);
         let checks = std::mem::take(&mut self.checks);
         let [_, job, session, share] = merged(programs, checks);
+        let types = std::mem::take(&mut self.types);
         Some(Recipe {
+            plan: Plan::new(&types, &share_fields, &share),
             name,
             consts,
             session_fields,
             share_fields,
             names: self.names.iter().filter_map(|(name, typed)| Some((name.clone(), (*typed)?))).collect(),
-            types: std::mem::take(&mut self.types),
+            types,
             document: std::mem::take(&mut self.document),
             job,
             session,

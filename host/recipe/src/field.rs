@@ -1,5 +1,6 @@
 //! Declared fields: names, widths, defaults.
 
+use crate::error::RunError;
 use std::fmt;
 
 /// How many bytes a value or a register has.
@@ -58,6 +59,11 @@ pub struct Field {
 }
 
 impl Field {
+    /// The error of a value whose length the field does not allow.
+    pub(crate) fn refuses(&self, given: usize) -> RunError {
+        RunError::Width { field: self.name.clone(), needed: self.width.to_string(), given }
+    }
+
     /// A value with the default in the place of an empty one and a short one filled up: as the register has it.
     pub(crate) fn filled(&self, value: &[u8]) -> Vec<u8> {
         let value = match &self.default {

@@ -14,11 +14,14 @@ mod error;
 mod expression;
 mod field;
 mod flow;
+mod layout;
 mod lex;
 mod parse;
+mod plan;
 mod probe;
 mod program;
 mod run;
+mod share;
 mod stage;
 pub mod vectors;
 

@@ -21,8 +21,9 @@ pub const MAX_FOLD: usize = 64;
 pub(crate) const MAX_ITEM: usize = MAX_OUTPUT + 1;
 
 impl Stage {
+    /// Bytes that the registers of the stage may hold.
     #[inline]
-    fn limit(self) -> usize {
+    pub(crate) fn limit(self) -> usize {
         match self {
             Self::Document => crate::MAX_DOCUMENT_BYTES,
             Self::Job => MAX_JOB_BYTES,
@@ -40,6 +41,8 @@ pub(crate) struct Frame<'a> {
     pub(crate) tables: &'a Tables,
     /// Whether `claim` and `verify` are run; a probe has no proofs to show.
     pub(crate) proofs: bool,
+    /// Bytes that the bank may hold.
+    pub(crate) limit: usize,
 }
 
 /// What went wrong, before the line is known.
@@ -75,11 +78,7 @@ impl Frame<'_> {
                 given = default;
             }
             if !field.width.admits(given.len()) {
-                return Err(RunError::Width {
-                    field: field.name.clone(),
-                    needed: field.width.to_string(),
-                    given: given.len(),
-                });
+                return Err(field.refuses(given.len()));
             }
             let start = self.bank.bytes.len();
             let padding = match field.width {
@@ -87,7 +86,7 @@ impl Frame<'_> {
                 _ => 0,
             };
             let end = start.saturating_add(padding).saturating_add(given.len());
-            if end > self.stage.limit() {
+            if end > self.limit {
                 return Err(self.located(0, Fault::TooLarge(self.stage.limit())));
             }
             self.bank.bytes.resize(start + padding, 0);
@@ -103,6 +102,13 @@ impl Frame<'_> {
             self.step(&instruction.operation).map_err(|fault| self.located(instruction.line, *fault))?;
         }
         Ok(())
+    }
+
+    /// Appends what an instruction computes to the bank and returns where it lies. No register is named by it.
+    pub(crate) fn append_result(&mut self, instruction: &Instruction) -> Result<(u32, u32), RunError> {
+        let start = self.bank.bytes.len();
+        self.compute(&instruction.operation).map_err(|fault| self.located(instruction.line, *fault))?;
+        Ok((start as u32, self.bank.bytes.len() as u32))
     }
 
     /// The input of a hash that is taken out of the program's order, and the context it is hashed with.
@@ -166,7 +172,7 @@ impl Frame<'_> {
 
     #[inline]
     fn room(&self, more: usize) -> Ran<()> {
-        if self.bank.bytes.len().saturating_add(more) > self.stage.limit() {
+        if self.bank.bytes.len().saturating_add(more) > self.limit {
             Err(Box::new(Fault::TooLarge(self.stage.limit())))
         } else {
             Ok(())
@@ -233,14 +239,21 @@ impl Frame<'_> {
     }
 
     fn step(&mut self, operation: &Operation) -> Ran<()> {
+        if !operation.writes() {
+            let unproven =
+                !self.proofs && matches!(operation, Operation::Claim { .. } | Operation::Verify { .. });
+            return if unproven { Ok(()) } else { self.check(operation) };
+        }
+        let start = self.bank.bytes.len();
+        self.compute(operation)?;
+        self.close(start);
+        Ok(())
+    }
+
+    /// Appends what an operation that writes a register comes to.
+    fn compute(&mut self, operation: &Operation) -> Ran<()> {
         let start = self.bank.bytes.len();
         match operation {
-            Operation::Prepare { .. } | Operation::Range { .. } | Operation::Subset { .. } => {
-                return self.check(operation);
-            }
-            Operation::Claim { .. } | Operation::Verify { .. } => {
-                return if self.proofs { self.check(operation) } else { Ok(()) };
-            }
             Operation::Cat(parts) => parts.iter().try_for_each(|part| self.append(*part, 0, None))?,
             Operation::Reverse(of) => {
                 self.append(*of, 0, None)?;
@@ -328,8 +341,12 @@ impl Frame<'_> {
                 let sum = self.fold(*with, *output as usize, *start, *list, *item as usize, *sided)?;
                 self.push(sum.get(..*output as usize).unwrap_or_default())?;
             }
+            Operation::Prepare { .. }
+            | Operation::Range { .. }
+            | Operation::Subset { .. }
+            | Operation::Claim { .. }
+            | Operation::Verify { .. } => return value("a check where a register is written"),
         }
-        self.close(start);
         Ok(())
     }
 
@@ -467,13 +484,7 @@ impl Frame<'_> {
         }
         // Pairs of 32 bytes are what nearly every tree has.
         if let (Some(acc), 32, 32, false) = (sum.first_chunk_mut::<32>(), output, item, sided) {
-            let mut pair = [0_u8; 64];
-            for item in list.as_chunks::<32>().0 {
-                let (left, right) = pair.split_at_mut(32);
-                left.copy_from_slice(acc);
-                right.copy_from_slice(item);
-                context.hash(&pair, acc)?;
-            }
+            context.fold(acc, list.as_chunks::<32>().0)?;
             return Ok(sum);
         }
         let mut joined = [0_u8; MAX_OUTPUT + MAX_ITEM];

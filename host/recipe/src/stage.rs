@@ -5,8 +5,10 @@ use crate::compile::compile;
 use crate::error::{DocumentErrors, RunError, ShareError};
 use crate::field::{Field, RegisterInfo, Stage};
 use crate::flow::Register;
+use crate::layout::{Layout, Plan};
 use crate::program::{Bank, Instruction, Judge, Operand, Tables, TargetForm};
 use crate::run::Frame;
+use crate::share::{Flat, Stop};
 use millpond_algorithms::{Algorithms, Cost};
 use millpond_types::Target;
 use std::collections::BTreeMap;
@@ -25,6 +27,8 @@ pub struct Recipe {
     pub(crate) job: Vec<Instruction>,
     pub(crate) session: Vec<Instruction>,
     pub(crate) share: Vec<Instruction>,
+    /// The share stage as it is run.
+    pub(crate) plan: Option<Plan>,
     pub(crate) tables: Tables,
     pub(crate) judge: Judge,
     pub(crate) further: Vec<Judge>,
@@ -124,10 +128,12 @@ impl Recipe {
             bank: &mut bank,
             tables: &self.tables,
             proofs: true,
+            limit: Stage::Job.limit(),
         };
         frame.load(&self.consts, consts)?;
         frame.run(&self.job)?;
-        let mut job = JobStage { recipe: Arc::clone(self), bank, network_target: None };
+        let layout = self.plan.as_ref().and_then(|plan| plan.layout(&self.document, &bank));
+        let mut job = JobStage { recipe: Arc::clone(self), bank, network_target: None, layout };
         if let Some((form, operand)) = self.network {
             let bytes =
                 job.bank_of(operand.stage).and_then(|bank| bank.get(operand.slot)).unwrap_or_default();
@@ -177,6 +183,8 @@ pub struct JobStage {
     recipe: Arc<Recipe>,
     bank: Bank,
     network_target: Option<Target>,
+    /// The share stage over this job's values.
+    pub(crate) layout: Option<Layout>,
 }
 
 impl std::fmt::Debug for JobStage {
@@ -214,7 +222,7 @@ impl JobStage {
     /// Bytes that this job's registers occupy.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bank.bytes.len()
+        self.bank.bytes.len() + self.layout.as_ref().map_or(0, |layout| layout.template.len())
     }
 
     /// Runs the session stage over the values of [`Recipe::session_fields`], in their order: once per job and
@@ -232,6 +240,7 @@ impl JobStage {
             bank: &mut bank,
             tables: &recipe.tables,
             proofs: true,
+            limit: Stage::Session.limit(),
         };
         if values.is_empty() {
             frame.load(&recipe.session_fields, &vec![&[][..]; recipe.session_fields.len()])?;
@@ -268,6 +277,8 @@ impl std::fmt::Debug for SessionStage {
 #[derive(Default)]
 pub struct Scratch {
     pub(crate) bank: Bank,
+    /// The layout whose constants stand in the bank; 0 for none.
+    pub(crate) filled: u64,
 }
 
 /// What a share came to.
@@ -389,6 +400,21 @@ impl SessionStage {
         self.judge_with(values, scratch, true)
     }
 
+    /// As [`SessionStage::judge`], one instruction of the document after another, each register by itself: what the
+    /// flat program of [`SessionStage::judge`] is held against. Slower, and the same in every result.
+    ///
+    /// # Errors
+    /// As [`SessionStage::judge`].
+    pub fn judge_plainly<'s>(
+        &'s self,
+        values: &[impl AsRef<[u8]>],
+        scratch: &'s mut Scratch,
+    ) -> Result<Judged<'s>, ShareError> {
+        self.load(values, scratch)?;
+        self.run(scratch, .., true)?;
+        self.judged(scratch)
+    }
+
     /// As [`SessionStage::judge`]; without `proofs`, claims and proofs are believed.
     pub(crate) fn judge_with<'s>(
         &'s self,
@@ -396,15 +422,35 @@ impl SessionStage {
         scratch: &'s mut Scratch,
         proofs: bool,
     ) -> Result<Judged<'s>, ShareError> {
+        let recipe = &*self.job.recipe;
+        if let (Some(plan), Some(layout)) = (&recipe.plan, &self.job.layout) {
+            recipe.counted("share", recipe.share_fields.len(), values.len())?;
+            match self.flat(plan, layout, scratch, proofs).judge(values) {
+                Ok(()) => return self.judged(scratch),
+                Err(Stop::Refused(error)) => return Err(*error),
+                Err(Stop::Plainly) => {}
+            }
+        }
         self.load(values, scratch)?;
         self.run(scratch, .., proofs)?;
         self.judged(scratch)
+    }
+
+    fn flat<'f>(
+        &'f self,
+        plan: &'f Plan,
+        layout: &'f Layout,
+        scratch: &'f mut Scratch,
+        proofs: bool,
+    ) -> Flat<'f> {
+        Flat { recipe: &self.job.recipe, plan, layout, below: self.below(), scratch, proofs }
     }
 
     /// Begins a share: its fields in the first registers.
     pub(crate) fn load(&self, values: &[impl AsRef<[u8]>], scratch: &mut Scratch) -> Result<(), ShareError> {
         let recipe = &*self.job.recipe;
         recipe.counted("share", recipe.share_fields.len(), values.len())?;
+        scratch.filled = 0;
         scratch.bank.clear();
         self.frame(&self.below(), scratch, true).load(&recipe.share_fields, values)
     }
@@ -431,7 +477,8 @@ impl SessionStage {
         proofs: bool,
     ) -> Frame<'f> {
         let tables = &self.job.recipe.tables;
-        Frame { below, stage: Stage::Share, bank: &mut scratch.bank, tables, proofs }
+        let limit = Stage::Share.limit();
+        Frame { below, stage: Stage::Share, bank: &mut scratch.bank, tables, proofs, limit }
     }
 
     /// What a share came to, once its stage has run.
