@@ -66,6 +66,8 @@ enum Command {
     Minimum(commands::admin::Minimum),
     /// Mine on this machine's processor, to try a pool out.
     Mine(commands::mine::Mine),
+    /// Put load on a Stratum server, ours or another, and measure it; or be the mock node that it asks.
+    Load(commands::load::Load),
     /// Make, build, check, test and run plugins.
     Plugin(commands::plugin::PluginCommand),
     /// Check a recipe document, or run vectors through it.
@@ -102,6 +104,7 @@ fn main() -> ExitCode {
         Command::Config(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Mine(command) => command.run(),
+        Command::Load(command) => command.run(),
         Command::Plugin(command) => command.run(),
         Command::Recipe(command) => command.run(),
         Command::Dialect(command) => command.run(),

@@ -222,6 +222,8 @@ section! {
         resume: Duration = "\"10m\"";
         /// How long an address is banned at first; doubled each time again.
         ban: Duration = "\"2m\"";
+        /// Shares of a connection that are looked at: when half of them are invalid, its address is banned. 0 looks at none, for load tests.
+        ban_window: u32 = "50";
     }
 }
 

@@ -35,6 +35,7 @@ pub fn stratum(section: &Section) -> Result<StratumConfig, SetupError> {
     config.ask_version = rules.ask_version;
     config.extranonce.resume = Span(rules.resume);
     config.bans.duration = Span(rules.ban);
+    config.bans.window = usize::try_from(rules.ban_window).unwrap_or(usize::MAX);
     for port in &section.port {
         let (min, max) =
             if port.fixed { (Some(port.difficulty), Some(port.difficulty)) } else { (None, None) };

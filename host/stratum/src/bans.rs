@@ -24,7 +24,7 @@ pub struct BanConfig {
     pub longest: Span,
     /// The severity of earlier bans halves in this time.
     pub half_life: Span,
-    /// Shares looked at.
+    /// Shares looked at; 0 for none, and no ban for invalid ones.
     pub window: usize,
     /// Share of invalid ones within the window that bans, 0 to 1.
     pub invalid_ratio: f64,

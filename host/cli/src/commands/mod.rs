@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod ledger;
+pub mod load;
 pub mod luck;
 pub mod mine;
 pub mod miners;

@@ -109,6 +109,11 @@ impl Running {
         panic!("it does not say {what:?}:\n{}", heard.join("\n"));
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());

@@ -1,0 +1,192 @@
+//! `millpond load` against `millpond run`, with the mock node: what the generator counts is what the pool counts.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use millpond_load::node::{MockNode, Shape};
+use serde_json::{Value, json};
+use std::path::Path;
+use support::{Running, json, millpond};
+
+/// A pool over a mock node.
+struct Rig {
+    _folder: tempfile::TempDir,
+    node: MockNode,
+    running: Running,
+    data: String,
+    /// Ports: every hash counts; one in four does; none does.
+    accept: String,
+    grind: String,
+    reject: String,
+}
+
+fn configuration(data: &Path, node: &MockNode) -> String {
+    let port = |difficulty: &str| {
+        format!("[[pool.port]]\nlisten = \"127.0.0.1:0\"\ndifficulty = {difficulty}\nfixed = true\n")
+    };
+    format!(
+        "[host]\ndata = \"{}\"\n[[pool]]\nname = \"load\"\n[pool.chain]\n\
+         payout_address = \"bcrt1qft5p2uhsdcdc3l2ua4ap5qqfg4pjaqlp250x7us7a8qqhrxrxfsqseac85\"\n\
+         settings = {{ network = \"regtest\" }}\n[[pool.node]]\nurl = \"{}\"\nuser = \"x\"\npassword = \"x\"\n\
+         {}{}{}[pool.stratum]\nminimum_difficulty = 1e-10\nban_window = 0\nlines_per_second = 1000000\n\
+         handshake = \"10m\"\n[pool.wallet]\n[pool.settlement]\nschedule = \"manual\"\n",
+        data.display(),
+        node.url(),
+        port("1e-10"),
+        port("1e-9"),
+        port("1024"),
+    )
+}
+
+impl Rig {
+    fn start() -> Self {
+        let shape = Shape { transactions: 200, bytes: 60_000, ..Shape::default() };
+        let node = MockNode::start("127.0.0.1:0".parse().unwrap(), shape).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (data, file) = (folder.path().join("data"), folder.path().join("pool.toml"));
+        std::fs::write(&file, configuration(&data, &node)).unwrap();
+        let running = Running::start(&file);
+        let mut ports = (0..3).map(|_| {
+            let line = running.says("takes miners at ");
+            line.rsplit(' ').next().unwrap().to_owned()
+        });
+        let [accept, grind, reject] = std::array::from_fn(|_| ports.next().unwrap());
+        drop(ports);
+        Self {
+            _folder: folder,
+            node,
+            running,
+            data: data.to_str().unwrap().to_owned(),
+            accept,
+            grind,
+            reject,
+        }
+    }
+
+    /// What the pool counted.
+    fn counted(&self, what: &str) -> u64 {
+        let status = json(&["status", "--data", &self.data]);
+        status["pools"][0]["stratum"][what].as_u64().unwrap_or_else(|| panic!("{what}: {status:#}"))
+    }
+
+    fn load(&self, arguments: &[&str]) -> Value {
+        json(&[&["load"], arguments, &["--patience", "120", "--json"]].concat())
+    }
+}
+
+#[test]
+fn every_share_is_answered_and_what_counts_here_counts_at_the_pool() {
+    let rig = Rig::start();
+    let mut expected = 0;
+    for (port, more) in [
+        (&rig.accept, &["--pipeline", "1"][..]),
+        (&rig.accept, &["--pipeline", "16"]),
+        (&rig.accept, &["--threads", "2", "--rate", "400"]),
+        (&rig.grind, &["--pipeline", "16"]),
+        (&rig.grind, &["--from", "127.0.0.1"]),
+    ] {
+        let all = ["shares", port, "-c", "10", "--each", "40", "--seconds", "120"];
+        let came = rig.load(&[&all, more].concat());
+        let (connect, shares) = (&came["connect"], &came["shares"]);
+        assert_eq!(
+            (&connect["ready"], &connect["with_job"], &connect["failed"]),
+            (&json!(10), &json!(10), &json!({}))
+        );
+        for (what, count) in [("sent", 400), ("accepted", 400), ("unanswered", 0), ("closed", 0)] {
+            assert_eq!(shares[what], json!(count), "{more:?} {what}: {came:#}");
+        }
+        assert_eq!(shares["latency"]["count"], json!(400), "{came:#}");
+        assert_eq!(shares["rejected"], json!({}), "{came:#}");
+        expected += 400;
+        assert_eq!(rig.counted("accepted"), expected);
+    }
+    assert_eq!(rig.counted("duplicate") + rig.counted("low_difficulty"), 0);
+}
+
+#[test]
+fn on_the_reject_path_every_share_misses_its_target_and_nothing_else_is_wrong() {
+    let rig = Rig::start();
+    let mut expected = 0;
+    for more in [&["--pipeline", "16"][..], &["--rate", "500"]] {
+        let all = ["shares", &rig.reject, "--reject", "-c", "5", "--each", "100", "--seconds", "120"];
+        let came = rig.load(&[&all, more].concat());
+        let rejected = came["shares"]["rejected"].as_object().unwrap();
+        assert_eq!(rejected.len(), 1, "{came:#}");
+        let (why, count) = rejected.iter().next().unwrap();
+        assert!(why.starts_with("23 ") && *count == json!(500), "{came:#}");
+        assert_eq!((&came["shares"]["accepted"], &came["shares"]["unanswered"]), (&json!(0), &json!(0)));
+        expected += 500;
+        assert_eq!(rig.counted("low_difficulty"), expected);
+    }
+    assert_eq!(rig.counted("accepted") + rig.counted("duplicate"), 0);
+    // Where every hash counts none can miss, and that is said.
+    let done = millpond(&[
+        "load",
+        "shares",
+        &rig.accept,
+        "--reject",
+        "-c",
+        "2",
+        "--seconds",
+        "0.1",
+        "--warm",
+        "0.1",
+    ]);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(!done.status.success() && said.contains("none of the kind is found"), "{said}");
+}
+
+#[test]
+fn each_miner_is_told_of_each_new_block_once_its_template_is_handed_out() {
+    let rig = Rig::start();
+    let url = rig.node.url();
+    let came =
+        rig.load(&["jobs", &rig.reject, "-c", "40", "--node", &url, "--blocks", "3", "--pause", "0.05"]);
+    let blocks = came["jobs"]["blocks"].as_array().unwrap();
+    assert_eq!(blocks.len(), 3);
+    for block in blocks {
+        assert_eq!(block["told"], json!(40), "{came:#}");
+        let at = |what: &str| block[what].as_f64().unwrap();
+        assert!(at("first") <= at("median") && at("median") <= at("last"), "{came:#}");
+    }
+    assert_eq!(rig.node.tip().1, Shape::default().height + 3);
+}
+
+#[test]
+fn all_connect_drop_and_come_back_and_the_servers_process_is_measured() {
+    let rig = Rig::start();
+    let pid = rig.running.id().to_string();
+    let all = ["connect", &rig.reject, "-c", "60", "--again", "2", "--hold", "0", "--server-pid", &pid];
+    let came = rig.load(&all);
+    for storm in ["connect", "again_1", "again_2"] {
+        let storm = &came[storm];
+        assert_eq!((&storm["ready"], &storm["failed"]), (&json!(60), &json!({})), "{came:#}");
+        assert_eq!(storm["latency"]["count"], json!(60), "{came:#}");
+        assert!(storm["usage"]["server_cpu_seconds"].is_number(), "{came:#}");
+        assert!(storm["memory"]["after"]["private"].as_u64() > Some(1 << 20), "{came:#}");
+    }
+}
+
+#[test]
+fn what_cannot_be_is_said() {
+    let said = |arguments: &[&str]| {
+        let done = millpond(&[&["load"], arguments].concat());
+        assert!(!done.status.success(), "{arguments:?}");
+        String::from_utf8_lossy(&done.stderr).into_owned()
+    };
+    assert!(said(&["connect", "nowhere"]).contains("give host:port"));
+    let too_many = said(&["connect", "127.0.0.1:1", "-c", "4000000000"]);
+    assert!(too_many.contains("are possible"), "{too_many}");
+    // Nobody listens at a port that was just given back.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let alone = millpond(&["load", "connect", &free, "-c", "3", "--hold", "0", "--json"]);
+    let alone: Value = serde_json::from_slice(&alone.stdout).unwrap();
+    assert_eq!(
+        (&alone["connect"]["ready"], alone["connect"]["failed"].as_object().unwrap().len()),
+        (&json!(0), 1)
+    );
+    assert!(
+        said(&["shares", &free, "-c", "3", "--seconds", "0", "--warm", "0"])
+            .contains("no connection has a job")
+    );
+}

@@ -1,0 +1,42 @@
+//! A load generator for Stratum V1 servers, ours or others', and the mock Bitcoin node that feeds them.
+//!
+//! It shares its machine with the server it measures, so it is light itself: a few threads, each with one loop over the
+//! sockets of all its miners, and a scanner that reads only what it needs of a message. It says what CPU time it took.
+//!
+//! What it may not do: decide anything about a share. It counts what the server says.
+
+mod connection;
+mod fleet;
+mod histogram;
+mod job;
+mod link;
+pub mod node;
+pub mod process;
+mod report;
+mod scan;
+mod worker;
+
+pub use fleet::{Blocks, Fleet, LoadError, Options, Volley};
+pub use histogram::{Histogram, Latency};
+pub use report::{Held, Jobs, Shares, Spread, Storm};
+
+/// A login that a pool of regtest takes: an address whose key is nobody's, and a worker for each connection.
+pub const LOGIN: &str = "bcrt1qqgpqyqszqgpqyqszqgpqyqszqgpqyqszazmwwa.w{}";
+
+/// The mark of a block: what tells it apart in a job. Takes its hash as nodes show it, 64 hex digits.
+#[must_use]
+pub fn mark(hash: &str) -> u64 {
+    // On the wire the words of four bytes stand in reverse order: the last two come first.
+    let words: String = hash.as_bytes().rchunks(8).take(2).map(String::from_utf8_lossy).collect();
+    job::parent(words.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_mark_of_a_block_is_that_of_the_jobs_on_it() {
+        // The stratum manual's previous block, as nodes show it and as it stands on the wire.
+        let shown = "00000000440b921e1b77c6c0487ae5616de67f788f44ae2a5af6e2194d16b6f8";
+        assert_eq!(super::mark(shown), 0x4d16_b6f8_5af6_e219);
+    }
+}
