@@ -4,8 +4,9 @@
 //! (header hash, time, 32 zero bytes, nonce). The order of the floating-point operations in [`rank`] is part of the
 //! algorithm: which matrices count as singular depends on it.
 
-use crate::keccak::cshake256;
-use crate::{Algorithm, AlgorithmError, Context, Key, put};
+use crate::keccak::Sponge;
+use crate::lanes::{Kernel, Lanes, Processor, Word64};
+use crate::{Algorithm, AlgorithmError, Batch, Context, Key, put};
 use std::sync::Arc;
 
 const NAME: &str = "kheavyhash";
@@ -14,14 +15,16 @@ const SIZE: usize = 64;
 const EPSILON: f64 = 1e-9;
 /// A matrix of nibbles is regular with overwhelming probability; what needs more draws than this is refused.
 const MAX_DRAWS: usize = 64;
+/// Words of 64 bits in the widest register that is used.
+const MAX_LANES: usize = 4;
 
 type Matrix = [[u8; SIZE]; SIZE];
 
-pub(crate) fn all() -> Vec<Arc<dyn Algorithm>> {
-    vec![Arc::new(KHeavyHash)]
+pub(crate) fn all(processor: Processor) -> Vec<Arc<dyn Algorithm>> {
+    vec![Arc::new(KHeavyHash(processor))]
 }
 
-struct KHeavyHash;
+struct KHeavyHash(Processor);
 
 impl Algorithm for KHeavyHash {
     fn name(&self) -> &str {
@@ -42,7 +45,12 @@ impl Algorithm for KHeavyHash {
         for _ in 0..MAX_DRAWS {
             let matrix = draw(&mut random);
             if rank(&matrix) == SIZE {
-                return Ok(Arc::new(HeavyContext(Box::new(matrix))));
+                return Ok(Arc::new(HeavyContext {
+                    pairs: paired(&matrix),
+                    first: Sponge::cshake256(b"ProofOfWorkHash"),
+                    second: Sponge::cshake256(b"HeavyHash"),
+                    processor: self.0,
+                }));
             }
         }
         Err(AlgorithmError::Failed {
@@ -52,30 +60,98 @@ impl Algorithm for KHeavyHash {
     }
 }
 
-struct HeavyContext(Box<Matrix>);
+/// Two columns together: a hash's byte is two nibbles, so one step takes a byte.
+type Pairs = [[u8; 2 * SIZE]; SIZE / 2];
+
+fn paired(matrix: &Matrix) -> Pairs {
+    let mut pairs = [[0; 2 * SIZE]; SIZE / 2];
+    for (row, values) in matrix.iter().enumerate() {
+        for (columns, two) in pairs.iter_mut().zip(values.as_chunks::<2>().0) {
+            if let Some(place) = columns.as_chunks_mut::<2>().0.get_mut(row) {
+                *place = *two;
+            }
+        }
+    }
+    pairs
+}
+
+/// A key's matrix, and both sponges with their customisation absorbed.
+struct HeavyContext {
+    pairs: Pairs,
+    first: Sponge,
+    second: Sponge,
+    processor: Processor,
+}
 
 impl Context for HeavyContext {
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+    }
+
     fn hash(&self, input: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
-        let first = cshake256(b"ProofOfWorkHash", input);
-        put(NAME, cshake256(b"HeavyHash", &multiply(&self.0, &first)), out)
+        let product = self.processor.run(Multiply { pairs: &self.pairs, hash: self.first.hash(input) });
+        put(NAME, self.second.hash(&product), out)
+    }
+
+    fn hash_batch(&self, width: usize, inputs: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
+        let mut batch = Batch::new(NAME, width, inputs, out)?;
+        self.processor.run(Together { context: self, batch: &mut batch });
+        Ok(())
+    }
+}
+
+struct Multiply<'p> {
+    pairs: &'p Pairs,
+    hash: [u8; 32],
+}
+
+impl Kernel for Multiply<'_> {
+    type Output = [u8; 32];
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) -> [u8; 32] {
+        multiply(lanes, self.pairs, &self.hash)
     }
 }
 
 /// The product of the matrix with the hash's nibbles, two rows to a byte, XORed with the hash.
-fn multiply(matrix: &Matrix, hash: &[u8; 32]) -> [u8; 32] {
-    let mut vector = [0_u8; SIZE];
-    for (nibbles, byte) in vector.as_chunks_mut::<2>().0.iter_mut().zip(hash) {
-        *nibbles = [byte >> 4, byte & 0x0f];
-    }
-    // 64 products of two nibbles: at most 14,400, so 16 bits hold a sum and its top 4 of 14 bits are a nibble.
-    let row = |row: &[u8; SIZE]| -> u16 {
-        row.iter().zip(&vector).map(|(a, b)| u16::from(*a) * u16::from(*b)).sum()
-    };
+#[inline(always)]
+fn multiply<L: Lanes>(lanes: L, pairs: &Pairs, hash: &[u8; 32]) -> [u8; 32] {
+    // A sum is at most 14,400: the top 4 of its 14 bits are a nibble.
+    let sums = lanes.multiply(pairs, hash);
     let mut product = *hash;
-    for (byte, [high, low]) in product.iter_mut().zip(matrix.as_chunks::<2>().0) {
-        *byte ^= (((row(high) >> 10) << 4) | (row(low) >> 10)) as u8;
+    for (byte, [high, low]) in product.iter_mut().zip(sums.as_chunks::<2>().0) {
+        *byte ^= ((high >> 10) << 4 | low >> 10) as u8;
     }
     product
+}
+
+struct Together<'b, 'i> {
+    context: &'b HeavyContext,
+    batch: &'b mut Batch<'i>,
+}
+
+impl Kernel for Together<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<L: Lanes>(self, lanes: L) {
+        let HeavyContext { pairs, first, second, .. } = self.context;
+        let Batch { inputs, out } = self.batch;
+        for (group, out) in out.chunks_mut(L::W64::LANES).enumerate() {
+            let input = |lane: usize| inputs.get(group * L::W64::LANES + lane);
+            if let [out] = out {
+                *out = second.hash(&multiply(lanes, pairs, &first.hash(input(0))));
+                continue;
+            }
+            first.squeeze(lanes, out, inputs.width, input);
+            let mut products = [[0; 32]; MAX_LANES];
+            for (product, hash) in products.iter_mut().zip(out.iter()) {
+                *product = multiply(lanes, pairs, hash);
+            }
+            second.squeeze(lanes, out, 32, |lane| products.get(lane).map_or(&[], |product| &product[..]));
+        }
+    }
 }
 
 /// Fills a matrix: each random number gives 16 nibbles, lowest first.

@@ -10,10 +10,12 @@ mod eaglesong;
 mod equihash;
 mod heavyhash;
 mod keccak;
+mod lanes;
 mod registry;
 mod scrypt;
 mod sha;
 
+pub use lanes::Processor;
 pub use registry::Algorithms;
 
 use std::sync::Arc;
@@ -111,6 +113,12 @@ pub trait Algorithm: Send + Sync {
 
 /// An algorithm with its key prepared. Shared between threads; hashing changes nothing in it.
 pub trait Context: Send + Sync {
+    /// Bytes of memory that it holds, for the budget of a cache of contexts: what is worth counting, a matrix or a
+    /// dataset.
+    fn bytes(&self) -> usize {
+        size_of_val(self)
+    }
+
     /// Hashes one input of any length into `out`, which must have the algorithm's output length.
     ///
     /// # Errors
@@ -239,4 +247,40 @@ fn no_key(name: &str, key: &[u8]) -> Result<(), AlgorithmError> {
         return Ok(());
     }
     Err(AlgorithmError::Key { algorithm: name.into(), needed: "0", given: key.len() })
+}
+
+/// Inputs of one length, one after the other.
+#[derive(Clone, Copy)]
+struct Inputs<'i> {
+    width: usize,
+    bytes: &'i [u8],
+    count: usize,
+}
+
+impl<'i> Inputs<'i> {
+    /// An input; the last one where there are fewer, so that every lane has something to do.
+    #[inline(always)]
+    fn get(&self, i: usize) -> &'i [u8] {
+        let start = i.min(self.count.saturating_sub(1)).wrapping_mul(self.width);
+        self.bytes.get(start..).and_then(|rest| rest.get(..self.width)).unwrap_or_default()
+    }
+}
+
+/// A batch for an algorithm of 32 bytes of output, its lengths checked: as many outputs as inputs.
+struct Batch<'i> {
+    inputs: Inputs<'i>,
+    out: &'i mut [[u8; 32]],
+}
+
+impl<'i> Batch<'i> {
+    fn new(name: &str, width: usize, bytes: &'i [u8], out: &'i mut [u8]) -> Result<Self, AlgorithmError> {
+        let (given, rest) = (out.len(), bytes.len().checked_rem(width).unwrap_or(0));
+        let count = bytes.len().checked_div(width).unwrap_or(1);
+        let (out, more) = out.as_chunks_mut::<32>();
+        if rest != 0 || !more.is_empty() || out.len() != count {
+            let needed = count.saturating_mul(32);
+            return Err(AlgorithmError::Output { algorithm: name.into(), needed, given });
+        }
+        Ok(Self { inputs: Inputs { width, bytes, count }, out })
+    }
 }

@@ -1,6 +1,8 @@
 //! The registry: which names exist, and what stands behind each.
 
-use crate::{Algorithm, Verifier, blake, eaglesong, equihash, heavyhash, keccak, scrypt, sha};
+use crate::{
+    Algorithm, Processor, Verifier, blake, blake256, eaglesong, equihash, heavyhash, keccak, scrypt, sha,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,17 +21,24 @@ impl Algorithms {
         Self::default()
     }
 
-    /// Every algorithm and verifier that this crate implements.
+    /// Every algorithm and verifier that this crate implements, with all that this machine's processor can do.
     #[must_use]
     pub fn native() -> Self {
+        Self::native_on(Processor::detected())
+    }
+
+    /// As [`Algorithms::native`], with those of the processor's extensions that are named.
+    #[must_use]
+    pub fn native_on(processor: Processor) -> Self {
         let mut all = Self::empty();
-        for algorithm in sha::all()
+        for algorithm in sha::all(processor)
             .into_iter()
-            .chain(scrypt::all())
+            .chain(scrypt::all(processor))
             .chain(blake::all())
-            .chain(keccak::all())
-            .chain(heavyhash::all())
-            .chain(eaglesong::all())
+            .chain(blake256::all(processor))
+            .chain(keccak::all(processor))
+            .chain(heavyhash::all(processor))
+            .chain(eaglesong::all(processor))
         {
             all.algorithms.insert(algorithm.name().into(), algorithm);
         }
