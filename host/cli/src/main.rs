@@ -68,6 +68,8 @@ enum Command {
     Mine(commands::mine::Mine),
     /// Put load on a Stratum server, ours or another, and measure it; or be the mock node that it asks.
     Load(commands::load::Load),
+    /// Measure this machine and this program, in tables that anyone can take again.
+    Bench(commands::bench::Bench),
     /// Make, build, check, test and run plugins.
     Plugin(commands::plugin::PluginCommand),
     /// Check a recipe document, or run vectors through it.
@@ -105,6 +107,7 @@ fn main() -> ExitCode {
         Command::Ledger(command) => command.run(),
         Command::Mine(command) => command.run(),
         Command::Load(command) => command.run(),
+        Command::Bench(command) => command.run(),
         Command::Plugin(command) => command.run(),
         Command::Recipe(command) => command.run(),
         Command::Dialect(command) => command.run(),

@@ -190,3 +190,97 @@ fn what_cannot_be_is_said() {
             .contains("no connection has a job")
     );
 }
+
+#[test]
+fn clients_that_misbehave_in_every_way_cost_honest_miners_nothing() {
+    let rig = Rig::start();
+    let noise = "slow-writer=2,slow-reader=2,garbage=2,giant-line=2,silent=2,duplicates=2,unknown-jobs=2";
+    let came = rig.load(&[
+        "shares",
+        &rig.accept,
+        "-c",
+        "10",
+        "--from",
+        "127.0.0.1",
+        "--rate",
+        "100",
+        "--each",
+        "30",
+        "--seconds",
+        "120",
+        "--noise",
+        noise,
+        "--noise-from",
+        "127.0.0.2-127.0.0.15",
+    ]);
+    let shares = &came["shares"];
+    for (what, count) in [("accepted", 300), ("unanswered", 0), ("closed", 0)] {
+        assert_eq!(shares[what], json!(count), "{what}: {came:#}");
+    }
+    let kinds = came["noise"].as_object().unwrap();
+    assert_eq!(kinds.len(), 7, "{came:#}");
+    for (kind, met) in kinds {
+        assert_eq!(met["clients"], json!(2), "{kind}");
+        assert!(met["opened"].as_u64() > Some(0), "{kind}: {came:#}");
+    }
+    // The pool took no share for another's: what it counted beside the honest ones is the first of each duplicate.
+    assert!((300..=302).contains(&rig.counted("accepted")), "{came:#}");
+    assert!(rig.counted("duplicate") > 0, "{came:#}");
+}
+
+#[test]
+fn a_quick_bench_of_the_share_path_fills_every_table_and_its_page() {
+    // Beside the build's files: a temporary folder may be in memory.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (place, file) = (folder.path().to_str().unwrap(), folder.path().join("page.md"));
+    let bench = ["bench", "share", "--quick", "--json", "--folder", place, "--page", file.to_str().unwrap()];
+    let figures = json(&bench);
+    let ways = figures["paths"].as_array().unwrap();
+    assert_eq!(ways.len(), 6, "{figures:#}");
+    for way in ways {
+        let (shares, all) = (&way["shares"], &way["shares"]["sent"]);
+        let counted = if shares["path"] == "accept" {
+            shares["accepted"].clone()
+        } else {
+            assert!(
+                shares["rejected"].as_object().unwrap().keys().all(|why| why.starts_with("23 ")),
+                "{way:#}"
+            );
+            json!(
+                shares["rejected"]
+                    .as_object()
+                    .unwrap()
+                    .values()
+                    .map(|count| count.as_u64().unwrap())
+                    .sum::<u64>()
+            )
+        };
+        assert_eq!((&counted, &shares["unanswered"]), (all, &json!(0)), "{way:#}");
+    }
+    for point in figures["curve"].as_array().unwrap() {
+        assert_eq!(point["shares"]["accepted"], point["shares"]["sent"], "{point:#}");
+    }
+    let intervals: Vec<_> =
+        figures["curve"].as_array().unwrap().iter().map(|point| &point["interval_ms"]).collect();
+    assert_eq!(intervals, [&json!(0.0), &json!(1.0)]);
+    let rooms: Vec<_> = figures["memory"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|room| (&room["kind"], &room["connections"]))
+        .collect();
+    assert_eq!(rooms, [(&json!("plain"), &json!(50)), (&json!("tls"), &json!(50))]);
+    let storms: Vec<_> = figures["logins"].as_array().unwrap().iter().map(|storm| &storm["ready"]).collect();
+    assert_eq!(storms, [&json!(50); 3]);
+    let blocks = figures["jobs"][0]["blocks"].as_array().unwrap();
+    assert_eq!(blocks.iter().map(|block| &block["told"]).collect::<Vec<_>>(), [&json!(30); 2]);
+    assert!(figures["machine"]["fdatasync_us"].as_f64() > Some(0.0), "{figures:#}");
+    let page = std::fs::read_to_string(&file).unwrap();
+    for heading in
+        ["A quick run", "Shares a CPU second", "by commit interval", "Memory of a", "Connect,", "A new block"]
+    {
+        assert!(page.contains(heading), "{heading}: {page}");
+    }
+    // What it made is gone again, but for the page.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}

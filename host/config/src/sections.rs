@@ -34,6 +34,8 @@ section! {
         data: PathBuf = "\"millpond-data\"";
         /// Threads that check proofs of work; 0 takes one per core.
         validator_threads: u16 = "0";
+        /// The longest that a share waits to be written to the disk together with others: a longer wait costs the miner's answer as much and saves syncs. "0ms" writes at once, and what comes meanwhile is written together after.
+        commit_interval: Duration = "\"1ms\"";
         /// Warn when the disk would be full within this time at the present rate.
         disk_forecast: Duration = "\"14d\"";
     }

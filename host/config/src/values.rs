@@ -224,15 +224,16 @@ impl Value for Duration {
 fn duration(text: &str) -> Option<Duration> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(digits)?;
-    let milliseconds: u64 = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
+    let microseconds: u64 = match unit {
+        "us" => 1,
+        "ms" => 1_000,
+        "s" => 1_000_000,
+        "m" => 60_000_000,
+        "h" => 3_600_000_000,
+        "d" => 86_400_000_000,
         _ => return None,
     };
-    number.parse::<u64>().ok()?.checked_mul(milliseconds).map(Duration::from_millis)
+    number.parse::<u64>().ok()?.checked_mul(microseconds).map(Duration::from_micros)
 }
 
 impl<T: Value> Value for Option<T> {
@@ -352,6 +353,7 @@ mod tests {
 
     #[test]
     fn times_have_a_unit() {
+        assert_eq!(duration("250us"), Some(Duration::from_micros(250)));
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(duration("7d"), Some(Duration::from_secs(604_800)));
         for bad in ["", "5", "s", "5 s", "1.5h", "99999999999999999999s", "-1s"] {

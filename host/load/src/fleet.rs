@@ -59,6 +59,12 @@ pub enum LoadError {
     /// The system.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// A folder without a disk.
+    #[error("{} is in memory: what is durable there says nothing; give a folder on a real file system", .0.display())]
+    InMemory(std::path::PathBuf),
+    /// A server that was to be measured.
+    #[error("the server to be measured did not start; it says:\n{0}")]
+    Child(String),
     /// The mock node.
     #[error("the mock node: {0}")]
     Node(String),
@@ -255,7 +261,7 @@ impl Fleet {
         self.wait(self.options.patience, |fleet| fleet.sum(|live| &live.jobs) >= fleet.ready());
         std::thread::sleep(hold);
         let (ready, with_job) = (self.ready(), self.sum(|live| &live.jobs));
-        let after = self.watched.memory()?;
+        let memory = self.held()?;
         Ok(Storm {
             wanted: self.options.connections,
             ready,
@@ -269,8 +275,17 @@ impl Fleet {
                 .map(|cpu| logged_in as f64 / cpu),
             latency: latency.summary(),
             usage,
-            memory: self.before.zip(after).map(|(before, after)| Held::new(before, after, ready)),
+            memory,
         })
+    }
+
+    /// What the server holds now with all connections; `None` when its process was not given.
+    ///
+    /// # Errors
+    /// When it cannot be looked at.
+    pub fn held(&self) -> Result<Option<Held>, LoadError> {
+        let after = self.watched.memory()?;
+        Ok(self.before.zip(after).map(|(before, after)| Held::new(before, after, self.ready())))
     }
 
     fn wait(&self, most: Duration, done: impl Fn(&Self) -> bool) -> bool {
@@ -473,7 +488,7 @@ fn reasons(rejected: BTreeMap<Vec<u8>, u64>) -> BTreeMap<String, u64> {
     reasons
 }
 
-fn address(server: &str) -> Result<SocketAddr, LoadError> {
+pub(crate) fn address(server: &str) -> Result<SocketAddr, LoadError> {
     let plain = server.strip_prefix("stratum+tcp://").unwrap_or(server).trim_end_matches('/');
     let wrong = || LoadError::Address { server: server.to_owned() };
     plain.to_socket_addrs().map_err(|_| wrong())?.next().ok_or_else(wrong)

@@ -5,19 +5,24 @@
 //!
 //! What it may not do: decide anything about a share. It counts what the server says.
 
+pub mod bench;
 mod connection;
+mod echo;
 mod fleet;
 mod histogram;
 mod job;
 mod link;
 pub mod node;
+mod noise;
 pub mod process;
 mod report;
 mod scan;
 mod worker;
 
+pub use echo::Echo;
 pub use fleet::{Blocks, Fleet, LoadError, Options, Volley};
 pub use histogram::{Histogram, Latency};
+pub use noise::{Din, Met, Mischief, Noise};
 pub use report::{Held, Jobs, Shares, Spread, Storm};
 
 /// A login that a pool of regtest takes: an address whose key is nobody's, and a worker for each connection.

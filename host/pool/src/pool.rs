@@ -53,6 +53,8 @@ pub struct Process {
     pub validator: Arc<Validator>,
     /// Tells people.
     pub alarms: Alarms,
+    /// The longest that a share waits to be written together with others.
+    pub commit_interval: std::time::Duration,
     /// Where a crash test stops the world; nowhere in production.
     pub edges: Edges,
 }
@@ -499,8 +501,8 @@ fn open(
     let disk = &process.disk;
     disk.make_dir(folder)?;
     disk.make_dir(&folder.join("solutions"))?;
-    let (journal, recovered) =
-        Journal::open(Arc::clone(disk), &folder.join("journal"), Options::new(millpond_journal::FORMAT))?;
+    let options = Options { max_wait: process.commit_interval, ..Options::new(millpond_journal::FORMAT) };
+    let (journal, recovered) = Journal::open(Arc::clone(disk), &folder.join("journal"), options)?;
     if let Some(torn) = &recovered.opened.truncated {
         tracing::warn!(pool = %name, ?torn, "the journal's end was torn and is cut back to its last whole group");
     }

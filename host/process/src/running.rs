@@ -128,6 +128,7 @@ impl Running {
             sink,
             validator: Arc::new(validator),
             alarms,
+            commit_interval: config.host.commit_interval,
             edges,
         };
         let beside = file.parent().unwrap_or(Path::new(""));

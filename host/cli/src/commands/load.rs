@@ -3,7 +3,7 @@
 use crate::terminal::{Failure, Outcome};
 use clap::{Args, Subcommand};
 use millpond_load::node::{MockNode, OtherBlocks, Shape};
-use millpond_load::{Fleet, Options, Volley};
+use millpond_load::{Din, Echo, Fleet, Mischief, Noise, Options, Volley};
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::BufRead;
@@ -28,6 +28,8 @@ enum What {
     Jobs(Jobs),
     /// Be a Bitcoin node with a template of any size that no share solves.
     Node(Node),
+    /// Be a bare echo loop: the floor of what a server on this machine can cost.
+    Echo(EchoLoop),
 }
 
 /// The miners of a test.
@@ -62,6 +64,13 @@ struct Miners {
     /// Speak TLS; every certificate is taken.
     #[arg(long)]
     tls: bool,
+    /// Clients that misbehave beside the honest ones, so many of a kind: `slow-writer=5,garbage=3`. Kinds: slow-writer,
+    /// slow-reader, garbage, giant-line, silent, duplicates, unknown-jobs.
+    #[arg(long, value_parser = clients, value_delimiter = ',')]
+    noise: Vec<(Mischief, usize)>,
+    /// Addresses that those come from; without them as `--from`.
+    #[arg(long, value_parser = addresses)]
+    noise_from: Option<Addresses>,
     /// The server's process on this machine: its CPU time and memory are measured.
     #[arg(long)]
     server_pid: Option<u32>,
@@ -146,6 +155,13 @@ struct Node {
     every: Option<f64>,
 }
 
+#[derive(Debug, Args)]
+struct EchoLoop {
+    /// Where to listen.
+    #[arg(long, default_value_t = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0))]
+    listen: SocketAddr,
+}
+
 #[derive(Clone, Debug)]
 struct Addresses(Vec<IpAddr>);
 
@@ -169,6 +185,13 @@ fn addresses(text: &str) -> Result<Addresses, String> {
     Ok(Addresses(all))
 }
 
+/// So many misbehaving clients of a kind.
+fn clients(text: &str) -> Result<(Mischief, usize), String> {
+    let (kind, count) = text.split_once('=').unwrap_or((text, "1"));
+    let count = count.parse().map_err(|_| format!("{count:?} is no number of clients"))?;
+    Ok((kind.parse()?, count))
+}
+
 fn bits(text: &str) -> Result<u32, String> {
     u32::from_str_radix(text.trim_start_matches("0x"), 16).map_err(|_| format!("{text:?} is not hex"))
 }
@@ -185,6 +208,12 @@ impl Load {
             What::Shares(command) => command.run(),
             What::Jobs(command) => command.run(),
             What::Node(command) => command.run(),
+            What::Echo(EchoLoop { listen }) => {
+                let echo = Echo::bind(listen)?;
+                println!("echoes at {}", echo.address());
+                echo.run()?;
+                Ok(ExitCode::SUCCESS)
+            }
         }
     }
 }
@@ -206,8 +235,20 @@ impl Miners {
         })?)
     }
 
+    /// Those that misbehave meanwhile.
+    fn noise(&self) -> Result<Option<Noise>, Failure> {
+        if self.noise.is_empty() {
+            return Ok(None);
+        }
+        let from = &self.noise_from.as_ref().unwrap_or(&self.from).0;
+        Ok(Some(Noise::start(&self.server, from, &self.user, &self.noise)?))
+    }
+
     /// Prints what came out.
-    fn print(&self, parts: &[(&str, &dyn Shown)]) -> Outcome {
+    fn print(&self, parts: &[(&str, &dyn Shown)], noise: Option<Noise>) -> Outcome {
+        let din: Option<Din> = noise.map(Noise::stop).transpose()?;
+        let mut parts = parts.to_vec();
+        parts.extend(din.as_ref().map(|din| ("noise", din as &dyn Shown)));
         if self.json {
             let mut object = serde_json::Map::new();
             for (name, part) in parts {
@@ -234,6 +275,7 @@ impl<T: Display + Serialize> Shown for T {
 
 impl Connect {
     fn run(self) -> Outcome {
+        let noise = self.miners.noise()?;
         let mut fleet = self.miners.fleet()?;
         let first = fleet.connect(seconds(self.hold)?)?;
         let mut parts: Vec<(String, millpond_load::Storm)> = vec![("connect".to_owned(), first)];
@@ -243,7 +285,7 @@ impl Connect {
         }
         let parts: Vec<(&str, &dyn Shown)> =
             parts.iter().map(|(name, storm)| (name.as_str(), storm as &dyn Shown)).collect();
-        self.miners.print(&parts)
+        self.miners.print(&parts, noise)
     }
 }
 
@@ -258,10 +300,11 @@ impl Shares {
             each: self.each,
             patience: Duration::from_secs(10),
         };
+        let noise = self.miners.noise()?;
         let mut fleet = self.miners.fleet()?;
         let connect = fleet.connect(Duration::ZERO)?;
         let shares = fleet.fire(&volley)?;
-        self.miners.print(&[("connect", &connect), ("shares", &shares)])
+        self.miners.print(&[("connect", &connect), ("shares", &shares)], noise)
     }
 }
 
@@ -269,10 +312,11 @@ impl Jobs {
     fn run(self) -> Outcome {
         let (pause, patience) = (seconds(self.pause)?, seconds(self.miners.patience)?);
         let mut node = OtherBlocks::at(&self.node)?;
+        let noise = self.miners.noise()?;
         let mut fleet = self.miners.fleet()?;
         let connect = fleet.connect(Duration::from_secs(1))?;
         let jobs = fleet.blocks(self.blocks, pause, patience, &mut node)?;
-        self.miners.print(&[("connect", &connect), ("jobs", &jobs)])
+        self.miners.print(&[("connect", &connect), ("jobs", &jobs)], noise)
     }
 }
 

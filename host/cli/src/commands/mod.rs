@@ -4,6 +4,8 @@ pub mod admin;
 pub mod alarms;
 pub mod backup;
 pub mod bans;
+pub mod bench;
+mod bench_share;
 pub mod check;
 pub mod config;
 pub mod demo;

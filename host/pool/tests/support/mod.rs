@@ -43,6 +43,7 @@ pub fn process(data: &Path) -> Process {
         sink,
         validator: Arc::new(Validator::new(Limits::default()).unwrap()),
         alarms: Alarms::quiet(),
+        commit_interval: Duration::from_millis(1),
         edges: Edges::default(),
     }
 }

@@ -1,0 +1,27 @@
+//! `millpond bench`: the measurements that anyone can take again.
+
+use crate::commands::bench_share::BenchShare;
+use crate::terminal::Outcome;
+use clap::{Args, Subcommand};
+
+/// Measure this machine and this program.
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// The way of a share: CPU per share, latency, memory of a connection, logins, new blocks, beside a bare echo loop.
+    Share(BenchShare),
+}
+
+impl Bench {
+    /// Runs.
+    pub fn run(self) -> Outcome {
+        match self.what {
+            What::Share(command) => command.run(),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The machine that figures were taken on.
+
+use crate::fleet::LoadError;
+use crate::process::raise_descriptors;
+use rustix::fs::statfs;
+use serde::Serialize;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// `TMPFS_MAGIC` and `RAMFS_MAGIC` of Linux's `magic.h`: nothing there is on a disk.
+const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+/// Syncs that are timed.
+const SYNCS: usize = 200;
+
+/// A machine.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
+    /// The processor, as it calls itself.
+    pub processor: String,
+    /// Threads that it runs at once.
+    pub cores: usize,
+    /// Whether it hashes SHA-256 in hardware.
+    pub sha_ni: bool,
+    /// Whether it has AVX2.
+    pub avx2: bool,
+    /// Linux.
+    pub kernel: String,
+    /// Files that a process may open.
+    pub descriptors: u64,
+    /// The type of the file system of the folder.
+    pub file_system: String,
+    /// The median time of an append of 512 bytes with `fdatasync` there, in microseconds.
+    pub fdatasync_us: f64,
+    /// Tasks that wanted a core on average in the minute before: above 0 others disturbed.
+    pub load: f64,
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+impl Machine {
+    /// Looks at this machine, and at the file system of a folder.
+    ///
+    /// # Errors
+    /// When the folder is in memory, or cannot be written to.
+    pub fn look(folder: &Path) -> Result<Self, LoadError> {
+        let file_system = Self::look_at_folder(folder)?;
+        let cpu = read("/proc/cpuinfo");
+        let of = |name: &str| {
+            let line = cpu.lines().find(|line| line.starts_with(name));
+            line.and_then(|line| line.split_once(':'))
+                .map(|(_, text)| text.trim().to_owned())
+                .unwrap_or_default()
+        };
+        let flags = of("flags");
+        let has = |flag: &str| flags.split(' ').any(|other| other == flag);
+        Ok(Self {
+            processor: of("model name"),
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            sha_ni: has("sha_ni"),
+            avx2: has("avx2"),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            descriptors: raise_descriptors()?,
+            file_system,
+            fdatasync_us: syncs(folder)?.as_secs_f64() * 1e6,
+            load: read("/proc/loadavg").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0),
+        })
+    }
+
+    /// The type of a folder's file system.
+    ///
+    /// # Errors
+    /// When it is in memory: what is "durable" there says nothing.
+    pub(super) fn look_at_folder(folder: &Path) -> Result<String, LoadError> {
+        let kind = statfs(folder).map_err(std::io::Error::from)?.f_type;
+        if IN_MEMORY.iter().any(|magic| i128::from(*magic) == i128::from(kind)) {
+            return Err(LoadError::InMemory(folder.to_owned()));
+        }
+        let folder = std::fs::canonicalize(folder)?;
+        let mounts = read("/proc/mounts");
+        let at = mounts.lines().filter_map(|line| {
+            let mut words = line.split(' ').skip(1);
+            let (place, kind) = (words.next()?, words.next()?);
+            folder.starts_with(place).then_some((place.len(), kind))
+        });
+        let named = at.max_by_key(|(length, _)| *length).map(|(_, kind)| kind.to_owned());
+        Ok(named.unwrap_or_else(|| format!("{kind:#x}")))
+    }
+}
+
+/// The median time of an append with `fdatasync`.
+fn syncs(folder: &Path) -> Result<Duration, LoadError> {
+    let path = folder.join(format!("millpond-sync-{}", std::process::id()));
+    let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
+    let timed = time_syncs(file);
+    std::fs::remove_file(&path)?;
+    let mut times = timed?;
+    times.sort_unstable();
+    Ok(times.get(times.len() / 2).copied().unwrap_or_default())
+}
+
+fn time_syncs(mut file: File) -> std::io::Result<Vec<Duration>> {
+    let mut times = Vec::with_capacity(SYNCS);
+    for _ in 0..SYNCS {
+        let since = Instant::now();
+        file.write_all(&[7; 512])?;
+        file.sync_data()?;
+        times.push(since.elapsed());
+    }
+    Ok(times)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_memory_is_refused() {
+        // Every Linux has this one, unless somebody took it away.
+        let shm = Path::new("/dev/shm");
+        if shm.exists() {
+            assert!(matches!(Machine::look(shm), Err(LoadError::InMemory(_))));
+        }
+        assert!(matches!(Machine::look_at_folder(Path::new("/nowhere/at/all")), Err(LoadError::Io(_))));
+        assert!(Machine::look_at_folder(Path::new("/proc")).is_ok_and(|kind| kind == "proc"));
+    }
+}
