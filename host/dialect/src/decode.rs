@@ -4,17 +4,20 @@ use crate::document::{
     Ask, Condition, Dialect, Handler, JobRule, OptionRule, Place, Reply, SubmitRule, Verb,
 };
 use crate::intent::{
-    Asked, Call, Decoded, Extranonce, Field, Intent, JobRef, Request, SessionView, Submit, Suggestion,
+    Asked, Call, Decoded, Extranonce, Intent, JobRef, Request, SessionView, Submit, Suggestion,
 };
 use crate::json::{self, Json, MAX_LINE_BYTES};
 use crate::select::glob;
+use crate::small::{Fields, Short};
 use std::borrow::Cow;
 use std::sync::Arc;
 
 /// The longest id that is echoed, in bytes as written.
-const MAX_ID_BYTES: usize = 128;
+pub(crate) const MAX_ID_BYTES: usize = 128;
 /// The longest worker name, password, agent or job id, in bytes. Addresses of 100 characters and more exist.
-const MAX_TEXT_BYTES: usize = 512;
+pub(crate) const MAX_TEXT_BYTES: usize = 512;
+/// Where no job is named yet: the session's present extranonce counts.
+pub(crate) const NO_JOB: JobRef<'static> = JobRef::Id(Cow::Borrowed(""));
 /// Options of one negotiation.
 const MAX_OPTIONS: usize = 16;
 
@@ -22,8 +25,19 @@ impl Dialect {
     /// Reads one line, with or without its line end. Never fails: what cannot be read is
     /// [`Intent::Malformed`], with the id when it could be told.
     #[must_use]
-    pub fn decode(&self, line: &[u8], session: &dyn SessionView) -> Decoded {
-        let mut call = Call { id: "null".into(), handler: None, known: false, options: Vec::new() };
+    pub fn decode<'l>(&self, line: &'l [u8], session: &dyn SessionView) -> Decoded<'l> {
+        let mut decoded = Decoded::share();
+        if self.quick_submit(line, session, &mut decoded).is_none() {
+            decoded = self.decode_any(line, session);
+        }
+        decoded
+    }
+
+    /// As [`Dialect::decode`], by the reader of any message alone: what the quick reading of shares is held against.
+    #[must_use]
+    #[inline(never)]
+    pub fn decode_any(&self, line: &[u8], session: &dyn SessionView) -> Decoded<'static> {
+        let mut call = Call { id: Short::new("null"), handler: None, known: false, options: Vec::new() };
         let intent = match self.text(line) {
             Ok(None) => {
                 // Some firmware sends empty lines to keep the connection.
@@ -66,7 +80,12 @@ impl Dialect {
         Ok((!text.trim().is_empty()).then_some(text))
     }
 
-    fn message(&self, text: &str, session: &dyn SessionView, call: &mut Call) -> Result<Intent, String> {
+    fn message(
+        &self,
+        text: &str,
+        session: &dyn SessionView,
+        call: &mut Call,
+    ) -> Result<Intent<'static>, String> {
         let mut message =
             json::parse(text).map_err(|error| format!("not JSON at byte {}: {}", error.at, error.why))?;
         let Json::Object(members) = &mut message else {
@@ -128,14 +147,14 @@ fn silent() -> Arc<Handler> {
     })
 }
 
-fn id(id: Option<&Json<'_>>) -> Result<Box<str>, String> {
+fn id(id: Option<&Json<'_>>) -> Result<Short, String> {
     match id {
-        None | Some(Json::Null) => Ok("null".into()),
-        Some(Json::Number(raw) | Json::String(_, raw)) if raw.len() <= MAX_ID_BYTES => Ok((*raw).into()),
+        None | Some(Json::Null) => Ok(Short::new("null")),
+        Some(Json::Number(raw) | Json::String(_, raw)) if raw.len() <= MAX_ID_BYTES => Ok(Short::new(raw)),
         Some(Json::Number(_) | Json::String(..)) => {
             Err(format!("the id is longer than {MAX_ID_BYTES} bytes"))
         }
-        Some(Json::Bool(flag)) => Ok(flag.to_string().into()),
+        Some(Json::Bool(flag)) => Ok(Short::new(if *flag { "true" } else { "false" })),
         Some(other) => Err(format!("an id is a number, a string or null, not {}", other.kind())),
     }
 }
@@ -155,7 +174,7 @@ fn run(
     message: &Json<'_>,
     session: &dyn SessionView,
     call: &mut Call,
-) -> Result<Intent, String> {
+) -> Result<Intent<'static>, String> {
     Ok(match &handler.verb {
         Verb::Static => Intent::Static,
         Verb::Ignore => Intent::Ignored,
@@ -183,23 +202,28 @@ fn run(
     })
 }
 
-fn submit(rule: &SubmitRule, message: &Json<'_>, session: &dyn SessionView) -> Result<Submit, String> {
-    let worker = optional_text("worker", rule.worker.as_ref(), message)?;
+fn submit(
+    rule: &SubmitRule,
+    message: &Json<'_>,
+    session: &dyn SessionView,
+) -> Result<Submit<'static>, String> {
+    let worker = optional_text("worker", rule.worker.as_ref(), message)?.map(Cow::Owned);
     let job = match &rule.job {
         JobRule::Id(place) => {
             let id = text("job", place, message)?;
-            JobRef::Id(id.ok_or_else(|| format!("the job is missing at {}", place.written))?)
+            JobRef::Id(Cow::Owned(id.ok_or_else(|| format!("the job is missing at {}", place.written))?))
         }
         JobRule::Register(rule) => {
-            let value = rule.read(message, &JobRef::Id(String::new()), session)?;
+            let value = rule.value(message, &NO_JOB, session)?;
             let value = value.ok_or_else(|| format!("{} is missing", rule.name))?;
             JobRef::Register { name: Arc::clone(&rule.name), value }
         }
     };
-    let mut fields = Vec::with_capacity(rule.fields.len());
+    let mut fields = Fields::default();
     for field in &rule.fields {
-        if let Some(bytes) = field.read(message, &job, session)? {
-            fields.push(Field { name: Arc::clone(&field.name), bytes });
+        let start = fields.open().len();
+        if field.read(field.place.find(message).map(Json::found), &job, session, fields.open())? {
+            fields.close(&Short::new(&field.name), start);
         }
     }
     Ok(Submit { worker, job, fields })
@@ -246,17 +270,16 @@ fn options(
 }
 
 fn request(ask: &Ask, message: &Json<'_>, session: &dyn SessionView) -> Result<Option<Request>, String> {
-    let no_job = JobRef::Id(String::new());
     Ok(Some(match ask {
         Ask::Nothing => return Ok(None),
         Ask::ExtranonceUpdates => Request::ExtranonceUpdates,
         Ask::Negotiate(rule) => {
-            let value = rule.read(message, &no_job, session)?;
+            let value = rule.value(message, &NO_JOB, session)?;
             let value = value.ok_or_else(|| format!("{} is missing", rule.name))?;
             Request::Field { field: rule.name.to_string(), value }
         }
         Ask::SuggestTarget(rule) => {
-            let value = rule.read(message, &no_job, session)?.unwrap_or_default();
+            let value = rule.value(message, &NO_JOB, session)?.unwrap_or_default();
             let target = <[u8; 32]>::try_from(value.as_slice()).map_err(|_| "a target has 32 bytes")?;
             Request::Least(Suggestion::Target(target))
         }

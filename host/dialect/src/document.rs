@@ -6,6 +6,7 @@ use crate::fields::{FieldRule, Wire};
 use crate::intent::{Failure, Push, SessionView};
 use crate::json::Json;
 use crate::parse;
+use crate::quick::Quick;
 use crate::select::glob;
 use crate::template::{HOST_VALUES, Template};
 use millpond_types::{Target, TargetError};
@@ -32,6 +33,8 @@ pub struct Dialect {
     pub(crate) failure: Template,
     pub(crate) codes: BTreeMap<Failure, (i64, String)>,
     pub(crate) handlers: HashMap<String, Vec<Arc<Handler>>>,
+    /// Submits that are read without building the message.
+    pub(crate) quick: Vec<Quick>,
     pub(crate) pushes: BTreeMap<Push, PushRule>,
 }
 

@@ -3,6 +3,7 @@
 use crate::document::Place;
 use crate::intent::{JobRef, SessionView};
 use crate::json::Json;
+use crate::small::FieldBytes;
 use std::sync::Arc;
 
 /// The longest field, in bytes: Equihash 200,9 has a solution of 1344.
@@ -57,37 +58,78 @@ pub(crate) enum Wire {
     Text,
 }
 
+/// A parameter as a rule reads it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Found<'j> {
+    Text(&'j str),
+    Number(&'j str),
+    /// Something else, by its kind.
+    Other(&'static str),
+}
+
+impl Found<'_> {
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Text(_) => "a string",
+            Self::Number(_) => "a number",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
 impl FieldRule {
-    /// The field's bytes, `None` when it is optional and absent.
+    /// Appends the field's bytes; `false` when it is optional and absent.
     ///
     /// # Errors
-    /// What is wrong with the parameter, for the miner to read.
+    /// What is wrong with the parameter, for the miner to read. What was appended before is to be forgotten.
+    #[inline]
     pub(crate) fn read(
         &self,
-        message: &Json<'_>,
-        job: &JobRef,
+        found: Option<Found<'_>>,
+        job: &JobRef<'_>,
         session: &dyn SessionView,
-    ) -> Result<Option<Vec<u8>>, String> {
-        let found = self.place.find(message);
-        let absent = match found {
-            None => true,
-            Some(Json::String(text, _)) => text.is_empty() && (self.default.is_some() || self.optional),
-            Some(_) => false,
-        };
-        let bytes = match (absent, found) {
-            (false, Some(found)) => self.bytes(found, job, session)?,
-            _ => match &self.default {
-                Some(default) => default.clone(),
-                None if self.optional => return Ok(None),
-                None => return Err(format!("{} is missing at {}", self.name, self.place.written)),
-            },
-        };
-        Ok(Some(bytes))
+        out: &mut FieldBytes,
+    ) -> Result<bool, String> {
+        match found {
+            Some(Found::Text("")) if self.default.is_some() || self.optional => {}
+            Some(found) => {
+                self.bytes(found, job, session, out)?;
+                return Ok(true);
+            }
+            None => {}
+        }
+        match &self.default {
+            Some(default) => out.push(default),
+            None if self.optional => return Ok(false),
+            None => return Err(format!("{} is missing at {}", self.name, self.place.written)),
+        }
+        Ok(true)
     }
 
-    fn bytes(&self, found: &Json<'_>, job: &JobRef, session: &dyn SessionView) -> Result<Vec<u8>, String> {
+    /// The field's bytes by themselves, `None` when it is optional and absent.
+    ///
+    /// # Errors
+    /// As [`FieldRule::read`].
+    pub(crate) fn value(
+        &self,
+        message: &Json<'_>,
+        job: &JobRef<'_>,
+        session: &dyn SessionView,
+    ) -> Result<Option<Vec<u8>>, String> {
+        let mut out = FieldBytes::default();
+        let present = self.read(self.place.find(message).map(Json::found), job, session, &mut out)?;
+        Ok(present.then(|| out.as_slice().to_vec()))
+    }
+
+    fn bytes(
+        &self,
+        found: Found<'_>,
+        job: &JobRef<'_>,
+        session: &dyn SessionView,
+        out: &mut FieldBytes,
+    ) -> Result<(), String> {
         if self.part == Part::No {
-            return self.plain(found, self.length);
+            return self.plain(found, self.length, out);
         }
         let extranonce = session.extranonce(job);
         let rest = extranonce.rest();
@@ -97,37 +139,43 @@ impl FieldRule {
             Part::No => false,
         };
         if suffix {
-            Ok([extranonce.prefix, &self.plain(found, Some(rest))?].concat())
+            out.push(extranonce.prefix);
+            self.plain(found, Some(rest), out)
         } else {
-            self.plain(found, Some(extranonce.size))
+            self.plain(found, Some(extranonce.size), out)
         }
     }
 
-    fn plain(&self, found: &Json<'_>, length: Option<usize>) -> Result<Vec<u8>, String> {
-        let mut bytes = match self.wire {
-            Wire::Hex | Wire::Hex0x | Wire::HexAny => self.hex(self.digits(found)?, length)?,
-            Wire::Number => self.number(found, length)?,
+    fn plain(&self, found: Found<'_>, length: Option<usize>, out: &mut FieldBytes) -> Result<(), String> {
+        let start = out.len();
+        match self.wire {
+            Wire::Hex | Wire::Hex0x | Wire::HexAny => self.hex(self.digits(found)?, length, out)?,
+            Wire::Number => self.number(found, length, out)?,
             Wire::Text => match found {
-                Json::String(text, _) => text.as_bytes().to_vec(),
+                Found::Text(text) => out.push(text.as_bytes()),
                 other => return Err(self.wrong("text", other)),
             },
-        };
-        if self.reverse {
-            bytes.reverse();
         }
-        if bytes.len() > MAX_FIELD_BYTES {
+        if self.reverse {
+            out.from(start).reverse();
+        }
+        if out.len() - start > MAX_FIELD_BYTES {
             return Err(format!("{} is longer than {MAX_FIELD_BYTES} bytes", self.name));
         }
-        Ok(bytes)
+        Ok(())
     }
 
-    fn wrong(&self, wanted: &str, found: &Json<'_>) -> String {
+    fn wrong(&self, wanted: &str, found: Found<'_>) -> String {
         format!("{} has to be {wanted}, not {}", self.name, found.kind())
     }
 
-    fn digits<'j>(&self, found: &'j Json<'_>) -> Result<&'j str, String> {
-        let Json::String(text, _) = found else { return Err(self.wrong("a string of hex digits", found)) };
-        let stripped = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    #[inline]
+    fn digits<'j>(&self, found: Found<'j>) -> Result<&'j str, String> {
+        let Found::Text(text) = found else { return Err(self.wrong("a string of hex digits", found)) };
+        let stripped = match text.as_bytes() {
+            [b'0', b'x' | b'X', ..] => text.get(2..),
+            _ => None,
+        };
         match (self.wire, stripped) {
             (Wire::Hex0x, None) => Err(format!("{} has to begin with 0x", self.name)),
             (Wire::Hex0x | Wire::HexAny, Some(digits)) => Ok(digits),
@@ -135,7 +183,28 @@ impl FieldRule {
         }
     }
 
-    fn hex(&self, digits: &str, length: Option<usize>) -> Result<Vec<u8>, String> {
+    #[inline]
+    fn hex(&self, digits: &str, length: Option<usize>, out: &mut FieldBytes) -> Result<(), String> {
+        let (pairs, odd) = digits.as_bytes().as_chunks::<2>();
+        if odd.is_empty() && length.is_none_or(|length| length == pairs.len()) {
+            let start = out.len();
+            let mut wrong = 0;
+            for (byte, [high, low]) in out.grow(pairs.len()).iter_mut().zip(pairs) {
+                let (high, low) = (digit(*high), digit(*low));
+                wrong |= high | low;
+                *byte = high << 4 | low;
+            }
+            if wrong <= 15 {
+                return Ok(());
+            }
+            out.truncate(start);
+        }
+        self.mended_hex(digits, length, out)
+    }
+
+    /// Hex that is not of the length wanted, or no hex: mended where the document says how, or refused.
+    #[cold]
+    fn mended_hex(&self, digits: &str, length: Option<usize>, out: &mut FieldBytes) -> Result<(), String> {
         let mut nibbles = Vec::with_capacity(digits.len());
         for c in digits.chars() {
             let digit = c.to_digit(16).and_then(|digit| u8::try_from(digit).ok());
@@ -160,17 +229,16 @@ impl FieldRule {
             }
             nibbles.insert(0, 0);
         }
-        Ok(nibbles
-            .chunks_exact(2)
-            .map(|pair| pair.iter().fold(0, |byte, nibble| byte << 4 | nibble))
-            .collect())
+        let pairs = nibbles.as_chunks::<2>().0;
+        for (byte, [high, low]) in out.grow(pairs.len()).iter_mut().zip(pairs) {
+            *byte = high << 4 | low;
+        }
+        Ok(())
     }
 
-    fn number(&self, found: &Json<'_>, length: Option<usize>) -> Result<Vec<u8>, String> {
-        let text = match found {
-            Json::Number(text) => text,
-            Json::String(text, _) => text.as_ref(),
-            other => return Err(self.wrong("a number", other)),
+    fn number(&self, found: Found<'_>, length: Option<usize>, out: &mut FieldBytes) -> Result<(), String> {
+        let (Found::Number(text) | Found::Text(text)) = found else {
+            return Err(self.wrong("a number", found));
         };
         let number: u128 =
             text.parse().map_err(|_| format!("{} has to be an unsigned whole number", self.name))?;
@@ -181,6 +249,25 @@ impl FieldRule {
         if high.iter().any(|byte| *byte != 0) {
             return Err(format!("{} does not fit {length} bytes", self.name));
         }
-        Ok(low.to_vec())
+        out.push(low);
+        Ok(())
     }
+}
+
+/// What a hex digit stands for; more than 15 for anything else.
+#[inline]
+fn digit(of: u8) -> u8 {
+    const DIGITS: [u8; 256] = {
+        let mut digits = [0xff; 256];
+        let mut value = 0;
+        while value < 16 {
+            let (lower, upper) =
+                if value < 10 { (b'0' + value, b'0' + value) } else { (b'W' + value, b'7' + value) };
+            digits[lower as usize] = value;
+            digits[upper as usize] = value;
+            value += 1;
+        }
+        digits
+    };
+    DIGITS.get(usize::from(of)).copied().unwrap_or(0xff)
 }

@@ -1,21 +1,39 @@
 //! What a miner's line means, in words of a pool and not of a family.
 
 use crate::document::Handler;
+use crate::small::{Fields, Short};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// A decoded line: what it asks, and the handle to answer it by.
 #[derive(Clone, Debug)]
-pub struct Decoded {
+pub struct Decoded<'l> {
     /// Needed to answer, now or later; cheap to keep.
     pub call: Call,
     /// What the miner wants.
-    pub intent: Intent,
+    pub intent: Intent<'l>,
+}
+
+impl Decoded<'_> {
+    /// A share without values, to be filled.
+    #[inline]
+    pub(crate) fn share() -> Self {
+        let call = Call { id: Short::new("null"), handler: None, known: false, options: Vec::new() };
+        let share = Submit { worker: None, job: JobRef::Id(Cow::Borrowed("")), fields: Fields::default() };
+        Self { call, intent: Intent::Submit(share) }
+    }
+
+    /// The same, for longer than the line.
+    #[must_use]
+    pub fn into_owned(self) -> Decoded<'static> {
+        Decoded { call: self.call, intent: self.intent.into_owned() }
+    }
 }
 
 /// One request of a miner, as far as its answer needs it: the id to echo and the document's handler.
 #[derive(Clone, Debug)]
 pub struct Call {
-    pub(crate) id: Box<str>,
+    pub(crate) id: Short,
     pub(crate) handler: Option<Arc<Handler>>,
     /// The document knows the method, though perhaps not with these parameters.
     pub(crate) known: bool,
@@ -38,7 +56,7 @@ impl Call {
     /// The id as raw JSON text, echoed verbatim: a number, a string or `null`.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        self.id.as_str()
     }
 
     /// Whether the reply itself carries a job (`with job`): the values given to
@@ -71,9 +89,9 @@ impl Call {
     }
 }
 
-/// What a line asks of the pool.
+/// What a line asks of the pool. A share's texts are the line's own.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Intent {
+pub enum Intent<'l> {
     /// The miner introduces itself and asks for work (`mining.subscribe`).
     Hello {
         /// The user agent, when given.
@@ -91,7 +109,7 @@ pub enum Intent {
         agent: Option<String>,
     },
     /// A share.
-    Submit(Submit),
+    Submit(Submit<'l>),
     /// The miner asks for session features; each is granted or not by what the session has afterwards.
     Negotiate(Vec<Request>),
     /// The miner accepts a new extranonce at any time.
@@ -119,6 +137,27 @@ pub enum Intent {
         /// What is wrong with it.
         why: String,
     },
+}
+
+impl Intent<'_> {
+    /// The same, for longer than the line.
+    #[must_use]
+    pub fn into_owned(self) -> Intent<'static> {
+        match self {
+            Self::Submit(share) => Intent::Submit(share.into_owned()),
+            Self::Hello { agent, resume } => Intent::Hello { agent, resume },
+            Self::Login { user, password, agent } => Intent::Login { user, password, agent },
+            Self::Negotiate(requests) => Intent::Negotiate(requests),
+            Self::ExtranonceUpdates => Intent::ExtranonceUpdates,
+            Self::Suggest(suggestion) => Intent::Suggest(suggestion),
+            Self::GetJob => Intent::GetJob,
+            Self::Static => Intent::Static,
+            Self::Answer { text } => Intent::Answer { text },
+            Self::Ignored => Intent::Ignored,
+            Self::Unknown { method } => Intent::Unknown { method },
+            Self::Malformed { why } => Intent::Malformed { why },
+        }
+    }
 }
 
 /// A session feature that a miner asked for. The server puts what it grants into the session's values before it
@@ -150,39 +189,66 @@ pub enum Suggestion {
 }
 
 /// A share as submitted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Submit {
+#[derive(Clone)]
+pub struct Submit<'l> {
     /// The worker's name in this message, which may differ from the login's.
-    pub worker: Option<String>,
+    pub worker: Option<Cow<'l, str>>,
     /// Which job.
-    pub job: JobRef,
-    /// The recipe's share fields by name, in the document's order, in the recipe's byte order. `xn` is whole:
-    /// the session's prefix and the miner's part.
-    pub fields: Vec<Field>,
+    pub job: JobRef<'l>,
+    pub(crate) fields: Fields,
 }
 
-impl Submit {
+impl Submit<'_> {
     /// The bytes of one field.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&[u8]> {
-        self.fields.iter().find(|field| &*field.name == name).map(|field| field.bytes.as_slice())
+        self.fields.get(name)
+    }
+
+    /// The recipe's share fields by name, in the document's order, in the recipe's byte order. `xn` is whole: the
+    /// session's prefix and the miner's part.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.fields.iter()
+    }
+
+    /// The same, for longer than the line.
+    #[must_use]
+    pub fn into_owned(self) -> Submit<'static> {
+        Submit {
+            worker: self.worker.map(|worker| Cow::Owned(worker.into_owned())),
+            job: match self.job {
+                JobRef::Id(id) => JobRef::Id(Cow::Owned(id.into_owned())),
+                JobRef::Register { name, value } => JobRef::Register { name, value },
+            },
+            fields: self.fields,
+        }
     }
 }
 
-/// One share field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
-    /// The recipe's name of the field.
-    pub name: Arc<str>,
-    /// Its bytes, in the recipe's order.
-    pub bytes: Vec<u8>,
+impl PartialEq for Submit<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.worker == other.worker && self.job == other.job && self.fields().eq(other.fields())
+    }
+}
+
+impl Eq for Submit<'_> {}
+
+impl std::fmt::Debug for Submit<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let fields: Vec<_> = self.fields().collect();
+        f.debug_struct("Submit")
+            .field("worker", &self.worker)
+            .field("job", &self.job)
+            .field("fields", &fields)
+            .finish()
+    }
 }
 
 /// How a share names its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum JobRef {
+pub enum JobRef<'l> {
     /// The id that the job was sent with; a number is given as its text.
-    Id(String),
+    Id(Cow<'l, str>),
     /// The value of a job- or session-stage register (a getwork-like dialect without job ids).
     Register {
         /// The register's name in the recipe.
@@ -266,7 +332,7 @@ pub trait SessionView {
     }
 
     /// The extranonce that the session had when it was given this job; for an unknown job the present one.
-    fn extranonce(&self, job: &JobRef) -> Extranonce<'_>;
+    fn extranonce(&self, job: &JobRef<'_>) -> Extranonce<'_>;
 
     /// A negotiated field's value, `None` before it was granted.
     fn negotiated(&self, field: &str) -> Option<&[u8]>;
@@ -277,7 +343,7 @@ pub trait SessionView {
 pub struct NewSession;
 
 impl SessionView for NewSession {
-    fn extranonce(&self, _job: &JobRef) -> Extranonce<'_> {
+    fn extranonce(&self, _job: &JobRef<'_>) -> Extranonce<'_> {
         Extranonce::default()
     }
 

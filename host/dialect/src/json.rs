@@ -3,6 +3,7 @@
 //! Our own, since ids have to be echoed as they were written (`1e2`, `18446744073709551616`), and depth and size
 //! have to be bounded before anything is built.
 
+use crate::fields::Found;
 use std::borrow::Cow;
 
 /// The longest line that is read at all, in bytes. Servers set their own, lower limit.
@@ -40,6 +41,15 @@ impl<'a> Json<'a> {
             Self::String(..) => "a string",
             Self::Array(_) => "an array",
             Self::Object(_) => "an object",
+        }
+    }
+
+    /// The value as the rule of a field reads it.
+    pub(crate) fn found(&self) -> Found<'_> {
+        match self {
+            Self::String(text, _) => Found::Text(text),
+            Self::Number(number) => Found::Number(number),
+            other => Found::Other(other.kind()),
         }
     }
 

@@ -27,7 +27,9 @@ mod fields;
 mod intent;
 mod json;
 mod parse;
+mod quick;
 mod select;
+mod small;
 mod template;
 mod value;
 
@@ -36,8 +38,8 @@ pub use document::{Dialect, MAX_DOCUMENT_BYTES};
 pub use encode::{Piece, Rope};
 pub use errors::{DocumentError, DocumentErrors, EncodeError};
 pub use intent::{
-    Call, Decoded, Extranonce, Failure, Field, Intent, JobRef, NewSession, Push, Request, SessionView,
-    Submit, Suggestion,
+    Call, Decoded, Extranonce, Failure, Intent, JobRef, NewSession, Push, Request, SessionView, Submit,
+    Suggestion,
 };
 pub use json::MAX_LINE_BYTES;
 pub use select::DialectSet;

@@ -55,7 +55,12 @@ impl DialectSet {
 
     /// Decodes a line and, when it names a user agent that belongs to another dialect, changes `current` to that
     /// one and reads the line again in it.
-    pub fn decode(&self, current: &mut Arc<Dialect>, line: &[u8], session: &dyn SessionView) -> Decoded {
+    pub fn decode<'l>(
+        &self,
+        current: &mut Arc<Dialect>,
+        line: &'l [u8],
+        session: &dyn SessionView,
+    ) -> Decoded<'l> {
         let decoded = current.decode(line, session);
         let (Intent::Hello { agent: Some(agent), .. } | Intent::Login { agent: Some(agent), .. }) =
             &decoded.intent

@@ -12,11 +12,11 @@ use millpond_dialect::{
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 
-fn decode(dialect: &Dialect, message: &Json, session: &Session) -> Decoded {
-    dialect.decode(message.to_string().as_bytes(), session)
+fn decode(dialect: &Dialect, message: &Json, session: &Session) -> Decoded<'static> {
+    dialect.decode(message.to_string().as_bytes(), session).into_owned()
 }
 
-fn submit(dialect: &Dialect, params: Json, session: &Session) -> Submit {
+fn submit(dialect: &Dialect, params: Json, session: &Session) -> Submit<'static> {
     match decode(dialect, &json!({"id": 4, "method": "mining.submit", "params": params}), session).intent {
         Intent::Submit(submit) => submit,
         other => panic!("{other:?}"),
@@ -69,10 +69,10 @@ fn quirks_of_a_bitcoin_submit_are_tolerated() {
     assert_eq!(plain.worker.as_deref(), Some("w"));
     // Upper case, a job id as a number, eight zeros as version bits, a nonce that is too long or too short.
     let odd = submit(&dialect, json!([null, 17, "0000000A", "504E86ED", "b2957c02ff", "00000000"]), &session);
-    assert_eq!((odd.worker, odd.job), (None, JobRef::Id("17".to_owned())));
+    assert_eq!((odd.worker, odd.job), (None, JobRef::Id("17".into())));
     let odd = submit(&dialect, json!(["w", "a", "0a", "504e86ed", "957c02", null]), &session);
-    assert_eq!(hex(&odd.fields[0].bytes), "080000020a000000");
-    assert_eq!(hex(&odd.fields[2].bytes), "00957c02");
+    assert_eq!(field(&odd, "xn"), "080000020a000000");
+    assert_eq!(field(&odd, "nonce"), "00957c02");
     for (params, why) in [
         (json!(["w", "a", "00000001", "504e86ed"]), "nonce is missing at /params/4"),
         (json!(["w", "a", "0000000g", "504e86ed", "b2957c02"]), "xn has the character 'g', not hex"),
@@ -378,7 +378,7 @@ fn a_short_kaspa_nonce_is_the_miners_part() {
         assert_eq!(nonce(json!(["kaspa:q.w", "7", "0x00010203040506ff"])), "00010203040506ff");
         assert_eq!(nonce(json!(["kaspa:q.w", 7, "203040506ff"])), "00010203040506ff");
         assert_eq!(nonce(json!(["kaspa:q.w", 7, "10203040506ff"])), "00010203040506ff");
-        assert_eq!(submit(&dialect, json!(["a", 7, "ff"]), &session).job, JobRef::Id("7".to_owned()));
+        assert_eq!(submit(&dialect, json!(["a", 7, "ff"]), &session).job, JobRef::Id("7".into()));
         assert!(refused(&dialect, json!(["a", 7, "000102030405060708"]), &session).contains("18 hex digits"));
     }
     let five = submit(&family("kaspa/default.dialect"), json!(["a", "7", "0", "0", "0xff"]), &session);

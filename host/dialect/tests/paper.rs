@@ -18,8 +18,8 @@ fn documented(name: &str) -> Arc<Dialect> {
     Dialect::compile(name, text).unwrap_or_else(|errors| panic!("{errors}"))
 }
 
-fn intent(dialect: &Dialect, message: serde_json::Value, session: &Session) -> Intent {
-    dialect.decode(message.to_string().as_bytes(), session).intent
+fn intent(dialect: &Dialect, message: serde_json::Value, session: &Session) -> Intent<'static> {
+    dialect.decode(message.to_string().as_bytes(), session).intent.into_owned()
 }
 
 fn repeated(byte: u8, count: usize) -> Value<'static> {
@@ -54,7 +54,7 @@ fn monero_is_a_document() {
     let dialect = documented("monero");
     let login = json!({"id": 1, "jsonrpc": "2.0", "method": "login", "params":
         {"login": "4addr.w", "pass": "x", "agent": "XMRig/6", "algo": ["rx/0"]}});
-    let decoded = dialect.decode(login.to_string().as_bytes(), &Session::default());
+    let decoded = dialect.decode(login.to_string().as_bytes(), &Session::default()).into_owned();
     let agent = Some("XMRig/6".to_owned());
     assert_eq!(
         decoded.intent,
@@ -83,7 +83,7 @@ fn monero_is_a_document() {
     let share = json!({"id": 2, "method": "submit", "params":
         {"id": "s1", "job_id": "j1", "nonce": "d0030040", "result": "e1".repeat(32)}});
     let Intent::Submit(share) = intent(&dialect, share, &Session::default()) else { panic!() };
-    assert_eq!((share.worker.as_ref(), &share.job), (None, &JobRef::Id("j1".to_owned())));
+    assert_eq!((share.worker.as_ref(), &share.job), (None, &JobRef::Id("j1".into())));
     assert_eq!(
         (share.field("nonce"), share.field("claim")),
         (Some(&bytes("d0030040")[..]), Some(&[0xe1; 32][..]))
@@ -197,7 +197,7 @@ fn an_eighth_family_needs_no_rebuild() {
     );
     let mut session = Session { subscribed: true, ..Session::with_prefix("aabb", 4) };
     let hello = json!({"method": "pip", "id": "α", "seed": {"variety": "Cider 3"}});
-    let hello = dialect.decode(hello.to_string().as_bytes(), &session);
+    let hello = dialect.decode(hello.to_string().as_bytes(), &session).into_owned();
     assert_eq!(hello.intent, Intent::Hello { agent: Some("Cider 3".to_owned()), resume: None });
     let values = ValueMap::new()
         .with("session", Value::Text("r\"1".into()))
@@ -240,7 +240,7 @@ fn an_eighth_family_needs_no_rebuild() {
     );
     let share = br#"{"method":"pick","id":4,"by":"bob","basket":[["t9","0x7",258]]}"#;
     let Intent::Submit(share) = dialect.decode(share, &session).intent else { panic!() };
-    let fields: Vec<_> = share.fields.iter().map(|field| (&*field.name, hex(&field.bytes))).collect();
+    let fields: Vec<_> = share.fields().map(|(name, bytes)| (name, hex(bytes))).collect();
     assert_eq!(
         fields,
         [("xn", "aabb0007".to_owned()), ("nonce", "02010000".to_owned()), ("stem", hex(b"none"))]

@@ -5,7 +5,9 @@
 mod common;
 
 use common::{Session, family, lines};
-use millpond_dialect::{Dialect, EncodeError, Failure, Intent, MAX_LINE_BYTES, Push, Value, ValueMap};
+use millpond_dialect::{
+    Call, Decoded, Dialect, EncodeError, Failure, Intent, MAX_LINE_BYTES, Push, Value, ValueMap,
+};
 use proptest::prelude::*;
 use std::sync::{Arc, LazyLock};
 
@@ -125,10 +127,19 @@ fn session() -> impl Strategy<Value = Session> {
     )
 }
 
+/// What a share comes to does not depend on which of the two readers read it.
+fn same(one: &Decoded<'_>, other: &Decoded<'_>) -> Result<(), TestCaseError> {
+    prop_assert_eq!(&one.intent, &other.intent);
+    let call = |call: &Call| (call.id().to_owned(), call.is_silent(), call.is_request(), call.wants_job());
+    prop_assert_eq!(call(&one.call), call(&other.call));
+    Ok(())
+}
+
 /// Decodes in every dialect and answers both ways.
 fn survives(line: &[u8], session: &Session) -> Result<(), TestCaseError> {
     for dialect in DIALECTS.iter() {
         let decoded = dialect.decode(line, session);
+        same(&decoded, &dialect.decode_any(line, session))?;
         prop_assert!(
             serde_json::from_str::<serde_json::Value>(decoded.call.id()).is_ok()
                 || decoded.call.id().len() > 15
@@ -180,6 +191,35 @@ proptest! {
             line.splice(from..to, put.into_iter().take(count));
         }
         survives(&line, &session)?;
+    }
+
+    #[test]
+    fn a_share_written_in_any_way_is_read_the_same_by_both_readers(
+        id in prop::sample::select(&["4", "null", "\"a\"", "-0", "01", "1e2", "1.5", "true", "\"\\u0041\"", "[]",
+            "18446744073709551616", "\"é\"", ""][..]),
+        method in prop::sample::select(&["mining.submit", "mining.submit", "mining.submit", "mining.submit ",
+            "mining\\u002esubmit", "mining.submit(1", "mining.authorize"][..]),
+        params in prop::collection::vec(prop::sample::select(&["\"w\"", "\"w\"", "\"6b0143a5\"", "\"0000000a\"",
+            "\"0000000A\"", "\"504e86ed\"", "\"0x504e86ed\"", "\"00\"", "\"\"", "null", "17", "-1", "007", "\"g0000000\"",
+            "\"000000\\u0030a\"", "\"\u{7f}\"", "\"é\"", "[]", "\"0123456789abcdef\"", "true", "1.0",
+            "\"0123456789abcdef01234567\""][..]), 0..10),
+        order in Just(vec![0_usize, 1, 2, 3]).prop_shuffle(),
+        spaces in prop::collection::vec(prop::sample::select(&["", "", " ", "\t", "\r\n", "\u{c}", "\0"][..]), 6),
+        extra in prop::sample::select(&["", "\"jsonrpc\":\"2.0\"", "\"jsonrpc\":2", "\"worker\":\"rig\"", "\"id\":5",
+            "\"argument\":\"1\"", "\"result\":true"][..]),
+        session in session(),
+    ) {
+        let [a, b, c, d, e, f] = [0, 1, 2, 3, 4, 5].map(|i| spaces[i]);
+        let members = [
+            format!("\"id\"{a}:{b}{id}"),
+            format!("\"method\":{a}\"{method}\""),
+            format!("\"params\":[{c}{}{d}]", params.join(&format!("{d},{c}"))),
+            extra.to_owned(),
+        ];
+        let members: Vec<&str> =
+            order.iter().map(|i| members[*i].as_str()).filter(|member| !member.is_empty()).collect();
+        let line = format!("{e}{{{f}{}{f}}}{e}", members.join(","));
+        survives(line.as_bytes(), &session)?;
     }
 
     #[test]

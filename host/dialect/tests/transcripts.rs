@@ -87,9 +87,9 @@ impl Replay {
             ("mining.submit", Intent::Submit(submit)) => {
                 self.submits += 1;
                 assert_eq!(submit.worker.as_deref(), params[0].as_str());
-                assert_eq!(submit.job, JobRef::Id(params[1].as_str().unwrap().to_owned()));
+                assert_eq!(submit.job, JobRef::Id(params[1].as_str().unwrap().into()));
                 let fields: Vec<(&str, String)> =
-                    submit.fields.iter().map(|field| (&*field.name, hex(&field.bytes))).collect();
+                    submit.fields().map(|(name, bytes)| (name, hex(bytes))).collect();
                 let xn = hex(&self.session.prefix) + params[2].as_str().unwrap();
                 let text = |index: usize| params[index].as_str().unwrap().to_owned();
                 let vbits = params[5].as_str().unwrap_or("00000000").to_owned();

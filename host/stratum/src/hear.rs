@@ -257,7 +257,7 @@ impl<B: Backend> Connection<B> {
         }
     }
 
-    pub(crate) async fn submitted(&mut self, call: Call, share: &Submit) -> Result<(), End> {
+    pub(crate) async fn submitted(&mut self, call: Call, share: &Submit<'_>) -> Result<(), End> {
         let mut step = submit::read(&self.shared, &mut self.session, share, UnixMillis::now());
         if step.is_cheap()
             && let Step::Judge(candidate) = step

@@ -7,6 +7,7 @@ use crate::difficulty::Rounding;
 use crate::document::{Dialect, Handler, MAX_DOCUMENT_BYTES, Need, PushRule, Source, Verb};
 use crate::errors::{DocumentError, DocumentErrors};
 use crate::intent::{Failure, Push};
+use crate::quick;
 use crate::template::{Part, Template};
 use cursor::{Cursor, Wrong, is_name};
 use millpond_types::Target;
@@ -391,6 +392,7 @@ impl Draft {
             }),
             failure: self.failure.unwrap_or_else(default_failure),
             codes,
+            quick: quick::compile(&self.handlers),
             handlers: self.handlers,
             pushes: self.pushes,
         }

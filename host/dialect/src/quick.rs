@@ -1,0 +1,371 @@
+//! Shares read in one pass over the line, without building the message: nearly all that a pool hears.
+//!
+//! This reads only what is plain: an object with an id, the method of a submit and an array of a few plain parameters,
+//! in ASCII without escapes. Whatever is otherwise, and whatever is wrong, is left to the reader of any message, which
+//! comes to the same where both can read, and has the words for what is wrong.
+
+use crate::decode::{MAX_ID_BYTES, MAX_TEXT_BYTES};
+use crate::document::{Condition, Dialect, Handler, JobRule, Place, Verb};
+use crate::fields::{FieldRule, Found};
+use crate::intent::{Decoded, Intent, JobRef, SessionView};
+use crate::json::MAX_LINE_BYTES;
+use crate::small::Short;
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Parameters of a submit that are read here; the longest in use has six.
+const MAX_PARAMS: usize = 8;
+
+/// The handlers of a method, as far as they are read here.
+#[derive(Debug)]
+pub(crate) struct Quick {
+    method: Box<str>,
+    /// In the document's order: the first whose conditions hold is the one.
+    rules: Vec<QuickSubmit>,
+}
+
+/// A submit whose values all stand in the array of parameters.
+#[derive(Debug)]
+struct QuickSubmit {
+    handler: Arc<Handler>,
+    /// A parameter, and whether it has to be there.
+    conditions: Vec<(usize, bool)>,
+    worker: Option<usize>,
+    job: usize,
+    fields: Vec<QuickField>,
+}
+
+#[derive(Debug)]
+struct QuickField {
+    param: usize,
+    name: Short,
+    rule: FieldRule,
+}
+
+/// Picks what can be read here out of a document's handlers.
+pub(crate) fn compile(handlers: &HashMap<String, Vec<Arc<Handler>>>) -> Vec<Quick> {
+    let quick = |(method, handlers): (&String, &Vec<Arc<Handler>>)| {
+        let rules = handlers.iter().map(QuickSubmit::of).collect::<Option<Vec<_>>>()?;
+        Some(Quick { method: method.as_str().into(), rules })
+    };
+    let mut all: Vec<Quick> = handlers.iter().filter_map(quick).collect();
+    all.sort_by(|a, b| a.method.cmp(&b.method));
+    all
+}
+
+/// The parameter that a place means, if it is one and nothing else.
+fn param(place: &Place) -> Option<usize> {
+    let [steps] = place.pointers.as_slice() else { return None };
+    let [params, at] = steps.as_slice() else { return None };
+    at.parse().ok().filter(|at| params == "params" && *at < MAX_PARAMS)
+}
+
+impl QuickSubmit {
+    fn of(handler: &Arc<Handler>) -> Option<Self> {
+        let Verb::Submit(rule) = &handler.verb else { return None };
+        let JobRule::Id(job) = &rule.job else { return None };
+        let worker = match &rule.worker {
+            Some(place) => Some(param(place)?),
+            None => None,
+        };
+        let conditions = handler.conditions.iter().map(|condition| match condition {
+            Condition::Present(place) => Some((param(place)?, true)),
+            Condition::Absent(place) => Some((param(place)?, false)),
+            _ => None,
+        });
+        let fields = rule.fields.iter().map(|field| {
+            let name = Short::new(&field.name);
+            Some(QuickField { param: param(&field.place)?, name, rule: field.clone() })
+        });
+        Some(Self {
+            handler: Arc::clone(handler),
+            conditions: conditions.collect::<Option<_>>()?,
+            worker,
+            job: param(job)?,
+            fields: fields.collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl Dialect {
+    /// Reads a share into `decoded`, which is a submit without values. `None` for everything that is not plainly a share,
+    /// and for every share that is wrong; `decoded` then means nothing.
+    ///
+    /// What is read is written where it stays: moving it about would cost as much as reading it.
+    #[inline(always)]
+    pub(crate) fn quick_submit<'l>(
+        &self,
+        line: &'l [u8],
+        session: &dyn SessionView,
+        decoded: &mut Decoded<'l>,
+    ) -> Option<()> {
+        let mut message = Message { id: "null", method: "", params: [None; MAX_PARAMS] };
+        message.read(line)?;
+        let quick = self.quick.iter().find(|quick| *quick.method == *message.method)?;
+        let rule = quick.rules.iter().find(|rule| {
+            rule.conditions.iter().all(|(at, present)| message.param(*at).is_some() == *present)
+        })?;
+        let Decoded { call, intent: Intent::Submit(share) } = decoded else { return None };
+        share.job = JobRef::Id(Cow::Borrowed(message.text(rule.job)??));
+        share.worker = match rule.worker {
+            Some(at) => message.text(at)?.map(Cow::Borrowed),
+            None => None,
+        };
+        for field in &rule.fields {
+            let start = share.fields.open().len();
+            let found = message.param(field.param);
+            if field.rule.read(found, &share.job, session, share.fields.open()).ok()? {
+                share.fields.close(&field.name, start);
+            }
+        }
+        call.id = Short::new(message.id);
+        call.handler = Some(Arc::clone(&rule.handler));
+        call.known = true;
+        Some(())
+    }
+}
+
+/// A plain message, taken apart.
+struct Message<'l> {
+    /// As written.
+    id: &'l str,
+    method: &'l str,
+    /// Null counts as absent.
+    params: [Option<Found<'l>>; MAX_PARAMS],
+}
+
+impl<'l> Message<'l> {
+    fn read(&mut self, line: &'l [u8]) -> Option<()> {
+        if line.len() > MAX_LINE_BYTES {
+            return None;
+        }
+        let mut reader = Reader { rest: std::str::from_utf8(line).ok()? };
+        // A member that is there twice is the other reader's to decide.
+        let (mut id, mut method, mut params) = (false, false, false);
+        reader.mark(b'{')?;
+        loop {
+            reader.space();
+            let name = reader.string()?;
+            reader.mark(b':')?;
+            reader.space();
+            match name {
+                "id" if !id => (self.id, id) = (reader.id()?, true),
+                "method" if !method => (self.method, method) = (reader.string()?, true),
+                "params" if !params => {
+                    reader.params(&mut self.params)?;
+                    params = true;
+                }
+                "jsonrpc" => drop(reader.string()?),
+                _ => return None,
+            }
+            if reader.either(b',', b'}')? == b'}' {
+                break;
+            }
+        }
+        reader.space();
+        (reader.rest.is_empty() && method && params).then_some(())
+    }
+
+    #[inline]
+    fn param(&self, at: usize) -> Option<Found<'l>> {
+        *self.params.get(at)?
+    }
+
+    /// A parameter as text; `None` twice where it is absent.
+    #[inline]
+    fn text(&self, at: usize) -> Option<Option<&'l str>> {
+        match self.param(at) {
+            None => Some(None),
+            Some(Found::Text(text) | Found::Number(text)) if text.len() <= MAX_TEXT_BYTES => Some(Some(text)),
+            Some(_) => None,
+        }
+    }
+}
+
+/// Takes plain tokens from the front of a line.
+struct Reader<'l> {
+    rest: &'l str,
+}
+
+impl<'l> Reader<'l> {
+    #[inline]
+    fn first(&self) -> Option<u8> {
+        self.rest.as_bytes().first().copied()
+    }
+
+    /// Takes so many bytes.
+    #[inline]
+    fn take(&mut self, len: usize) -> Option<&'l str> {
+        let (taken, rest) = self.rest.split_at_checked(len)?;
+        self.rest = rest;
+        Some(taken)
+    }
+
+    #[inline]
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.first() {
+            self.rest = self.rest.get(1..).unwrap_or_default();
+        }
+    }
+
+    /// White space and one mark.
+    #[inline]
+    fn mark(&mut self, mark: u8) -> Option<()> {
+        self.either(mark, mark).map(|_| ())
+    }
+
+    /// White space and one of two marks.
+    #[inline]
+    fn either(&mut self, one: u8, other: u8) -> Option<u8> {
+        self.space();
+        let first = self.first().filter(|first| *first == one || *first == other)?;
+        self.rest = self.rest.get(1..)?;
+        Some(first)
+    }
+
+    /// A string of printable ASCII without escapes.
+    #[inline]
+    fn string(&mut self) -> Option<&'l str> {
+        let [b'"', inside @ ..] = self.rest.as_bytes() else { return None };
+        let len = plain(inside);
+        if inside.get(len) != Some(&b'"') {
+            return None;
+        }
+        let text = self.rest.get(1..=len)?;
+        self.rest = self.rest.get(len + 2..)?;
+        Some(text)
+    }
+
+    /// A whole number, as written.
+    #[inline]
+    fn number(&mut self) -> Option<&'l str> {
+        let bytes = self.rest.as_bytes();
+        let minus = usize::from(bytes.first() == Some(&b'-'));
+        let digits = bytes.iter().skip(minus).take_while(|byte| byte.is_ascii_digit()).count();
+        let leading_zero = digits > 1 && bytes.get(minus) == Some(&b'0');
+        if digits == 0 || leading_zero || matches!(bytes.get(minus + digits), Some(b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.take(minus + digits)
+    }
+
+    /// The literal of a word, if that comes next.
+    fn word(&mut self, word: &'static str) -> Option<&'static str> {
+        self.rest = self.rest.strip_prefix(word)?;
+        Some(word)
+    }
+
+    fn id(&mut self) -> Option<&'l str> {
+        let before = self.rest;
+        let id = match self.first()? {
+            b'"' => {
+                let inside = self.string()?;
+                before.get(..inside.len() + 2)?
+            }
+            b'n' => self.word("null")?,
+            _ => self.number()?,
+        };
+        (id.len() <= MAX_ID_BYTES).then_some(id)
+    }
+
+    #[inline]
+    fn params(&mut self, params: &mut [Option<Found<'l>>; MAX_PARAMS]) -> Option<()> {
+        self.mark(b'[')?;
+        for place in params {
+            self.space();
+            *place = match self.first()? {
+                b'"' => Some(Found::Text(self.string()?)),
+                b'n' => self.word("null").map(|_| None)?,
+                _ => Some(Found::Number(self.number()?)),
+            };
+            if self.either(b',', b']')? == b']' {
+                return Some(());
+            }
+        }
+        None
+    }
+}
+
+/// How many bytes at the front are printable ASCII other than `"` and `\`.
+#[inline]
+fn plain(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let mut count = 0;
+    for chunk in bytes.as_chunks::<8>().0 {
+        let word = u64::from_le_bytes(*chunk);
+        // The highest bit of each byte that is what is looked for, exact up to the first one.
+        let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+        let quotes = zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c)) | zeros(word ^ (ONES * 0x7f));
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let found = (quotes | control | word) & HIGH;
+        if found != 0 {
+            return count + found.trailing_zeros() as usize / 8;
+        }
+        count += 8;
+    }
+    let rest = bytes.get(count..).unwrap_or_default();
+    count + rest.iter().take_while(|byte| matches!(byte, 0x20..0x7f) && !matches!(byte, b'"' | b'\\')).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intent::Extranonce;
+    use proptest::prelude::*;
+
+    struct Session;
+
+    impl SessionView for Session {
+        fn extranonce(&self, _job: &JobRef<'_>) -> Extranonce<'_> {
+            Extranonce { prefix: &[8, 0, 0, 2], size: 8 }
+        }
+
+        fn negotiated(&self, _field: &str) -> Option<&[u8]> {
+            None
+        }
+    }
+
+    #[test]
+    fn the_plain_shares_of_every_family_are_read_here() {
+        let documents = [
+            (
+                include_str!("../../../examples/families/bitcoin/v1.dialect"),
+                r#","01020304","504e86ed","b2957c02""#,
+            ),
+            (include_str!("../../../examples/families/kaspa/default.dialect"), r#","0x00010203040506ff""#),
+            (include_str!("../../../examples/families/kaspa/iceriver.dialect"), r#","0x00010203040506ff""#),
+            (include_str!("../../../examples/families/ckb/a.dialect"), r#","01020304""#),
+            (
+                include_str!("../../../examples/families/decred/v1.dialect"),
+                r#","01020304","504e86ed","b2957c02""#,
+            ),
+            (
+                include_str!("../../../examples/families/handshake/v1.dialect"),
+                r#","01020304","504e86ed","b2957c02""#,
+            ),
+        ];
+        for (text, values) in documents {
+            let dialect = Dialect::compile("t", text).unwrap();
+            let line = format!(
+                "{{\"id\": 4, \"method\": \"mining.submit\", \"params\": [\"w\",\"17\"{values}]}}\r\n"
+            );
+            let (call, share) =
+                dialect.quick_submit(line.as_bytes(), &Session).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!((call.id(), share.job), ("4", JobRef::Id("17".into())));
+            let escaped = line.replace("17", "1\\u0037");
+            assert!(dialect.quick_submit(escaped.as_bytes(), &Session, &mut Decoded::share()).is_none());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_string_ends_at_the_first_byte_that_is_not_plain(
+            bytes in proptest::collection::vec(prop_oneof![9 => 0x20_u8..0x7f, 1 => any::<u8>()], 0..40),
+        ) {
+            let slow = bytes.iter().position(|byte| !matches!(byte, 0x20..0x7f) || matches!(byte, b'"' | b'\\'));
+            prop_assert_eq!(plain(&bytes), slow.unwrap_or(bytes.len()));
+        }
+    }
+}
