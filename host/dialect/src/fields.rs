@@ -257,17 +257,10 @@ impl FieldRule {
 /// What a hex digit stands for; more than 15 for anything else.
 #[inline]
 fn digit(of: u8) -> u8 {
-    const DIGITS: [u8; 256] = {
-        let mut digits = [0xff; 256];
-        let mut value = 0;
-        while value < 16 {
-            let (lower, upper) =
-                if value < 10 { (b'0' + value, b'0' + value) } else { (b'W' + value, b'7' + value) };
-            digits[lower as usize] = value;
-            digits[upper as usize] = value;
-            value += 1;
-        }
-        digits
-    };
-    DIGITS.get(usize::from(of)).copied().unwrap_or(0xff)
+    match of {
+        b'0'..=b'9' => of - b'0',
+        b'a'..=b'f' => of - b'a' + 10,
+        b'A'..=b'F' => of - b'A' + 10,
+        _ => 0xff,
+    }
 }

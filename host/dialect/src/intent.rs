@@ -91,6 +91,7 @@ impl Call {
 
 /// What a line asks of the pool. A share's texts are the line's own.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // A share is what is nearly always there, and is not worth an allocation.
 pub enum Intent<'l> {
     /// The miner introduces itself and asks for work (`mining.subscribe`).
     Hello {

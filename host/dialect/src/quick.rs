@@ -351,9 +351,10 @@ mod tests {
             let line = format!(
                 "{{\"id\": 4, \"method\": \"mining.submit\", \"params\": [\"w\",\"17\"{values}]}}\r\n"
             );
-            let (call, share) =
-                dialect.quick_submit(line.as_bytes(), &Session).unwrap_or_else(|| panic!("{text}"));
-            assert_eq!((call.id(), share.job), ("4", JobRef::Id("17".into())));
+            let mut decoded = Decoded::share();
+            assert!(dialect.quick_submit(line.as_bytes(), &Session, &mut decoded).is_some(), "{text}");
+            let Intent::Submit(share) = &decoded.intent else { panic!() };
+            assert_eq!((decoded.call.id(), &share.job), ("4", &JobRef::Id("17".into())));
             let escaped = line.replace("17", "1\\u0037");
             assert!(dialect.quick_submit(escaped.as_bytes(), &Session, &mut Decoded::share()).is_none());
         }
