@@ -241,3 +241,33 @@ proptest! {
         prop_assert_eq!(table.current().map(|job| job.id.0), published.last().map(|last| last.0));
     }
 }
+
+proptest! {
+    #[test]
+    fn an_id_is_remembered_whatever_zeros_its_hash_has(
+        ids in proptest::collection::hash_set((any::<[u8; 16]>(), any::<[u8; 16]>(), 0_usize..3), 1..40),
+    ) {
+        // As hashes that meet a target stand in memory: zeros at the end, at the beginning, or nowhere.
+        let ids: std::collections::HashSet<[u8; 32]> = ids
+            .into_iter()
+            .map(|(a, b, zeros)| {
+                let (a, b) = match zeros {
+                    0 => ([0; 16], b),
+                    1 => (a, [0; 16]),
+                    _ => (a, b),
+                };
+                [a, b].concat().try_into().unwrap()
+            })
+            .collect();
+        let seen = Seen::new();
+        for (i, id) in ids.iter().enumerate() {
+            let coord = i as u64 % 3;
+            prop_assert!(!seen.contains(coord, id) && seen.insert(coord, *id));
+            prop_assert!(seen.contains(coord, id) && !seen.insert(coord, *id));
+            prop_assert!(!seen.contains(coord + 1, id), "another coordinate");
+        }
+        prop_assert_eq!(seen.len(), ids.len());
+        prop_assert_eq!(seen.drop_below(3), ids.len());
+        prop_assert!(seen.is_empty());
+    }
+}
