@@ -26,6 +26,12 @@ fn prepared(name: &str, key: &[u8]) -> Arc<dyn Context> {
     Algorithms::native().get(name).unwrap().prepare(key).unwrap()
 }
 
+/// What is the same for all shares of a job is hashed once, where the algorithm can: the bytes taken, and what hashes
+/// the rest.
+fn begun(context: Arc<dyn Context>, beginning: &[u8]) -> (usize, Arc<dyn Context>) {
+    context.ahead(beginning).unwrap_or((0, context))
+}
+
 #[inline]
 fn hash(context: &dyn Context, input: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
@@ -67,7 +73,7 @@ pub(crate) fn bitcoin(name: &'static str, steps: usize, targets: (Target, Target
     let session = session(document, &consts, &[MASK.to_be_bytes().to_vec(), Vec::new()]);
     let sha256d = prepared("sha256d", &[]);
     // The blocks of the coinbase before the extranonce are hashed once for the job.
-    let (taken, coinbase) = sha256d.ahead(&head).unwrap();
+    let (taken, coinbase) = begun(Arc::clone(&sha256d), &head);
     let rest = head[taken..].to_vec();
     let hand = move |values: &[Vec<u8>], buffer: &mut Vec<u8>| {
         let [xn, time, nonce, bits] = values else { return None };
@@ -116,7 +122,7 @@ pub(crate) fn kaspa(targets: (Target, Target)) -> Family {
     let prepow = hash(&*header, &[&before[..], &[0; 8], &bits, &[0; 8], &behind].concat());
     let matrix = prepared("kheavyhash", &prepow);
     let time = stamp.to_le_bytes();
-    let (taken, named) = header.ahead(&before).unwrap_or((0, header));
+    let (taken, named) = begun(header, &before);
     let named_head = [&before[taken..], &time, &bits].concat();
     let work_head = [&prepow[..], &time, &[0; 32]].concat();
     let hand = move |values: &[Vec<u8>], buffer: &mut Vec<u8>| {
@@ -144,7 +150,8 @@ pub(crate) fn ckb(targets: (Target, Target)) -> Family {
     let named = prepared("blake2b-256-personal", b"ckb-default-hash");
     let work = prepared("eaglesong", &[]);
     let pow_hash = hash(&*named, &raw);
-    let (taken, named) = named.ahead(&raw).unwrap_or((0, named));
+    let (taken, named) = begun(named, &raw);
+    let (skipped, work) = begun(work, &pow_hash);
     let rest = raw[taken..].to_vec();
     let hand = move |values: &[Vec<u8>], buffer: &mut Vec<u8>| {
         let [xn] = values else { return None };
@@ -152,7 +159,7 @@ pub(crate) fn ckb(targets: (Target, Target)) -> Family {
         let mut input = [0; 48];
         input[..32].copy_from_slice(&pow_hash);
         input[32..].copy_from_slice(&nonce);
-        let pow = hash(&*work, &input);
+        let pow = hash(&*work, &input[skipped..]);
         buffer.clear();
         buffer.extend_from_slice(&rest);
         buffer.extend_from_slice(&nonce);
@@ -171,6 +178,8 @@ pub(crate) fn decred(targets: (Target, Target)) -> Family {
     let document = include_str!("../../../../examples/families/decred/decred.recipe");
     let session = session(document, &consts, &[]);
     let (work, named) = (prepared("blake3", &[]), prepared("blake256", &[]));
+    let (skipped, work) = begun(work, &start);
+    let (taken, named) = begun(named, &start);
     let mut template = [0; 180];
     template[..136].copy_from_slice(&start);
     template[152..].copy_from_slice(&extra);
@@ -184,8 +193,8 @@ pub(crate) fn decred(targets: (Target, Target)) -> Family {
         header[136..140].copy_from_slice(&time);
         header[140..144].copy_from_slice(&nonce);
         header[144..152].copy_from_slice(&xn);
-        let pow = reversed(hash(&*work, &header));
-        Some(Outcome::of(pow, hash(&*named, &header), targets))
+        let pow = reversed(hash(&*work, &header[skipped..]));
+        Some(Outcome::of(pow, hash(&*named, &header[taken..]), targets))
     };
     let vary = |i| {
         let mixed = mixed(i);
