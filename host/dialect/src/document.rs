@@ -190,6 +190,15 @@ impl Need {
 }
 
 impl Dialect {
+    /// Whether a share may name its job by the value of a register: who answers such shares has to remember which jobs it
+    /// sent.
+    #[must_use]
+    pub fn names_jobs_by_register(&self) -> bool {
+        self.all_handlers().any(|handler| {
+            matches!(&handler.verb, Verb::Submit(SubmitRule { job: JobRule::Register(_), .. }))
+        })
+    }
+
     /// Compiles a document. `name` is shown in errors, usually the file's.
     ///
     /// # Errors

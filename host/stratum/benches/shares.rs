@@ -21,8 +21,10 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 const TRIVIAL: f64 = 1.0 / ((1_u64 << 30) as f64);
 const CONNECTIONS: u64 = 50;
 const SHARES: u64 = 4000;
-/// Miners that are connected and do nothing.
+/// Miners that send a share now and then.
 const IDLE: usize = 4000;
+/// Jobs that each of them sends a share of.
+const JOBS: u32 = 12;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -55,6 +57,7 @@ fn resident_bytes() -> f64 {
 async fn memory() {
     let mut config = config();
     (config.limits.handshakes_per_source, config.limits.connections_per_source) = (100_000, 100_000);
+    config.vardiff.start = TRIVIAL;
     let pool = start_with(config).await;
     pool.publish(&Template::default());
     let (before, begun) = (resident_bytes(), (cpu_seconds(), Instant::now()));
@@ -74,11 +77,28 @@ async fn memory() {
         cpu_seconds() - begun.0,
         (resident_bytes() - before) / IDLE as f64 / 1024.0
     );
-    writeln!(to, "go").unwrap();
-    let begun = Instant::now();
-    pool.publish(&Template { prev: [6; 32], branch: vec![3; 32 * 12], ..Template::default() });
-    from.read_line(&mut line).unwrap();
-    println!("a new job reached the last of them after {:.0} ms", begun.elapsed().as_secs_f64() * 1e3);
+    for job in 0..JOBS {
+        let (cpu, begun) = (cpu_seconds(), Instant::now());
+        let prev = [6 + u8::try_from(job).unwrap(); 32];
+        pool.publish(&Template { prev, branch: vec![3; 32 * 12], ..Template::default() });
+        line.clear();
+        from.read_line(&mut line).unwrap();
+        if job + 1 == JOBS {
+            println!(
+                "a new job reached the last of them after {:.0} ms, with {:.0} ms of the server's CPU",
+                begun.elapsed().as_secs_f64() * 1e3,
+                (cpu_seconds() - cpu) * 1e3
+            );
+        }
+        writeln!(to, "go").unwrap();
+        line.clear();
+        from.read_line(&mut line).unwrap();
+    }
+    assert_eq!(pool.handle.counters().accepted, u64::from(JOBS) * IDLE as u64);
+    println!(
+        "after a share of each on {JOBS} jobs: {:.1} KB of memory each, their shares' ids included",
+        (resident_bytes() - before) / IDLE as f64 / 1024.0
+    );
     drop(to);
     child.wait().unwrap();
 }
@@ -92,19 +112,33 @@ async fn idle(address: &str) {
         clients.push(client);
     }
     println!("ready");
-    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await.unwrap().unwrap();
-    for client in &mut clients {
-        client.notify().await;
+    let easy = target(TRIVIAL);
+    loop {
+        let mut jobs = Vec::new();
+        for client in &mut clients {
+            jobs.push(client.notify().await);
+        }
+        println!("had");
+        let stdin = || std::io::stdin().read_line(&mut String::new());
+        if tokio::task::spawn_blocking(stdin).await.unwrap().unwrap() == 0 {
+            return;
+        }
+        for (client, job) in clients.iter_mut().zip(jobs) {
+            let share = client.find_where(&job, 0, |hash| easy.is_met_by(hash));
+            let submit = json!({"id": 77, "method": "mining.submit", "params": params("alice", &share)});
+            client.send(&submit).await;
+        }
+        for client in &mut clients {
+            assert_eq!(client.answer(&json!(77)).await["result"], true);
+        }
+        println!("done");
     }
-    println!("done");
-    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await.unwrap().unwrap();
 }
 
 async fn server() {
     let mut config = config();
     config.vardiff.start = TRIVIAL;
     (config.limits.lines_per_second, config.limits.burst) = (1e9, 1e9);
-    config.limits.queue = 100_000;
     config.limits.handshakes_per_source = 10_000;
     config.limits.write = Span::secs(300);
     config.bans.window = 1_000_000;

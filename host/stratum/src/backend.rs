@@ -117,7 +117,7 @@ pub trait Backend: Send + Sync + 'static {
     fn resolve(&self, login: &str) -> impl Future<Output = Result<Arc<Payee>, NoPayee>> + Send;
 
     /// Makes a share durable, and starts the submission of its solution in parallel. Called once for each share that
-    /// counts and for each solution, on a task of its own that outlives the connection. Resolves only when the record
+    /// counts and for each solution, and followed to its end even if the connection ends. Resolves only when the record
     /// is on disk; the miner reads `true` after that and never before. `None` is the answer to a solution that earns
     /// no credit, which has no place in the sequence of shares.
     ///

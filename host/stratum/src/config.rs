@@ -124,7 +124,6 @@ impl StratumConfig {
             problems.push(format!("stratum.line_bytes = {} must be 1024 to 65536 bytes", limits.line));
         }
         for (name, value) in [
-            ("queue", limits.queue),
             ("connections", limits.connections),
             ("connections_per_address", limits.connections_per_source),
             ("handshakes_per_address", limits.handshakes_per_source),

@@ -1,35 +1,40 @@
 //! One connection: reads lines, acts on them, writes answers and work, keeps its deadlines.
 //!
-//! One task reads and decides, one writes. Shares that wait for their record run on tasks of their own, which outlive
-//! the connection; their answers go out in the order the shares came in. The connection reads no further while too many
-//! wait.
+//! It is one task and one future written by hand: thousands of connections wait most of their time, and one that waits
+//! holds its session and nothing else, no buffer, no timer but one, no second task. In each of its turns it looks at the
+//! board, takes the outcomes that are there, hears what was sent, and writes all it has to say at once. What takes time
+//! runs beside it: shares ([`Flights`]) and logins ([`crate::login`]).
 
-use crate::backend::{Backend, Refusal};
+use crate::backend::Backend;
 use crate::bans::Conduct;
-use crate::counters::{Entry, Hashrate, SessionInfo, add};
+use crate::board::Announcement;
+use crate::counters::{Entry, Hashrate, Known, add, count};
 use crate::extranonce::Owner;
+use crate::flight::Flights;
 use crate::limits::{Bucket, Seat};
-use crate::line::{LineError, Lines};
+use crate::line::{Incoming, Kept};
 use crate::listen::Listening;
-use crate::meter::Metered;
+use crate::login::Starting;
 use crate::outbox::Outbox;
 use crate::parking::Leaving;
-use crate::server::Shared;
+use crate::proxy;
+use crate::server::{Chain, Shared};
 use crate::session::Session;
-use crate::submit::Outcome;
+use crate::tls::REFUSAL;
 use crate::vardiff::Vardiff;
-use millpond_dialect::Call;
-use millpond_types::{SessionId, UnixMillis};
-use parking_lot::Mutex;
-use std::collections::VecDeque;
+use millpond_dialect::DialectSet;
+use millpond_types::{JobId, SessionId};
+use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tokio::time::{sleep_until, timeout};
-use tracing::Instrument;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep_until, timeout};
+
+/// Reads in one turn: a miner who sends without a pause leaves the thread to others now and then.
+const READS: usize = 4;
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,6 +45,10 @@ pub(crate) enum End {
     Stopping,
     #[error("no login within the handshake's time")]
     Handshake,
+    #[error("TLS on a port without it")]
+    Tls,
+    #[error("a PROXY header from an address that is not in the port's proxy_from")]
+    Proxy,
     #[error("idle")]
     Idle,
     #[error("the miner does not read")]
@@ -56,15 +65,11 @@ pub(crate) enum End {
     NoExtranonce,
 }
 
-/// A share whose answer is not written yet.
-pub(crate) struct Pending {
-    pub(crate) call: Call,
-    pub(crate) outcome: Waiting,
-}
-
-pub(crate) enum Waiting {
-    Ready(Option<Outcome>),
-    Task(JoinHandle<Outcome>),
+/// The one timer of a connection. It is armed for its next deadline or an earlier one, so that a share, which moves
+/// deadlines away, does not touch it.
+struct Alarm {
+    sleep: Pin<Box<Sleep>>,
+    at: Instant,
 }
 
 pub(crate) struct Connection<B: Backend> {
@@ -73,9 +78,12 @@ pub(crate) struct Connection<B: Backend> {
     pub(crate) session: Session,
     pub(crate) seat: Seat,
     pub(crate) outbox: Outbox,
-    pub(crate) entry: Arc<Mutex<Entry>>,
+    pub(crate) entry: Arc<Entry>,
     pub(crate) number: u64,
-    pub(crate) pending: VecDeque<Pending>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) flights: Flights,
+    /// A login or a lease that is under way. No line is heard meanwhile.
+    pub(crate) starting: Option<Box<Starting>>,
     pub(crate) conduct: Conduct,
     pub(crate) bucket: Bucket,
     /// No line is read before.
@@ -90,64 +98,77 @@ pub(crate) struct Connection<B: Backend> {
     pub(crate) chose: bool,
     /// The newest login was refused because the pool could not look it up.
     pub(crate) owes_login: bool,
+    /// A job came while the miner did not read; it gets the newest when it reads again.
+    pub(crate) owes_job: bool,
     /// The miner was asked for its version: whether its answer is still to come.
     pub(crate) asked: Option<bool>,
     /// When the miner asked for a session that it did not get.
     pub(crate) not_resumed: Option<Instant>,
+    /// The dialects spoken here, of the chain's documents as last looked at.
+    pub(crate) dialects: Arc<DialectSet>,
+    chain: Arc<Chain>,
+    /// What was seen of the board: its turn, its announcements, the current job.
+    turn: Option<u64>,
+    announced: u64,
+    job: Option<JobId>,
+    /// What was read and not heard.
+    kept: Kept,
+    /// Nothing was read yet.
+    fresh: bool,
+    alarm: Option<Alarm>,
+    /// The registry knows whom to wake.
+    listed: bool,
 }
 
 impl<B: Backend> Connection<B> {
-    /// Serves a connection to its end.
-    pub(crate) async fn serve<S>(
+    /// A connection that was let in. `head` was read of it already; `fresh`: nobody has looked whether it speaks what
+    /// this port does.
+    pub(crate) fn new(
         shared: Arc<Shared<B>>,
         listening: Arc<Listening>,
-        stream: S,
         peer: SocketAddr,
         seat: Seat,
         opened: Instant,
-    ) where
-        S: AsyncRead + AsyncWrite + Send + 'static,
-    {
+        head: &[u8],
+        fresh: bool,
+    ) -> Self {
         let now = Instant::now();
-        let (reader, writer) = tokio::io::split(stream);
-        let limits = &shared.core.config.limits;
-        let metered = Metered::new(writer, Arc::clone(&shared.core));
-        let outbox = Outbox::start(metered, limits.queue, limits.write.0);
-        let lines = Lines::new(Metered::new(reader, Arc::clone(&shared.core)), limits.line);
-        let dialects = listening.dialects(&shared);
+        let core = &shared.core;
+        let limits = &core.config.limits;
+        let announced = core.board.count();
+        let chain = shared.chain();
+        let dialects = listening.dialects(&chain);
         let dialect = Arc::clone(dialects.default_dialect());
         let vardiff = Vardiff::new(listening.vardiff.clone(), dialect.rounding(), None, now);
         let id = SessionId(rand::random());
-        let mut session = Session::new(id, dialect, shared.core.tree.layout().total, vardiff);
+        let mut session = Session::new(id, dialect, core.tree.layout().total, vardiff);
         session.target = shared.target_of(&session.dialect, session.vardiff.difficulty());
-        let number = shared.core.next_connection();
-        let info = SessionInfo {
+        let number = core.next_connection();
+        let known = Known {
             session: id,
-            source: seat.source(),
-            port: listening.address.port(),
-            dialect: session.dialect.name().to_owned(),
-            agent: String::new(),
-            version: String::new(),
-            address: String::new(),
-            worker: String::new(),
+            dialect: Arc::clone(&session.dialect),
+            agent: Arc::clone(&session.agent),
+            version: Box::default(),
+            payee: None,
             difficulty: session.vardiff.difficulty(),
-            hashrate: 0.0,
+            hashrate: Hashrate::new(now),
             accepted: 0,
             refused: 0,
-            since: UnixMillis::now(),
             last_share: None,
         };
-        let entry = shared.core.registry.insert(number, Entry { info, hashrate: Hashrate::new(now) });
+        let entry = Entry::new(seat.source(), listening.address.port(), known);
+        let entry = core.registry.insert(number, entry);
         let bucket = Bucket::new(limits.lines_per_second, limits.burst, now);
-        let mut connection = Self {
-            shared,
+        Self {
             listening,
             session,
             seat,
-            outbox,
+            outbox: Outbox::default(),
             entry,
             number,
-            pending: VecDeque::new(),
+            peer,
+            flights: Flights::default(),
+            starting: None,
             conduct: Conduct::default(),
             bucket,
             read_from: None,
@@ -157,11 +178,34 @@ impl<B: Backend> Connection<B> {
             worked: None,
             chose: false,
             owes_login: false,
+            owes_job: false,
             asked: None,
             not_resumed: None,
-        };
-        let stop = connection.shared.core.stop.subscribe();
-        // What is logged of this connection says of which one, and of whom once he is known.
+            dialects,
+            chain,
+            turn: None,
+            announced,
+            job: None,
+            kept: Kept::new(head),
+            fresh,
+            alarm: None,
+            listed: false,
+            shared,
+        }
+    }
+
+    /// Serves it to its end.
+    pub(crate) fn serve<S>(self, stream: S) -> Serving<B, S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        Serving::Open(self, stream)
+    }
+
+    /// What is logged of this connection says of which one, and of whom once he is known. Made where something is said
+    /// and not for a connection's life: a subscriber keeps hundreds of bytes of each.
+    pub(crate) fn span(&self) -> tracing::Span {
+        let (number, peer, payee) = (self.number, self.peer, self.session.payee());
         let span = tracing::info_span!(
             "session",
             connection = number,
@@ -169,69 +213,273 @@ impl<B: Backend> Connection<B> {
             worker = tracing::field::Empty,
             address = tracing::field::Empty
         );
-        let served = async move {
-            let end = connection.run(lines, stop).await;
-            tracing::debug!(session = %connection.session.id_text, reason = %end, "connection closed");
-            connection.close(end).await;
-        };
-        served.instrument(span).await;
+        if let Some(payee) = payee {
+            span.record("worker", payee.worker.as_str()).record("address", payee.address.as_str());
+        }
+        span
     }
 
-    pub(crate) async fn run<R: AsyncRead + Unpin>(
+    /// One turn, up to where nothing is left to do now.
+    fn poll<S: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
-        mut lines: Lines<R>,
-        mut stop: watch::Receiver<bool>,
-    ) -> End {
-        let mut jobs = self.shared.jobs.subscribe();
-        let mut announcements = self.shared.core.announcements.subscribe();
-        let mut chains = self.shared.core.chain.subscribe();
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Poll<End> {
+        if !self.listed {
+            // A task's waker stays the same for its life.
+            self.entry.wakes(context.waker());
+            self.listed = true;
+        }
+        match self.turn(stream, context) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    fn turn<S: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Result<(), End> {
         loop {
-            let deadline = self.deadline();
-            let may_read = self.read_from.is_none_or(|from| from <= Instant::now());
-            let room = may_read && self.pending.len() < self.shared.core.config.limits.shares_in_flight;
-            let step = tokio::select! {
-                biased;
-                () = stopped(&mut stop) => return End::Stopping,
-                outcome = front(&mut self.pending), if !self.pending.is_empty() => self.answer(outcome),
-                notice = jobs.next() => match notice {
-                    Some(_) => self.send_job(),
-                    None => return End::Stopping,
-                },
-                changed = chains.changed() => match changed {
-                    Ok(()) => self.masks_changed(),
-                    Err(_) => return End::Stopping,
-                },
-                line = lines.next(), if room => match line {
-                    Ok(Some(line)) => self.hear(&line).await,
-                    Ok(None) => return End::HungUp,
-                    Err(LineError::TooLong(_)) => {
-                        add(&self.shared.core.counters.long_lines);
-                        return End::LongLine;
-                    }
-                    Err(LineError::Io(_)) => return End::HungUp,
-                },
-                announced = announcements.recv() => match announced {
-                    Ok(announcement) => self.announce(&announcement),
-                    // Too many at once: the newest are what matters.
-                    Err(_) => Ok(()),
-                },
-                () = self.outbox.closed() => return End::HungUp,
-                () = sleep_until(deadline.into()) => self.on_time(),
-            };
-            if let Err(end) = step {
-                return end;
+            self.look()?;
+            while let Poll::Ready((call, outcome)) = self.flights.poll_next(context) {
+                self.answer(&call, outcome)?;
+            }
+            let started = self.poll_starting(context)?;
+            let heard = self.listen(stream, context)?;
+            let free = self.write_out(stream, context)?;
+            if free && std::mem::take(&mut self.owes_job) {
+                self.send_job()?;
+                continue;
+            }
+            if !started && !heard && !self.poll_alarm(context)? {
+                return Ok(());
             }
         }
     }
 
+    /// Looks at the board, if anything is new there.
+    fn look(&mut self) -> Result<(), End> {
+        let turn = self.shared.core.board.turn();
+        if self.turn == Some(turn) {
+            return Ok(());
+        }
+        self.turn = Some(turn);
+        let shared = Arc::clone(&self.shared);
+        if shared.core.is_stopping() {
+            return Err(End::Stopping);
+        }
+        let chain = shared.chain();
+        if !Arc::ptr_eq(&chain, &self.chain) {
+            self.dialects = self.listening.dialects(&chain);
+            self.chain = chain;
+            self.masks_changed()?;
+        }
+        let job = shared.jobs.current().map(|job| job.id);
+        if job != self.job {
+            self.job = job;
+            if job.is_some() {
+                self.send_job()?;
+            }
+        }
+        let (announcements, count) = shared.core.board.announced(self.announced);
+        self.announced = count;
+        announcements.iter().try_for_each(|one: &Announcement| self.announce(one))
+    }
+
+    /// Whether another line may be heard.
+    fn may_hear(&self) -> bool {
+        self.starting.is_none()
+            && !self.outbox.is_stuck()
+            && self.flights.len() < self.shared.core.config.limits.shares_in_flight
+            && self.read_from.is_none_or(|from| from <= Instant::now())
+    }
+
+    /// Hears what was sent. Whether that was anything.
+    fn listen<S: AsyncRead + Unpin>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Result<bool, End> {
+        if !self.may_hear() {
+            return Ok(false);
+        }
+        if self.fresh && !self.kept.is_empty() {
+            // A trusted proxy's header came with it.
+            self.fresh = false;
+            let first = std::mem::take(&mut self.kept);
+            let looked = self.look_at_first(first.bytes());
+            self.kept = first;
+            looked?;
+        }
+        let mut incoming = Incoming::resume(&mut self.kept, self.shared.core.config.limits.line);
+        let heard = self.hear_lines(&mut incoming, stream, context);
+        self.kept = incoming.leave();
+        heard
+    }
+
+    fn hear_lines<S: AsyncRead + Unpin>(
+        &mut self,
+        incoming: &mut Incoming,
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Result<bool, End> {
+        let mut heard = false;
+        for read in 0.. {
+            loop {
+                let line = incoming.next().map_err(|_| {
+                    add(&self.shared.core.counters.long_lines);
+                    End::LongLine
+                })?;
+                let Some(line) = line else { break };
+                self.hear(incoming.line(line))?;
+                heard = true;
+                if !self.may_hear() {
+                    return Ok(heard);
+                }
+            }
+            if read == READS {
+                context.waker().wake_by_ref();
+                return Ok(heard);
+            }
+            let mut room = ReadBuf::new(incoming.room());
+            match Pin::new(&mut *stream).poll_read(context, &mut room) {
+                Poll::Pending => return Ok(heard),
+                Poll::Ready(Err(_)) => return Err(End::HungUp),
+                Poll::Ready(Ok(())) => {}
+            }
+            let bytes = room.filled().len();
+            if bytes == 0 {
+                return Err(End::HungUp);
+            }
+            if std::mem::take(&mut self.fresh) {
+                self.look_at_first(room.filled())?;
+            }
+            count(&self.shared.core.counters.bytes_read, bytes);
+            incoming.filled(bytes);
+        }
+        Ok(heard)
+    }
+
+    /// Whether what a connection begins with is for another kind of port.
+    fn look_at_first(&mut self, first: &[u8]) -> Result<(), End> {
+        if crate::tls::is_client_hello(first) {
+            // Not a ban: bfgminer tries TLS first and comes back without.
+            add(&self.shared.core.counters.tls_on_plain);
+            self.outbox.lines().extend_from_slice(&REFUSAL);
+            return Err(End::Tls);
+        }
+        let header = matches!(proxy::parse(first), proxy::Parsed::Header(..) | proxy::Parsed::Invalid);
+        if header && !self.listening.trusts(self.peer.ip()) {
+            add(&self.shared.core.counters.refused_proxy);
+            return Err(End::Proxy);
+        }
+        Ok(())
+    }
+
+    /// Writes what there is to say. Whether the miner took all of it.
+    fn write_out<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Result<bool, End> {
+        let (bytes, result) = self.outbox.poll_write(stream, context);
+        count(&self.shared.core.counters.bytes_written, bytes);
+        match result {
+            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Err(_)) => Err(End::HungUp),
+            Poll::Pending => Ok(false),
+        }
+    }
+
+    /// Whether a deadline was reached, and was acted on.
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+        let deadline = self.deadline();
+        let alarm = match &mut self.alarm {
+            Some(alarm) if alarm.at <= deadline => {
+                if Instant::now() < alarm.at {
+                    return Ok(false);
+                }
+                alarm
+            }
+            Some(alarm) => {
+                alarm.sleep.as_mut().reset(deadline.into());
+                alarm.at = deadline;
+                alarm
+            }
+            none => none.insert(Alarm { sleep: Box::pin(sleep_until(deadline.into())), at: deadline }),
+        };
+        if alarm.sleep.as_mut().poll(context).is_pending() {
+            return Ok(false);
+        }
+        // Armed anew for what is due next.
+        let next = self.deadline().max(Instant::now() + Duration::from_millis(1));
+        self.on_time()?;
+        if let Some(alarm) = &mut self.alarm {
+            alarm.sleep.as_mut().reset(next.into());
+            alarm.at = next;
+        }
+        Ok(true)
+    }
+
+    fn deadline(&self) -> Instant {
+        let limits = &self.shared.core.config.limits;
+        let mut deadline = self.heard + limits.idle.0;
+        let others = [
+            self.read_from,
+            self.outbox.deadline(limits.write.0),
+            self.session.payee().is_none().then(|| self.opened + limits.handshake.0),
+            self.worked.map(|worked| worked + self.keepalive()),
+            self.worked.and_then(|_| self.session.vardiff.silent_at()),
+        ];
+        for other in others.into_iter().flatten() {
+            deadline = deadline.min(other);
+        }
+        deadline
+    }
+
+    fn keepalive(&self) -> Duration {
+        let of_dialect =
+            self.session.dialect.keepalive_seconds().map(|seconds| Duration::from_secs(seconds.into()));
+        of_dialect.unwrap_or(self.shared.core.config.keepalive.0)
+    }
+
+    fn on_time(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        let core = &self.shared.core;
+        let limits = &core.config.limits;
+        if self.session.payee().is_none() && now >= self.opened + limits.handshake.0 {
+            add(&core.counters.handshake_timeouts);
+            return Err(End::Handshake);
+        }
+        if now >= self.heard + limits.idle.0 {
+            add(&core.counters.idle);
+            return Err(End::Idle);
+        }
+        if self.outbox.deadline(limits.write.0).is_some_and(|deadline| now >= deadline) {
+            add(&core.counters.slow_readers);
+            return Err(End::Slow);
+        }
+        self.read_from = self.read_from.filter(|from| *from > now);
+        let Some(worked) = self.worked else { return Ok(()) };
+        if self.session.vardiff.silence(now).is_some() {
+            return self.retargeted();
+        }
+        if now >= worked + self.keepalive() { self.keep_alive() } else { Ok(()) }
+    }
+
     /// Ends the connection: what is on its way is answered first where the miner still listens.
-    pub(crate) async fn close(mut self, end: End) {
+    async fn close<S: AsyncWrite + Unpin>(mut self, end: End, stream: S) {
+        self.span().in_scope(
+            || tracing::debug!(session = %self.session.id_text, reason = %end, "connection closed"),
+        );
         let drain = self.shared.core.config.drain.0;
         if matches!(end, End::Stopping | End::Invalid) {
             let all = async {
-                while !self.pending.is_empty() {
-                    let outcome = front(&mut self.pending).await;
-                    if self.answer(outcome).is_err() {
+                while !self.flights.is_empty() {
+                    let (call, outcome) = self.flights.next().await;
+                    if self.answer(&call, outcome).is_err() {
                         break;
                     }
                 }
@@ -246,7 +494,7 @@ impl<B: Backend> Connection<B> {
             if let Some(lease) = &mut self.session.lease {
                 lease.kept.difficulty = Some(difficulty);
                 lease.kept.epochs = self.session.epochs.take_newest();
-                let (source, agent) = (self.seat.source(), std::mem::take(&mut self.session.agent));
+                let (source, agent) = (self.seat.source(), Arc::clone(&self.session.agent));
                 lease.kept.owner = Some(Owner { source, agent });
                 let most = self.shared.core.config.limits.connections_per_source;
                 lease.leaving = Leaving::ParkedOf(self.seat.source(), most);
@@ -257,80 +505,82 @@ impl<B: Backend> Connection<B> {
         // Before the socket closes, so that a miner that comes back at once finds its session.
         self.session.lease = None;
         self.shared.core.registry.remove(self.number);
-        if matches!(end, End::Slow | End::Flood | End::HungUp) {
-            self.outbox.abandon();
-        } else {
-            self.outbox.finish(drain).await;
+        if !matches!(end, End::Slow | End::Flood | End::HungUp) {
+            let outbox = std::mem::take(&mut self.outbox);
+            outbox.finish(stream, drain).await;
         }
-    }
-
-    pub(crate) fn deadline(&self) -> Instant {
-        let limits = &self.shared.core.config.limits;
-        let far = Instant::now() + Duration::from_secs(3600);
-        let mut deadline = far.min(self.heard + limits.idle.0);
-        if let Some(from) = self.read_from {
-            deadline = deadline.min(from);
-        }
-        if self.session.payee().is_none() {
-            deadline = deadline.min(self.opened + limits.handshake.0);
-        }
-        if let Some(worked) = self.worked {
-            deadline = deadline.min(worked + self.keepalive());
-            if let Some(silent) = self.session.vardiff.silent_at() {
-                deadline = deadline.min(silent);
-            }
-        }
-        deadline
-    }
-
-    pub(crate) fn keepalive(&self) -> Duration {
-        let of_dialect =
-            self.session.dialect.keepalive_seconds().map(|seconds| Duration::from_secs(seconds.into()));
-        of_dialect.unwrap_or(self.shared.core.config.keepalive.0)
-    }
-
-    pub(crate) fn on_time(&mut self) -> Result<(), End> {
-        let now = Instant::now();
-        let limits = &self.shared.core.config.limits;
-        if self.session.payee().is_none() && now >= self.opened + limits.handshake.0 {
-            add(&self.shared.core.counters.handshake_timeouts);
-            return Err(End::Handshake);
-        }
-        if now >= self.heard + limits.idle.0 {
-            add(&self.shared.core.counters.idle);
-            return Err(End::Idle);
-        }
-        self.read_from = self.read_from.filter(|from| *from > now);
-        let Some(worked) = self.worked else { return Ok(()) };
-        if self.session.vardiff.silence(now).is_some() {
-            return self.retargeted();
-        }
-        if now >= worked + self.keepalive() { self.keep_alive() } else { Ok(()) }
     }
 }
 
-async fn stopped(stop: &mut watch::Receiver<bool>) {
-    // The sender lives in what all connections share.
-    let _ = stop.wait_for(|stopping| *stopping).await;
+impl<B: Backend> Drop for Connection<B> {
+    fn drop(&mut self) {
+        self.shared.core.registry.remove(self.number);
+    }
 }
 
-/// The outcome of the oldest share, when it is there. Safe to cancel.
-async fn front(pending: &mut VecDeque<Pending>) -> Outcome {
-    match pending.front_mut().map(|pending| &mut pending.outcome) {
-        Some(Waiting::Ready(outcome)) => {
-            outcome.take().unwrap_or_else(|| Outcome::refused(Refusal::NotDurable, None, ""))
-        }
-        Some(Waiting::Task(task)) => match task.await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                tracing::error!(%error, "the task of a share ended early");
-                Outcome::refused(
-                    Refusal::NotDurable,
-                    Some("the pool could not record the share".to_owned()),
-                    "",
-                )
+/// A connection being served.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all of its life a connection is open, in a task's own memory"
+)]
+pub(crate) enum Serving<B: Backend, S> {
+    Open(Connection<B>, S),
+    Closing(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// Between the two, within one call.
+    Over,
+}
+
+impl<B, S> Future for Serving<B, S>
+where
+    B: Backend,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match &mut *self {
+                Self::Open(connection, stream) => {
+                    let end = ready!(connection.poll(stream, context));
+                    if let Self::Open(connection, stream) = std::mem::replace(&mut *self, Self::Over) {
+                        *self = Self::Closing(Box::pin(connection.close(end, stream)));
+                    }
+                }
+                Self::Closing(closing) => return closing.as_mut().poll(context),
+                Self::Over => return Poll::Ready(()),
             }
-        },
-        None => std::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Accepted, NoPayee, NotDurable, Payee};
+    use millpond_jobs::Job;
+    use millpond_recipe::SessionStage;
+    use millpond_types::ShareSeq;
+    use tokio::net::TcpStream;
+
+    struct Nobody;
+
+    impl Backend for Nobody {
+        async fn resolve(&self, _: &str) -> Result<Arc<Payee>, NoPayee> {
+            Err(NoPayee::Login(String::new()))
+        }
+
+        async fn accept(&self, _: Accepted) -> Result<Option<ShareSeq>, NotDurable> {
+            Ok(None)
+        }
+
+        fn may_work(&self, _: &Job, _: &SessionStage, _: &Payee) -> Result<(), String> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_task_of_a_connection_and_what_people_are_shown_of_it_are_small() {
+        assert!(size_of::<Serving<Nobody, TcpStream>>() <= 1152);
+        assert!(size_of::<Entry>() <= 256);
     }
 }

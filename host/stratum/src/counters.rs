@@ -1,13 +1,15 @@
 //! Numbers for people to look at. Nothing here decides anything.
 
-use crate::backend::Refusal;
+use crate::backend::{Payee, Refusal};
 use crate::limits::Source;
+use millpond_dialect::Dialect;
 use millpond_types::{SessionId, Target, UnixMillis};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 use std::time::Instant;
 
 /// A session's hashrate is averaged over about this time.
@@ -152,6 +154,11 @@ pub(crate) fn add(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
 }
 
+/// So many more.
+pub(crate) fn count(counter: &AtomicU64, more: usize) {
+    counter.fetch_add(u64::try_from(more).unwrap_or(0), Ordering::Relaxed);
+}
+
 /// A session as people see it.
 #[derive(Clone, Debug, Serialize)]
 pub struct SessionInfo {
@@ -224,20 +231,71 @@ impl Hashrate {
     }
 }
 
-/// What the registry keeps of a session.
+/// What people are shown of a session, and how its connection is woken.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    pub(crate) info: SessionInfo,
+    source: Source,
+    port: u16,
+    since: UnixMillis,
+    pub(crate) known: Mutex<Known>,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// What changes of a session in its life. Shared with it where it is more than a number.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) session: SessionId,
+    pub(crate) dialect: Arc<Dialect>,
+    pub(crate) agent: Arc<str>,
+    pub(crate) version: Box<str>,
+    pub(crate) payee: Option<Arc<Payee>>,
+    pub(crate) difficulty: f64,
     pub(crate) hashrate: Hashrate,
+    pub(crate) accepted: u64,
+    pub(crate) refused: u64,
+    pub(crate) last_share: Option<UnixMillis>,
+}
+
+impl Entry {
+    pub(crate) fn new(source: Source, port: u16, known: Known) -> Self {
+        let since = UnixMillis::now();
+        Self { source, port, since, known: Mutex::new(known), waker: Mutex::default() }
+    }
+
+    /// Has this waker woken from now on.
+    pub(crate) fn wakes(&self, waker: &Waker) {
+        *self.waker.lock() = Some(waker.clone());
+    }
+
+    fn info(&self, now: Instant) -> SessionInfo {
+        let known = self.known.lock();
+        let payee = known.payee.as_deref();
+        SessionInfo {
+            session: known.session,
+            source: self.source,
+            port: self.port,
+            dialect: known.dialect.name().to_owned(),
+            agent: known.agent.to_string(),
+            version: known.version.to_string(),
+            address: payee.map(|payee| payee.address.clone()).unwrap_or_default(),
+            worker: payee.map(|payee| payee.worker.clone()).unwrap_or_default(),
+            difficulty: known.difficulty,
+            hashrate: known.hashrate.now(now),
+            accepted: known.accepted,
+            refused: known.refused,
+            since: self.since,
+            last_share: known.last_share,
+        }
+    }
 }
 
 /// All sessions of a server.
 #[derive(Debug, Default)]
-pub(crate) struct Registry(Mutex<HashMap<u64, Arc<Mutex<Entry>>>>);
+pub(crate) struct Registry(Mutex<HashMap<u64, Arc<Entry>>>);
 
 impl Registry {
-    pub(crate) fn insert(&self, connection: u64, entry: Entry) -> Arc<Mutex<Entry>> {
-        let entry = Arc::new(Mutex::new(entry));
+    pub(crate) fn insert(&self, connection: u64, entry: Entry) -> Arc<Entry> {
+        let entry = Arc::new(entry);
         self.0.lock().insert(connection, Arc::clone(&entry));
         entry
     }
@@ -246,13 +304,18 @@ impl Registry {
         self.0.lock().remove(&connection);
     }
 
+    /// Wakes every connection.
+    pub(crate) fn wake_all(&self) {
+        for entry in self.0.lock().values() {
+            if let Some(waker) = &*entry.waker.lock() {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
     pub(crate) fn list(&self, now: Instant) -> Vec<SessionInfo> {
         let entries: Vec<_> = self.0.lock().values().cloned().collect();
-        let info = |entry: &Arc<Mutex<Entry>>| {
-            let entry = entry.lock();
-            SessionInfo { hashrate: entry.hashrate.now(now), ..entry.info.clone() }
-        };
-        let mut list: Vec<_> = entries.iter().map(info).collect();
+        let mut list: Vec<_> = entries.iter().map(|entry| entry.info(now)).collect();
         list.sort_by_key(|info| info.since);
         list
     }

@@ -216,7 +216,7 @@ pub(crate) struct Owner {
     /// His address: behind a trusted proxy the one that its header says.
     pub(crate) source: Source,
     /// His user agent.
-    pub(crate) agent: String,
+    pub(crate) agent: Arc<str>,
 }
 
 #[derive(Debug)]
@@ -480,7 +480,7 @@ mod tests {
     }
 
     fn owner(last: u8, agent: &str) -> Owner {
-        Owner { source: Source::of([192, 0, 2, last].into(), 56), agent: agent.to_owned() }
+        Owner { source: Source::of([192, 0, 2, last].into(), 56), agent: agent.into() }
     }
 
     fn tree(total: usize, config: &ExtranonceConfig) -> Arc<PrefixTree> {

@@ -17,18 +17,20 @@
 
 mod backend;
 mod bans;
+mod board;
 mod config;
 mod connection;
 mod counters;
 mod epoch;
 mod extranonce;
 mod firmware;
+mod flight;
 mod hear;
 mod holes;
 mod limits;
 mod line;
 mod listen;
-mod meter;
+mod login;
 mod names;
 mod outbox;
 mod parking;

@@ -36,9 +36,8 @@ pub struct LimitsConfig {
     pub burst: f64,
     /// Who is slowed down for this long and sends no share that counts is banned.
     pub flood: Span,
-    /// Messages waiting to be written to one miner; one more and the connection is dropped.
-    pub queue: usize,
-    /// A single write may take this long.
+    /// What was written to a miner must be taken within this time. Until then it is read no further and gets no job but
+    /// the newest; afterwards it is dropped.
     pub write: Span,
     /// Shares of one connection that wait for their record; the socket is not read meanwhile.
     pub shares_in_flight: usize,
@@ -58,7 +57,6 @@ impl Default for LimitsConfig {
             lines_per_second: 100.0,
             burst: 200.0,
             flood: Span::secs(30),
-            queue: 64,
             write: Span::secs(30),
             shares_in_flight: 64,
         }

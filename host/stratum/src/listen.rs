@@ -4,18 +4,18 @@ use crate::backend::Backend;
 use crate::config::{PortConfig, StratumConfig};
 use crate::connection::Connection;
 use crate::counters::add;
-use crate::limits::{Network, Source};
+use crate::limits::{Network, Seat, Source};
 use crate::proxy::{self, Prefixed};
 use crate::server::{Chain, Core, Shared, StartError};
-use crate::tls::{self, Certificate};
+use crate::tls::Certificate;
 use crate::vardiff::VardiffConfig;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use millpond_dialect::DialectSet;
+use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout_at};
@@ -25,6 +25,9 @@ const PROBE_EVERY: Duration = Duration::from_secs(15);
 /// so many times, before its connection is dead.
 const PROBES: u32 = 4;
 
+/// Bytes that the kernel holds for a miner that does not read: some dozens of jobs.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// A listening port.
 pub(crate) struct Listening {
     pub(crate) address: SocketAddr,
@@ -32,11 +35,13 @@ pub(crate) struct Listening {
     dialect: Option<String>,
     proxy_from: Vec<Network>,
     tls: Option<Arc<Certificate>>,
+    /// The dialects of the chain that was asked for last.
+    of: Mutex<Option<(Arc<Chain>, Arc<DialectSet>)>>,
 }
 
 impl Listening {
     /// Whether an address may say for whom it connects to this port.
-    fn trusts(&self, address: IpAddr) -> bool {
+    pub(crate) fn trusts(&self, address: IpAddr) -> bool {
         self.proxy_from.iter().any(|network| network.contains(address))
     }
 
@@ -45,11 +50,18 @@ impl Listening {
         self.tls.as_ref()
     }
 
-    /// The dialects spoken here: the adapter's, or the one that the port is fixed to.
-    pub(crate) fn dialects<B: Backend>(&self, shared: &Shared<B>) -> DialectSet {
-        let chain = shared.chain();
+    /// The dialects spoken here: the adapter's, or the one that the port is fixed to. One set for all connections.
+    pub(crate) fn dialects(&self, chain: &Arc<Chain>) -> Arc<DialectSet> {
+        let mut of = self.of.lock();
+        if let Some((known, dialects)) = &*of
+            && Arc::ptr_eq(known, chain)
+        {
+            return Arc::clone(dialects);
+        }
         let fixed = self.dialect.as_ref().and_then(|name| chain.dialects.fixed(name));
-        fixed.unwrap_or_else(|| chain.dialects.clone())
+        let dialects = Arc::new(fixed.unwrap_or_else(|| chain.dialects.clone()));
+        *of = Some((Arc::clone(chain), Arc::clone(&dialects)));
+        dialects
     }
 }
 
@@ -67,11 +79,14 @@ pub(crate) async fn bind(
     }
     let bind = |error| StartError::Bind(port.listen, error);
     let listener = TcpListener::bind(port.listen).await.map_err(bind)?;
+    if let Err(error) = prepare(&listener, config.tcp_keepalive.0) {
+        tracing::warn!(%error, address = %port.listen, "a port's sockets could not be prepared");
+    }
     let address = listener.local_addr().map_err(bind)?;
     let vardiff = port.vardiff(&config.vardiff);
     let (dialect, proxy_from) = (port.dialect.clone(), port.proxy_from.clone());
     let tls = tls.map(Arc::new);
-    Ok((listener, Listening { address, vardiff, dialect, proxy_from, tls }))
+    Ok((listener, Listening { address, vardiff, dialect, proxy_from, tls, of: Mutex::default() }))
 }
 
 /// Accepts the connections of a port until the server stops, and waits for them to end.
@@ -96,7 +111,15 @@ pub(crate) async fn listen<B: Backend>(
         };
         match accepted {
             Ok((stream, peer)) => {
-                connections.spawn(admit(Arc::clone(&shared), Arc::clone(&listening), stream, peer));
+                let opened = Instant::now();
+                if listening.tls.is_some() || listening.trusts(peer.ip()) {
+                    let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
+                    connections.spawn(admit(shared, listening, stream, peer, opened));
+                } else if let Some(seat) = seat(&shared.core, peer, opened) {
+                    let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
+                    let connection = Connection::new(shared, listening, peer, seat, opened, &[], true);
+                    connections.spawn(connection.serve(stream));
+                }
             }
             Err(error) => {
                 // Out of file descriptors, say: others must end first.
@@ -109,24 +132,38 @@ pub(crate) async fn listen<B: Backend>(
     while connections.join_next().await.is_some() {}
 }
 
-/// Lets a connection in: limits and bans of its source, PROXY header, TLS.
+/// A place for a connection, unless its source is banned or has too many.
+fn seat(core: &Core, client: SocketAddr, opened: Instant) -> Option<Seat> {
+    let source = Source::of(client.ip(), core.config.limits.ipv6_prefix);
+    if core.bans.banned(source, opened).is_some() {
+        add(&core.counters.refused_banned);
+        return None;
+    }
+    match core.gate.enter(source) {
+        Ok(seat) => {
+            add(&core.counters.connections);
+            Some(seat)
+        }
+        Err(full) => {
+            tracing::debug!(%source, %full, "a connection was refused");
+            add(&core.counters.refused_full);
+            None
+        }
+    }
+}
+
+/// Lets a connection in that begins with a trusted proxy's header, or with TLS.
 async fn admit<B: Backend>(
     shared: Arc<Shared<B>>,
     listening: Arc<Listening>,
     mut stream: TcpStream,
     peer: SocketAddr,
+    opened: Instant,
 ) {
     let core = &shared.core;
-    let opened = Instant::now();
     let deadline = opened + core.config.limits.handshake.0;
-    let _ = stream.set_nodelay(true);
-    if let Err(error) = keep_alive(&stream, core.config.tcp_keepalive.0) {
-        tracing::debug!(%peer, %error, "TCP keepalive could not be set");
-    }
-    let of = |address: SocketAddr| Source::of(address.ip(), core.config.limits.ipv6_prefix);
     // A proxy's own connections are limited once they have said whose they are.
-    let trusted = listening.trusts(peer.ip());
-    let (client, head) = if trusted {
+    let (client, head) = if listening.trusts(peer.ip()) {
         match timeout_at(deadline.into(), proxy::accept(&mut stream, peer)).await {
             Ok(Ok(accepted)) => accepted,
             Ok(Err(error)) => {
@@ -138,66 +175,39 @@ async fn admit<B: Backend>(
     } else {
         (peer, Bytes::new())
     };
-    let source = of(client);
-    if core.bans.banned(source, opened).is_some() {
-        return add(&core.counters.refused_banned);
-    }
-    let seat = match core.gate.enter(source) {
-        Ok(seat) => seat,
-        Err(full) => {
-            tracing::debug!(%source, %full, "a connection was refused");
-            return add(&core.counters.refused_full);
-        }
+    let Some(seat) = seat(core, client, opened) else { return };
+    let Some(certificate) = &listening.tls else {
+        let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
+        let connection = Connection::new(shared, listening, client, seat, opened, &head, true);
+        return connection.serve(stream).await;
     };
-    add(&core.counters.connections);
-    if let Some(certificate) = &listening.tls {
-        let accept = certificate.acceptor().accept(Prefixed::new(head, stream));
-        match timeout_at(deadline.into(), accept).await {
-            Ok(Ok(stream)) => {
-                Connection::serve(Arc::clone(&shared), listening, stream, client, seat, opened).await;
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(%client, %error, "a TLS handshake failed");
-                add(&core.counters.tls_failed);
-            }
-            Err(_) => add(&core.counters.handshake_timeouts),
+    let accept = certificate.acceptor().accept(Prefixed::new(head, stream));
+    match timeout_at(deadline.into(), accept).await {
+        Ok(Ok(stream)) => {
+            let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
+            let connection = Connection::new(shared, listening, client, seat, opened, &[], false);
+            connection.serve(stream).await;
         }
-        return;
-    }
-    let mut head = BytesMut::from(&*head);
-    while head.is_empty() {
-        let read = tokio::select! {
-            read = timeout_at(deadline.into(), stream.read_buf(&mut head)) => read,
-            () = stopping(core) => return,
-        };
-        match read {
-            Ok(Ok(0) | Err(_)) => return,
-            Ok(Ok(_)) => {}
-            Err(_) => return add(&core.counters.handshake_timeouts),
+        Ok(Err(error)) => {
+            tracing::debug!(%client, %error, "a TLS handshake failed");
+            add(&core.counters.tls_failed);
         }
+        Err(_) => add(&core.counters.handshake_timeouts),
     }
-    if tls::is_client_hello(&head) {
-        // Not a ban: bfgminer tries TLS first and comes back without.
-        add(&core.counters.tls_on_plain);
-        let _ = timeout_at(deadline.into(), stream.write_all(&tls::REFUSAL)).await;
-        let _ = timeout_at(deadline.into(), stream.shutdown()).await;
-        return;
-    }
-    if matches!(proxy::parse(&head), proxy::Parsed::Header(..) | proxy::Parsed::Invalid) && !trusted {
-        tracing::debug!(%peer, "a PROXY header from an address that is not in the port's proxy_from");
-        return add(&core.counters.refused_proxy);
-    }
-    let stream = Prefixed::new(head.freeze(), stream);
-    Connection::serve(Arc::clone(&shared), listening, stream, client, seat, opened).await;
 }
 
-/// Has TCP ask a silent peer whether it lives, after `after` and then a few times more.
-fn keep_alive(stream: &TcpStream, after: Duration) -> std::io::Result<()> {
-    if after.is_zero() {
+/// What holds for each connection of a listener; Linux hands it on to the sockets that are accepted, which spares four
+/// calls for each. Answers go out at once; a silent peer is asked by TCP whether it lives, after `keepalive` and then a
+/// few times more; and of what a miner does not read the kernel holds no more than [`SEND_BUFFER`].
+fn prepare(listener: &TcpListener, keepalive: Duration) -> std::io::Result<()> {
+    let socket = SockRef::from(listener);
+    socket.set_tcp_nodelay(true)?;
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    if keepalive.is_zero() {
         return Ok(());
     }
-    let probes = TcpKeepalive::new().with_time(after).with_interval(PROBE_EVERY).with_retries(PROBES);
-    SockRef::from(stream).set_tcp_keepalive(&probes)
+    let probes = TcpKeepalive::new().with_time(keepalive).with_interval(PROBE_EVERY).with_retries(PROBES);
+    socket.set_tcp_keepalive(&probes)
 }
 
 async fn stopping(core: &Core) {
@@ -221,16 +231,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_peer_is_asked_by_tcp_whether_it_lives() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let _miner = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let (stream, _) = listener.accept().await.unwrap();
-        keep_alive(&stream, Duration::ZERO).unwrap();
-        assert!(!SockRef::from(&stream).keepalive().unwrap(), "0 leaves it out");
-        keep_alive(&stream, Duration::from_secs(77)).unwrap();
+        let accepted = async |keepalive| {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            prepare(&listener, keepalive).unwrap();
+            let _miner = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            listener.accept().await.unwrap().0
+        };
+        let without = accepted(Duration::ZERO).await;
+        assert!(!SockRef::from(&without).keepalive().unwrap(), "0 leaves it out");
+        let stream = accepted(Duration::from_secs(77)).await;
         let socket = SockRef::from(&stream);
-        assert!(socket.keepalive().unwrap());
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(77));
         assert_eq!(socket.tcp_keepalive_interval().unwrap(), PROBE_EVERY);
         assert_eq!(socket.tcp_keepalive_retries().unwrap(), PROBES);
+        assert!(socket.send_buffer_size().unwrap() <= 2 * SEND_BUFFER);
     }
 }

@@ -1,144 +1,179 @@
-//! What waits to be written to one miner: a bounded queue and the task that empties it.
+//! What is on its way to one miner.
 //!
-//! A miner that does not read is not waited for. When its queue is full, or one write takes longer than its deadline,
-//! the connection is dropped: it would work on old jobs anyway, and memory is for those who read.
+//! Answers and work are encoded into a buffer of the thread and written at once, in one call for all that one turn of a
+//! connection has to say. A connection keeps memory of its own only for what its socket did not take. While something
+//! is left, nothing more is read from the miner and no job is added (the newest follows when there is room again), so
+//! what waits is bounded by the answers to shares in flight; and who does not take it within the deadline is dropped: it
+//! would work on old jobs anyway.
 
-use bytes::Bytes;
-use std::time::Duration;
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// Bytes gathered into one write at most.
-const GATHER: usize = 64 * 1024;
+/// What a thread's buffer may hold on to.
+const POOLED: usize = 256 * 1024;
 
-/// The queue is full, or the connection is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OutboxError {
-    /// The miner does not read.
-    #[error("the miner does not read what it is sent")]
-    Full,
-    /// The connection cannot be written to.
-    #[error("the connection is closed")]
-    Closed,
+thread_local! {
+    static BUFFERS: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The sending end.
-#[derive(Debug)]
-pub struct Outbox {
-    queue: mpsc::Sender<Bytes>,
-    writer: JoinHandle<()>,
+/// The sending end of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// Whole lines; those before `at` are written.
+    bytes: Vec<u8>,
+    at: usize,
+    /// Since when something is left over. A miner that takes a byte now and then is as stuck as one that takes none.
+    stuck: Option<Instant>,
+    /// Handed to the stream, which has not passed it on yet (TLS).
+    unflushed: bool,
 }
 
 impl Outbox {
-    /// Starts the writer of a connection with a queue of so many messages.
-    pub fn start<W: AsyncWrite + Unpin + Send + 'static>(
-        stream: W,
-        queue: usize,
-        deadline: Duration,
-    ) -> Self {
-        let (sender, receiver) = mpsc::channel(queue.max(1));
-        Self { queue: sender, writer: tokio::spawn(write(stream, receiver, deadline)) }
-    }
-
-    /// Queues a message: one or more whole lines.
-    ///
-    /// # Errors
-    /// When the queue is full or nobody writes any more; drop the connection.
-    pub fn send(&self, message: Bytes) -> Result<(), OutboxError> {
-        if message.is_empty() {
-            return Ok(());
+    /// Where to encode the next lines.
+    pub(crate) fn lines(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 && self.at == 0 {
+            let pooled = BUFFERS.with(|buffers| buffers.try_borrow_mut().ok().and_then(|mut all| all.pop()));
+            self.bytes = pooled.unwrap_or_default();
         }
-        self.queue.try_send(message).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => OutboxError::Full,
-            mpsc::error::TrySendError::Closed(_) => OutboxError::Closed,
-        })
+        &mut self.bytes
     }
 
-    /// Resolves when the connection can no longer be written to.
-    pub async fn closed(&self) {
-        self.queue.closed().await;
+    /// Whether the socket did not take everything.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.stuck.is_some()
     }
 
-    /// Writes what is queued, within a deadline, and closes the connection.
-    pub async fn finish(self, deadline: Duration) {
-        let Self { queue, mut writer } = self;
-        drop(queue);
-        if timeout(deadline, &mut writer).await.is_err() {
-            writer.abort();
-        }
+    /// When the miner is given up, unless it reads.
+    pub(crate) fn deadline(&self, patience: Duration) -> Option<Instant> {
+        self.stuck?.checked_add(patience)
     }
 
-    /// Closes the connection without writing what is queued.
-    pub fn abandon(self) {
-        self.writer.abort();
+    /// Bytes that wait.
+    pub(crate) fn waiting(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
     }
-}
 
-async fn write<W: AsyncWrite + Unpin>(mut stream: W, mut queue: mpsc::Receiver<Bytes>, deadline: Duration) {
-    let mut gathered = Vec::new();
-    while let Some(first) = queue.recv().await {
-        let next = queue.try_recv().ok();
-        let written = if let Some(next) = next {
-            gathered.clear();
-            gathered.extend_from_slice(&first);
-            gathered.extend_from_slice(&next);
-            while gathered.len() < GATHER {
-                let Ok(more) = queue.try_recv() else { break };
-                gathered.extend_from_slice(&more);
+    /// Writes what the socket takes now; how many bytes that were. Ready when nothing is left.
+    pub(crate) fn poll_write<W: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut W,
+        context: &mut Context<'_>,
+    ) -> (usize, Poll<io::Result<()>>) {
+        let mut written = 0;
+        while self.at < self.bytes.len() {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            match Pin::new(&mut *stream).poll_write(context, rest) {
+                Poll::Ready(Ok(0)) => return (written, Poll::Ready(Err(io::ErrorKind::WriteZero.into()))),
+                Poll::Ready(Ok(bytes)) => {
+                    self.at += bytes;
+                    written += bytes;
+                    self.unflushed = true;
+                }
+                Poll::Ready(Err(error)) => return (written, Poll::Ready(Err(error))),
+                Poll::Pending => {
+                    self.stuck.get_or_insert_with(Instant::now);
+                    self.keep_what_is_left();
+                    return (written, Poll::Pending);
+                }
             }
-            timeout(deadline, write_all(&mut stream, &gathered)).await
-        } else {
-            timeout(deadline, write_all(&mut stream, &first)).await
-        };
-        if !matches!(written, Ok(Ok(()))) {
-            return;
         }
-        if gathered.capacity() > 4096 {
-            gathered = Vec::new();
+        if self.unflushed {
+            match Pin::new(stream).poll_flush(context) {
+                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Err(error)) => return (written, Poll::Ready(Err(error))),
+                Poll::Pending => {
+                    self.stuck.get_or_insert_with(Instant::now);
+                    return (written, Poll::Pending);
+                }
+            }
+        }
+        self.give_back();
+        (written, Poll::Ready(Ok(())))
+    }
+
+    /// The thread's buffer stays the thread's: what is left moves into one of its own size.
+    fn keep_what_is_left(&mut self) {
+        let left = self.waiting().to_vec();
+        let buffer = std::mem::replace(&mut self.bytes, left);
+        self.at = 0;
+        pool(buffer);
+    }
+
+    fn give_back(&mut self) {
+        (self.stuck, self.at) = (None, 0);
+        if self.bytes.capacity() > 0 {
+            pool(std::mem::take(&mut self.bytes));
         }
     }
-    let _ = timeout(deadline, stream.shutdown()).await;
+
+    /// Writes what is left, within a deadline, and closes the stream.
+    pub(crate) async fn finish<W: AsyncWrite + Unpin>(self, mut stream: W, deadline: Duration) {
+        let all = async {
+            stream.write_all(self.waiting()).await?;
+            stream.flush().await?;
+            stream.shutdown().await
+        };
+        // A miner that is gone misses nothing.
+        let _ = timeout(deadline, all).await;
+    }
 }
 
-async fn write_all<W: AsyncWrite + Unpin>(stream: &mut W, bytes: &[u8]) -> std::io::Result<()> {
-    stream.write_all(bytes).await?;
-    stream.flush().await
+fn pool(mut buffer: Vec<u8>) {
+    buffer.clear();
+    BUFFERS.with(|buffers| {
+        if let Ok(mut all) = buffers.try_borrow_mut()
+            && all.is_empty()
+            && buffer.capacity() <= POOLED
+        {
+            all.push(buffer);
+        }
+    });
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
     use tokio::io::AsyncReadExt;
 
     #[tokio::test]
-    async fn messages_arrive_in_order_and_finish_writes_the_rest() {
-        let (mut near, far) = tokio::io::duplex(64);
-        let outbox = Outbox::start(far, 100, Duration::from_secs(10));
+    async fn lines_arrive_in_order_and_finish_writes_the_rest() {
+        let (mut near, mut far) = tokio::io::duplex(64);
+        let mut outbox = Outbox::default();
         for number in 0..50 {
-            outbox.send(Bytes::from(format!("{number}\n"))).unwrap();
+            outbox.lines().extend(format!("{number}\n").bytes());
+            let _ = poll_fn(|context| Poll::Ready(outbox.poll_write(&mut far, context))).await;
         }
-        let finish = tokio::spawn(outbox.finish(Duration::from_secs(10)));
+        assert!(outbox.is_stuck(), "the pipe holds 64 bytes");
+        let finish = tokio::spawn(outbox.finish(far, Duration::from_secs(60)));
         let mut text = String::new();
         near.read_to_string(&mut text).await.unwrap();
         finish.await.unwrap();
-        assert_eq!(text.lines().count(), 50);
-        assert!(text.starts_with("0\n1\n2\n"));
+        let numbers: Vec<u32> = text.lines().map(|line| line.parse().unwrap()).collect();
+        assert_eq!(numbers, (0..50).collect::<Vec<_>>());
     }
 
     #[tokio::test]
-    async fn a_miner_that_does_not_read_fills_its_queue_and_that_is_an_error() {
-        let (_near, far) = tokio::io::duplex(16);
-        let outbox = Outbox::start(far, 4, Duration::from_secs(60));
-        let mut result = Ok(());
-        for _ in 0..100 {
-            result = outbox.send(Bytes::from_static(b"0123456789\n"));
-            if result.is_err() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        assert_eq!(result, Err(OutboxError::Full));
+    async fn who_reads_again_is_no_longer_stuck_and_holds_no_memory() {
+        let (mut near, mut far) = tokio::io::duplex(16);
+        let mut outbox = Outbox::default();
+        outbox.lines().extend(b"0123456789abcdefghij\n");
+        let (written, result) = poll_fn(|context| Poll::Ready(outbox.poll_write(&mut far, context))).await;
+        assert!((written, result.is_pending(), outbox.is_stuck()) == (16, true, true));
+        assert_eq!(outbox.waiting(), b"ghij\n");
+        assert!(outbox.deadline(Duration::from_secs(1)).is_some());
+        let reader = tokio::spawn(async move {
+            let mut text = [0; 21];
+            near.read_exact(&mut text).await.unwrap();
+            text
+        });
+        poll_fn(|context| outbox.poll_write(&mut far, context).1).await.unwrap();
+        assert_eq!(&reader.await.unwrap(), b"0123456789abcdefghij\n");
+        assert_eq!((outbox.is_stuck(), outbox.bytes.capacity()), (false, 0));
     }
 }

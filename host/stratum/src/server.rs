@@ -2,6 +2,7 @@
 
 use crate::backend::{Backend, NotDurable, Payee};
 use crate::bans::{Ban, BanReason, Bans};
+use crate::board::{Announcement, Board, cry};
 use crate::config::{PortConfig, StratumConfig};
 use crate::counters::{Counters, CountersNow, Registry, SessionInfo, add};
 use crate::extranonce::{ExtranonceError, Layout, Lease, NoLease, PrefixTree};
@@ -20,7 +21,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -76,20 +77,6 @@ pub enum StartError {
     Bind(SocketAddr, #[source] std::io::Error),
 }
 
-/// Announcements that wait for a connection that is busy.
-const ANNOUNCEMENTS: usize = 16;
-
-/// What the operator does to connections.
-#[derive(Clone, Debug)]
-pub(crate) enum Announcement {
-    /// A text for the miners' screens.
-    Message(Arc<str>),
-    /// Go elsewhere.
-    Reconnect { host: Arc<str>, port: u16, wait: u64 },
-    /// Hang up on a source.
-    Drop(Source),
-}
-
 /// What all connections share and the outside may look at.
 pub(crate) struct Core {
     pub(crate) config: StratumConfig,
@@ -104,7 +91,8 @@ pub(crate) struct Core {
     pub(crate) unjudged: UnjudgedLog,
     pub(crate) last_seen: LastSeen,
     pub(crate) stop: watch::Sender<bool>,
-    pub(crate) announcements: broadcast::Sender<Announcement>,
+    /// What connections look at.
+    pub(crate) board: Board,
     /// Connections look at it again when it changes.
     pub(crate) chain: watch::Sender<Arc<Chain>>,
     ropes: Mutex<Vec<(JobId, usize, Rope)>>,
@@ -116,6 +104,10 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn next_connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        *self.stop.borrow()
     }
 }
 
@@ -306,7 +298,7 @@ impl Server {
             unjudged: UnjudgedLog::default(),
             last_seen: LastSeen::default(),
             stop: watch::Sender::new(false),
-            announcements: broadcast::Sender::new(ANNOUNCEMENTS),
+            board: Board::default(),
             chain: watch::Sender::new(Arc::new(chain)),
             ropes: Mutex::default(),
             connections: AtomicU64::new(1),
@@ -322,6 +314,7 @@ impl Server {
             listeners.spawn(listen(Arc::clone(&shared), Arc::new(listening), listener));
         }
         listeners.spawn(sweep(Arc::clone(&core)));
+        listeners.spawn(cry(shared));
         Ok(Self { core, addresses, listeners })
     }
 
@@ -406,8 +399,7 @@ impl ServerHandle {
     }
 
     fn announce(&self, announcement: Announcement) {
-        // An error means that nobody is connected.
-        let _ = self.core.announcements.send(announcement);
+        self.core.board.announce(announcement, &self.core.registry);
     }
 
     /// Reads the certificates of all TLS ports again, from the files that `ports` names for the same address where it names

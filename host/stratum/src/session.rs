@@ -32,7 +32,7 @@ pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) id_text: String,
     pub(crate) dialect: Arc<Dialect>,
-    pub(crate) agent: String,
+    pub(crate) agent: Arc<str>,
     pub(crate) subscribed: bool,
     pub(crate) extranonce_updates: bool,
     pub(crate) lease: Option<Lease>,
@@ -60,7 +60,7 @@ impl Session {
             id,
             id_text: session_text(id),
             dialect,
-            agent: String::new(),
+            agent: Arc::from(""),
             subscribed: false,
             extranonce_updates: false,
             lease: None,
@@ -187,7 +187,7 @@ impl Session {
         };
         let epoch = self.epochs.issue(job.id, values, Self::can_reissue(recipe));
         let wire = WireJob { job: job.id, epoch: epoch.number };
-        if self.issued.back() != Some(&wire) {
+        if self.issued.back() != Some(&wire) && self.dialect.names_jobs_by_register() {
             if self.issued.len() >= ISSUED {
                 self.issued.pop_front();
             }

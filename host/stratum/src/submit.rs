@@ -70,12 +70,12 @@ pub(crate) fn is_misconduct(why: Refusal) -> bool {
     }
 }
 
-/// A share that can be run: everything known but its hash.
-pub(crate) struct Candidate {
+/// A share that can be run: everything known but its hash. Its values are the miner's line's own, or copies that can wait.
+pub(crate) struct Candidate<V> {
     job: Arc<Job>,
     stale: bool,
     stage: Arc<SessionStage>,
-    values: Vec<Vec<u8>>,
+    values: Vec<V>,
     payee: Arc<Payee>,
     worker: Arc<str>,
     session: SessionId,
@@ -84,13 +84,11 @@ pub(crate) struct Candidate {
     time: UnixMillis,
 }
 
-/// What is left to do with a share that was read.
+/// What is left to do with a share that was judged.
 pub(crate) enum Step {
     Done(Outcome),
-    /// To be hashed: at once where that is cheap.
-    Judge(Box<Candidate>),
     /// To be made durable.
-    Record(Box<Accepted>, Answer),
+    Record(Accepted, Answer),
 }
 
 /// What the miner is told once a share is durable.
@@ -104,14 +102,17 @@ pub(crate) enum Answer {
 const SUSPENDED: &str = "this job earns no credit: the nodes refused a block of it; a new job follows";
 
 /// Reads a share against the session, up to its hash.
-pub(crate) fn read<B: Backend>(
+///
+/// # Errors
+/// What it came to already: it cannot be run.
+pub(crate) fn read<'a, B: Backend>(
     shared: &Shared<B>,
     session: &mut Session,
-    submit: &Submit,
+    submit: &'a Submit<'_>,
     time: UnixMillis,
-) -> Step {
+) -> Result<Candidate<&'a [u8]>, Outcome> {
     let named = submit.worker.as_deref().unwrap_or_default();
-    let refuse = |why, text| Step::Done(Outcome::refused(why, text, named));
+    let refuse = |why, text| Err(Outcome::refused(why, text, named));
     if !session.authorized() {
         return refuse(Refusal::Unauthorized, None);
     }
@@ -119,7 +120,7 @@ pub(crate) fn read<B: Backend>(
     if session.lease.is_none() || (!session.subscribed && session.epochs.current().is_none()) {
         return refuse(Refusal::NotSubscribed, None);
     }
-    let (job, stale, epoch) = match find_job(shared, session, &submit.job) {
+    let (job, stale, epoch) = match find_job(shared, session, &submit.job, time) {
         Ok(found) => found,
         Err(why) => return refuse(why, None),
     };
@@ -141,9 +142,9 @@ pub(crate) fn read<B: Backend>(
                 worker: &worker,
                 stale,
                 session: &own,
-                values: &values,
+                values: &owned(&values),
             };
-            return Step::Done(left_unjudged(shared, &share, &error.to_string()));
+            return Err(left_unjudged(shared, &share, &error.to_string()));
         }
     };
     // The lower of the difficulty that the job was sent with and the one of now: a miner may apply a new difficulty at
@@ -151,31 +152,55 @@ pub(crate) fn read<B: Backend>(
     let now = (session.vardiff.difficulty(), session.target);
     let sent = (epoch.values.difficulty, epoch.values.target);
     let (difficulty, target) = if sent.1 >= now.1 { sent } else { now };
-    Step::Judge(Box::new(Candidate {
-        job,
-        stale,
-        stage,
-        values,
-        payee,
-        worker,
-        session: session.id,
-        difficulty,
-        target,
-        time,
-    }))
+    Ok(Candidate { job, stale, stage, values, payee, worker, session: session.id, difficulty, target, time })
 }
 
-impl Step {
+impl<V: AsRef<[u8]>> Candidate<V> {
     /// Whether hashing the share takes no longer than handing it over would.
     pub(crate) fn is_cheap(&self) -> bool {
-        matches!(self, Self::Judge(candidate) if candidate.job.stage.recipe().cost() == Cost::Light)
+        self.job.stage.recipe().cost() == Cost::Light
+    }
+
+    /// The same, with values that outlive the miner's line.
+    pub(crate) fn into_owned(self) -> Candidate<Vec<u8>> {
+        let Self { job, stale, stage, values, payee, worker, session, difficulty, target, time } = self;
+        let values = owned(&values);
+        Candidate { job, stale, stage, values, payee, worker, session, difficulty, target, time }
+    }
+
+    fn targets(&self) -> Targets {
+        Targets { share: self.target, network: self.job.network_target }
     }
 }
 
-/// Hashes a share and decides what becomes of it.
-pub(crate) async fn judge<B: Backend>(shared: &Shared<B>, candidate: Candidate) -> Step {
-    let targets = Targets { share: candidate.target, network: candidate.job.network_target };
-    match shared.validator.judge(&candidate.stage, &candidate.values, targets).await {
+fn owned(values: &[impl AsRef<[u8]>]) -> Vec<Vec<u8>> {
+    values.iter().map(|value| value.as_ref().to_vec()).collect()
+}
+
+/// Hashes a share on this thread and decides what becomes of it.
+pub(crate) fn judge_here<B: Backend>(shared: &Shared<B>, candidate: Candidate<impl AsRef<[u8]>>) -> Step {
+    let judged = shared.validator.judge_here(&candidate.stage, &candidate.values, candidate.targets());
+    judged_as(shared, candidate, judged)
+}
+
+/// Hashes a share on the validator's threads, and makes it durable. On a task of its own, which outlives the connection.
+pub(crate) async fn judge_and_record<B: Backend>(
+    shared: Arc<Shared<B>>,
+    candidate: Candidate<Vec<u8>>,
+) -> Outcome {
+    let judged = shared.validator.judge(&candidate.stage, &candidate.values, candidate.targets()).await;
+    match judged_as(&shared, candidate, judged) {
+        Step::Done(outcome) => outcome,
+        Step::Record(accepted, answer) => record(shared, accepted, answer).await,
+    }
+}
+
+fn judged_as<B: Backend>(
+    shared: &Shared<B>,
+    candidate: Candidate<impl AsRef<[u8]>>,
+    judged: Result<Verdict, Refused>,
+) -> Step {
+    match judged {
         Ok(verdict) => decide(shared, candidate, verdict),
         Err(Refused::Share(error)) => {
             Step::Done(Outcome::refused(Refusal::Malformed, Some(error.to_string()), &candidate.worker))
@@ -186,6 +211,7 @@ pub(crate) async fn judge<B: Backend>(shared: &Shared<B>, candidate: Candidate) 
             let own: Vec<_> =
                 fields.map(|field| stage.register(&field.name).unwrap_or_default().to_vec()).collect();
             let (address, stale, session) = (payee.address.as_str(), *stale, own.as_slice());
+            let values = &owned(values);
             let share = unjudged::Share { job, address, worker, stale, session, values };
             Step::Done(left_unjudged(shared, &share, &error.to_string()))
         }
@@ -200,22 +226,7 @@ fn left_unjudged<B: Backend>(shared: &Shared<B>, share: &unjudged::Share<'_>, er
     Outcome::refused(Refusal::Unjudged, Some(SAID.to_owned()), share.worker)
 }
 
-/// Finishes a share: hashes it if that was not done yet, and makes it durable. On a task of its own, which outlives
-/// the connection.
-pub(crate) async fn settle<B: Backend>(shared: Arc<Shared<B>>, step: Step) -> Outcome {
-    let step = match step {
-        Step::Judge(candidate) => judge(&shared, *candidate).await,
-        step => step,
-    };
-    match step {
-        Step::Done(outcome) => outcome,
-        Step::Record(accepted, answer) => record(&shared, *accepted, answer).await,
-        // Judging leaves nothing to judge.
-        Step::Judge(candidate) => Outcome::refused(Refusal::Unjudged, None, &candidate.worker),
-    }
-}
-
-fn decide<B: Backend>(shared: &Shared<B>, candidate: Candidate, verdict: Verdict) -> Step {
+fn decide<B: Backend>(shared: &Shared<B>, candidate: Candidate<impl AsRef<[u8]>>, verdict: Verdict) -> Step {
     let refusal = if candidate.stale {
         Some((Refusal::Stale, None))
     } else if !verdict.meets_share {
@@ -257,10 +268,15 @@ fn decide<B: Backend>(shared: &Shared<B>, candidate: Candidate, verdict: Verdict
         time,
         solution,
     };
-    Step::Record(Box::new(accepted), answer)
+    Step::Record(accepted, answer)
 }
 
-async fn record<B: Backend>(shared: &Shared<B>, accepted: Accepted, answer: Answer) -> Outcome {
+/// Makes a share durable. What this begins outlives the connection.
+pub(crate) async fn record<B: Backend>(
+    shared: Arc<Shared<B>>,
+    accepted: Accepted,
+    answer: Answer,
+) -> Outcome {
     let (job, id, worker) = (Arc::clone(&accepted.job), accepted.id, Arc::clone(&accepted.worker));
     if accepted.solution.is_some() {
         add(&shared.core.counters.solutions);
@@ -284,8 +300,8 @@ fn find_job<B: Backend>(
     shared: &Shared<B>,
     session: &mut Session,
     named: &JobRef,
+    now: UnixMillis,
 ) -> Result<(Arc<Job>, bool, Arc<Epoch>), Refusal> {
-    let now = UnixMillis::now();
     match named {
         JobRef::Id(text) => {
             let wire = WireJob::parse(text).ok_or(Refusal::UnknownJob)?;
@@ -332,13 +348,13 @@ fn find_job<B: Backend>(
 
 /// The share fields in the recipe's order. What the miner left out takes the recipe's default; what has none is
 /// refused here, in words.
-fn share_values(recipe: &Recipe, submit: &Submit) -> Result<Vec<Vec<u8>>, String> {
+fn share_values<'a>(recipe: &Recipe, submit: &'a Submit<'_>) -> Result<Vec<&'a [u8]>, String> {
     let fields = recipe.share_fields().iter();
     fields
         .map(|field| match submit.field(&field.name) {
-            Some(bytes) if field.width.admits(bytes.len()) => Ok(bytes.to_vec()),
+            Some(bytes) if field.width.admits(bytes.len()) => Ok(bytes),
             Some(bytes) => Err(format!("{} takes {}, not {} bytes", field.name, field.width, bytes.len())),
-            None if field.default.is_some() => Ok(Vec::new()),
+            None if field.default.is_some() => Ok([].as_slice()),
             None => Err(format!("{} is missing", field.name)),
         })
         .collect()

@@ -1,15 +1,13 @@
 //! What a miner is told: replies, difficulties, jobs.
 
 use crate::backend::Backend;
+use crate::board::Announcement;
 use crate::connection::{Connection, End};
 use crate::counters::add;
 use crate::epoch::Epoch;
 use crate::firmware;
 use crate::holes::{JobHoles, JobInHand, SessionHoles};
-use crate::outbox::OutboxError;
-use crate::server::Announcement;
 use crate::session::Session;
-use bytes::Bytes;
 use millpond_dialect::{Call, EncodeError, Failure, HOST_VALUES, Piece, Push};
 use millpond_jobs::{Found, Job};
 use millpond_recipe::SessionStage;
@@ -29,28 +27,35 @@ impl<B: Backend> Connection<B> {
     pub(crate) fn retarget(&mut self) {
         let difficulty = self.session.vardiff.difficulty();
         self.session.target = self.shared.target_of(&self.session.dialect, difficulty);
-        self.entry.lock().info.difficulty = difficulty;
+        self.entry.known.lock().difficulty = difficulty;
     }
 
     /// Answers a request, and sends what the dialect wants after it.
     pub(crate) fn reply(&mut self, call: &Call) -> Result<(), End> {
-        let mut out = Vec::new();
-        let written = if call.wants_job() {
+        if call.wants_job() {
             let Some(job) = self.shared.jobs.current() else {
-                return self.refuse(call, Failure::Other, Some("there is no work yet; try again"));
+                self.refuse(call, Failure::Other, Some("there is no work yet; try again"));
+                return Ok(());
             };
             let clean = self.is_clean(&job);
             let Some((epoch, stage)) = self.opened(&job) else {
-                return self.refuse(call, Failure::Other, Some("there is no work for this login now"));
+                self.refuse(call, Failure::Other, Some("there is no work for this login now"));
+                return Ok(());
             };
             let stage = stage.or_else(|| self.session.stage(&job, &epoch).ok());
             self.look_at_coinbase(&job, stage.as_deref());
             let hand = JobInHand { job: &job, epoch: &epoch, clean, stage: stage.as_deref() };
-            self.with_job(hand, call, &mut out)
+            let written = self.write(|own, out| {
+                let holes = SessionHoles { job: Some(hand), ..own.holes() };
+                own.session.dialect.encode_reply(call, &holes, out)
+            });
+            if written {
+                self.session.told = Some(self.session.vardiff.difficulty());
+                self.worked = Some(Instant::now());
+            }
         } else {
-            self.session.dialect.encode_reply(call, &self.holes(), &mut out)
-        };
-        self.write(written, out)?;
+            self.write(|own, out| own.session.dialect.encode_reply(call, &own.holes(), out));
+        }
         for push in self.session.dialect.pushes_after(call, &self.session) {
             self.push(push)?;
         }
@@ -58,10 +63,9 @@ impl<B: Backend> Connection<B> {
         if self.session.is_out_of_date() { self.send_job() } else { Ok(()) }
     }
 
-    pub(crate) fn refuse(&mut self, call: &Call, failure: Failure, text: Option<&str>) -> Result<(), End> {
-        let mut out = Vec::new();
-        self.session.dialect.encode_error(call, failure, text, &mut out);
-        self.write(Ok(()), out)
+    pub(crate) fn refuse(&mut self, call: &Call, failure: Failure, text: Option<&str>) {
+        let dialect = &self.session.dialect;
+        dialect.encode_error(call, failure, text, self.outbox.lines());
     }
 
     /// Sends a push if the dialect has it, and what the dialect wants after it. Whether something was sent.
@@ -70,15 +74,18 @@ impl<B: Backend> Connection<B> {
             self.send_job()?;
             return Ok(true);
         }
-        let mut out = Vec::new();
         let dialect = Arc::clone(&self.session.dialect);
-        match dialect.encode_push(push, &self.holes(), &mut out) {
-            Ok(()) => {}
-            Err(_) if push == Push::Reconnect => return Ok(false),
-            Err(error) => self.write(Err(error), Vec::new())?,
+        let before = self.outbox.lines().len();
+        let encode = |own: &Self, out: &mut Vec<u8>| dialect.encode_push(push, &own.holes(), out);
+        if push == Push::Reconnect {
+            // A dialect that needs somewhere to go has no words for this.
+            if self.encode(encode).is_err() {
+                return Ok(false);
+            }
+        } else {
+            self.write(encode);
         }
-        let sent = !out.is_empty();
-        self.write(Ok(()), out)?;
+        let sent = self.outbox.lines().len() > before;
         if push == Push::Target {
             self.session.told = Some(self.session.vardiff.difficulty());
         }
@@ -93,21 +100,21 @@ impl<B: Backend> Connection<B> {
 
     /// Passes on what the operator says.
     pub(crate) fn announce(&mut self, announcement: &Announcement) -> Result<(), End> {
-        let (push, holes) = match announcement {
+        let (push, text, elsewhere) = match announcement {
             Announcement::Drop(source) if *source == self.seat.source() => return Err(End::Banned),
             Announcement::Drop(_) => return Ok(()),
-            Announcement::Message(text) => (Push::Message, SessionHoles { text: Some(text), ..self.holes() }),
+            Announcement::Message(text) => (Push::Message, Some(&**text), None),
             Announcement::Reconnect { host, port, wait } => {
-                let elsewhere = Some((&**host, *port, *wait));
-                (Push::Reconnect, SessionHoles { elsewhere, ..self.holes() })
+                (Push::Reconnect, None, Some((&**host, *port, *wait)))
             }
         };
-        if !self.session.dialect.may_push(push, &self.session) {
-            return Ok(());
+        if self.session.dialect.may_push(push, &self.session) {
+            self.write(|own, out| {
+                let holes = SessionHoles { text, elsewhere, ..own.holes() };
+                own.session.dialect.encode_push(push, &holes, out)
+            });
         }
-        let mut out = Vec::new();
-        let written = self.session.dialect.encode_push(push, &holes, &mut out);
-        self.write(written, out)
+        Ok(())
     }
 
     /// A sign of life before the miner takes the pool for dead: its job again, where that is other work; otherwise its
@@ -120,9 +127,10 @@ impl<B: Backend> Connection<B> {
         if again || !dialect.may_push(Push::Target, &self.session) {
             return self.send_job();
         }
-        let mut out = Vec::new();
-        let written = dialect.encode_push(Push::Target, &self.holes(), &mut out);
-        self.write(written, out)
+        if !self.outbox.is_stuck() {
+            self.write(|own, out| dialect.encode_push(Push::Target, &own.holes(), out));
+        }
+        Ok(())
     }
 
     /// The pool's adapter was swapped, and what sessions may roll with it. A miner who can be told gets his new mask and a
@@ -134,28 +142,30 @@ impl<B: Backend> Connection<B> {
         if can_be_told && self.session.regrant(&chain.masks) { self.send_job() } else { Ok(()) }
     }
 
-    /// Sends the current job, and before it the mask and the difficulty where the miner does not know them yet.
+    /// Sends the current job, and before it the mask and the difficulty where the miner does not know them yet. A miner
+    /// that has not taken what was written before gets the job that is current when it has.
     pub(crate) fn send_job(&mut self) -> Result<(), End> {
         let dialect = Arc::clone(&self.session.dialect);
         let Some(job) = self.shared.jobs.current() else { return Ok(()) };
         if self.session.lease.is_none() || !dialect.may_push(Push::Job, &self.session) {
             return Ok(());
         }
+        if self.outbox.is_stuck() {
+            self.owes_job = true;
+            return Ok(());
+        }
         let difficulty = self.session.vardiff.difficulty();
-        let mut out = Vec::new();
         if self.session.owes_fields() {
-            let written = dialect.encode_push(Push::Mask, &self.holes(), &mut out);
-            self.write(written, std::mem::take(&mut out))?;
+            self.write(|own, out| dialect.encode_push(Push::Mask, &own.holes(), out));
             self.session.tell_fields();
         }
         if self.session.told != Some(difficulty) {
-            let written = dialect.encode_push(Push::Target, &self.holes(), &mut out);
-            self.write(written, std::mem::take(&mut out))?;
+            self.write(|own, out| dialect.encode_push(Push::Target, &own.holes(), out));
             self.session.told = Some(difficulty);
         }
         let clean = self.is_clean(&job);
         let Some((epoch, stage)) = self.opened(&job) else { return Ok(()) };
-        let written = match self.shared.rope(&dialect, &job, || dialect.encode_job(&JobHoles(&job))) {
+        match self.shared.rope(&dialect, &job, || dialect.encode_job(&JobHoles(&job))) {
             Ok(rope) => {
                 let own = |piece: Piece<'_>| match piece {
                     Piece::Shared(_) => false,
@@ -167,17 +177,18 @@ impl<B: Backend> Connection<B> {
                 };
                 self.look_at_coinbase(&job, stage.as_deref());
                 let hand = JobInHand { job: &job, epoch: &epoch, clean, stage: stage.as_deref() };
-                let holes = SessionHoles { job: Some(hand), ..self.holes() };
-                rope.write(&holes, &mut out)
+                self.write(|own, out| rope.write(&SessionHoles { job: Some(hand), ..own.holes() }, out));
             }
-            Err(error) => Err(error),
-        };
+            Err(error) => {
+                self.write(|_, _| Err(error));
+            }
+        }
         if self.worked.is_none() {
             self.session.vardiff.restart(Instant::now());
         }
         self.worked = Some(Instant::now());
         add(&self.shared.core.counters.jobs_sent);
-        self.write(written, out)
+        Ok(())
     }
 
     /// Tells the pool of a coinbase that the miner's firmware does not take.
@@ -231,16 +242,6 @@ impl<B: Backend> Connection<B> {
         }
     }
 
-    /// Writes a reply that carries a job.
-    fn with_job(&mut self, hand: JobInHand<'_>, call: &Call, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let dialect = Arc::clone(&self.session.dialect);
-        let holes = SessionHoles { job: Some(hand), ..self.holes() };
-        dialect.encode_reply(call, &holes, out)?;
-        self.session.told = Some(self.session.vardiff.difficulty());
-        self.worked = Some(Instant::now());
-        Ok(())
-    }
-
     pub(crate) fn holes(&self) -> SessionHoles<'_> {
         SessionHoles {
             session: &self.session.id_text,
@@ -253,17 +254,25 @@ impl<B: Backend> Connection<B> {
         }
     }
 
-    pub(crate) fn write(&self, encoded: Result<(), EncodeError>, out: Vec<u8>) -> Result<(), End> {
-        if let Err(error) = encoded {
+    /// Encodes into what goes out with this turn; on an error nothing of it does.
+    fn encode(
+        &mut self,
+        encode: impl FnOnce(&Self, &mut Vec<u8>) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let mut out = std::mem::take(self.outbox.lines());
+        let encoded = encode(self, &mut out);
+        *self.outbox.lines() = out;
+        encoded
+    }
+
+    /// The same, with an error told. False when there was one.
+    fn write(&mut self, encode: impl FnOnce(&Self, &mut Vec<u8>) -> Result<(), EncodeError>) -> bool {
+        let encoded = self.encode(encode);
+        if let Err(error) = &encoded {
             add(&self.shared.core.counters.encode_errors);
-            tracing::warn!(dialect = self.session.dialect.name(), %error, "a message could not be written");
+            let dialect = self.session.dialect.name();
+            self.span().in_scope(|| tracing::warn!(dialect, %error, "a message could not be written"));
         }
-        self.outbox.send(Bytes::from(out)).map_err(|error| match error {
-            OutboxError::Full => {
-                add(&self.shared.core.counters.slow_readers);
-                End::Slow
-            }
-            OutboxError::Closed => End::HungUp,
-        })
+        encoded.is_ok()
     }
 }

@@ -104,6 +104,24 @@ impl Validator {
         }
     }
 
+    /// Judges a share on the caller's thread, whatever its recipe costs: for light ones. What fails through no fault of the
+    /// miner is judged once more.
+    ///
+    /// # Errors
+    /// As [`Validator::judge`].
+    pub fn judge_here(
+        &self,
+        session: &SessionStage,
+        values: &[impl AsRef<[u8]>],
+        targets: Targets,
+    ) -> Result<Verdict, Refused> {
+        let once = || guarded(|| with_scratch(|scratch| judge(session, values, &targets, scratch)));
+        match once() {
+            Err(error) if !error.is_the_miners() => once(),
+            judged => judged,
+        }
+    }
+
     async fn judge_once(
         &self,
         session: &Arc<SessionStage>,
