@@ -7,11 +7,12 @@
 use crate::Verifier;
 use std::sync::Arc;
 
+/// The verifiers' names, in the order of [`all`].
+pub(crate) const NAMES: [&str; 2] = ["equihash-200-9", "equihash-144-5"];
+
 pub(crate) fn all() -> Vec<Arc<dyn Verifier>> {
-    vec![
-        Arc::new(Equihash { name: "equihash-200-9", n: 200, k: 9 }),
-        Arc::new(Equihash { name: "equihash-144-5", n: 144, k: 5 }),
-    ]
+    let [first, second] = NAMES;
+    vec![Arc::new(Equihash { name: first, n: 200, k: 9 }), Arc::new(Equihash { name: second, n: 144, k: 5 })]
 }
 
 /// Equihash with its parameters: `2^k` hashes of `n` bits.

@@ -6,6 +6,7 @@
 
 mod blake;
 mod blake256;
+mod cache;
 mod eaglesong;
 mod equihash;
 mod heavyhash;
@@ -15,6 +16,7 @@ mod registry;
 mod scrypt;
 mod sha;
 
+pub use cache::{CONTEXT_BUDGET, CacheFigures, ContextCache};
 pub use lanes::Processor;
 pub use registry::Algorithms;
 
@@ -113,7 +115,7 @@ pub trait Algorithm: Send + Sync {
 
 /// An algorithm with its key prepared. Shared between threads; hashing changes nothing in it.
 pub trait Context: Send + Sync {
-    /// Bytes of memory that it holds, for the budget of a cache of contexts: what is worth counting, a matrix or a
+    /// Bytes of memory that it holds, for the budget of a [`ContextCache`]: what is worth counting, a matrix or a
     /// dataset.
     fn bytes(&self) -> usize {
         size_of_val(self)

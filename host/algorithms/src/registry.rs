@@ -1,7 +1,9 @@
 //! The registry: which names exist, and what stands behind each.
 
+use crate::cache::{CONTEXT_BUDGET, ContextCache};
 use crate::{
-    Algorithm, Processor, Verifier, blake, blake256, eaglesong, equihash, heavyhash, keccak, scrypt, sha,
+    Algorithm, AlgorithmError, Context, Cost, Key, Processor, Verifier, blake, blake256, eaglesong, equihash,
+    heavyhash, keccak, scrypt, sha,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +14,36 @@ use std::sync::Arc;
 pub struct Algorithms {
     algorithms: BTreeMap<Box<str>, Arc<dyn Algorithm>>,
     verifiers: BTreeMap<Box<str>, Arc<dyn Verifier>>,
+    /// Of the native algorithms whose keys are dear; shared by copies.
+    contexts: Arc<ContextCache>,
+}
+
+/// A native algorithm whose prepared keys are kept.
+struct Keeping {
+    algorithm: Arc<dyn Algorithm>,
+    contexts: Arc<ContextCache>,
+}
+
+impl Algorithm for Keeping {
+    fn name(&self) -> &str {
+        self.algorithm.name()
+    }
+
+    fn output_len(&self) -> usize {
+        self.algorithm.output_len()
+    }
+
+    fn key(&self) -> Key {
+        self.algorithm.key()
+    }
+
+    fn cost(&self) -> Cost {
+        self.algorithm.cost()
+    }
+
+    fn prepare(&self, key: &[u8]) -> Result<Arc<dyn Context>, AlgorithmError> {
+        self.contexts.prepare(&*self.algorithm, key)
+    }
 }
 
 impl Algorithms {
@@ -30,7 +62,13 @@ impl Algorithms {
     /// As [`Algorithms::native`], with those of the processor's extensions that are named.
     #[must_use]
     pub fn native_on(processor: Processor) -> Self {
-        let mut all = Self::empty();
+        Self::native_within(processor, CONTEXT_BUDGET)
+    }
+
+    /// As [`Algorithms::native_on`]; prepared keys that are dear are kept in at most so many bytes.
+    #[must_use]
+    pub fn native_within(processor: Processor, budget: usize) -> Self {
+        let mut all = Self { contexts: Arc::new(ContextCache::new(budget)), ..Self::empty() };
         for algorithm in sha::all(processor)
             .into_iter()
             .chain(scrypt::all(processor))
@@ -40,7 +78,11 @@ impl Algorithms {
             .chain(heavyhash::all(processor))
             .chain(eaglesong::all(processor))
         {
-            all.algorithms.insert(algorithm.name().into(), algorithm);
+            let kept: Arc<dyn Algorithm> = match algorithm.key() {
+                Key::Dear => Arc::new(Keeping { algorithm, contexts: Arc::clone(&all.contexts) }),
+                Key::None | Key::Cheap => algorithm,
+            };
+            all.algorithms.insert(kept.name().into(), kept);
         }
         for verifier in equihash::all() {
             all.verifiers.insert(verifier.name().into(), verifier);
@@ -69,6 +111,13 @@ impl Algorithms {
         true
     }
 
+    /// The prepared keys that are kept. Those of a plugin's algorithms are not: they live as long as their jobs, so that
+    /// the plugin goes when its last job does.
+    #[must_use]
+    pub fn contexts(&self) -> &ContextCache {
+        &self.contexts
+    }
+
     /// The algorithm of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Arc<dyn Algorithm>> {
@@ -84,6 +133,12 @@ impl Algorithms {
     /// The names of all algorithms, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.algorithms.keys().map(AsRef::as_ref)
+    }
+
+    /// The names of the verifiers that this crate implements.
+    #[must_use]
+    pub fn native_verifiers() -> Vec<&'static str> {
+        equihash::NAMES.to_vec()
     }
 
     /// The names of all verifiers, sorted.

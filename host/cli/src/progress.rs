@@ -31,6 +31,11 @@ impl ProgressLine {
         self.show(|| format!("{what} {done}"));
     }
 
+    /// Shows what is being done.
+    pub fn note(&mut self, text: impl FnOnce() -> String) {
+        self.show(text);
+    }
+
     fn show(&mut self, text: impl FnOnce() -> String) {
         if self.terminal && self.shown.is_none_or(|shown| shown.elapsed() >= EVERY) {
             self.shown = Some(Instant::now());

@@ -10,9 +10,10 @@ use std::sync::Arc;
 /// Shares judged together at most; what is more is judged in further batches.
 pub const MAX_BATCH: usize = 64;
 
-/// Judges shares, each with its own scratch, and returns what each came to, in their order. Shares of one job are taken
-/// together at each heavy hash; all others run one by one. The result is that of [`SessionStage::judge`]. `scratches`
-/// grows to the number of shares.
+/// Judges shares, each with its own scratch, and returns what each came to, in their order. Neighbours of one job are
+/// taken together at each heavy hash, and neighbours of one recipe where its heavy hashes have no key of a job: shares of
+/// the job before and of the next one then fill the same lanes. All others run one by one. The result is that of
+/// [`SessionStage::judge`]. `scratches` grows to the number of shares.
 pub fn judge_batch<'s, V: AsRef<[u8]>>(
     shares: &[(&'s SessionStage, &[V])],
     scratches: &'s mut Vec<Scratch>,
@@ -30,8 +31,7 @@ pub fn judge_batch<'s, V: AsRef<[u8]>>(
         })
         .collect();
     for batch in runs.chunks_mut(MAX_BATCH) {
-        // Neighbours of one job make a batch; the validator sorts nothing more than that.
-        for together in batch.chunk_by_mut(|a, b| Arc::ptr_eq(a.session.job(), b.session.job())) {
+        for together in batch.chunk_by_mut(|a, b| of_one_context(a.session, b.session)) {
             run_together(together);
         }
     }
@@ -42,6 +42,13 @@ pub fn judge_batch<'s, V: AsRef<[u8]>>(
         .zip(failures)
         .map(|(((session, _), scratch), failed)| failed.map_or_else(|| session.judged(scratch), Err))
         .collect()
+}
+
+/// Whether the heavy hashes of both have the same contexts.
+fn of_one_context(a: &SessionStage, b: &SessionStage) -> bool {
+    let keyed = |instruction: &Instruction| matches!(&instruction.operation, Operation::Hash { with, heavy: true, .. } if with.stage > Stage::Document);
+    let (a, b) = (a.job(), b.job());
+    Arc::ptr_eq(a, b) || (Arc::ptr_eq(a.recipe(), b.recipe()) && !a.recipe().share.iter().any(keyed))
 }
 
 /// A share on its way.

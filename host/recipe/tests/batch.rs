@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 struct Lanes {
     calls: Arc<AtomicUsize>,
     sizes: Arc<Mutex<Vec<usize>>>,
+    keyless: bool,
 }
 
 impl Algorithm for Lanes {
@@ -19,7 +20,7 @@ impl Algorithm for Lanes {
         "lanes"
     }
     fn key(&self) -> Key {
-        Key::Dear
+        if self.keyless { Key::None } else { Key::Dear }
     }
     fn cost(&self) -> Cost {
         Cost::Heavy
@@ -78,6 +79,21 @@ fn sixteen_shares_of_one_job_take_two_calls_of_a_hash_that_each_runs_twice() {
     let judged = together(&shares, &mut Vec::new());
     assert_eq!(lanes.calls.load(Ordering::Relaxed), 2);
     assert_eq!(*lanes.sizes.lock().unwrap(), [16, 16]);
+    assert!(judged.iter().zip(&shares).all(|(judged, share)| *judged == one(share.0, share.1)));
+}
+
+#[test]
+fn shares_of_two_jobs_fill_the_same_lanes_where_the_hash_has_no_key() {
+    let lanes = Lanes { keyless: true, ..Lanes::default() };
+    let mut algorithms = Algorithms::native();
+    algorithms.add(Arc::new(lanes.clone()));
+    let text = "recipe 1 \"t\"\nconst k:32\nshare n:4\npow = lanes (cat k n)\njudge be pow | id pow | out n";
+    let recipe = Recipe::compile("t", text, &algorithms).unwrap();
+    let sessions = [[1; 32], [2; 32]].map(|k| recipe.job(&[k]).unwrap().session(&[] as &[&[u8]]).unwrap());
+    let values: Vec<_> = (0..10_u8).map(|i| [vec![i; 4]]).collect();
+    let shares: Vec<_> = values.iter().enumerate().map(|(i, v)| (&sessions[i / 5], &v[..])).collect();
+    let judged = together(&shares, &mut Vec::new());
+    assert_eq!(*lanes.sizes.lock().unwrap(), [10]);
     assert!(judged.iter().zip(&shares).all(|(judged, share)| *judged == one(share.0, share.1)));
 }
 

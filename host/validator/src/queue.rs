@@ -186,13 +186,17 @@ impl Shared {
                 }
                 waiting.shares.drain(..count).collect()
             };
-            // Sessions that hung up are passed over; shares of one job stand together, for hashes that take several.
+            // Sessions that hung up are passed over; shares of one recipe and job stand together, for hashes that take
+            // several.
             let mut batch: Vec<_> = batch
                 .into_iter()
                 .filter(|(_, answer, _)| !answer.is_closed())
                 .map(|(share, answer, _)| (share, answer))
                 .collect();
-            batch.sort_by_key(|(share, _)| Arc::as_ptr(share.session.job()));
+            batch.sort_by_key(|(share, _)| {
+                let job = share.session.job();
+                (Arc::as_ptr(job.recipe()), Arc::as_ptr(job))
+            });
             let shares: Vec<_> = batch.iter().map(|(share, _)| share).collect();
             let verdicts = together(&shares);
             for ((_, answer), verdict) in batch.into_iter().zip(verdicts) {

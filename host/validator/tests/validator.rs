@@ -216,6 +216,27 @@ async fn a_full_queue_makes_the_next_share_wait_and_all_are_judged() {
     assert_eq!(validator.waiting(), 0);
 }
 
+#[tokio::test]
+async fn light_shares_are_answered_while_a_heavy_one_takes_its_time() {
+    // One network thread, one thread for heavy hashes, and a hash that ends only when it is told to.
+    let validator = Arc::new(Validator::new(limits(1, 8)).unwrap());
+    let (heavy, started, go) = gated();
+    let slow = tokio::spawn({
+        let (validator, heavy) = (Arc::clone(&validator), Arc::clone(&heavy));
+        async move { validator.judge(&heavy, &[[9]], ANY).await }
+    });
+    tokio::task::yield_now().await;
+    started.recv().unwrap();
+    let (consts, share) = litecoin_genesis();
+    let light = session(BITCOIN, &Algorithms::native(), &consts);
+    for _ in 0..100 {
+        assert!(validator.judge(&light, &share, ANY).await.is_ok());
+    }
+    assert!(!slow.is_finished());
+    go.send(()).unwrap();
+    assert_eq!(slow.await.unwrap().unwrap().pow, [9; 32]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_that_hangs_up_gives_its_place_in_the_queue_free() {
     let validator = Arc::new(Validator::new(limits(1, 1)).unwrap());

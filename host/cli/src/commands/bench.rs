@@ -1,5 +1,6 @@
 //! `millpond bench`: the measurements that anyone can take again.
 
+use crate::commands::bench_hashes::BenchHashes;
 use crate::commands::bench_share::BenchShare;
 use crate::terminal::Outcome;
 use clap::{Args, Subcommand};
@@ -13,6 +14,8 @@ pub struct Bench {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// Hashes per second of each algorithm, one core and all, beside the public crates.
+    Hashes(BenchHashes),
     /// The way of a share: CPU per share, latency, memory of a connection, logins, new blocks, beside a bare echo loop.
     Share(BenchShare),
 }
@@ -21,6 +24,7 @@ impl Bench {
     /// Runs.
     pub fn run(self) -> Outcome {
         match self.what {
+            What::Hashes(command) => command.run(),
             What::Share(command) => command.run(),
         }
     }

@@ -5,6 +5,7 @@ pub mod alarms;
 pub mod backup;
 pub mod bans;
 pub mod bench;
+mod bench_hashes;
 mod bench_share;
 pub mod check;
 pub mod config;
