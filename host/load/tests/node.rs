@@ -247,7 +247,10 @@ fn what_pools_ask_at_their_start_is_answered_and_what_nobody_knows_is_not() {
     assert_eq!(caller.call("getblockchaininfo", json!([]))["chain"], json!("regtest"));
     assert!(caller.call("getnetworkinfo", json!([]))["version"].is_number());
     assert!(caller.call("getmininginfo", json!([]))["difficulty"].is_number());
+    let listed = caller.template()["transactions"][0].take();
+    assert_eq!(caller.call("decoderawtransaction", json!([listed["data"]]))["txid"], listed["txid"]);
     for (method, params, code) in [
+        ("decoderawtransaction", json!(["00"]), -22),
         ("getblocktemplate", json!([{}]), -8),
         ("getblockhash", json!([1]), -8),
         ("getblockheader", json!(["00"]), -5),

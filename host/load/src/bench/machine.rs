@@ -7,7 +7,7 @@ use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// `TMPFS_MAGIC` and `RAMFS_MAGIC` of Linux's `magic.h`: nothing there is on a disk.
 const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
@@ -15,8 +15,10 @@ const IN_MEMORY: [u64; 2] = [0x0102_1994, 0x8584_58f6];
 const SYNCS: usize = 200;
 
 /// A machine.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Machine {
+    /// When it was looked at, in seconds of unix time.
+    pub at: u64,
     /// The processor, as it calls itself.
     pub processor: String,
     /// Threads that it runs at once.
@@ -57,7 +59,9 @@ impl Machine {
         };
         let flags = of("flags");
         let has = |flag: &str| flags.split(' ').any(|other| other == flag);
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Self {
+            at: at.as_secs(),
             processor: of("model name"),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             sha_ni: has("sha_ni"),
@@ -68,6 +72,22 @@ impl Machine {
             fdatasync_us: syncs(folder)?.as_secs_f64() * 1e6,
             load: read("/proc/loadavg").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0),
         })
+    }
+
+    /// The day on which it was looked at, UTC, as `2026-11-21`.
+    #[must_use]
+    pub fn day(&self) -> String {
+        // Years are counted from March, so that the leap day is the last (Hinnant, "chrono-compatible low-level date
+        // algorithms"); eras are 400 years.
+        let days = self.at / 86_400 + 719_468;
+        let of_era = days % 146_097;
+        let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * shifted + 2) / 5 + 1;
+        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+        let year = days / 146_097 * 400 + year_of_era + u64::from(month <= 2);
+        format!("{year:04}-{month:02}-{day:02}")
     }
 
     /// The type of a folder's file system.
@@ -116,6 +136,20 @@ fn time_syncs(mut file: File) -> std::io::Result<Vec<Duration>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let machine = Machine::default();
+        for (at, day) in [
+            (0, "1970-01-01"),
+            (951_782_400, "2000-02-29"),
+            (1_709_251_199, "2024-02-29"),
+            (1_709_251_200, "2024-03-01"),
+            (4_102_444_799, "2099-12-31"),
+        ] {
+            assert_eq!(Machine { at, ..machine.clone() }.day(), day);
+        }
+    }
 
     #[test]
     fn a_folder_in_memory_is_refused() {

@@ -27,6 +27,7 @@ fn sections(figures: &Figures, out: &mut String) -> std::fmt::Result {
     let machine = &figures.machine;
     let have = |has: bool| if has { "yes" } else { "no" };
     writeln!(out, "| machine | |\n|---|---|")?;
+    writeln!(out, "| day | {} |", machine.day())?;
     writeln!(out, "| processor | {}, {} cores |", machine.processor, machine.cores)?;
     writeln!(out, "| SHA-NI, AVX2 | {}, {} |", have(machine.sha_ni), have(machine.avx2))?;
     writeln!(out, "| kernel | {} |", machine.kernel)?;

@@ -3,7 +3,7 @@
 use super::template::{Made, Tip};
 use super::{REMEMBERED, Shared};
 use bitcoin::consensus::encode::deserialize_hex;
-use bitcoin::{Block, BlockHash, Target};
+use bitcoin::{Block, BlockHash, Target, Transaction};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -72,6 +72,18 @@ pub(super) fn answer(shared: &Shared, body: &[u8]) -> Answer {
     }
 }
 
+/// What a transaction is, in the main.
+fn decoded(data: &str) -> Outcome {
+    let Ok(tx) = deserialize_hex::<Transaction>(data) else {
+        return Outcome::Error(DECODE, "TX decode failed".to_owned());
+    };
+    Outcome::Value(json!({
+        "txid": tx.compute_txid().to_string(), "hash": tx.compute_wtxid().to_string(), "version": tx.version.0,
+        "size": tx.total_size(), "vsize": tx.vsize(), "weight": tx.weight().to_wu(),
+        "locktime": tx.lock_time.to_consensus_u32(),
+    }))
+}
+
 impl Shared {
     fn call(&self, method: &str, params: &Value) -> Outcome {
         let text = |place: usize| params.get(place).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -106,6 +118,7 @@ impl Shared {
             "validateaddress" | "getaddressinfo" => Outcome::Value(
                 json!({"isvalid": true, "address": text(0), "isscript": false, "iswitness": true}),
             ),
+            "decoderawtransaction" => decoded(&text(0)),
             "preciousblock" => Outcome::Value(Value::Null),
             "millpond_newblock" => {
                 let (hash, _) = self.new_block(None);
@@ -197,7 +210,7 @@ impl Shared {
         if paid.is_none_or(|paid| paid > template.value) {
             return Err("bad-cb-amount");
         }
-        if !rest.iter().map(bitcoin::Transaction::compute_txid).eq(template.txids.iter().copied()) {
+        if !rest.iter().map(Transaction::compute_txid).eq(template.txids.iter().copied()) {
             return Err("bad-txns-inputs-missingorspent");
         }
         Ok(tip.followed_by(block))
