@@ -284,3 +284,21 @@ fn a_quick_bench_of_the_share_path_fills_every_table_and_its_page() {
     // What it made is gone again, but for the page.
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn another_server_is_measured_as_far_as_any_can_be() {
+    let rig = Rig::start();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (place, pid, url) = (folder.path().to_str().unwrap(), rig.running.id().to_string(), rig.node.url());
+    let other = ["--address", &rig.reject, "--server-pid", &pid, "--node", &url];
+    let figures = json(&[&["bench", "share", "--quick", "--json", "--folder", place], &other[..]].concat());
+    assert_eq!(figures["server"], json!(rig.reject));
+    let ways: Vec<_> = figures["paths"].as_array().unwrap().iter().map(|way| &way["server"]).collect();
+    assert_eq!(ways, [&json!("echo"), &json!("other"), &json!("echo"), &json!("other")]);
+    assert!(rig.counted("low_difficulty") > 0, "{figures:#}");
+    let storms: Vec<_> = figures["logins"].as_array().unwrap().iter().map(|storm| &storm["ready"]).collect();
+    assert_eq!(storms, [&json!(50); 3]);
+    assert_eq!(figures["memory"][0]["connections"], json!(50));
+    assert_eq!(figures["jobs"][0]["blocks"][1]["told"], json!(30), "{figures:#}");
+    assert_eq!(figures["curve"], json!([]));
+}

@@ -2,7 +2,7 @@
 
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
-use millpond_load::bench::{Bench, Table, page};
+use millpond_load::bench::{Bench, Other, Table, page};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -19,6 +19,16 @@ pub struct BenchShare {
     /// Seconds that the miners of the memory table mine before it is looked at.
     #[arg(long, default_value_t = 600)]
     mining: u64,
+    /// Measure another server that listens already, `host:port`, as far as any can be: refused shares, logins, memory,
+    /// and blocks with --node.
+    #[arg(long)]
+    address: Option<String>,
+    /// That server's process on this machine.
+    #[arg(long, requires = "address")]
+    server_pid: Option<u32>,
+    /// The `millpond load node` that it asks.
+    #[arg(long, requires = "address")]
+    node: Option<String>,
     /// Small numbers and short times: to see that it works, not to quote.
     #[arg(long)]
     quick: bool,
@@ -41,7 +51,9 @@ impl BenchShare {
     /// Measures.
     pub fn run(self) -> Outcome {
         let tables = if self.only.is_empty() { Table::ALL.to_vec() } else { self.only };
+        let (pid, node) = (self.server_pid, self.node);
         let bench = Bench {
+            against: self.address.map(|address| Other { address, pid, node }),
             program: std::env::current_exe()?,
             folder: self.folder,
             quick: self.quick,

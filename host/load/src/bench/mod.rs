@@ -9,7 +9,7 @@ pub use machine::Machine;
 pub use page::page;
 
 use crate::fleet::{Fleet, LoadError, Options, Volley};
-use crate::node::{MockNode, OwnBlocks, Shape};
+use crate::node::{MockNode, OtherBlocks, OwnBlocks, Shape};
 use crate::process::raise_descriptors;
 use crate::report::{Held, Jobs, Shares, Storm};
 use child::{Child, Settings};
@@ -18,6 +18,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// What is measured when nothing else is given.
+const OWN: &str = "millpond run";
 /// Descriptors that are left to the server's own files.
 const SPARE: u64 = 500;
 /// Connections from one address at most: each has a port of its own.
@@ -70,11 +72,26 @@ pub struct Bench {
     pub tables: Vec<Table>,
     /// How long the miners of the memory table mine before it is looked at.
     pub mining: Duration,
+    /// Another server instead.
+    pub against: Option<Other>,
+}
+
+/// A server that listens already, instead of a pool of the bench's own: what can be asked of any server is measured.
+#[derive(Clone, Debug)]
+pub struct Other {
+    /// `host:port`.
+    pub address: String,
+    /// Its process on this machine; without it there are no CPU times and no memory.
+    pub pid: Option<u32>,
+    /// The mock node that it asks, `http://host:port`; without it no blocks are made.
+    pub node: Option<String>,
 }
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
 pub struct Figures {
+    /// "millpond run", or the other server's address.
+    pub server: String,
     /// The machine.
     pub machine: Machine,
     /// Whether the numbers were small: then they are not to be quoted.
@@ -94,7 +111,7 @@ pub struct Figures {
 /// One way of sending shares.
 #[derive(Debug, Serialize)]
 pub struct Way {
-    /// "echo" or "millpond".
+    /// "echo", "millpond" or "other".
     pub server: &'static str,
     /// What came.
     pub shares: Shares,
@@ -170,8 +187,8 @@ impl Bench {
     pub fn run(&self, tell: &mut dyn FnMut(&str)) -> Result<Figures, LoadError> {
         let machine = Machine::look(&self.folder)?;
         let size = self.size();
-        let node = MockNode::start(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), size.shape.clone())?;
         let mut figures = Figures {
+            server: self.against.as_ref().map_or(OWN, |other| &other.address).to_owned(),
             machine,
             quick: self.quick,
             paths: Vec::new(),
@@ -180,6 +197,11 @@ impl Bench {
             logins: Vec::new(),
             jobs: Vec::new(),
         };
+        if let Some(other) = &self.against {
+            self.measure(other, &size, &mut figures, tell)?;
+            return Ok(figures);
+        }
+        let node = MockNode::start(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), size.shape.clone())?;
         let wants = |table| self.tables.contains(&table);
         if wants(Table::Paths) {
             tell("shares a CPU second");
@@ -210,6 +232,53 @@ impl Bench {
         Ok(figures)
     }
 
+    /// What can be asked of any server. Memory comes first: a server holds on to what it once needed.
+    fn measure(
+        &self,
+        other: &Other,
+        size: &Size,
+        figures: &mut Figures,
+        tell: &mut dyn FnMut(&str),
+    ) -> Result<(), LoadError> {
+        let wants = |table| self.tables.contains(&table);
+        if wants(Table::Memory) || wants(Table::Logins) {
+            tell("storms of logins, and memory");
+            let mut fleet = Fleet::start(options(&other.address, size.storm, other.pid))?;
+            for number in 0..3 {
+                if number > 0 {
+                    fleet.close()?;
+                }
+                let storm = fleet.connect(size.time / 5)?;
+                if number == 0
+                    && let Some(held) = storm.memory
+                {
+                    let (connections, shares, seconds) = (storm.ready, 0, 0.0);
+                    figures.memory.push(Room { kind: "plain", connections, shares, seconds, held });
+                }
+                figures.logins.push(storm);
+            }
+        }
+        if wants(Table::Paths) {
+            tell("refused shares a CPU second");
+            let echo = Child::echo(&self.program)?;
+            let ways =
+                [("echo", &echo.accept, Some(echo.pid()), true), ("other", &other.address, other.pid, false)];
+            figures.paths = Self::ways(size, &ways)?;
+        }
+        if wants(Table::Jobs)
+            && let Some(url) = &other.node
+        {
+            for miners in size.told {
+                tell(&format!("new blocks to {miners} miners"));
+                let mut fleet = Fleet::start(options(&other.address, *miners, other.pid))?;
+                fleet.connect(Duration::ZERO)?;
+                let mut node = OtherBlocks::at(url)?;
+                figures.jobs.push(fleet.blocks(size.blocks, size.time / 5, PATIENCE, &mut node)?);
+            }
+        }
+        Ok(())
+    }
+
     fn server(&self, node: &MockNode, settings: Settings) -> Result<Child, LoadError> {
         Child::pool(&self.program, &self.folder, &node.url(), &settings)
     }
@@ -229,16 +298,21 @@ impl Bench {
     fn paths(&self, size: &Size, node: &MockNode) -> Result<Vec<Way>, LoadError> {
         let (echo, pool) = (Child::echo(&self.program)?, self.server(node, Settings::default())?);
         let ways = [
-            ("echo", &echo.accept, echo.pid(), true),
-            ("millpond", &pool.accept, pool.pid(), true),
-            ("millpond", &pool.reject, pool.pid(), false),
+            ("echo", &echo.accept, Some(echo.pid()), true),
+            ("millpond", &pool.accept, Some(pool.pid()), true),
+            ("millpond", &pool.reject, Some(pool.pid()), false),
         ];
+        Self::ways(size, &ways)
+    }
+
+    /// Servers at a time, ports, processes, and whether shares count there; each with 1 and 16 shares of a write.
+    fn ways(size: &Size, ways: &[(&'static str, &String, Option<u32>, bool)]) -> Result<Vec<Way>, LoadError> {
         let mut paths = Vec::new();
         for pipeline in [1, 16] {
             for (server, port, pid, accept) in ways {
-                let mut fleet = Fleet::start(options(port, size.miners, pid))?;
+                let mut fleet = Fleet::start(options(port, size.miners, *pid))?;
                 fleet.connect(Duration::ZERO)?;
-                paths.push(Way { server, shares: fleet.fire(&Self::volley(size, accept, pipeline))? });
+                paths.push(Way { server, shares: fleet.fire(&Self::volley(size, *accept, pipeline))? });
             }
         }
         Ok(paths)
@@ -246,7 +320,7 @@ impl Bench {
 
     fn point(&self, size: &Size, node: &MockNode, interval: u64) -> Result<Point, LoadError> {
         let pool = self.server(node, Settings { interval: Some(interval), tls: false })?;
-        let mut fleet = Fleet::start(options(&pool.accept, size.miners * 10, pool.pid()))?;
+        let mut fleet = Fleet::start(options(&pool.accept, size.miners * 10, Some(pool.pid())))?;
         fleet.connect(Duration::ZERO)?;
         let volley = Volley { rate: Some(size.rate), ..Self::volley(size, true, 1) };
         let shares = fleet.fire(&volley)?;
@@ -262,7 +336,8 @@ impl Bench {
             (false, true) => most.min(5_000),
             (false, false) => most.min(20_000),
         };
-        let mut fleet = Fleet::start(Options { tls, ..options(&pool.accept, connections, pool.pid()) })?;
+        let mut fleet =
+            Fleet::start(Options { tls, ..options(&pool.accept, connections, Some(pool.pid())) })?;
         let storm = fleet.connect(Duration::ZERO)?;
         // 18 shares a minute each, as vardiff has it.
         let rate = storm.ready as f64 * 18.0 / 60.0;
@@ -275,7 +350,7 @@ impl Bench {
 
     fn logins(&self, size: &Size, node: &MockNode) -> Result<Vec<Storm>, LoadError> {
         let pool = self.server(node, Settings::default())?;
-        let mut fleet = Fleet::start(options(&pool.reject, size.storm, pool.pid()))?;
+        let mut fleet = Fleet::start(options(&pool.reject, size.storm, Some(pool.pid())))?;
         let mut storms = Vec::new();
         for number in 0..3 {
             if number > 0 {
@@ -288,16 +363,16 @@ impl Bench {
 
     fn jobs(&self, size: &Size, node: &MockNode, miners: usize) -> Result<Jobs, LoadError> {
         let pool = self.server(node, Settings::default())?;
-        let mut fleet = Fleet::start(options(&pool.reject, miners, pool.pid()))?;
+        let mut fleet = Fleet::start(options(&pool.reject, miners, Some(pool.pid())))?;
         fleet.connect(Duration::ZERO)?;
         fleet.blocks(size.blocks, size.time / 5, PATIENCE, &mut OwnBlocks::new(node))
     }
 }
 
-fn options(server: &str, connections: usize, pid: u32) -> Options {
+fn options(server: &str, connections: usize, pid: Option<u32>) -> Options {
     Options {
         from: (2..2 + SOURCES).map(|last| IpAddr::V4(Ipv4Addr::new(127, 0, 0, last))).collect(),
-        server_pid: Some(pid),
+        server_pid: pid,
         patience: PATIENCE * 4,
         ..Options::new(server, connections)
     }

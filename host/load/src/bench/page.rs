@@ -1,6 +1,6 @@
 //! The figures as a page of the documentation.
 
-use super::{Figures, Way};
+use super::{Figures, OWN, Way};
 use crate::histogram::Latency;
 use crate::report::{Jobs, Spread};
 use std::fmt::Write as _;
@@ -8,12 +8,17 @@ use std::fmt::Write as _;
 /// Writes the page.
 #[must_use]
 pub fn page(figures: &Figures) -> String {
-    let mut out = String::from(
+    let under_test = if figures.server == OWN {
+        "A pool runs as a child\nprocess (`millpond run`) on a real file system over a mock node with a full block's template"
+            .to_owned()
+    } else {
+        format!("The server\nwas another one, at {}: what any server can be asked is here", figures.server)
+    };
+    let mut out = format!(
         "# Performance of the share path\n\n\
-         Written by `millpond bench share --page docs/performance.md`; the same run prints it as JSON. A pool runs as a child\n\
-         process (`millpond run`) on a real file system over a mock node with a full block's template; the miners and the\n\
-         node are other processes on the same cores. Rates are shares per CPU second of the server's process, user and\n\
-         kernel time: take the ratios to the echo loop, not the absolutes.\n\n",
+         Written by `millpond bench share --page FILE`; the same run prints it as JSON. {under_test}; the miners\n\
+         and the node are other processes on the same cores. Rates are shares per CPU second of the server's process, user\n\
+         and kernel time: take the ratios to the echo loop, not the absolutes.\n\n"
     );
     // Into memory, which does not fail.
     let _ = sections(figures, &mut out);
