@@ -194,9 +194,13 @@ section! {
         powers_of_two: bool = "false";
         /// Connections in all.
         connections: u32 = "20000";
-        /// Connections of one address (IPv6: of one /56).
+        /// Connections of one address (IPv6: of one network of `ipv6_prefix`).
         connections_per_address: u32 = "1000";
-        /// Of those, connections that have not logged in yet: what a farm behind one address needs when it comes back at once.
+        /// How many bits of an IPv6 address are one address to limits and bans: providers give a household 56 or 64.
+        ipv6_prefix: u8 = "56";
+        /// Connections in all that have not logged in yet.
+        handshakes: u32 = "2000";
+        /// Of one address's connections those that have not logged in yet: what a farm behind one address needs when it comes back at once.
         handshakes_per_address: u32 = "256";
         /// Bytes of the extranonce that the pool sets: one tells 256 sessions apart, two 65,536. Leave out for what suits the coin and its miners.
         extranonce_prefix: Option<u32>, eg "4";
@@ -204,8 +208,16 @@ section! {
         marketplaces: bool = "false";
         /// Bytes of one line.
         line_bytes: u32 = "16384";
-        /// Lines a second of one connection.
+        /// Lines a second of one connection, twice as many at once; what comes faster is left in the socket.
         lines_per_second: u32 = "200";
+        /// Bytes a second of one connection, likewise; 0 for a KiB for each of its lines.
+        bytes_per_second: u32 = "0";
+        /// Milliseconds of CPU a second that refused shares of one address may cost where the algorithm is a heavy one, ten seconds' worth at once; then the connections that send them wait.
+        refused_work: u32 = "200";
+        /// Addresses and networks whose connections are refused before anything is read.
+        deny: Vec<String> = "[]", eg "[\"198.51.100.0/24\"]";
+        /// Addresses and networks that are never banned and have no limits of an address.
+        allow: Vec<String> = "[]", eg "[\"10.0.0.0/8\"]";
         /// A new connection has this long to subscribe and authorize.
         handshake: Duration = "\"60s\"";
         /// A connection that sends nothing for this long is closed.
@@ -224,8 +236,14 @@ section! {
         resume: Duration = "\"10m\"";
         /// How long an address is banned at first; doubled each time again.
         ban: Duration = "\"2m\"";
-        /// Shares of a connection that are looked at: when half of them are invalid, its address is banned. 0 looks at none, for load tests.
+        /// No ban is longer.
+        ban_longest: Duration = "\"24h\"";
+        /// What earlier bans weigh is halved in this time.
+        ban_forgotten: Duration = "\"1h\"";
+        /// Shares of a connection that are looked at: when too many of them are invalid, its address is banned. 0 looks at none, for load tests.
         ban_window: u32 = "50";
+        /// This many of a hundred are too many; stale ones are not counted.
+        ban_percent: u32 = "50";
     }
 }
 

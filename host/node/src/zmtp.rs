@@ -97,15 +97,44 @@ impl Subscription {
         let opening = async {
             let mut stream = TcpStream::connect(&self.authority).await?;
             stream.set_nodelay(true)?;
-            handshake(&mut stream).await?;
-            for topic in &self.topics {
-                let mut body = vec![1];
-                body.extend_from_slice(topic.as_bytes());
-                write_frame(&mut stream, 0, &body).await?;
-            }
+            self.open(&mut stream).await?;
             Ok::<_, ZmtpError>(stream)
         };
-        let mut stream = tokio::time::timeout(connect, opening).await.map_err(|_| ZmtpError::Timeout)??;
+        let stream = tokio::time::timeout(connect, opening).await.map_err(|_| ZmtpError::Timeout)??;
+        self.listen(stream, deliver).await
+    }
+
+    /// The same over a stream that is there already, without a deadline: what a publisher says in it, to its end.
+    pub async fn over<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        mut stream: S,
+        deliver: &mut impl FnMut(Message),
+    ) -> ZmtpError {
+        let ended = match self.open(&mut stream).await {
+            Ok(()) => self.listen(stream, deliver).await,
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(never) => match never {},
+            Err(error) => error,
+        }
+    }
+
+    async fn open<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: &mut S) -> Result<(), ZmtpError> {
+        handshake(stream).await?;
+        for topic in &self.topics {
+            let mut body = vec![1];
+            body.extend_from_slice(topic.as_bytes());
+            write_frame(stream, 0, &body).await?;
+        }
+        Ok(())
+    }
+
+    async fn listen<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        mut stream: S,
+        deliver: &mut impl FnMut(Message),
+    ) -> Result<std::convert::Infallible, ZmtpError> {
         let mut parts = Vec::new();
         loop {
             let (flags, body) = read_frame(&mut stream, self.max_part).await?;

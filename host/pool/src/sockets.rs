@@ -20,7 +20,23 @@ pub fn stratum(section: &Section) -> Result<StratumConfig, SetupError> {
     config.limits.connections_per_source =
         usize::try_from(rules.connections_per_address).unwrap_or(usize::MAX);
     config.limits.handshakes_per_source = usize::try_from(rules.handshakes_per_address).unwrap_or(usize::MAX);
-    config.limits.handshakes = config.limits.handshakes.max(config.limits.handshakes_per_source);
+    config.limits.handshakes =
+        usize::try_from(rules.handshakes.max(rules.handshakes_per_address)).unwrap_or(usize::MAX);
+    config.limits.ipv6_prefix = rules.ipv6_prefix;
+    config.limits.bytes_per_second = f64::from(rules.bytes_per_second);
+    config.limits.refused_work = f64::from(rules.refused_work);
+    let mut networks = |name: &str, line: usize, list: &[String]| {
+        let parsed = list.iter().filter_map(|text| match text.parse() {
+            Ok(network) => Some(network),
+            Err(why) => {
+                errors.push(format!("line {line}: {name}: {why}"));
+                None
+            }
+        });
+        parsed.collect::<Vec<_>>()
+    };
+    config.limits.deny = networks("stratum.deny", rules.span.line, &rules.deny);
+    config.limits.allow = networks("stratum.allow", rules.span.line, &rules.allow);
     config.extranonce.prefix =
         rules.extranonce_prefix.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
     config.extranonce.marketplaces = rules.marketplaces;
@@ -35,19 +51,14 @@ pub fn stratum(section: &Section) -> Result<StratumConfig, SetupError> {
     config.ask_version = rules.ask_version;
     config.extranonce.resume = Span(rules.resume);
     config.bans.duration = Span(rules.ban);
+    config.bans.longest = Span(rules.ban_longest.max(rules.ban));
+    config.bans.half_life = Span(rules.ban_forgotten);
     config.bans.window = usize::try_from(rules.ban_window).unwrap_or(usize::MAX);
+    config.bans.invalid_ratio = f64::from(rules.ban_percent) / 100.0;
     for port in &section.port {
         let (min, max) =
             if port.fixed { (Some(port.difficulty), Some(port.difficulty)) } else { (None, None) };
-        let mut proxy_from = Vec::new();
-        for source in &port.proxy_from {
-            match source.parse() {
-                Ok(network) => proxy_from.push(network),
-                Err(why) => {
-                    errors.push(format!("line {}: port.proxy_from: {source:?}: {why}", port.span.line))
-                }
-            }
-        }
+        let proxy_from = networks("port.proxy_from", port.span.line, &port.proxy_from);
         config.ports.push(PortConfig {
             listen: port.listen,
             start: Some(port.difficulty),
@@ -90,6 +101,19 @@ mod tests {
     }
 
     #[test]
+    fn who_is_shut_out_and_who_is_never_banned_is_the_operators_to_say() {
+        let config =
+            of("deny = [\"198.51.100.0/24\"]\nallow = [\"10.0.0.0/8\", \"2001:db8::/32\"]\nban_percent = 80")
+                .unwrap();
+        let shown = |networks: &[millpond_stratum::Network]| {
+            networks.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(shown(&config.limits.deny), ["198.51.100.0/24"]);
+        assert_eq!(shown(&config.limits.allow), ["10.0.0.0/8", "2001:db8::/32"]);
+        assert_eq!(config.bans.invalid_ratio, 0.8);
+    }
+
+    #[test]
     fn what_errors_tell_an_operator_to_set_can_be_set() {
         let config = of("extranonce_prefix = 3\nmarketplaces = true").unwrap().extranonce;
         assert_eq!((config.prefix, config.marketplaces), (Some(3), true));
@@ -97,7 +121,14 @@ mod tests {
         assert!(refused(config.clone()).contains("marketplaces = false"));
         let wide = millpond_stratum::ExtranonceConfig { prefix: Some(9), marketplaces: false, ..config };
         assert!(refused(wide).contains("extranonce_prefix = 9"));
-        for rules in ["handshakes_per_address = 0", "connections_per_address = 0", "line_bytes = 1"] {
+        for rules in [
+            "deny = [\"x\"]",
+            "ipv6_prefix = 200",
+            "ban_percent = 101",
+            "handshakes_per_address = 0",
+            "connections_per_address = 0",
+            "line_bytes = 1",
+        ] {
             let told = of(rules).unwrap_err().to_string();
             let option = rules.split(' ').next().unwrap();
             assert!(told.contains(option) && told.contains("line 13"), "{told}");

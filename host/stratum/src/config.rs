@@ -126,6 +126,7 @@ impl StratumConfig {
         for (name, value) in [
             ("connections", limits.connections),
             ("connections_per_address", limits.connections_per_source),
+            ("handshakes", limits.handshakes),
             ("handshakes_per_address", limits.handshakes_per_source),
             ("shares_in_flight", limits.shares_in_flight),
         ] {
@@ -133,13 +134,21 @@ impl StratumConfig {
                 problems.push(format!("stratum.{name} must be at least 1"));
             }
         }
-        for (name, value) in [("lines_per_second", limits.lines_per_second), ("burst", limits.burst)] {
+        for (name, value) in [
+            ("lines_per_second", limits.lines_per_second),
+            ("burst", limits.burst),
+            ("refused_work", limits.refused_work),
+        ] {
             if !value.is_finite() || value < 1.0 {
                 problems.push(format!("stratum.{name} = {value} must be at least 1"));
             }
         }
         if !(0.0..=1.0).contains(&self.bans.invalid_ratio) {
-            problems.push(format!("stratum.bans.invalid_ratio = {} must be 0 to 1", self.bans.invalid_ratio));
+            let percent = self.bans.invalid_ratio * 100.0;
+            problems.push(format!("stratum.ban_percent = {percent} must be 0 to 100"));
+        }
+        if !(1..=128).contains(&limits.ipv6_prefix) {
+            problems.push(format!("stratum.ipv6_prefix = {} must be 1 to 128", limits.ipv6_prefix));
         }
         if self.keepalive.0.is_zero() {
             problems.push("stratum.keepalive must be above 0; 30 to 60 s suit all miners".to_owned());

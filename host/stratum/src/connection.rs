@@ -11,7 +11,7 @@ use crate::board::Announcement;
 use crate::counters::{Entry, Hashrate, Known, add, count};
 use crate::extranonce::Owner;
 use crate::flight::Flights;
-use crate::limits::{Bucket, Seat};
+use crate::limits::{Pace, Seat};
 use crate::line::{Incoming, Kept};
 use crate::listen::Listening;
 use crate::login::Starting;
@@ -85,7 +85,7 @@ pub(crate) struct Connection<B: Backend> {
     /// A login or a lease that is under way. No line is heard meanwhile.
     pub(crate) starting: Option<Box<Starting>>,
     pub(crate) conduct: Conduct,
-    pub(crate) bucket: Bucket,
+    pub(crate) pace: Pace,
     /// No line is read before.
     pub(crate) read_from: Option<Instant>,
     /// Since when it sends more lines than it may, without a share that counts.
@@ -158,7 +158,7 @@ impl<B: Backend> Connection<B> {
         };
         let entry = Entry::new(seat.source(), listening.address.port(), known);
         let entry = core.registry.insert(number, entry);
-        let bucket = Bucket::new(limits.lines_per_second, limits.burst, now);
+        let pace = Pace::new(limits, now);
         Self {
             listening,
             session,
@@ -170,7 +170,7 @@ impl<B: Backend> Connection<B> {
             flights: Flights::default(),
             starting: None,
             conduct: Conduct::default(),
-            bucket,
+            pace,
             read_from: None,
             slowed: None,
             opened,

@@ -63,6 +63,8 @@ counters! {
     connections,
     /// Connections refused because a limit was reached.
     refused_full,
+    /// Connections refused because the operator shuts their address out.
+    refused_denied,
     /// Connections refused because their source is banned.
     refused_banned,
     /// Connections with a PROXY header where none may be, or a broken one.
@@ -79,8 +81,10 @@ counters! {
     slow_readers,
     /// Connections dropped because of a line over the limit.
     long_lines,
-    /// Times that a connection was slowed down for its lines a second.
+    /// Times that a connection was slowed down for its lines or bytes a second.
     slowed,
+    /// Times that a connection had to wait because its address's refused shares had cost too much.
+    slowed_refused,
     /// Connections dropped because of too many lines with nothing in them.
     floods,
     /// Lines that are no request.

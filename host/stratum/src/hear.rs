@@ -18,7 +18,7 @@ impl<B: Backend> Connection<B> {
     pub(crate) fn hear(&mut self, line: &[u8]) -> Result<(), End> {
         let now = Instant::now();
         self.heard = now;
-        self.bucket.take(now);
+        self.pace.take(line.len(), now);
         self.slow_down(now)?;
         let mut dialect = Arc::clone(&self.session.dialect);
         let decoded = self.dialects.decode(&mut dialect, line, &self.session);
@@ -185,6 +185,7 @@ impl<B: Backend> Connection<B> {
                 self.shared.core.counters.refused(why);
                 self.shared.backend.refused(self.session.payee(), &worker, why);
                 self.entry.known.lock().refused += 1;
+                self.charge(why);
                 self.refuse(call, submit::failure(why), text.as_deref());
                 if submit::is_misconduct(why) && !self.is_excused(why) {
                     self.judged(|conduct, config| conduct.invalid(config, Instant::now()))
@@ -228,7 +229,7 @@ impl<B: Backend> Connection<B> {
 
     /// Leaves further lines in the socket while the connection sends more than it may.
     fn slow_down(&mut self, now: Instant) -> Result<(), End> {
-        self.read_from = self.bucket.ready_at();
+        self.read_from = self.read_from.filter(|from| *from > now).max(self.pace.ready_at());
         if self.read_from.is_none() {
             return Ok(());
         }
@@ -249,6 +250,9 @@ impl<B: Backend> Connection<B> {
 
     pub(crate) fn ban(&self, reason: BanReason) {
         let source = self.seat.source();
+        if self.seat.is_exempt() {
+            return;
+        }
         if let Some(length) = self.shared.core.bans.ban(source, reason, Instant::now()) {
             add(&self.shared.core.counters.bans);
             self.span().in_scope(|| tracing::info!(%source, ?reason, seconds = length.as_secs(), "banned"));

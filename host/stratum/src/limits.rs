@@ -34,6 +34,16 @@ pub struct LimitsConfig {
     pub lines_per_second: f64,
     /// Lines at once. Katpool allows 200.
     pub burst: f64,
+    /// Bytes a second, steadily; twice as many at once, and a line of the longest. What comes faster is left in the socket.
+    /// 0: a KiB for each of the lines a second.
+    pub bytes_per_second: f64,
+    /// CPU time a second, in milliseconds, that refused shares of one source may cost where the algorithm is a heavy one; ten
+    /// seconds' worth at once. Whoever uses up more is read no further until it is paid.
+    pub refused_work: f64,
+    /// Whose connections are refused before anything is read, also behind a proxy.
+    pub deny: Vec<Network>,
+    /// Who is never banned and has no limits of a source: the operator's own farm behind one address, say.
+    pub allow: Vec<Network>,
     /// Who is slowed down for this long and sends no share that counts is banned.
     pub flood: Span,
     /// What was written to a miner must be taken within this time. Until then it is read no further and gets no job but
@@ -56,6 +66,10 @@ impl Default for LimitsConfig {
             line: 16 * 1024,
             lines_per_second: 100.0,
             burst: 200.0,
+            bytes_per_second: 0.0,
+            refused_work: 200.0,
+            deny: Vec::new(),
+            allow: Vec::new(),
             flood: Span::secs(30),
             write: Span::secs(30),
             shares_in_flight: 64,
@@ -183,10 +197,18 @@ struct Use {
     handshakes: usize,
 }
 
+/// What one source uses.
+#[derive(Debug)]
+struct OfSource {
+    now: Use,
+    /// CPU time that its refused shares may cost, in microseconds.
+    refused_work: Bucket,
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     all: Use,
-    by_source: HashMap<Source, Use>,
+    by_source: HashMap<Source, OfSource>,
 }
 
 /// Counts the connections of a server, and lets in what the limits allow.
@@ -203,30 +225,34 @@ impl Gate {
         Arc::new(Self { limits, counts: Mutex::default() })
     }
 
-    /// Lets a connection in. The seat counts as a handshake until [`Seat::settled`].
+    /// Lets a connection in. The seat counts as a handshake until [`Seat::settled`]. An `exempt` source has no limits of its
+    /// own.
     ///
     /// # Errors
     /// Which limit is reached.
-    pub fn enter(self: &Arc<Self>, source: Source) -> Result<Seat, Full> {
+    pub fn enter(self: &Arc<Self>, source: Source, exempt: bool) -> Result<Seat, Full> {
+        let limits = &self.limits;
         let mut counts = self.counts.lock();
-        let own = counts.by_source.get(&source).copied().unwrap_or_default();
-        if counts.all.connections >= self.limits.connections {
+        let own = counts.by_source.get(&source).map(|own| own.now).unwrap_or_default();
+        if counts.all.connections >= limits.connections {
             return Err(Full::Connections);
         }
-        if own.connections >= self.limits.connections_per_source {
+        if own.connections >= limits.connections_per_source && !exempt {
             return Err(Full::Source);
         }
-        if counts.all.handshakes >= self.limits.handshakes
-            || own.handshakes >= self.limits.handshakes_per_source
-        {
+        let too_many = own.handshakes >= limits.handshakes_per_source && !exempt;
+        if counts.all.handshakes >= limits.handshakes || too_many {
             return Err(Full::Handshakes);
         }
         counts.all.connections += 1;
         counts.all.handshakes += 1;
-        let own = counts.by_source.entry(source).or_default();
-        own.connections += 1;
-        own.handshakes += 1;
-        Ok(Seat { gate: Arc::clone(self), source, shaking: true })
+        let own = counts.by_source.entry(source).or_insert_with(|| {
+            let work = limits.refused_work * 1000.0;
+            OfSource { now: Use::default(), refused_work: Bucket::new(work, 10.0 * work, Instant::now()) }
+        });
+        own.now.connections += 1;
+        own.now.handshakes += 1;
+        Ok(Seat { gate: Arc::clone(self), source, shaking: true, exempt })
     }
 
     /// Connections now.
@@ -242,6 +268,7 @@ pub struct Seat {
     gate: Arc<Gate>,
     source: Source,
     shaking: bool,
+    exempt: bool,
 }
 
 impl Seat {
@@ -251,7 +278,7 @@ impl Seat {
             let mut counts = self.gate.counts.lock();
             counts.all.handshakes = counts.all.handshakes.saturating_sub(1);
             if let Some(own) = counts.by_source.get_mut(&self.source) {
-                own.handshakes = own.handshakes.saturating_sub(1);
+                own.now.handshakes = own.now.handshakes.saturating_sub(1);
             }
         }
     }
@@ -261,6 +288,24 @@ impl Seat {
     pub fn source(&self) -> Source {
         self.source
     }
+
+    /// Whether its source is never banned and has no limits.
+    #[must_use]
+    pub fn is_exempt(&self) -> bool {
+        self.exempt
+    }
+
+    /// A share of the connection was refused after so much work. Returns until when its source has used up what it may
+    /// cost, if it has.
+    pub fn refused(&self, work: Duration, now: Instant) -> Option<Instant> {
+        if self.exempt {
+            return None;
+        }
+        let mut counts = self.gate.counts.lock();
+        let own = counts.by_source.get_mut(&self.source)?;
+        own.refused_work.take(work.as_secs_f64() * 1e6, now);
+        own.refused_work.ready_at()
+    }
 }
 
 impl Drop for Seat {
@@ -269,8 +314,8 @@ impl Drop for Seat {
         let mut counts = self.gate.counts.lock();
         counts.all.connections = counts.all.connections.saturating_sub(1);
         if let Some(own) = counts.by_source.get_mut(&self.source) {
-            own.connections = own.connections.saturating_sub(1);
-            if own.connections == 0 {
+            own.now.connections = own.now.connections.saturating_sub(1);
+            if own.now.connections == 0 {
                 counts.by_source.remove(&self.source);
             }
         }
@@ -293,17 +338,17 @@ impl Bucket {
         Self { rate, burst, tokens: burst, at: now }
     }
 
-    /// Takes a token, which may be one that is still to come.
-    pub fn take(&mut self, now: Instant) {
+    /// Takes tokens, which may be some that are still to come.
+    pub fn take(&mut self, tokens: f64, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * self.rate).min(self.burst) - 1.0;
+        self.tokens = (self.tokens + passed * self.rate).min(self.burst) - tokens;
         self.at = now;
     }
 
     /// Takes a token if there is one.
     pub fn try_take(&mut self, now: Instant) -> bool {
         let before = self.clone();
-        self.take(now);
+        self.take(1.0, now);
         let there = self.tokens >= 0.0;
         if !there {
             *self = before;
@@ -317,6 +362,39 @@ impl Bucket {
         let missing = 1.0 - self.tokens;
         let wait = Duration::try_from_secs_f64(missing / self.rate).ok().filter(|_| missing > 0.0)?;
         self.at.checked_add(wait)
+    }
+}
+
+/// How fast one connection may send: lines and bytes.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    lines: Bucket,
+    bytes: Bucket,
+}
+
+impl Pace {
+    /// Nothing was sent yet.
+    #[must_use]
+    pub fn new(limits: &LimitsConfig, now: Instant) -> Self {
+        let of_lines = limits.lines_per_second * 1024.0;
+        let rate = if limits.bytes_per_second > 0.0 { limits.bytes_per_second } else { of_lines };
+        let burst = 2.0 * rate + limits.line as f64;
+        Self {
+            lines: Bucket::new(limits.lines_per_second, limits.burst, now),
+            bytes: Bucket::new(rate, burst, now),
+        }
+    }
+
+    /// A line of so many bytes was read.
+    pub fn take(&mut self, bytes: usize, now: Instant) {
+        self.lines.take(1.0, now);
+        self.bytes.take(bytes as f64, now);
+    }
+
+    /// From when on the next may be read; `None` for now.
+    #[must_use]
+    pub fn ready_at(&self) -> Option<Instant> {
+        self.lines.ready_at().max(self.bytes.ready_at())
     }
 }
 
@@ -339,15 +417,16 @@ mod tests {
             LimitsConfig { connections_per_source: 3, handshakes_per_source: 1, ..Default::default() };
         let gate = Gate::new(limits);
         let source = Source::of("192.0.2.1".parse().unwrap(), 56);
-        let mut first = gate.enter(source).unwrap();
-        assert_eq!(gate.enter(source).unwrap_err(), Full::Handshakes);
+        let mut first = gate.enter(source, false).unwrap();
+        assert_eq!(gate.enter(source, false).unwrap_err(), Full::Handshakes);
         first.settled();
-        let mut second = gate.enter(source).unwrap();
+        let mut second = gate.enter(source, false).unwrap();
         second.settled();
-        let third = gate.enter(source).unwrap();
-        assert_eq!(gate.enter(source).unwrap_err(), Full::Source);
-        assert!(gate.enter(Source::of("192.0.2.2".parse().unwrap(), 56)).is_ok());
-        drop((first, second, third));
+        let third = gate.enter(source, false).unwrap();
+        assert_eq!(gate.enter(source, false).unwrap_err(), Full::Source);
+        assert!(gate.enter(Source::of("192.0.2.2".parse().unwrap(), 56), false).is_ok());
+        let exempt = gate.enter(source, true).unwrap();
+        drop((first, second, third, exempt));
         assert_eq!(gate.connections(), 0);
         assert!(gate.counts.lock().by_source.is_empty());
     }
@@ -370,15 +449,15 @@ mod tests {
         let now = Instant::now();
         let mut bucket = Bucket::new(10.0, 3.0, now);
         for _ in 0..2 {
-            bucket.take(now);
+            bucket.take(1.0, now);
             assert_eq!(bucket.ready_at(), None);
         }
-        bucket.take(now);
+        bucket.take(1.0, now);
         assert_eq!(bucket.ready_at(), Some(now + Duration::from_millis(100)));
-        bucket.take(now + Duration::from_millis(300));
+        bucket.take(1.0, now + Duration::from_millis(300));
         assert_eq!(bucket.ready_at(), None);
-        bucket.take(now + Duration::from_secs(100));
-        bucket.take(now + Duration::from_secs(100));
+        bucket.take(1.0, now + Duration::from_secs(100));
+        bucket.take(1.0, now + Duration::from_secs(100));
         assert_eq!(bucket.ready_at(), None);
     }
 
@@ -390,5 +469,44 @@ mod tests {
         assert!((0..100).all(|_| !bucket.try_take(now)));
         assert!(bucket.try_take(now + Duration::from_millis(100)));
         assert!(!bucket.try_take(now + Duration::from_millis(100)));
+    }
+
+    #[test]
+    fn long_lines_use_up_the_bytes_where_few_lines_would_not_use_up_the_lines() {
+        let limits = LimitsConfig { bytes_per_second: 1000.0, line: 2000, ..Default::default() };
+        let now = Instant::now();
+        let mut pace = Pace::new(&limits, now);
+        pace.take(2000, now);
+        assert_eq!(pace.ready_at(), None, "a line of the longest passes at once");
+        pace.take(2000, now);
+        assert_eq!(pace.ready_at(), Some(now + Duration::from_millis(1)));
+        pace.take(1999, now);
+        assert_eq!(pace.ready_at(), Some(now + Duration::from_secs(2)));
+        let unsaid = LimitsConfig { bytes_per_second: 0.0, line: 2000, ..Default::default() };
+        let mut pace = Pace::new(&unsaid, now);
+        pace.take(200_000, now);
+        assert_eq!(
+            pace.ready_at(),
+            None,
+            "a KiB for each of a hundred lines a second, twice as many at once"
+        );
+        pace.take(7_000, now);
+        assert!(pace.ready_at().is_some());
+    }
+
+    #[test]
+    fn refused_work_is_of_a_source_whichever_connection_it_came_from() {
+        let limits = LimitsConfig { refused_work: 1.0, ..Default::default() };
+        let gate = Gate::new(limits);
+        let source = |last: u8| Source::of(IpAddr::from([192, 0, 2, last]), 56);
+        let (one, two) = (gate.enter(source(1), false).unwrap(), gate.enter(source(1), false).unwrap());
+        let other = gate.enter(source(2), false).unwrap();
+        let exempt = gate.enter(source(3), true).unwrap();
+        let (now, work) = (Instant::now(), Duration::from_millis(6));
+        assert_eq!(one.refused(work, now), None);
+        let until = two.refused(work, now).expect("ten milliseconds at once and no more");
+        assert!(until > now + Duration::from_secs(1) && until < now + Duration::from_secs(3));
+        assert_eq!(other.refused(work, now), None, "the neighbour's work is his own");
+        assert!((0..100).all(|_| exempt.refused(work, now).is_none()));
     }
 }

@@ -4,7 +4,8 @@ use crate::backend::Backend;
 use crate::config::{PortConfig, StratumConfig};
 use crate::connection::Connection;
 use crate::counters::add;
-use crate::limits::{Network, Seat, Source};
+use crate::doors;
+use crate::limits::Network;
 use crate::proxy::{self, Prefixed};
 use crate::server::{Chain, Core, Shared, StartError};
 use crate::tls::Certificate;
@@ -115,7 +116,7 @@ pub(crate) async fn listen<B: Backend>(
                 if listening.tls.is_some() || listening.trusts(peer.ip()) {
                     let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
                     connections.spawn(admit(shared, listening, stream, peer, opened));
-                } else if let Some(seat) = seat(&shared.core, peer, opened) {
+                } else if let Some(seat) = doors::seat(&shared.core, peer.ip(), opened) {
                     let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
                     let connection = Connection::new(shared, listening, peer, seat, opened, &[], true);
                     connections.spawn(connection.serve(stream));
@@ -132,26 +133,6 @@ pub(crate) async fn listen<B: Backend>(
     while connections.join_next().await.is_some() {}
 }
 
-/// A place for a connection, unless its source is banned or has too many.
-fn seat(core: &Core, client: SocketAddr, opened: Instant) -> Option<Seat> {
-    let source = Source::of(client.ip(), core.config.limits.ipv6_prefix);
-    if core.bans.banned(source, opened).is_some() {
-        add(&core.counters.refused_banned);
-        return None;
-    }
-    match core.gate.enter(source) {
-        Ok(seat) => {
-            add(&core.counters.connections);
-            Some(seat)
-        }
-        Err(full) => {
-            tracing::debug!(%source, %full, "a connection was refused");
-            add(&core.counters.refused_full);
-            None
-        }
-    }
-}
-
 /// Lets a connection in that begins with a trusted proxy's header, or with TLS.
 async fn admit<B: Backend>(
     shared: Arc<Shared<B>>,
@@ -161,6 +142,10 @@ async fn admit<B: Backend>(
     opened: Instant,
 ) {
     let core = &shared.core;
+    // A denied proxy is not listened to either.
+    if doors::is_denied(core, peer.ip()) {
+        return;
+    }
     let deadline = opened + core.config.limits.handshake.0;
     // A proxy's own connections are limited once they have said whose they are.
     let (client, head) = if listening.trusts(peer.ip()) {
@@ -175,7 +160,7 @@ async fn admit<B: Backend>(
     } else {
         (peer, Bytes::new())
     };
-    let Some(seat) = seat(core, client, opened) else { return };
+    let Some(seat) = doors::seat(core, client.ip(), opened) else { return };
     let Some(certificate) = &listening.tls else {
         let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
         let connection = Connection::new(shared, listening, client, seat, opened, &head, true);

@@ -96,7 +96,7 @@ impl<B: Backend> Connection<B> {
 
     fn greet(&mut self, call: &Call, lease: Lease) -> Result<(), End> {
         if let Some(difficulty) = lease.kept.difficulty.filter(|_| !self.chose) {
-            self.session.vardiff.suggest(difficulty, Instant::now());
+            self.session.vardiff.remember(difficulty, Instant::now());
             self.chose = true;
             self.retarget();
         }
@@ -222,7 +222,7 @@ impl<B: Backend> Connection<B> {
         } else if !self.chose
             && let Some(difficulty) = self.shared.core.last_seen.get(&payee, &self.session.agent)
         {
-            self.session.vardiff.suggest(difficulty, now);
+            self.session.vardiff.remember(difficulty, now);
             self.chose = true;
         }
         self.retarget();

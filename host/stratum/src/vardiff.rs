@@ -1,26 +1,32 @@
 //! Variable difficulty: how hard shares must be so that a miner sends them at a steady, readable rate.
 //!
-//! Shares of a miner are a Poisson process. The difficulty is changed only when what was seen since the last change
-//! excludes, at [`Z`] standard deviations, every rate within [`BAND`] of the wanted one: a run of luck changes
-//! nothing, a wrong start is left after a few shares, and silence is evidence too. Decisions come with events: at a
-//! share, or at the moment when silence alone has become significant. There is no sweep. Only shares that counted are
-//! told to this module, so invalid ones can never raise or hold a difficulty.
+//! The difficulty is changed when the shares that came exclude the present one ([`crate::evidence`]), to the one that they
+//! speak for: a run of luck changes nothing, a wrong start is left after a few shares, and what was learned of a miner
+//! holds through changes of his difficulty. Decisions come with events: at a share, or when silence has become
+//! significant; there is no sweep. Only shares that counted are told to this module, so invalid ones can never raise or
+//! hold a difficulty.
+//!
+//! Silence says only that a miner is slower than some rate, not how slow he is. Of one who has sent nothing yet a lot is
+//! possible, and a step too far down costs a second of many shares, which then measure him: two silences reach six orders
+//! of magnitude. One who is known has more likely paused: the steps are smaller, and the waits grow.
 
+use crate::evidence::{Evidence, Present};
 use millpond_dialect::Rounding;
 use serde::{Deserialize, Serialize};
 use std::time::{Duration, Instant};
 
-/// Standard deviations of the interval around the seen rate. With 2.4 a steady miner sees about one change in an hour
-/// (measured by the test below).
-const Z: f64 = 2.4;
-/// The seen rate may be off by this factor before a change is worth a fresh job.
-const BAND: f64 = 1.15;
-/// What is remembered at most, in shares: afterwards the past is halved, so that a drift shows.
-const MEMORY: f64 = 360.0;
-/// One step up at most, since a rate seen over milliseconds is no measurement.
-const STEP_UP: f64 = 64.0;
-/// One step down at most, since silence has many causes.
-const STEP_DOWN: f64 = 0.25;
+/// So many shares make a miner known.
+const KNOWN: f64 = 8.0;
+/// Silence of a miner who is not known: the time of so many shares, by luck alone once in 90 starts,
+const SILENCE: f64 = 4.5;
+/// and of one who is: once in 100,000 of his shares.
+const SILENCE_OF_KNOWN: f64 = 11.5;
+/// How far silence after silence takes the difficulty of a miner who has sent nothing yet,
+const STEPS: [f64; 2] = [1e-2, 1e-4];
+/// and of one who is known; then [`LATER`].
+const STEPS_OF_KNOWN: [f64; 1] = [0.125];
+/// Each further silence, which has to last twice as long as the one before.
+const LATER: f64 = 0.0625;
 
 /// Vardiff of a pool or of one port.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -108,9 +114,15 @@ pub struct Vardiff {
     promised: f64,
     fixed: bool,
     rounding: Rounding,
-    /// Shares since `since`, each weighted by the difficulty it was judged by over the current one.
-    shares: f64,
-    since: Instant,
+    evidence: Evidence,
+    /// Until when the evidence has counted the time.
+    counted: Instant,
+    /// Since when there was neither a share nor a change.
+    quiet: Instant,
+    /// Silences since the last share.
+    silences: u8,
+    /// The miner sent enough shares, or was here before.
+    known: bool,
 }
 
 impl Vardiff {
@@ -118,14 +130,25 @@ impl Vardiff {
     #[must_use]
     pub fn new(config: VardiffConfig, rounding: Rounding, start: Option<f64>, now: Instant) -> Self {
         let difficulty = config.round(start.unwrap_or(config.start), rounding);
-        let fixed = !config.enabled;
-        Self { fixed, difficulty, floor: 0.0, promised: 0.0, rounding, shares: 0.0, since: now, config }
+        Self {
+            fixed: !config.enabled,
+            difficulty,
+            floor: 0.0,
+            promised: 0.0,
+            rounding,
+            evidence: Evidence::default(),
+            counted: now,
+            quiet: now,
+            silences: 0,
+            known: false,
+            config,
+        }
     }
 
     /// The miner turned out to speak another dialect.
     pub fn set_rounding(&mut self, rounding: Rounding, now: Instant) -> f64 {
         self.rounding = rounding;
-        self.restart_at(self.difficulty, now)
+        self.go_to(self.difficulty, now)
     }
 
     /// The difficulty now.
@@ -137,12 +160,24 @@ impl Vardiff {
     /// The session's own difficulty from now on, as the miner set it by password: no changes follow.
     pub fn fix(&mut self, difficulty: f64, now: Instant) -> f64 {
         self.fixed = true;
-        self.restart_at(difficulty, now)
+        self.go_to(difficulty, now)
     }
 
-    /// A miner's wish: taken at once, and vardiff goes on from there.
+    /// A miner's wish: taken at once, and vardiff goes on from there with what it sees from now on.
     pub fn suggest(&mut self, difficulty: f64, now: Instant) -> f64 {
-        if self.fixed && self.config.enabled { self.difficulty } else { self.restart_at(difficulty, now) }
+        if self.fixed && self.config.enabled {
+            return self.difficulty;
+        }
+        self.evidence = Evidence::default();
+        (self.known, self.silences) = (false, 0);
+        self.go_to(difficulty, now)
+    }
+
+    /// Where the miner's last session ended: he is known.
+    pub fn remember(&mut self, difficulty: f64, now: Instant) -> f64 {
+        self.suggest(difficulty, now);
+        self.known = true;
+        self.difficulty
     }
 
     /// Never goes below this again, whatever the miner suggests, sets by password or is too slow for; a later promise
@@ -152,46 +187,45 @@ impl Vardiff {
             return false;
         }
         self.promised = least;
-        self.restart_at(self.difficulty, now);
+        self.go_to(self.difficulty, now);
         true
     }
 
     /// Never goes below this again.
     pub fn set_floor(&mut self, floor: f64, now: Instant) -> f64 {
         self.floor = if floor.is_finite() { floor } else { 0.0 };
-        self.restart_at(self.difficulty, now)
+        self.go_to(self.difficulty, now)
     }
 
-    /// Forgets what was seen: at the first job, and when there was no job to work on.
+    /// The time until now does not count: at the first job, and when there was no job to work on.
     pub fn restart(&mut self, now: Instant) {
-        self.shares = 0.0;
-        self.since = now;
+        (self.counted, self.quiet) = (now, now);
     }
 
     /// A share counted, judged by `judged_by`. Returns the new difficulty when it is time for one.
     pub fn share(&mut self, judged_by: f64, now: Instant) -> Option<f64> {
-        self.shares += (judged_by / self.difficulty).clamp(0.0, 1024.0);
-        let seen = self.seconds(now);
-        let highest_fitting = self.config.rate() * seen * self.upper_band();
-        if lower(self.shares) > highest_fitting {
-            // (n - 1) / t is the unbiased estimate when the n-th share ends the observation.
-            let ratio = (self.shares - 1.0).max(1.0) / (self.config.rate() * seen).max(1e-6);
-            return self.change(ratio.min(STEP_UP), now);
+        if self.fixed {
+            return None;
         }
-        if self.shares > MEMORY {
-            self.shares /= 2.0;
-            self.since = now.checked_sub(Duration::from_secs_f64(seen / 2.0)).unwrap_or(now);
-        }
-        self.silence(now)
+        let weight = (judged_by / self.difficulty).clamp(0.0, 1.0);
+        let better = self.evidence.share(weight, self.exposure(now), self.present());
+        self.restart(now);
+        self.silences = 0;
+        self.known |= self.evidence.shares() >= KNOWN;
+        self.change(better?, now)
     }
 
     /// Nothing came until now. Returns the new difficulty when that is significant.
     pub fn silence(&mut self, now: Instant) -> Option<f64> {
-        if self.fixed || now < self.silent_at()? {
+        if now < self.silent_at()? {
             return None;
         }
-        let ratio = (self.shares + 1.0) / (self.config.rate() * self.seconds(now)).max(1e-6);
-        self.change(ratio.max(STEP_DOWN), now)
+        let steps: &[f64] = if self.known { &STEPS_OF_KNOWN } else { &STEPS };
+        let step = steps.get(usize::from(self.silences)).copied().unwrap_or(LATER);
+        self.silences = self.silences.saturating_add(1);
+        // What was known of the miner's hashrate does not hold any more.
+        self.evidence = Evidence::default();
+        self.change(self.difficulty * step, now)
     }
 
     /// When silence becomes significant, for the connection's timer; `None` when it never does.
@@ -200,8 +234,11 @@ impl Vardiff {
         if self.fixed || self.difficulty <= self.lowest() {
             return None;
         }
-        let seconds = upper(self.shares) * BAND / self.config.rate();
-        self.since.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
+        let (shares, steps) =
+            if self.known { (SILENCE_OF_KNOWN, STEPS_OF_KNOWN.len()) } else { (SILENCE, STEPS.len()) };
+        let longer = i32::from(self.silences).saturating_sub(steps as i32 - 1).clamp(0, 16);
+        let seconds = shares * 2_f64.powi(longer) / self.config.rate();
+        self.quiet.checked_add(Duration::try_from_secs_f64(seconds).ok()?)
     }
 
     /// What the miner was promised and what is asked of his kind are limits like the operator's, but never above the
@@ -210,30 +247,32 @@ impl Vardiff {
         self.config.min.max(self.floor).max(self.promised).min(self.config.max)
     }
 
-    /// Rounding down to a power of two leaves a miner at up to twice the wanted rate: that is no reason to change.
-    fn upper_band(&self) -> f64 {
-        match self.config.rounding(self.rounding) {
-            Rounding::PowersOfTwo => 2.0 * BAND,
-            // Below 1, and nearly so just above, integers are as coarse.
-            Rounding::Integers if self.difficulty < 4.0 => 2.0 * BAND,
-            Rounding::Integers | Rounding::Exact => BAND,
+    /// The difficulties that are sent as the present one.
+    fn present(&self) -> Present {
+        let next = match self.config.rounding(self.rounding) {
+            Rounding::Exact => self.difficulty,
+            Rounding::Integers if self.difficulty >= 1.0 => self.difficulty + 1.0,
+            Rounding::Integers | Rounding::PowersOfTwo => self.difficulty * 2.0,
+        };
+        Present {
+            from: if self.difficulty <= self.lowest() { 0.0 } else { self.difficulty },
+            to: if self.difficulty >= self.config.max { f64::INFINITY } else { next },
         }
     }
 
-    fn seconds(&self, now: Instant) -> f64 {
-        now.saturating_duration_since(self.since).as_secs_f64()
+    /// What passed since it was last counted, as [`Evidence`] wants it.
+    fn exposure(&self, now: Instant) -> f64 {
+        self.config.rate() * now.saturating_duration_since(self.counted).as_secs_f64() / self.difficulty
     }
 
-    fn change(&mut self, ratio: f64, now: Instant) -> Option<f64> {
-        if self.fixed {
-            return None;
-        }
+    fn change(&mut self, difficulty: f64, now: Instant) -> Option<f64> {
         let before = self.difficulty;
-        let after = self.restart_at(before * ratio, now);
+        let after = self.go_to(difficulty, now);
         (after != before).then_some(after)
     }
 
-    fn restart_at(&mut self, difficulty: f64, now: Instant) -> f64 {
+    fn go_to(&mut self, difficulty: f64, now: Instant) -> f64 {
+        self.evidence.wait(self.exposure(now));
         let limits = VardiffConfig { min: self.lowest(), ..self.config.clone() };
         self.difficulty = limits.round(difficulty, self.rounding);
         self.restart(now);
@@ -241,98 +280,9 @@ impl Vardiff {
     }
 }
 
-/// The least mean that a count of `n` does not exclude: Wilson and Hilferty's approximation of the chi-square limit.
-fn lower(n: f64) -> f64 {
-    if n < 1.0 { 0.0 } else { n * (1.0 - 1.0 / (9.0 * n) - Z / (3.0 * n.sqrt())).max(0.0).powi(3) }
-}
-
-/// The largest mean that a count of `n` does not exclude.
-fn upper(n: f64) -> f64 {
-    let n = n + 1.0;
-    n * (1.0 - 1.0 / (9.0 * n) + Z / (3.0 * n.sqrt())).powi(3)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand::{Rng, SeedableRng, rngs::StdRng};
-
-    /// A miner of `rate` difficulty-1 shares per second, followed for `seconds` from a start difficulty.
-    struct Run {
-        changes: Vec<f64>,
-        shares_after_half: u32,
-        final_difficulty: f64,
-    }
-
-    fn run(config: &VardiffConfig, start: f64, rate: f64, seconds: f64, seed: u64) -> Run {
-        let mut rng = StdRng::seed_from_u64(seed);
-        let begin = Instant::now();
-        let at = |t: f64| begin + Duration::from_secs_f64(t);
-        let mut vardiff = Vardiff::new(config.clone(), Rounding::Integers, Some(start), begin);
-        let (mut t, mut changes, mut shares_after_half) = (0.0_f64, Vec::new(), 0);
-        while t < seconds {
-            let wait = -(1.0 - rng.random::<f64>()).ln() * vardiff.difficulty() / rate;
-            let silent = vardiff.silent_at().map(|at| (at - begin).as_secs_f64());
-            if let Some(silent) = silent.filter(|silent| *silent < t + wait) {
-                t = silent.max(t) + 1e-6;
-                if vardiff.silence(at(t)).is_some() {
-                    changes.push(t);
-                }
-                continue;
-            }
-            t += wait;
-            shares_after_half += u32::from(t > seconds / 2.0);
-            let judged_by = vardiff.difficulty();
-            if vardiff.share(judged_by, at(t)).is_some() {
-                changes.push(t);
-            }
-        }
-        Run { changes, shares_after_half, final_difficulty: vardiff.difficulty() }
-    }
-
-    #[test]
-    fn a_steady_miner_is_left_alone() {
-        let config = VardiffConfig::default();
-        let runs: Vec<_> = (0..100).map(|seed| run(&config, 10_000.0, 3_000.0, 3600.0, seed)).collect();
-        let changes: usize = runs.iter().map(|run| run.changes.len()).sum();
-        assert!(changes < 150, "{changes} changes in 100 hours of a miner that needs none");
-    }
-
-    #[test]
-    fn the_rate_settles_near_eighteen_a_minute_from_any_start() {
-        let config = VardiffConfig::default();
-        for (seed, start) in [(1, 1.0), (2, 100.0), (3, 1e4), (4, 1e6), (5, 3e7)] {
-            let mut rate = 0.0;
-            for round in 0..20 {
-                let run = run(&config, start, 3_000.0, 3600.0, seed * 100 + round);
-                rate += f64::from(run.shares_after_half) / 30.0 / 20.0;
-                assert!((4_000.0..25_000.0).contains(&run.final_difficulty), "{}", run.final_difficulty);
-            }
-            assert!((14.0..23.0).contains(&rate), "{rate} shares a minute from {start}");
-        }
-    }
-
-    #[test]
-    fn a_start_a_thousand_times_too_easy_is_left_within_a_minute() {
-        let config = VardiffConfig::default();
-        for seed in 0..20 {
-            let run = run(&config, 10.0, 3_000.0, 60.0, seed);
-            assert!(run.final_difficulty > 2_500.0, "{} after a minute", run.final_difficulty);
-            assert!(run.changes.len() < 12, "{} changes", run.changes.len());
-        }
-    }
-
-    #[test]
-    fn powers_of_two_do_not_flap() {
-        let config = VardiffConfig { powers_of_two: true, ..Default::default() };
-        for seed in 0..20 {
-            let run = run(&config, 64.0, 3_000.0, 7200.0, seed);
-            assert_eq!(run.final_difficulty.log2().fract(), 0.0);
-            assert!((2048.0..=32768.0).contains(&run.final_difficulty));
-            let late = run.changes.iter().filter(|t| **t > 600.0).count();
-            assert!(late < 8, "{late} changes in two hours");
-        }
-    }
 
     #[test]
     fn a_difficulty_set_by_password_stays() {

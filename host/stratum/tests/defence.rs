@@ -4,16 +4,15 @@
 mod common;
 
 use common::miner::{Client, code, is_true};
+use common::tls::{certificate, over_tls};
 use common::{BLOCK, EASY, Harness, Template, config, start, start_with};
 use millpond_stratum::{BanReason, PortConfig, Source, Span, StratumConfig, TlsConfig};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 
 async fn still_serves(pool: &Harness) {
     let mut client = Client::ready(pool.address(), "alice").await;
@@ -367,30 +366,6 @@ async fn a_tls_hello_on_the_plain_port_is_closed_cleanly_and_nobody_is_banned() 
     assert_eq!(pool.handle.counters().tls_on_plain, 20);
     assert!(pool.handle.bans().is_empty());
     still_serves(&pool).await;
-}
-
-/// A certificate of its own in the files of a port, and what a miner needs to believe in it.
-fn certificate(folder: &std::path::Path) -> (TlsConfig, rustls::RootCertStore) {
-    let made = rcgen::generate_simple_self_signed(vec!["pool.test".to_owned()]).unwrap();
-    let tls = TlsConfig { certificate: folder.join("pool.crt"), key: folder.join("pool.key") };
-    std::fs::write(&tls.certificate, made.cert.pem()).unwrap();
-    std::fs::write(&tls.key, made.signing_key.serialize_pem()).unwrap();
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(made.cert.der().clone()).unwrap();
-    (tls, roots)
-}
-
-/// A miner over TLS who believes in these certificates and no others.
-async fn over_tls(pool: &Harness, roots: rustls::RootCertStore) -> std::io::Result<Client> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let client = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let stream = TcpStream::connect(pool.address()).await?;
-    let name = rustls::pki_types::ServerName::try_from("pool.test").unwrap();
-    Ok(Client::over(TlsConnector::from(Arc::new(client)).connect(name, stream).await?))
 }
 
 #[tokio::test]

@@ -3,8 +3,10 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod family;
+pub mod honest;
 pub mod miner;
 pub mod moody;
+pub mod tls;
 
 use millpond_algorithms::Algorithms;
 use millpond_dialect::{Dialect, DialectSet};

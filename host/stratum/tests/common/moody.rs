@@ -3,6 +3,7 @@
 use super::{Harness, SOURCES, Template, config, start_with};
 use millpond_algorithms::{Algorithm, AlgorithmError, Algorithms, Context, Cost};
 use millpond_recipe::Recipe;
+use millpond_stratum::StratumConfig;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -44,13 +45,17 @@ pub const FOR_GOOD: usize = 1_000_000;
 
 /// A pool whose recipe, with these words replaced, uses the moody algorithm; ten invalid shares are a ban.
 pub async fn moody(cost: Cost, from: &str, to: &str) -> (Harness, Arc<AtomicUsize>) {
+    let mut config = config();
+    config.bans.window = 10;
+    moody_with(config, cost, from, to).await
+}
+
+async fn moody_with(config: StratumConfig, cost: Cost, from: &str, to: &str) -> (Harness, Arc<AtomicUsize>) {
     let failing = Arc::new(AtomicUsize::new(0));
     let mut algorithms = Algorithms::native();
     assert!(algorithms.add(Arc::new(Moody { failing: Arc::clone(&failing), cost })));
     assert!(SOURCES[0].contains(from));
     let text = SOURCES[0].replace(from, to);
-    let mut config = config();
-    config.bans.window = 10;
     let mut pool = start_with(config).await;
     pool.recipes[0] = Recipe::compile("moody", &text, &algorithms).unwrap_or_else(|why| panic!("{why}"));
     pool.publish(&Template::default());
@@ -60,4 +65,9 @@ pub async fn moody(cost: Cost, from: &str, to: &str) -> (Harness, Arc<AtomicUsiz
 /// A pool whose proof of work is the moody algorithm.
 pub async fn hashing(cost: Cost) -> (Harness, Arc<AtomicUsize>) {
     moody(cost, "pow   = sha256d hdr", "pow   = moody hdr").await
+}
+
+/// As [`hashing`], with another configuration.
+pub async fn hashing_with(config: StratumConfig, cost: Cost) -> (Harness, Arc<AtomicUsize>) {
+    moody_with(config, cost, "pow   = sha256d hdr", "pow   = moody hdr").await
 }
