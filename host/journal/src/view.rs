@@ -241,12 +241,12 @@ impl JournalView {
         Ok(())
     }
 
-    /// Job and hash of every share whose coordinate is at least `coord`: what the duplicate filter must know after a
-    /// restart. Segments with older shares alone are not read.
+    /// Coordinate and hash of every share whose coordinate is at least `coord`: what the duplicate filter must know after
+    /// a restart. Segments with older shares alone are not read.
     ///
     /// # Errors
     /// When a segment does not check.
-    pub fn share_ids_since(&self, coord: u64) -> Result<Vec<(JobId, [u8; 32])>, JournalError> {
+    pub fn share_ids_since(&self, coord: u64) -> Result<Vec<(u64, [u8; 32])>, JournalError> {
         let mut ids = Vec::new();
         for segment in self.log.segments() {
             if self.total(segment).is_some_and(|total| total.count == 0 || total.coord_max < coord) {
@@ -254,7 +254,7 @@ impl JournalView {
             }
             self.visit_segment(segment, |_, share| -> Result<(), JournalError> {
                 if share.coord >= coord {
-                    ids.push((share.job, share.id));
+                    ids.push((share.coord, share.id));
                 }
                 Ok(())
             })?;

@@ -304,8 +304,11 @@ fn the_duplicate_filter_is_reloaded_from_live_coordinates() {
     fill(&journal, 1, 500);
     let view = journal.view();
     let since = share(480).coord;
-    let expected: Vec<_> =
-        (1..501).map(share).filter(|share| share.coord >= since).map(|share| (share.job, share.id)).collect();
+    let expected: Vec<_> = (1..501)
+        .map(share)
+        .filter(|share| share.coord >= since)
+        .map(|share| (share.coord, share.id))
+        .collect();
     assert_eq!(view.share_ids_since(since).unwrap(), expected);
     let (seq, newest) = view.newest_at(share(200).coord).unwrap().unwrap();
     assert_eq!(newest.coord, share(200).coord);

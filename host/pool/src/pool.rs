@@ -550,9 +550,7 @@ fn open(
     if recovered.newest > ShareSeq(0)
         && let Some(newest) = view.share(recovered.newest)?
     {
-        let coord = newest.coord.saturating_sub(2);
-        let ids = view.share_ids_since(coord)?;
-        core.seen.reload(ids.into_iter().map(|(_, id)| (newest.coord, id)));
+        core.seen.reload(view.share_ids_since(newest.coord.saturating_sub(2))?);
     }
     let past = Past { key, until: core.journal.next_extranonce_slot() };
     Ok(Opened { core, unsubmitted: recovered.unsubmitted, past })

@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use support::client::{Client, Want};
 use support::rig::OnDevChain;
-use support::{process, start, stranger};
+use support::{journalled, process, start, stranger};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -97,4 +97,46 @@ async fn after_a_kill_no_session_gets_anothers_extranonce_and_each_gets_its_own_
     assert_eq!(client.submit(&share).await["result"], json!(true));
     pool_after.stop().await;
     pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_share_that_counted_before_a_restart_is_not_counted_again_after_it() {
+    let chain = DevChain::start(Options { prologue: 10, ..Options::default() }).await.unwrap();
+    let text = config(&chain, &chain.new_address());
+    let folder = tempfile::tempdir().unwrap();
+    let (process, login) = (process(folder.path()), stranger("bcrt", 1).0);
+    let pool = start(&process, &text).await;
+    let mut client = Client::connect(pool.addresses()[0], &login, "sha256d").await.unwrap();
+    let before = client.job_on(&chain.tip()).await;
+    let shares: Vec<_> = (0..5).map(|_| client.find(&before, 0, Want::Mere)).collect();
+    for share in &shares {
+        assert_eq!(client.submit(share).await["result"], json!(true));
+    }
+    let (session, extranonce) = (client.session.clone(), client.extranonce1().to_vec());
+    pool.stop().await;
+
+    let pool = start(&process, &text).await;
+    // In the session of before, so that the extranonce is the same too; as the old job and as the new one.
+    let mut client = Client::resume(pool.addresses()[0], &login, "sha256d", Some(&session)).await.unwrap();
+    assert_eq!(client.extranonce1(), extranonce);
+    let now = client.job_on(&chain.tip()).await;
+    assert_ne!(now.id, before.id, "job numbers never come again");
+    for share in &shares {
+        for replayed in [share.clone(), client.renamed(share, &now)] {
+            let reply = client.submit(&replayed).await;
+            assert!(reply["error"][0].is_number(), "replayed: {reply}");
+        }
+    }
+    // New work of the same session counts.
+    let fresh = loop {
+        let share = client.find(&now, 0, Want::Mere);
+        if shares.iter().all(|old| old.id != share.id) {
+            break share;
+        }
+    };
+    assert_eq!(client.submit(&fresh).await["result"], json!(true));
+    pool.stop().await;
+    let mut ids = HashSet::new();
+    assert_eq!(journalled(&process.disk, &folder.path().join("dev"), 1, &mut ids), 6);
+    assert!(shares.iter().chain([&fresh]).all(|share| ids.contains(&share.id)));
 }

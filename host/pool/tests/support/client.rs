@@ -67,6 +67,8 @@ pub struct Client {
     writer: OwnedWriteHalf,
     login: String,
     next_id: u64,
+    /// By which the session can be taken up again.
+    pub session: String,
     extranonce1: Vec<u8>,
     extranonce2_size: usize,
     difficulty: f64,
@@ -96,6 +98,16 @@ impl Client {
 
     /// Connects, negotiates version rolling, subscribes and logs in; waits for the first job.
     pub async fn connect(address: SocketAddr, login: &str, algorithm: &str) -> Result<Self> {
+        Self::resume(address, login, algorithm, None).await
+    }
+
+    /// The same, taking up a session of before.
+    pub async fn resume(
+        address: SocketAddr,
+        login: &str,
+        algorithm: &str,
+        session: Option<&str>,
+    ) -> Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (reader, writer) = stream.into_split();
@@ -105,6 +117,7 @@ impl Client {
             writer,
             login: login.to_owned(),
             next_id: 1,
+            session: String::new(),
             extranonce1: Vec::new(),
             extranonce2_size: 0,
             difficulty: 1.0,
@@ -119,7 +132,8 @@ impl Client {
         let configured = client.call("mining.configure", rolling).await?;
         let mask = configured["result"]["version-rolling.mask"].as_str().unwrap();
         client.mask = u32::from_str_radix(mask, 16).unwrap();
-        let subscribed = client.call("mining.subscribe", json!(["test"])).await?;
+        let subscribed = client.call("mining.subscribe", json!(["test", session])).await?;
+        client.session = subscribed["result"][0][0][1].as_str().unwrap().to_owned();
         client.extranonce1 = hex::decode(subscribed["result"][1].as_str().unwrap()).unwrap();
         client.extranonce2_size = usize::try_from(subscribed["result"][2].as_u64().unwrap()).unwrap();
         let authorized = client.call("mining.authorize", json!([client.login, "x"])).await?;
@@ -281,6 +295,11 @@ impl Client {
                 return Share { job: job.id.clone(), extranonce2, time: job.time, nonce, rolled, id, solves };
             }
         }
+    }
+
+    /// The same work under another job's name.
+    pub fn renamed(&self, share: &Share, job: &Job) -> Share {
+        Share { job: job.id.clone(), ..share.clone() }
     }
 
     /// Sends a share; its reply comes by [`Client::reply`] under this id.
