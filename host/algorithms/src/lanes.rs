@@ -74,7 +74,8 @@ impl Processor {
     pub fn choices() -> Vec<Self> {
         let mut choices = vec![Self::portable()];
         let all = Self::detected();
-        for choice in [all.without_avx512().without_sha(), all.without_sha(), all] {
+        let narrow = all.without_avx512();
+        for choice in [narrow.without_sha(), narrow, all.without_sha(), all] {
             if !choices.contains(&choice) {
                 choices.push(choice);
             }

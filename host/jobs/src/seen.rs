@@ -4,9 +4,10 @@
 //! connection is the same share. An id is entered when its share is accepted, never before: a share that could not
 //! be made durable may be sent again. Ids are dropped with the last job of their coordinate.
 //!
-//! A pool remembers millions of ids, and every share of every miner asks. So an id is kept as 128 bits of it: of 2^40
-//! shares two have the same 128 bits with a chance of 2^-49, and then one is refused. And the ids are spread over many
-//! sets with a lock each, which two shares at once hardly ever both want.
+//! A pool remembers millions of ids, and every share of every miner asks. So an id is kept as 128 bits of a hash of it under
+//! a secret key (a document may name shares by something that is no hash, such as what miners count up): of 2^40 shares
+//! two have the same 128 bits with a chance of 2^-49, and then one is refused. And the ids are spread over many sets with
+//! a lock each, which two shares at once hardly ever both want.
 
 use parking_lot::Mutex;
 use std::collections::hash_map::RandomState;
@@ -20,7 +21,8 @@ const SHARDS: usize = 64;
 pub struct Seen {
     first: Shard,
     others: Box<[Shard]>,
-    spread: Spread,
+    /// Two secret keys, for each half of what is kept.
+    keys: [RandomState; 2],
 }
 
 /// On a line of the processor's cache of its own, so that threads at two shards do not wait for each other.
@@ -28,46 +30,32 @@ pub struct Seen {
 #[repr(align(64))]
 struct Shard(Mutex<ByCoord>);
 
-type ByCoord = BTreeMap<u64, HashSet<u128, Spread>>;
+type ByCoord = BTreeMap<u64, HashSet<u128, Hashed>>;
 
-/// Spreads ids over a set's buckets by a secret number, so that nobody can look for shares that fall into one.
-#[derive(Clone, Copy)]
-struct Spread(u64);
+/// What is kept of an id is a hash already: the set takes half of it for its own.
+#[derive(Clone, Copy, Default)]
+struct Hashed(u64);
 
-impl BuildHasher for Spread {
-    type Hasher = Spreading;
+impl BuildHasher for Hashed {
+    type Hasher = Self;
 
-    fn build_hasher(&self) -> Spreading {
-        Spreading { secret: self.0, spread: 0 }
+    fn build_hasher(&self) -> Self {
+        Self(0)
     }
 }
 
-struct Spreading {
-    secret: u64,
-    spread: u64,
-}
-
-impl Hasher for Spreading {
+impl Hasher for Hashed {
     fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|byte| self.write_u128(u128::from(*byte)));
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
     }
 
     fn write_u128(&mut self, id: u128) {
-        // Every bit of a product of two secret factors, high and low half in one, depends on all bits of the id.
-        let (low, high) = (id as u64 ^ self.secret, (id >> 64) as u64 ^ !self.secret);
-        let product = u128::from(low).wrapping_mul(u128::from(high));
-        self.spread = self.spread.rotate_left(5) ^ (product as u64) ^ ((product >> 64) as u64);
+        self.0 = id as u64;
     }
 
     fn finish(&self) -> u64 {
-        self.spread
+        self.0
     }
-}
-
-/// Both halves of an id in one: a hash that meets a target has zeros in one of them.
-fn short(id: &[u8; 32]) -> u128 {
-    let (halves, _) = id.as_chunks::<16>();
-    halves.iter().fold(0, |sum: u128, half| sum.wrapping_add(u128::from_le_bytes(*half)))
 }
 
 impl Default for Seen {
@@ -81,7 +69,13 @@ impl Seen {
     #[must_use]
     pub fn new() -> Self {
         let others = (1..SHARDS).map(|_| Shard::default()).collect();
-        Self { first: Shard::default(), others, spread: Spread(RandomState::new().hash_one(SHARDS)) }
+        Self { first: Shard::default(), others, keys: [RandomState::new(), RandomState::new()] }
+    }
+
+    /// What is kept of an id.
+    fn short(&self, id: &[u8; 32]) -> u128 {
+        let [low, high] = &self.keys;
+        u128::from(high.hash_one(id)) << 64 | u128::from(low.hash_one(id))
     }
 
     /// The set that an id belongs to, by its highest bits.
@@ -96,14 +90,14 @@ impl Seen {
 
     /// Enters an id; false when it is there already, and the share is a duplicate.
     pub fn insert(&self, coord: u64, id: [u8; 32]) -> bool {
-        let id = short(&id);
+        let id = self.short(&id);
         let mut by_coord = self.shard(id).lock();
-        by_coord.entry(coord).or_insert_with(|| HashSet::with_hasher(self.spread)).insert(id)
+        by_coord.entry(coord).or_insert_with(|| HashSet::with_hasher(Hashed::default())).insert(id)
     }
 
     /// Takes an id back: its share was not made durable after all.
     pub fn remove(&self, coord: u64, id: &[u8; 32]) {
-        let id = short(id);
+        let id = self.short(id);
         let mut by_coord = self.shard(id).lock();
         if let Some(ids) = by_coord.get_mut(&coord) {
             ids.remove(&id);
@@ -116,7 +110,7 @@ impl Seen {
     /// Whether an id was entered.
     #[must_use]
     pub fn contains(&self, coord: u64, id: &[u8; 32]) -> bool {
-        let id = short(id);
+        let id = self.short(id);
         self.shard(id).lock().get(&coord).is_some_and(|ids| ids.contains(&id))
     }
 
@@ -150,5 +144,28 @@ impl Seen {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.shards().all(|shard| shard.lock().is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_that_are_no_hashes_are_told_apart() {
+        let seen = Seen::new();
+        let id = |nonce: u64, extra: u64| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&nonce.to_le_bytes());
+            id[16..24].copy_from_slice(&extra.to_le_bytes());
+            id
+        };
+        for nonce in 0..100 {
+            for extra in 0..100 {
+                assert!(seen.insert(7, id(nonce, extra)), "{nonce} {extra}");
+            }
+        }
+        assert!(!seen.insert(7, id(5, 7)));
+        assert_eq!(seen.len(), 10_000);
     }
 }

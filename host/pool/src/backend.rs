@@ -2,14 +2,14 @@
 
 use crate::core::{Core, OnItsWay, Task};
 use crate::edges::Edge;
+use crate::logins::Logins;
 use crate::sink;
 use crate::stats::Count;
 use crate::view::BlockView;
 use millpond_alerts::Level;
-use millpond_chain::Unresolved;
 use millpond_disk::{DiskError, DiskFile};
 use millpond_jobs::Job;
-use millpond_journal::{ExtranonceLease, MAX_NAME, Share, WorkerId};
+use millpond_journal::{ExtranonceLease, Share, WorkerId};
 use millpond_recipe::SessionStage;
 use millpond_segments::Commit;
 use millpond_stratum::{Accepted, Backend, CoinbaseTooLong, NoPayee, NotDurable, Past, Payee, Refusal};
@@ -19,22 +19,14 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::ops::Range;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
 
-/// Logins and workers remembered; when full, all are forgotten and asked for again.
+/// Miners and workers remembered; when full, all are forgotten and asked for again.
 const REMEMBERED: usize = 100_000;
-/// The longest login that is looked at.
-const LOGIN: usize = 512;
-/// Logins that the adapter resolves at once: each takes an instance and a core, and a flood of them must leave both to
-/// the others.
-const RESOLVING: usize = 4;
-
 pub(crate) struct PoolBackend {
     core: Arc<Core>,
     front_end: u32,
     past: Past,
-    logins: Mutex<HashMap<String, Arc<Payee>>>,
-    resolving: Semaphore,
+    logins: Arc<Logins>,
     miners: Mutex<HashMap<Vec<u8>, MinerId>>,
     workers: Mutex<HashMap<(MinerId, Arc<str>), WorkerId>>,
     unjudged: Mutex<Option<Unjudged>>,
@@ -65,8 +57,7 @@ impl PoolBackend {
             core,
             front_end,
             past,
-            logins: Mutex::default(),
-            resolving: Semaphore::new(RESOLVING),
+            logins: Arc::default(),
             miners: Mutex::default(),
             workers: Mutex::default(),
             unjudged: Mutex::default(),
@@ -231,48 +222,7 @@ fn recorded(share: &Accepted, miner: MinerId, worker: WorkerId) -> Share {
 
 impl Backend for PoolBackend {
     async fn resolve(&self, login: &str) -> Result<Arc<Payee>, NoPayee> {
-        let ours = |why: &str| NoPayee::Pool(why.to_owned());
-        if login.len() > LOGIN {
-            return Err(NoPayee::Login(format!("a login has at most {LOGIN} bytes")));
-        }
-        if let Some(payee) = self.logins.lock().get(login) {
-            return Ok(Arc::clone(payee));
-        }
-        let _place = self.resolving.acquire().await.map_err(|_| ours("the pool is ending"))?;
-        // Somebody may have asked for the same meanwhile.
-        if let Some(payee) = self.logins.lock().get(login) {
-            return Ok(Arc::clone(payee));
-        }
-        let chain = self.core.chain().ok_or_else(|| ours("the pool is not ready yet"))?;
-        let version = chain.version().ok_or_else(|| ours("the pool is not ready yet"))?;
-        let check = chain.trust().addresses.clone();
-        let names = vec![login.to_owned()];
-        let asked = move || millpond_chain::resolve(version.adapter.as_ref(), check.as_deref(), &names);
-        let answers =
-            tokio::task::spawn_blocking(asked).await.map_err(|_| ours("the login could not be looked up"))?;
-        let answers = answers.map_err(|why| {
-            self.core.alarm(Level::Warning, "adapter", format!("a login could not be resolved: {why}"));
-            ours("the login could not be looked up")
-        })?;
-        let found = answers.value.into_iter().next();
-        let found = found.ok_or_else(|| ours("the login could not be looked up"))?;
-        let found = found.map_err(|why| {
-            if matches!(why, Unresolved::Lie { .. }) {
-                self.core.alarm(Level::Critical, "trust", why.to_string());
-                return ours("the pool could not make sure whom this login pays: nobody is paid by it");
-            }
-            NoPayee::Login(why.to_string())
-        })?;
-        if found.payee.is_empty() {
-            return Err(NoPayee::Login("this address pays nobody".to_owned()));
-        }
-        if found.payee.len() > MAX_NAME || found.address.len() > MAX_NAME {
-            return Err(NoPayee::Login(format!("an address has at most {MAX_NAME} bytes")));
-        }
-        let payee = Payee { payee: found.payee, address: found.address, worker: found.worker };
-        let payee = Arc::new(payee);
-        remember(&self.logins, login.to_owned(), Arc::clone(&payee));
-        Ok(payee)
+        self.logins.resolve(&self.core, login).await
     }
 
     async fn accept(&self, share: Accepted) -> Result<Option<ShareSeq>, NotDurable> {

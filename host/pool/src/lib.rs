@@ -16,6 +16,7 @@ mod expiry;
 mod held;
 mod history;
 mod leading;
+mod logins;
 pub mod luck;
 mod maturity;
 mod money;

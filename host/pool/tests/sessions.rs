@@ -15,9 +15,14 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-fn config(chain: &DevChain, pays_to: &str) -> String {
+/// Harder than the chain itself: every share is a block.
+const HARD: &str = "0.000001";
+/// Easier: half of the shares are none.
+const EASY: &str = "0.000000000001";
+
+fn config(chain: &DevChain, pays_to: &str, difficulty: &str) -> String {
     let rest = "[pool.payout]\nscheme = \"solo\"\n[pool.settlement]\nschedule = \"manual\"";
-    OnDevChain { pays_to: Some(pays_to), difficulty: "0.000001", chain: "", rest }.on(chain)
+    OnDevChain { pays_to: Some(pays_to), difficulty, chain: "", rest }.on(chain)
 }
 
 /// A connection that has subscribed: session, extranonce1, and the socket that holds both.
@@ -50,7 +55,7 @@ fn left_behind(from: &Path, to: &Path) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn after_a_kill_no_session_gets_anothers_extranonce_and_each_gets_its_own_back() {
     let chain = DevChain::start(Options { prologue: 10, ..Options::default() }).await.unwrap();
-    let text = config(&chain, &chain.new_address());
+    let text = config(&chain, &chain.new_address(), HARD);
     let (before, after) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let pool = start(&process(before.path()), &text).await;
     let mut old = Vec::new();
@@ -102,7 +107,7 @@ async fn after_a_kill_no_session_gets_anothers_extranonce_and_each_gets_its_own_
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_share_that_counted_before_a_restart_is_not_counted_again_after_it() {
     let chain = DevChain::start(Options { prologue: 10, ..Options::default() }).await.unwrap();
-    let text = config(&chain, &chain.new_address());
+    let text = config(&chain, &chain.new_address(), EASY);
     let folder = tempfile::tempdir().unwrap();
     let (process, login) = (process(folder.path()), stranger("bcrt", 1).0);
     let pool = start(&process, &text).await;
@@ -114,6 +119,7 @@ async fn a_share_that_counted_before_a_restart_is_not_counted_again_after_it() {
     }
     let (session, extranonce) = (client.session.clone(), client.extranonce1().to_vec());
     pool.stop().await;
+    drop((pool, client));
 
     let pool = start(&process, &text).await;
     // In the session of before, so that the extranonce is the same too; as the old job and as the new one.
@@ -136,6 +142,7 @@ async fn a_share_that_counted_before_a_restart_is_not_counted_again_after_it() {
     };
     assert_eq!(client.submit(&fresh).await["result"], json!(true));
     pool.stop().await;
+    drop((pool, client));
     let mut ids = HashSet::new();
     assert_eq!(journalled(&process.disk, &folder.path().join("dev"), 1, &mut ids), 6);
     assert!(shares.iter().chain([&fresh]).all(|share| ids.contains(&share.id)));

@@ -31,10 +31,23 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Sleep, sleep_until, timeout};
 
 /// Reads in one turn: a miner who sends without a pause leaves the thread to others now and then.
 const READS: usize = 4;
+
+/// Bytes of answers that may wait within a turn; then they are written before more is heard.
+const UNWRITTEN: usize = 64 * 1024;
+
+/// What a turn heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Heard {
+    Nothing,
+    Lines,
+    /// So much that others are to have the thread first.
+    Enough,
+}
 
 /// Why a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -232,7 +245,13 @@ impl<B: Backend> Connection<B> {
         }
         match self.turn(stream, context) {
             Ok(()) => Poll::Pending,
-            Err(end) => Poll::Ready(end),
+            Err(end) => {
+                if end == End::HungUp {
+                    // Some say their last words and listen no further, but for the answers to these.
+                    let _ = self.outbox.poll_write(stream, context);
+                }
+                Poll::Ready(end)
+            }
         }
     }
 
@@ -243,18 +262,30 @@ impl<B: Backend> Connection<B> {
     ) -> Result<(), End> {
         loop {
             self.look()?;
-            while let Poll::Ready((call, outcome)) = self.flights.poll_next(context) {
-                self.answer(&call, outcome)?;
+            while let Poll::Ready(landed) = self.flights.poll_next(context) {
+                self.landed(landed)?;
             }
             let started = self.poll_starting(context)?;
             let heard = self.listen(stream, context)?;
+            let was_stuck = self.outbox.is_stuck();
             let free = self.write_out(stream, context)?;
             if free && std::mem::take(&mut self.owes_job) {
                 self.send_job()?;
                 continue;
             }
-            if !started && !heard && !self.poll_alarm(context)? {
-                return Ok(());
+            // What it sent while it was not read: nobody wakes us for that again.
+            if free && was_stuck {
+                continue;
+            }
+            match heard {
+                Heard::Lines => {}
+                Heard::Enough => {
+                    self.poll_alarm(context)?;
+                    context.waker().wake_by_ref();
+                    return Ok(());
+                }
+                Heard::Nothing if started || self.poll_alarm(context)? => {}
+                Heard::Nothing => return Ok(()),
             }
         }
     }
@@ -292,18 +323,19 @@ impl<B: Backend> Connection<B> {
     fn may_hear(&self) -> bool {
         self.starting.is_none()
             && !self.outbox.is_stuck()
+            && self.outbox.waiting().len() < UNWRITTEN
             && self.flights.len() < self.shared.core.config.limits.shares_in_flight
             && self.read_from.is_none_or(|from| from <= Instant::now())
     }
 
-    /// Hears what was sent. Whether that was anything.
+    /// Hears what was sent.
     fn listen<S: AsyncRead + Unpin>(
         &mut self,
         stream: &mut S,
         context: &mut Context<'_>,
-    ) -> Result<bool, End> {
+    ) -> Result<Heard, End> {
         if !self.may_hear() {
-            return Ok(false);
+            return Ok(Heard::Nothing);
         }
         if self.fresh && !self.kept.is_empty() {
             // A trusted proxy's header came with it.
@@ -324,9 +356,9 @@ impl<B: Backend> Connection<B> {
         incoming: &mut Incoming,
         stream: &mut S,
         context: &mut Context<'_>,
-    ) -> Result<bool, End> {
-        let mut heard = false;
-        for read in 0.. {
+    ) -> Result<Heard, End> {
+        let mut heard = Heard::Nothing;
+        for _ in 0..READS {
             loop {
                 let line = incoming.next().map_err(|_| {
                     add(&self.shared.core.counters.long_lines);
@@ -334,14 +366,10 @@ impl<B: Backend> Connection<B> {
                 })?;
                 let Some(line) = line else { break };
                 self.hear(incoming.line(line))?;
-                heard = true;
+                heard = Heard::Lines;
                 if !self.may_hear() {
                     return Ok(heard);
                 }
-            }
-            if read == READS {
-                context.waker().wake_by_ref();
-                return Ok(heard);
             }
             let mut room = ReadBuf::new(incoming.room());
             match Pin::new(&mut *stream).poll_read(context, &mut room) {
@@ -359,7 +387,7 @@ impl<B: Backend> Connection<B> {
             count(&self.shared.core.counters.bytes_read, bytes);
             incoming.filled(bytes);
         }
-        Ok(heard)
+        Ok(Heard::Enough)
     }
 
     /// Whether what a connection begins with is for another kind of port.
@@ -395,6 +423,11 @@ impl<B: Backend> Connection<B> {
 
     /// Whether a deadline was reached, and was acted on.
     fn poll_alarm(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
+        if !has_budget_remaining() {
+            // A timer that is looked at now would not be set.
+            context.waker().wake_by_ref();
+            return Ok(false);
+        }
         let deadline = self.deadline();
         let alarm = match &mut self.alarm {
             Some(alarm) if alarm.at <= deadline => {
@@ -413,13 +446,8 @@ impl<B: Backend> Connection<B> {
         if alarm.sleep.as_mut().poll(context).is_pending() {
             return Ok(false);
         }
-        // Armed anew for what is due next.
-        let next = self.deadline().max(Instant::now() + Duration::from_millis(1));
+        self.alarm = None;
         self.on_time()?;
-        if let Some(alarm) = &mut self.alarm {
-            alarm.sleep.as_mut().reset(next.into());
-            alarm.at = next;
-        }
         Ok(true)
     }
 
@@ -478,8 +506,8 @@ impl<B: Backend> Connection<B> {
         if matches!(end, End::Stopping | End::Invalid) {
             let all = async {
                 while !self.flights.is_empty() {
-                    let (call, outcome) = self.flights.next().await;
-                    if self.answer(&call, outcome).is_err() {
+                    let landed = self.flights.next().await;
+                    if self.landed(landed).is_err() {
                         break;
                     }
                 }
@@ -580,7 +608,7 @@ mod tests {
 
     #[test]
     fn the_task_of_a_connection_and_what_people_are_shown_of_it_are_small() {
-        assert!(size_of::<Serving<Nobody, TcpStream>>() <= 1152);
+        assert!(size_of::<Serving<Nobody, TcpStream>>() <= 1536);
         assert!(size_of::<Entry>() <= 256);
     }
 }

@@ -6,7 +6,7 @@ use crate::connection::Connection;
 use crate::counters::add;
 use crate::limits::{Network, Seat, Source};
 use crate::server::Core;
-use millpond_recipe::Cost;
+use crate::submit::Outcome;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -51,18 +51,34 @@ pub(crate) fn seat(core: &Core, client: IpAddr, opened: Instant) -> Option<Seat>
 }
 
 impl<B: Backend> Connection<B> {
-    /// A share was refused that had cost a heavy hash: its source pays for that; cheap ones are limited by their lines. Until
-    /// it has paid, this connection is read no further; others of the source are not held up by it.
-    pub(crate) fn charge(&mut self, why: Refusal) {
-        // Found out by hashing, and the miner's own doing.
-        if !matches!(why, Refusal::Duplicate | Refusal::LowDifficulty | Refusal::Stale) {
-            return;
+    /// A share goes to a heavy hash: its source pays for that ahead, so that hanging up before the answer saves nothing.
+    /// While the source owes, a connection that has shown no share that counts is read no further; those that have, a
+    /// neighbour's behind the same address, are not held up by it.
+    pub(crate) fn charge(&mut self) {
+        let owes = self.seat.charge(HEAVY, Instant::now());
+        if self.entry.known.lock().accepted == 0 {
+            self.hold(owes);
         }
-        let job = self.shared.jobs.current();
-        if job.is_none_or(|job| job.stage.recipe().cost() != Cost::Heavy) {
-            return;
+    }
+
+    /// What a share that was charged for came to: one that counts, or that failed through no fault of the miner, costs
+    /// nothing. One that was refused holds its connection until its source has paid.
+    pub(crate) fn settle_charge(&mut self, outcome: &Outcome) {
+        let now = Instant::now();
+        match outcome {
+            Outcome::Refused {
+                why: Refusal::Duplicate | Refusal::LowDifficulty | Refusal::Stale | Refusal::Malformed,
+                ..
+            } => {
+                let owes = self.seat.charge(Duration::ZERO, now);
+                self.hold(owes);
+            }
+            Outcome::Counted(_) | Outcome::Refused { .. } => self.seat.give_back(HEAVY, now),
         }
-        if let Some(until) = self.seat.refused(HEAVY, Instant::now()) {
+    }
+
+    fn hold(&mut self, until: Option<Instant>) {
+        if let Some(until) = until {
             add(&self.shared.core.counters.slowed_refused);
             self.read_from = self.read_from.max(Some(until));
         }

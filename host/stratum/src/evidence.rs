@@ -94,6 +94,8 @@ pub(crate) struct Evidence {
 pub(crate) struct Present {
     pub(crate) from: f64,
     pub(crate) to: f64,
+    /// The present one itself: also where `from` is 0, some shares of it are what a raise rests on.
+    pub(crate) difficulty: f64,
 }
 
 impl Evidence {
@@ -138,7 +140,7 @@ impl Evidence {
 
     /// Whether the hashrate is another than the one that the present difficulty is for.
     fn has_changed(&self, present: Present) -> bool {
-        let higher = self.higher.score > CHANGED && self.higher.since.is_enough_to_raise(present.from);
+        let higher = self.higher.score > CHANGED && self.higher.since.is_enough_to_raise(present.difficulty);
         higher || self.lower.score > CHANGED
     }
 
@@ -164,7 +166,7 @@ impl Evidence {
         }
         let best = self.all.difficulty();
         if best > present.to {
-            self.all.is_enough_to_raise(present.from).then_some(best)
+            self.all.is_enough_to_raise(present.difficulty).then_some(best)
         } else if best < present.from {
             Some(if self.all.shares < FEW { (self.all.shares + 1.0) / self.all.exposure / 4.0 } else { best })
         } else {

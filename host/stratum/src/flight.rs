@@ -28,6 +28,15 @@ enum Waiting {
 struct Flight {
     call: Call,
     outcome: Waiting,
+    /// Its hash was charged for ahead.
+    charged: bool,
+}
+
+/// A share whose outcome is there.
+pub(crate) struct Landed {
+    pub(crate) call: Call,
+    pub(crate) outcome: Outcome,
+    pub(crate) charged: bool,
 }
 
 /// The shares of one connection that are on their way.
@@ -45,7 +54,7 @@ impl Flights {
 
     /// One whose outcome is known waits for those before it.
     pub(crate) fn known(&mut self, call: Call, outcome: Outcome) {
-        self.0.push_back(Flight { call, outcome: Waiting::Known(outcome) });
+        self.0.push_back(Flight { call, outcome: Waiting::Known(outcome), charged: false });
     }
 
     /// One that waits for its record. It is begun at once, so that it shares a group with its neighbours.
@@ -55,16 +64,21 @@ impl Flights {
             Poll::Ready(outcome) => Waiting::Known(outcome),
             Poll::Pending => Waiting::Here(settling),
         };
-        self.0.push_back(Flight { call, outcome });
+        self.0.push_back(Flight { call, outcome, charged: false });
     }
 
-    /// One that goes on whatever becomes of its connection.
-    pub(crate) fn spawn(&mut self, call: Call, settling: impl Future<Output = Outcome> + Send + 'static) {
-        self.0.push_back(Flight { call, outcome: Waiting::Task(tokio::spawn(settling)) });
+    /// One that goes on whatever becomes of its connection. `charged`: for a hash that is still to be computed.
+    pub(crate) fn spawn(
+        &mut self,
+        call: Call,
+        charged: bool,
+        settling: impl Future<Output = Outcome> + Send + 'static,
+    ) {
+        self.0.push_back(Flight { call, outcome: Waiting::Task(tokio::spawn(settling)), charged });
     }
 
     /// The oldest, when its outcome is there; pending as well when there is none.
-    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<(Call, Outcome)> {
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Landed> {
         let Some(flight) = self.0.front_mut() else { return Poll::Pending };
         let late = match &mut flight.outcome {
             Waiting::Known(_) => None,
@@ -78,19 +92,21 @@ impl Flights {
                 }
             }),
         };
-        let Some(Flight { call, outcome }) = self.0.pop_front() else { return Poll::Pending };
+        let Some(Flight { call, outcome, charged }) = self.0.pop_front() else { return Poll::Pending };
         if self.0.is_empty() {
             // A miner at rest holds no memory for shares.
             self.0 = VecDeque::new();
         }
         match (late, outcome) {
-            (Some(outcome), _) | (None, Waiting::Known(outcome)) => Poll::Ready((call, outcome)),
+            (Some(outcome), _) | (None, Waiting::Known(outcome)) => {
+                Poll::Ready(Landed { call, outcome, charged })
+            }
             (None, Waiting::Here(_) | Waiting::Task(_)) => Poll::Pending,
         }
     }
 
     /// Waits for the oldest; only while there is one.
-    pub(crate) async fn next(&mut self) -> (Call, Outcome) {
+    pub(crate) async fn next(&mut self) -> Landed {
         poll_fn(|context| self.poll_next(context)).await
     }
 }
@@ -105,7 +121,8 @@ impl Drop for Flights {
                 Waiting::Known(_) | Waiting::Task(_) => None,
             })
             .collect();
-        // Their records are queued; what is left is to count them, or to forget their ids if they were not written.
+        // Their records are queued, or those of the miner's name before them; what is left is to count them, or to forget
+        // their ids if they were not written.
         if let (false, Ok(runtime)) = (here.is_empty(), Handle::try_current()) {
             drop(runtime.spawn(async move {
                 for settling in here {

@@ -4,6 +4,7 @@ use crate::backend::{Backend, Refusal};
 use crate::bans::{BanConfig, BanReason, Conduct, Verdict};
 use crate::connection::{Connection, End};
 use crate::counters::add;
+use crate::flight::Landed;
 use crate::submit::{self, Outcome, Step};
 use millpond_dialect::{Call, Failure, Intent, Push, Request, Submit, Suggestion};
 use millpond_types::{Target, UnixMillis};
@@ -132,7 +133,8 @@ impl<B: Backend> Connection<B> {
             Ok(candidate) if candidate.is_cheap() => submit::judge_here(&shared, candidate),
             Ok(candidate) => {
                 let settled = submit::judge_and_record(shared, candidate.into_owned());
-                self.flights.spawn(call, settled.instrument(self.share_span()));
+                self.flights.spawn(call, true, settled.instrument(self.share_span()));
+                self.charge();
                 return Ok(());
             }
         };
@@ -144,7 +146,7 @@ impl<B: Backend> Connection<B> {
                 let solves = accepted.solution.is_some();
                 let recorded = submit::record(shared, accepted, answer).instrument(self.share_span());
                 if solves {
-                    self.flights.spawn(call, recorded);
+                    self.flights.spawn(call, false, recorded);
                 } else {
                     self.flights.follow(call, Box::pin(recorded));
                 }
@@ -159,6 +161,15 @@ impl<B: Backend> Connection<B> {
             return Span::none();
         }
         self.span().in_scope(|| tracing::trace_span!("share", connection = self.number))
+    }
+
+    /// Answers a share that was on its way.
+    pub(crate) fn landed(&mut self, landed: Landed) -> Result<(), End> {
+        let Landed { call, outcome, charged } = landed;
+        if charged {
+            self.settle_charge(&outcome);
+        }
+        self.answer(&call, outcome)
     }
 
     /// Answers a share.
@@ -185,7 +196,6 @@ impl<B: Backend> Connection<B> {
                 self.shared.core.counters.refused(why);
                 self.shared.backend.refused(self.session.payee(), &worker, why);
                 self.entry.known.lock().refused += 1;
-                self.charge(why);
                 self.refuse(call, submit::failure(why), text.as_deref());
                 if submit::is_misconduct(why) && !self.is_excused(why) {
                     self.judged(|conduct, config| conduct.invalid(config, Instant::now()))

@@ -205,6 +205,13 @@ struct OfSource {
     refused_work: Bucket,
 }
 
+impl OfSource {
+    /// Whether nothing has to be remembered of it.
+    fn is_clear(&self, now: Instant) -> bool {
+        self.now.connections == 0 && self.refused_work.is_full(now)
+    }
+}
+
 #[derive(Debug, Default)]
 struct Counts {
     all: Use,
@@ -255,6 +262,11 @@ impl Gate {
         Ok(Seat { gate: Arc::clone(self), source, shaking: true, exempt })
     }
 
+    /// Forgets sources that left and owe nothing.
+    pub fn sweep(&self, now: Instant) {
+        self.counts.lock().by_source.retain(|_, own| !own.is_clear(now));
+    }
+
     /// Connections now.
     #[must_use]
     pub fn connections(&self) -> usize {
@@ -295,9 +307,9 @@ impl Seat {
         self.exempt
     }
 
-    /// A share of the connection was refused after so much work. Returns until when its source has used up what it may
-    /// cost, if it has.
-    pub fn refused(&self, work: Duration, now: Instant) -> Option<Instant> {
+    /// So much work is done for a share of the connection, of which nobody knows yet whether it counts. Returns until when
+    /// its source has used up what its refused shares may cost, if it has.
+    pub fn charge(&self, work: Duration, now: Instant) -> Option<Instant> {
         if self.exempt {
             return None;
         }
@@ -305,6 +317,14 @@ impl Seat {
         let own = counts.by_source.get_mut(&self.source)?;
         own.refused_work.take(work.as_secs_f64() * 1e6, now);
         own.refused_work.ready_at()
+    }
+
+    /// The share counted: the work was not for nothing.
+    pub fn give_back(&self, work: Duration, now: Instant) {
+        let mut counts = self.gate.counts.lock();
+        if let Some(own) = counts.by_source.get_mut(&self.source).filter(|_| !self.exempt) {
+            own.refused_work.take(-work.as_secs_f64() * 1e6, now);
+        }
     }
 }
 
@@ -315,7 +335,8 @@ impl Drop for Seat {
         counts.all.connections = counts.all.connections.saturating_sub(1);
         if let Some(own) = counts.by_source.get_mut(&self.source) {
             own.now.connections = own.now.connections.saturating_sub(1);
-            if own.now.connections == 0 {
+            // What it owes is remembered until it is paid; [`Gate::sweep`] forgets it then.
+            if own.is_clear(Instant::now()) {
                 counts.by_source.remove(&self.source);
             }
         }
@@ -338,11 +359,19 @@ impl Bucket {
         Self { rate, burst, tokens: burst, at: now }
     }
 
-    /// Takes tokens, which may be some that are still to come.
+    /// Takes tokens, which may be some that are still to come, up to another burst; fewer than none gives some back.
     pub fn take(&mut self, tokens: f64, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * self.rate).min(self.burst) - tokens;
+        let there = (self.tokens + passed * self.rate).min(self.burst);
+        self.tokens = (there - tokens).clamp(-self.burst, self.burst);
         self.at = now;
+    }
+
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn is_full(&self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.at).as_secs_f64();
+        self.tokens + passed * self.rate >= self.burst
     }
 
     /// Takes a token if there is one.
@@ -503,10 +532,19 @@ mod tests {
         let other = gate.enter(source(2), false).unwrap();
         let exempt = gate.enter(source(3), true).unwrap();
         let (now, work) = (Instant::now(), Duration::from_millis(6));
-        assert_eq!(one.refused(work, now), None);
-        let until = two.refused(work, now).expect("ten milliseconds at once and no more");
+        assert_eq!(one.charge(work, now), None);
+        let until = two.charge(work, now).expect("ten milliseconds at once and no more");
         assert!(until > now + Duration::from_secs(1) && until < now + Duration::from_secs(3));
-        assert_eq!(other.refused(work, now), None, "the neighbour's work is his own");
-        assert!((0..100).all(|_| exempt.refused(work, now).is_none()));
+        assert_eq!(other.charge(work, now), None, "the neighbour's work is his own");
+        assert!((0..100).all(|_| exempt.charge(work, now).is_none()));
+        // Whoever leaves and comes back owes what he owed, until it is paid.
+        drop((one, two));
+        let again = gate.enter(source(1), false).unwrap();
+        assert!(again.charge(Duration::ZERO, now).is_some());
+        again.give_back(work, now);
+        assert_eq!(again.charge(Duration::ZERO, now), None, "what counted costs nothing");
+        drop((again, other, exempt));
+        gate.sweep(now + Duration::from_secs(60));
+        assert!(gate.counts.lock().by_source.is_empty());
     }
 }

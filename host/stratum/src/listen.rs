@@ -204,7 +204,10 @@ pub(crate) async fn sweep(core: Arc<Core>) {
     let pause = core.config.extranonce.resume.0.clamp(Duration::from_millis(100), Duration::from_secs(60));
     loop {
         tokio::select! {
-            () = sleep(pause) => core.tree.sweep(Instant::now()),
+            () = sleep(pause) => {
+                core.tree.sweep(Instant::now());
+                core.gate.sweep(Instant::now());
+            }
             () = stopping(&core) => return,
         }
     }

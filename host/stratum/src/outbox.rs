@@ -43,6 +43,15 @@ impl Outbox {
         &mut self.bytes
     }
 
+    /// The same, taken out; [`Outbox::put`] puts it back.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(self.lines())
+    }
+
+    pub(crate) fn put(&mut self, bytes: Vec<u8>) {
+        self.bytes = bytes;
+    }
+
     /// Whether the socket did not take everything.
     pub(crate) fn is_stuck(&self) -> bool {
         self.stuck.is_some()
@@ -88,6 +97,7 @@ impl Outbox {
                 Poll::Ready(Err(error)) => return (written, Poll::Ready(Err(error))),
                 Poll::Pending => {
                     self.stuck.get_or_insert_with(Instant::now);
+                    self.keep_what_is_left();
                     return (written, Poll::Pending);
                 }
             }

@@ -259,9 +259,9 @@ impl<B: Backend> Connection<B> {
         &mut self,
         encode: impl FnOnce(&Self, &mut Vec<u8>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
-        let mut out = std::mem::take(self.outbox.lines());
+        let mut out = self.outbox.take();
         let encoded = encode(self, &mut out);
-        *self.outbox.lines() = out;
+        self.outbox.put(out);
         encoded
     }
 

@@ -257,6 +257,7 @@ impl Vardiff {
         Present {
             from: if self.difficulty <= self.lowest() { 0.0 } else { self.difficulty },
             to: if self.difficulty >= self.config.max { f64::INFINITY } else { next },
+            difficulty: self.difficulty,
         }
     }
 

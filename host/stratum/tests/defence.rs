@@ -11,8 +11,9 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::json;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 async fn still_serves(pool: &Harness) {
     let mut client = Client::ready(pool.address(), "alice").await;
@@ -251,6 +252,53 @@ async fn a_miner_that_does_not_read_is_dropped_and_the_others_are_served() {
     pool.until("it is gone", |pool| pool.handle.connections() == 1).await;
     assert_eq!(pool.handle.counters().slow_readers, 1);
     assert!(good.call("mining.ping", json!([])).await["error"].is_null());
+}
+
+#[tokio::test]
+async fn who_sends_much_before_he_reads_gets_every_answer() {
+    const LINES: usize = 10_000;
+    let mut config = without_bans();
+    (config.limits.lines_per_second, config.limits.burst) = (1e9, 1e9);
+    config.limits.bytes_per_second = 1e9;
+    // No timer helps.
+    (config.limits.write, config.keepalive) = (Span::secs(3600), Span::secs(3600));
+    config.limits.handshake = Span::secs(3600);
+    let pool = start_with(config).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let (mut reader, mut writer) = socket.connect(pool.address()).await.unwrap().into_split();
+    let sending = tokio::spawn(async move {
+        for id in 0..LINES {
+            let line = format!("{{\"id\":{id},\"method\":\"mining.ping\",\"params\":[]}}\n");
+            writer.write_all(line.as_bytes()).await.unwrap();
+        }
+        writer
+    });
+    // The pool is read no further, and writes no further.
+    let (mut written, mut same) = (0, 0);
+    while same < 5 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let now = pool.handle.counters().bytes_written;
+        same = if now == written && now > 0 { same + 1 } else { 0 };
+        written = now;
+    }
+    let mut answers = Vec::new();
+    let all = async {
+        let mut chunk = vec![0; 16 * 1024];
+        while answers.iter().filter(|byte| **byte == b'\n').count() < LINES {
+            let read = reader.read(&mut chunk).await.unwrap();
+            assert_ne!(read, 0, "the server hung up");
+            answers.extend_from_slice(&chunk[..read]);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), all).await.expect("lines were left unheard");
+    let ids: Vec<u64> = String::from_utf8(answers)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_u64().unwrap())
+        .collect();
+    assert!(ids.iter().copied().eq(0..LINES as u64), "each once, in order");
+    drop(sending.await.unwrap());
 }
 
 #[tokio::test]
