@@ -17,7 +17,7 @@ pub fn page(figures: &Figures) -> String {
     let mut out = format!(
         "# Performance of the share path\n\n\
          Written by `millpond bench share --page FILE`; the same run prints it as JSON. {under_test}; the miners\n\
-         and the node are other processes on the same cores. Rates are shares per CPU second of the server's process, user\n\
+         and the node share another process on the same cores. Rates are shares per CPU second of the server's process, user\n\
          and kernel time: take the ratios to the echo loop, not the absolutes.\n\n"
     );
     // Into memory, which does not fail.
