@@ -1,5 +1,5 @@
-//! Algorithms that the host lacks and the adapter exports: they run in batches, in fresh instances, on the validator's
-//! threads. The description's `extra` names them: key `algorithm`, value the name.
+//! Algorithms that the host lacks and the adapter exports: they run in batches on the validator's threads, in instances that
+//! are kept ([`ChainAdapter::pow`]). The description's `extra` names them: key `algorithm`, value the name.
 
 use millpond_algorithms::{Algorithm, AlgorithmError, Algorithms, Context, Cost, Key};
 use millpond_contracts::chain::ChainAdapter;

@@ -6,7 +6,7 @@
 use millpond_types::Amount;
 use serde::{Deserialize, Serialize};
 
-pub use crate::chain_adapter::{AdapterActor, ChainAdapter, Optional};
+pub use crate::chain_adapter::{AdapterActor, ChainAdapter, Optional, PowFigures};
 
 /// Pairs that both sides ignore when they do not know the key.
 pub type Extra = Vec<(String, Vec<u8>)>;

@@ -22,8 +22,27 @@ pub struct Optional {
     pub merge_parent: bool,
 }
 
+/// What an adapter's own algorithms have cost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PowFigures {
+    /// Batches that were hashed.
+    pub batches: u64,
+    /// Instances that were made for them.
+    pub instances: u64,
+    /// Keys that were prepared, in all instances.
+    pub prepared: u64,
+    /// Batches that failed in an instance that had served before, and were hashed again in a new one.
+    pub again: u64,
+    /// Instances that wait for a batch.
+    pub idle: usize,
+    /// A result was another in an instance that had served before than in a new one: since then each batch has an
+    /// instance of its own.
+    pub stateful: bool,
+}
+
 /// One version of a chain adapter with its settings. Everything here but [`ChainAdapter::start_actor`] is pure and
-/// runs in a fresh instance, on the caller's thread, with a deadline; it never waits for the actor.
+/// runs in a fresh instance ([`ChainAdapter::pow`] in one that is kept), on the caller's thread, with a deadline; it
+/// never waits for the actor.
 pub trait ChainAdapter: Send + Sync {
     /// The digest of the component.
     fn digest(&self) -> Digest;
@@ -88,11 +107,18 @@ pub trait ChainAdapter: Send + Sync {
     /// # Errors
     /// The adapter's own, a trap, or an adapter without the interface.
     fn prove(&self, solution: &Solution, aux: u32) -> Outcome<Vec<u8>>;
-    /// `pow.prepare` and `pow.run` over `inputs`, items of `width` bytes: 32 bytes each, all ones for invalid.
+    /// `pow.prepare` and `pow.run` over `inputs`, items of `width` bytes: 32 bytes each, all ones for invalid. In an
+    /// instance that is kept with the keys that were prepared in it, one for each thread that calls at once. What such a
+    /// call comes to is what it comes to in a new instance; an adapter for which that is not so is found out, sooner or
+    /// later, and from then on gets a new one for each batch.
     ///
     /// # Errors
     /// The adapter's own, a trap, a result of another length, or an adapter without the interface.
     fn pow(&self, algorithm: &str, key: &[u8], width: u32, inputs: &[u8]) -> Outcome<Vec<u8>>;
+    /// What its own algorithms have cost so far; nothing where it has none.
+    fn pow_figures(&self) -> PowFigures {
+        PowFigures::default()
+    }
 }
 
 /// The one stateful instance. Calls are serial. After a trap it is dropped and another one starts.

@@ -19,6 +19,8 @@ pub struct Guest {
     budget: Budget,
     host_calls: u64,
     host_bytes: u64,
+    /// Bytes that its linear memories have grown to.
+    memory: u64,
     cpu_start: Duration,
     wall_start: Instant,
     log: GuestLog,
@@ -41,6 +43,12 @@ impl Guest {
             return Err(LimitMet::HostCalls(self.budget.host_calls).into());
         }
         Ok(())
+    }
+
+    /// Bytes that the instance's linear memories have grown to.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory
     }
 
     /// The plugin's log.
@@ -68,11 +76,13 @@ enum LimitMet {
 }
 
 impl ResourceLimiter for Guest {
-    fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         if u64::try_from(desired).unwrap_or(u64::MAX) > self.budget.memory {
             // A trap, not a failing grow: what a guest does about it could differ from machine to machine.
             return Err(LimitMet::Memory { wanted: desired, limit: self.budget.memory }.into());
         }
+        let more = u64::try_from(desired.saturating_sub(current)).unwrap_or(u64::MAX);
+        self.memory = self.memory.saturating_add(more);
         Ok(true)
     }
 
@@ -102,6 +112,7 @@ pub fn store(plugin: &Plugin, budget: Budget, log: GuestLog) -> Store<Guest> {
         budget,
         host_calls: 0,
         host_bytes: 0,
+        memory: 0,
         cpu_start: thread_cpu_time(),
         wall_start: Instant::now(),
         log,

@@ -170,6 +170,8 @@ pub const BODY: u64 = 32 * MIB;
 pub const INSTANCES: u32 = 64;
 /// Instances kept for calls that a block or an adapter's own life waits for, out of [`INSTANCES`].
 pub const RESERVED: u32 = 16;
+/// Instances kept while nobody calls them, out of [`INSTANCES`].
+pub const KEPT: u32 = 16;
 /// Linear memory that a pooled slot can grow to: the largest of the `memory` caps.
 pub const SLOT: u64 = 512 * MIB;
 

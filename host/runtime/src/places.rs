@@ -2,7 +2,7 @@
 //! whoever needed it would fail for reasons that are not his. So callers wait here, and some places are kept for calls
 //! that a block waits for.
 
-use crate::limits::{INSTANCES, RESERVED};
+use crate::limits::{INSTANCES, KEPT, RESERVED};
 use crate::outcome::{CallError, TrapKind};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
@@ -23,13 +23,37 @@ pub enum Urgency {
 /// The places of one class.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    taken: Mutex<u32>,
+    taken: Mutex<Taken>,
     freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: u32,
+    /// Those of instances that are kept.
+    kept: u32,
 }
 
 /// A place that is taken, until it is dropped.
 #[derive(Debug)]
-pub struct Place(Arc<Places>);
+pub struct Place {
+    of: Arc<Places>,
+    kept: bool,
+}
+
+impl Place {
+    /// Whether the instance may be kept while nobody calls it. Those that are kept are few beside all, so that whoever
+    /// calls finds a place; one that may not be is to be dropped.
+    #[must_use]
+    pub fn keep(&mut self) -> bool {
+        let mut taken = self.of.taken.lock();
+        if !self.kept && taken.kept < KEPT {
+            taken.kept += 1;
+            self.kept = true;
+        }
+        self.kept
+    }
+}
 
 impl Places {
     /// Takes a place, or waits for one. Blocks.
@@ -45,8 +69,8 @@ impl Places {
         };
         let deadline = Instant::now() + patience;
         let mut taken = self.taken.lock();
-        while *taken >= most {
-            if self.freed.wait_until(&mut taken, deadline).timed_out() && *taken >= most {
+        while taken.all >= most {
+            if self.freed.wait_until(&mut taken, deadline).timed_out() && taken.all >= most {
                 let message = format!("no instance came free in {} s", patience.as_secs());
                 return Err(CallError::Trap {
                     function: function.to_owned(),
@@ -55,18 +79,19 @@ impl Places {
                 });
             }
         }
-        *taken += 1;
-        Ok(Place(Arc::clone(self)))
+        taken.all += 1;
+        Ok(Place { of: Arc::clone(self), kept: false })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.0.taken.lock();
-        *taken = taken.saturating_sub(1);
+        let mut taken = self.of.taken.lock();
+        taken.all = taken.all.saturating_sub(1);
+        taken.kept = taken.kept.saturating_sub(u32::from(self.kept));
         drop(taken);
         // All: the one that is woken may be ordinary and have to wait on while an urgent one could go.
-        self.0.freed.notify_all();
+        self.of.freed.notify_all();
     }
 }
 
@@ -106,5 +131,18 @@ mod tests {
         };
         crowd.pop();
         assert!(waiting.join().unwrap());
+    }
+
+    #[test]
+    fn what_is_kept_leaves_most_places_to_others() {
+        let places = Arc::new(Places::default());
+        let take = || places.take(Urgency::Ordinary, "pow.run", Duration::ZERO).unwrap();
+        let mut many: Vec<_> = (0..=KEPT).map(|_| take()).collect();
+        let kept = many.iter_mut().filter_map(|place| place.keep().then_some(())).count();
+        assert_eq!(kept, KEPT as usize, "the last one is to be dropped");
+        assert!(many[0].keep(), "what is kept stays so and is counted once");
+        many.truncate(1);
+        let mut next: Vec<_> = (0..KEPT).map(|_| take()).collect();
+        assert_eq!(next.iter_mut().filter_map(|place| place.keep().then_some(())).count(), KEPT as usize - 1);
     }
 }

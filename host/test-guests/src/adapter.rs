@@ -1,6 +1,6 @@
 //! A chain adapter that describes itself and does one thing.
 
-use crate::module::{Data, guest};
+use crate::module::{Data, Guest};
 
 /// The interface that every adapter exports.
 pub const ADAPTER: &str = "millpond:chain/adapter@0.1.0";
@@ -16,23 +16,42 @@ pub fn adapter(handle: &str, assemble: &str, recipe: &str) -> Vec<u8> {
 /// in a pool.
 #[must_use]
 pub fn adapter_of(network: &str, final_after: u32, handle: &str, assemble: &str, recipe: &str) -> Vec<u8> {
-    described(network, final_after, handle, assemble, (recipe, None))
+    let documents = Documents { network, final_after, recipe, ..Documents::default() };
+    described(&Guest::of("chain-0.1", "chain-adapter"), (handle, assemble), &[], documents, Data::default())
 }
 
 /// An adapter that does nothing, with these documents.
 #[must_use]
 pub fn adapter_with_documents(recipe: &str, dialect: &str) -> Vec<u8> {
-    described("test", 10, "EMPTY", "unreachable", (recipe, Some(dialect)))
+    let documents = Documents { recipe, dialect: Some(dialect), ..Documents::default() };
+    let guest = Guest::of("chain-0.1", "chain-adapter");
+    described(&guest, ("EMPTY", "unreachable"), &[], documents, Data::default())
 }
 
-fn described(
-    network: &str,
-    final_after: u32,
-    handle: &str,
-    assemble: &str,
-    (recipe, dialect): (&str, Option<&str>),
+/// What an adapter says of itself.
+pub(crate) struct Documents<'a> {
+    pub(crate) network: &'a str,
+    pub(crate) final_after: u32,
+    pub(crate) recipe: &'a str,
+    pub(crate) dialect: Option<&'a str>,
+    /// Pairs of a name and bytes: their address and number.
+    pub(crate) extra: (u32, u32),
+}
+
+impl Default for Documents<'_> {
+    fn default() -> Self {
+        Self { network: "test", final_after: 10, recipe: "recipe", dialect: None, extra: (0, 0) }
+    }
+}
+
+pub(crate) fn described(
+    guest: &Guest<'_>,
+    (handle, assemble): (&str, &str),
+    more: &[(&str, &str)],
+    documents: Documents<'_>,
+    mut data: Data,
 ) -> Vec<u8> {
-    let mut data = Data::default();
+    let Documents { network, final_after, recipe, dialect, extra } = documents;
     let network = data.bytes(network.as_bytes());
     let recipe = data.bytes(recipe.as_bytes());
     let recipes = data.words(&recipe);
@@ -66,8 +85,8 @@ fn described(
         final_after, // decimals and extranonce of 8
         settlement[0],
         settlement[1],
-        0,
-        0, // settlement, extra
+        extra.0,
+        extra.1, // settlement, extra
     ]);
     let empty = data.words(&[0, 0, 0]);
     // Any settings will do: a pool hands a new version those of the old one.
@@ -78,11 +97,12 @@ fn described(
     let handle = handle.replace("EMPTY", &format!("i32.const {empty}"));
     let (schema_name, describe_name, handle_name) =
         (format!("{ADAPTER}#schema"), format!("{ADAPTER}#describe"), format!("{ADAPTER}#handle"));
-    let bodies = [
+    let mut bodies = vec![
         (schema_name.as_str(), schema.as_str()),
         (describe_name.as_str(), describe.as_str()),
         (handle_name.as_str(), handle.as_str()),
         ("millpond:chain/block@0.1.0#assemble", assemble),
     ];
-    guest("chain-0.1", "chain-adapter", &bodies, &data.0)
+    bodies.extend(more);
+    guest.build(&bodies, &data.0)
 }

@@ -10,6 +10,44 @@ use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 /// Where a guest's own data begins; its heap begins at 1 MiB.
 pub const DATA: u32 = 4096;
 
+/// What a component is made of beside the bodies that matter.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Guest<'a> {
+    /// The contract's folder in `wit`.
+    pub(crate) folder: &'a str,
+    pub(crate) world: &'a str,
+    /// A package of the test's own that `world` is in.
+    pub(crate) wit: Option<&'a str>,
+    /// Functions that the bodies call, by name.
+    pub(crate) functions: &'a str,
+}
+
+impl<'a> Guest<'a> {
+    pub(crate) fn of(folder: &'a str, world: &'a str) -> Self {
+        Self { folder, world, wit: None, functions: "" }
+    }
+
+    pub(crate) fn build(&self, bodies: &[(&str, &str)], data: &[u8]) -> Vec<u8> {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(self.folder);
+        let mut resolve = Resolve::default();
+        let (mut package, _) = resolve.push_path(&path).unwrap();
+        if let Some(wit) = self.wit {
+            package = resolve.push_str("test.wit", wit).unwrap();
+        }
+        let world = resolve.select_world(&[package], Some(self.world)).unwrap();
+        let dummy = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
+        let text = wasmprinter::print_bytes(dummy).unwrap();
+        let mut text = rewritten(&text, bodies, data);
+        // Behind all others, whose numbers stay what they are.
+        text.truncate(text.trim_end().len() - 1);
+        text.push_str(self.functions);
+        text.push(')');
+        let mut module = wat::parse_str(text).unwrap();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+        ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+    }
+}
+
 /// A component of `world` in `wit/<folder>`: `bodies` are (export, WAT instructions), `data` lies at [`DATA`]. `AGAIN` in
 /// a body calls its own function with its own arguments. Memory below [`DATA`] is free, and zero.
 ///
@@ -17,15 +55,7 @@ pub const DATA: u32 = 4096;
 /// On a world or a body that does not parse.
 #[must_use]
 pub fn guest(folder: &str, world: &str, bodies: &[(&str, &str)], data: &[u8]) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../wit").join(folder);
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(&path).unwrap();
-    let world = resolve.select_world(&[package], Some(world)).unwrap();
-    let dummy = dummy_module(&resolve, world, ManglingAndAbi::Legacy(LiftLowerAbi::Sync));
-    let text = wasmprinter::print_bytes(dummy).unwrap();
-    let mut module = wat::parse_str(rewritten(&text, bodies, data)).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    ComponentEncoder::default().module(&module).unwrap().validate(true).encode().unwrap()
+    Guest::of(folder, world).build(bodies, data)
 }
 
 fn rewritten(text: &str, bodies: &[(&str, &str)], data: &[u8]) -> String {

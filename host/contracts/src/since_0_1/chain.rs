@@ -1,10 +1,11 @@
-//! Chain adapters of 0.1: the warm actor, and pure calls in fresh instances.
+//! Chain adapters of 0.1: the warm actor, and pure calls in fresh instances; algorithms are in [`super::pow`].
 
 use super::fresh::{Fresh, Instantiate, instantiate};
+use super::pow::{Batch, WarmPow};
 use super::{settings_size, settings_to, signatures};
 use crate::chain::{
     Action, AdapterActor, Assembled, ChainAdapter, Coin, Decoded, Description, Event, Frame, Happening,
-    Optional, Outgoing, Payee, PaymentPlan, PaymentRow, PaymentView, Solution, Verdict,
+    Optional, Outgoing, Payee, PaymentPlan, PaymentRow, PaymentView, PowFigures, Solution, Verdict,
 };
 use crate::{CallError, Outcome, Settings};
 use millpond_runtime::{CallSize, Done, Guest, LogSink, Place, Plugin, Urgency, call, clean, store};
@@ -50,11 +51,12 @@ use bindings::millpond::chain::types as wit;
 use bindings::{ChainAdapter as Bindings, ChainAdapterPre};
 use codec_bindings::{CodecOnly, CodecOnlyPre};
 use merge_parent_bindings::{MergeParentOnly, MergeParentOnlyPre};
-use pow_bindings::{PowOnly, PowOnlyPre};
+use pow_bindings::PowOnly;
+pub(super) use pow_bindings::PowOnlyPre;
 use session_work_bindings::{SessionWorkOnly, SessionWorkOnlyPre};
 
 /// An optional interface beside the whole adapter: every instance is described first, through the main bindings.
-struct Beside<T>(ChainAdapterPre<Guest>, T);
+pub(super) struct Beside<T>(ChainAdapterPre<Guest>, T);
 
 macro_rules! beside {
     ($pre:ty, $bindings:ty) => {
@@ -76,7 +78,7 @@ beside!(MergeParentOnlyPre<Guest>, MergeParentOnly);
 /// Instances of a component whose exports have been checked, before it has settings.
 pub(crate) struct BoundAdapter {
     main: Fresh<ChainAdapterPre<Guest>>,
-    pow: Option<Fresh<Beside<PowOnlyPre<Guest>>>>,
+    pow: Option<WarmPow>,
     codec: Option<Fresh<Beside<CodecOnlyPre<Guest>>>>,
     session_work: Option<Fresh<Beside<SessionWorkOnlyPre<Guest>>>>,
     merge_parent: Option<Fresh<Beside<MergeParentOnlyPre<Guest>>>>,
@@ -101,7 +103,7 @@ impl BoundAdapter {
             };
         }
         Ok(Self {
-            pow: probe!(has.pow, PowOnlyPre),
+            pow: probe!(has.pow, PowOnlyPre).map(WarmPow::new),
             codec: probe!(has.codec, CodecOnlyPre),
             session_work: probe!(has.session_work, SessionWorkOnlyPre),
             merge_parent: probe!(has.merge_parent, MergeParentOnlyPre),
@@ -187,7 +189,7 @@ impl AdapterComponent {
         Beside<P>: Instantiate<Bindings = (Bindings, B)>,
     {
         let Some(fresh) = fresh else {
-            return Err(host_error(function, "the adapter does not export this optional interface"));
+            return Err(host_error(function, NOT_EXPORTED));
         };
         let size = CallSize::bytes(bytes.saturating_add(settings_size(&self.settings)));
         fresh.run(function, size, |(main, own), store| {
@@ -199,12 +201,14 @@ impl AdapterComponent {
     }
 }
 
+const NOT_EXPORTED: &str = "the adapter does not export this optional interface";
+
 fn host_error(function: &str, message: &str) -> CallError {
     CallError::Host { function: function.to_owned(), message: message.to_owned() }
 }
 
 /// Holds a result to the length it must have.
-fn of_length<T>(function: &str, done: Done<Vec<T>>, length: usize) -> Outcome<Vec<T>> {
+pub(super) fn of_length<T>(function: &str, done: Done<Vec<T>>, length: usize) -> Outcome<Vec<T>> {
     if done.value.len() == length {
         return Ok(done);
     }
@@ -355,16 +359,14 @@ impl ChainAdapter for AdapterComponent {
         if each == 0 || !inputs.len().is_multiple_of(each) {
             return Err(host_error(function, "the inputs are not of one width"));
         }
-        let bytes = algorithm.len() + key.len() + inputs.len();
-        let (key, inputs) = (&key.to_vec(), &inputs.to_vec());
-        let done = self.beside(function, self.bound.pow.as_ref(), bytes, |own: &PowOnly, store| match own
-            .millpond_chain_pow()
-            .call_prepare(&mut *store, algorithm, key)?
-        {
-            Ok(()) => own.millpond_chain_pow().call_run(store, algorithm, key, width, inputs),
-            Err(message) => Ok(Err(message)),
-        })?;
-        of_length(function, done, inputs.len() / each * 32)
+        let Some(pow) = &self.bound.pow else { return Err(host_error(function, NOT_EXPORTED)) };
+        let (key, inputs) = (key.to_vec(), inputs.to_vec());
+        let batch = Batch { algorithm, key, width, count: inputs.len() / each, inputs };
+        pow.run(&self.given, settings_size(&self.settings), &batch)
+    }
+
+    fn pow_figures(&self) -> PowFigures {
+        self.bound.pow.as_ref().map_or_else(PowFigures::default, WarmPow::figures)
     }
 }
 

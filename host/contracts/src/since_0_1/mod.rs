@@ -7,6 +7,7 @@ pub(crate) mod chain_host;
 mod chain_map;
 pub(crate) mod fresh;
 pub(crate) mod payout;
+mod pow;
 mod signatures;
 pub(crate) mod vote;
 
