@@ -47,6 +47,24 @@ impl Processor {
         Self::portable()
     }
 
+    /// What is used: all that this machine has, less what the environment's `MILLPOND_WITHOUT` names, `sha-ni` or
+    /// `avx512` or both with a comma. It is there to measure what an extension is worth; other words change nothing.
+    #[must_use]
+    pub fn allowed() -> Self {
+        match std::env::var("MILLPOND_WITHOUT") {
+            Ok(words) => Self::detected().without(&words),
+            Err(_) => Self::detected(),
+        }
+    }
+
+    fn without(self, words: &str) -> Self {
+        words.split(',').fold(self, |all, word| match word.trim() {
+            "sha-ni" => all.without_sha(),
+            "avx512" => all.without_avx512(),
+            _ => all,
+        })
+    }
+
     /// No extension at all: for tests, and to measure what the extensions are worth.
     #[must_use]
     pub const fn portable() -> Self {
@@ -419,6 +437,10 @@ mod tests {
         assert!(!Processor::portable().rotates() && !Processor::detected().without_sha().has_sha());
         assert_eq!(Processor::portable().without_avx512().without_sha(), Processor::portable());
         assert!(choices.contains(&Processor::detected()));
+        let all = Processor::detected();
+        assert_eq!((all.without(""), all.without("mmx")), (all, all));
+        assert_eq!(all.without("sha-ni"), all.without_sha());
+        assert_eq!(all.without("avx512, sha-ni"), all.without_avx512().without_sha());
         assert!(!choices.iter().any(|choice| choice.to_string().is_empty()));
     }
 }

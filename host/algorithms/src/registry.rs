@@ -53,10 +53,11 @@ impl Algorithms {
         Self::default()
     }
 
-    /// Every algorithm and verifier that this crate implements, with all that this machine's processor can do.
+    /// Every algorithm and verifier that this crate implements, with what this machine's processor can do:
+    /// [`Processor::allowed`].
     #[must_use]
     pub fn native() -> Self {
-        Self::native_on(Processor::detected())
+        Self::native_on(Processor::allowed())
     }
 
     /// As [`Algorithms::native`], with those of the processor's extensions that are named.

@@ -23,7 +23,15 @@ fn each_row_says_what_hashed_by_whose_code_on_what_and_how_fast() {
     assert!(
         rows.iter().all(|row| row["single"].as_f64().unwrap() > 0.0 && row["width"].as_u64().unwrap() > 0)
     );
-    let table = ended(0, &[&QUICK[..], &["--algorithm", "eaglesong"]].concat());
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("hashes.md");
+    let table =
+        ended(0, &[&QUICK[..], &["--algorithm", "eaglesong", "--page", page.to_str().unwrap()]].concat());
+    let page = std::fs::read_to_string(&page).unwrap();
+    assert!(
+        page.contains("| processor |") && page.contains("| `eaglesong` | 48 | the eaglesong crate |"),
+        "{page}"
+    );
     assert!(table.lines().count() >= 4 && table.contains("the eaglesong crate"), "{table}");
     assert!(!table.contains("sha256d") && !table.contains('\x1b'), "{table}");
 }

@@ -20,7 +20,8 @@ struct Rig {
     reject: String,
 }
 
-fn configuration(data: &Path, node: &MockNode) -> String {
+/// `limits` are lines of its `[pool.stratum]`.
+fn configuration(data: &Path, node: &MockNode, limits: &str) -> String {
     let port = |difficulty: &str| {
         format!("[[pool.port]]\nlisten = \"127.0.0.1:0\"\ndifficulty = {difficulty}\nfixed = true\n")
     };
@@ -29,7 +30,7 @@ fn configuration(data: &Path, node: &MockNode) -> String {
          payout_address = \"bcrt1qft5p2uhsdcdc3l2ua4ap5qqfg4pjaqlp250x7us7a8qqhrxrxfsqseac85\"\n\
          settings = {{ network = \"regtest\" }}\n[[pool.node]]\nurl = \"{}\"\nuser = \"x\"\npassword = \"x\"\n\
          {}{}{}[pool.stratum]\nminimum_difficulty = 1e-10\nban_window = 0\nlines_per_second = 1000000\n\
-         handshake = \"10m\"\n[pool.wallet]\n[pool.settlement]\nschedule = \"manual\"\n",
+         handshake = \"10m\"\n{limits}[pool.wallet]\n[pool.settlement]\nschedule = \"manual\"\n",
         data.display(),
         node.url(),
         port("1e-10"),
@@ -40,11 +41,15 @@ fn configuration(data: &Path, node: &MockNode) -> String {
 
 impl Rig {
     fn start() -> Self {
+        Self::start_with("")
+    }
+
+    fn start_with(limits: &str) -> Self {
         let shape = Shape { transactions: 200, bytes: 60_000, ..Shape::default() };
         let node = MockNode::start("127.0.0.1:0".parse().unwrap(), shape).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let (data, file) = (folder.path().join("data"), folder.path().join("pool.toml"));
-        std::fs::write(&file, configuration(&data, &node)).unwrap();
+        std::fs::write(&file, configuration(&data, &node, limits)).unwrap();
         let running = Running::start(&file);
         let mut ports = (0..3).map(|_| {
             let line = running.says("takes miners at ");
@@ -228,57 +233,67 @@ fn clients_that_misbehave_in_every_way_cost_honest_miners_nothing() {
     assert!(rig.counted("duplicate") > 0, "{came:#}");
 }
 
+/// Beside the build's files: a temporary folder may be in memory. So `target/` has to be on a real file system.
+fn on_disk() -> tempfile::TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
 #[test]
-fn a_quick_bench_of_the_share_path_fills_every_table_and_its_page() {
-    // Beside the build's files: a temporary folder may be in memory.
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+fn a_quick_bench_of_everything_fills_every_table_and_its_page() {
+    let folder = on_disk();
     let (place, file) = (folder.path().to_str().unwrap(), folder.path().join("page.md"));
-    let bench = ["bench", "share", "--quick", "--json", "--folder", place, "--page", file.to_str().unwrap()];
-    let figures = json(&bench);
+    let all =
+        json(&["bench", "all", "--quick", "--json", "--folder", place, "--page", file.to_str().unwrap()]);
+    let figures = &all["share"];
+    assert_eq!((&figures["off"], &figures["server"]), (&json!([]), &json!("millpond run")));
     let ways = figures["paths"].as_array().unwrap();
-    assert_eq!(ways.len(), 6, "{figures:#}");
+    // Once more without SHA-NI where there is any.
+    let kinds = 1 + usize::from(figures["machine"]["sha_ni"] == true);
+    assert_eq!(ways.len(), 6 * kinds, "{figures:#}");
     for way in ways {
         let (shares, all) = (&way["shares"], &way["shares"]["sent"]);
         let counted = if shares["path"] == "accept" {
             shares["accepted"].clone()
         } else {
-            assert!(
-                shares["rejected"].as_object().unwrap().keys().all(|why| why.starts_with("23 ")),
-                "{way:#}"
-            );
-            json!(
-                shares["rejected"]
-                    .as_object()
-                    .unwrap()
-                    .values()
-                    .map(|count| count.as_u64().unwrap())
-                    .sum::<u64>()
-            )
+            let rejected = shares["rejected"].as_object().unwrap();
+            assert!(rejected.keys().all(|why| why.starts_with("23 ")), "{way:#}");
+            json!(rejected.values().map(|count| count.as_u64().unwrap()).sum::<u64>())
         };
         assert_eq!((&counted, &shares["unanswered"]), (all, &json!(0)), "{way:#}");
     }
-    for point in figures["curve"].as_array().unwrap() {
+    assert_eq!(ways.iter().filter(|way| way["sha_ni"] == false).count(), if kinds == 2 { 4 } else { 0 });
+    let points = figures["curve"].as_array().unwrap();
+    for point in points {
         assert_eq!(point["shares"]["accepted"], point["shares"]["sent"], "{point:#}");
+        assert!(point["shares"]["behind_ms"].is_number(), "{point:#}");
     }
-    let intervals: Vec<_> =
-        figures["curve"].as_array().unwrap().iter().map(|point| &point["interval_ms"]).collect();
+    let intervals: Vec<_> = points.iter().map(|point| &point["interval_ms"]).collect();
     assert_eq!(intervals, [&json!(0.0), &json!(1.0)]);
-    let rooms: Vec<_> = figures["memory"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|room| (&room["kind"], &room["connections"]))
-        .collect();
-    assert_eq!(rooms, [(&json!("plain"), &json!(50)), (&json!("tls"), &json!(50))]);
+    let rooms = figures["memory"].as_array().unwrap();
+    assert_eq!(rooms.iter().map(|room| &room["kind"]).collect::<Vec<_>>(), [&json!("plain"), &json!("tls")]);
+    for room in rooms {
+        assert_eq!((&room["login"]["ready"], &room["addresses"]), (&json!(50), &json!(20)), "{room:#}");
+        assert!(room["login"]["memory"]["after"]["private"].as_u64() > Some(0), "{room:#}");
+        assert_eq!(room["mined"]["shares"]["accepted"], room["mined"]["shares"]["sent"], "{room:#}");
+    }
     let storms: Vec<_> = figures["logins"].as_array().unwrap().iter().map(|storm| &storm["ready"]).collect();
     assert_eq!(storms, [&json!(50); 3]);
     let blocks = figures["jobs"][0]["blocks"].as_array().unwrap();
     assert_eq!(blocks.iter().map(|block| &block["told"]).collect::<Vec<_>>(), [&json!(30); 2]);
     assert!(figures["machine"]["fdatasync_us"].as_f64() > Some(0.0), "{figures:#}");
+    assert!(figures["machine"]["load_at_end"].is_number() && figures["program"]["commit"].is_string());
+    let rows = all["hashes"]["rows"].as_array().unwrap();
+    assert!(rows.iter().any(|row| row["algorithm"] == "sha256d") && rows.len() > 10, "{all:#}");
     let page = std::fs::read_to_string(&file).unwrap();
-    for heading in
-        ["A quick run", "Shares a CPU second", "by commit interval", "Memory of a", "Connect,", "A new block"]
-    {
+    for heading in [
+        "A quick run",
+        "Shares a CPU second",
+        "by commit interval",
+        "Memory of a",
+        "Connect,",
+        "A new block",
+        "Hashes per second",
+    ] {
         assert!(page.contains(heading), "{heading}: {page}");
     }
     // What it made is gone again, but for the page.
@@ -286,9 +301,25 @@ fn a_quick_bench_of_the_share_path_fills_every_table_and_its_page() {
 }
 
 #[test]
+fn a_bench_whose_miners_were_not_all_served_fails_and_writes_no_page() {
+    // Twenty of the fifty that come are let in.
+    let rig = Rig::start_with("connections = 20\n");
+    let folder = on_disk();
+    let (place, page) = (folder.path().to_str().unwrap(), folder.path().join("page.md"));
+    let bench = ["bench", "share", "--quick", "--only", "logins", "--json", "--folder", place];
+    let other = ["--address", &rig.reject, "--page", page.to_str().unwrap()];
+    let done = millpond(&[&bench[..], &other].concat());
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(!done.status.success() && said.contains("20 of 50 logged in"), "{said}");
+    let figures: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!(figures["off"].as_array().unwrap().len(), 3, "{figures:#}");
+    assert!(!page.exists());
+}
+
+#[test]
 fn another_server_is_measured_as_far_as_any_can_be() {
     let rig = Rig::start();
-    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let folder = on_disk();
     let (place, pid, url) = (folder.path().to_str().unwrap(), rig.running.id().to_string(), rig.node.url());
     let other = ["--address", &rig.reject, "--server-pid", &pid, "--node", &url];
     let figures = json(&[&["bench", "share", "--quick", "--json", "--folder", place], &other[..]].concat());
@@ -298,7 +329,8 @@ fn another_server_is_measured_as_far_as_any_can_be() {
     assert!(rig.counted("low_difficulty") > 0, "{figures:#}");
     let storms: Vec<_> = figures["logins"].as_array().unwrap().iter().map(|storm| &storm["ready"]).collect();
     assert_eq!(storms, [&json!(50); 3]);
-    assert_eq!(figures["memory"][0]["connections"], json!(50));
+    assert_eq!(figures["memory"][0]["login"]["ready"], json!(50));
+    assert_eq!(figures["memory"][0]["mined"], Value::Null);
     assert_eq!(figures["jobs"][0]["blocks"][1]["told"], json!(30), "{figures:#}");
     assert_eq!(figures["curve"], json!([]));
 }

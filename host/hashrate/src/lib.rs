@@ -5,8 +5,10 @@
 //! turn, again and again, and the best turn of each counts: what the others took from it is the same for all.
 
 mod cases;
+mod page;
 
 pub use cases::{Case, cases};
+pub use page::section;
 
 use millpond_algorithms::{Algorithms, Processor, Verifier};
 use serde::Serialize;

@@ -6,6 +6,7 @@ use crate::scan::{Items, Message, Raw, text};
 use std::collections::VecDeque;
 use std::io::Write;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Ids of the handshake's requests; shares follow.
@@ -31,15 +32,16 @@ pub(crate) enum Stage {
 /// What a miner calls himself.
 #[derive(Clone, Debug)]
 pub(crate) struct Login {
-    /// `{}` stands for the connection's number.
-    pub(crate) user: String,
+    /// In turn; `{}` stands for the connection's number.
+    pub(crate) users: Arc<[String]>,
     pub(crate) password: String,
     pub(crate) agent: String,
 }
 
 impl Login {
     fn of(&self, number: usize) -> String {
-        self.user.replace("{}", &number.to_string())
+        let user = self.users.get(number % self.users.len().max(1)).map_or("", String::as_str);
+        user.replace("{}", &number.to_string())
     }
 }
 

@@ -85,8 +85,8 @@ pub struct Options {
     pub at_once: usize,
     /// The longest that a handshake may take.
     pub patience: Duration,
-    /// The login; `{}` stands for the connection's number.
-    pub user: String,
+    /// Logins, in turn; `{}` stands for the connection's number.
+    pub users: Vec<String>,
     /// The password.
     pub password: String,
     /// The user agent.
@@ -108,7 +108,7 @@ impl Options {
             threads: 1,
             at_once: 128,
             patience: Duration::from_secs(30),
-            user: crate::LOGIN.to_owned(),
+            users: vec![crate::LOGIN.to_owned()],
             password: "x".to_owned(),
             agent: concat!("millpond-load/", env!("CARGO_PKG_VERSION")).to_owned(),
             tls: false,
@@ -189,13 +189,14 @@ impl Fleet {
             from: options.from.clone(),
             tls: if options.tls { Some(any_certificate()?) } else { None },
         };
+        let users: Arc<[String]> = options.users.clone().into();
         let mut hands = Vec::new();
         for number in 0..options.threads.max(1) {
             let (orders, taken) = channel();
             let (notes, told) = channel();
             let live = Arc::new(Live::default());
             let login = Login {
-                user: options.user.clone(),
+                users: Arc::clone(&users),
                 password: options.password.clone(),
                 agent: options.agent.clone(),
             };
@@ -324,6 +325,7 @@ impl Fleet {
             self.all_spent(begun + volley.time)?;
         } else {
             std::thread::sleep(volley.warm);
+            self.hands.iter().try_for_each(|hand| hand.tell(Order::Measure))?;
             (used, begun) = (self.watched.look()?, Instant::now());
             answered = self.sum(|live| &live.answered);
             std::thread::sleep(volley.time);
@@ -346,6 +348,7 @@ impl Fleet {
             path: if volley.accept { "accept" } else { "reject" }.to_owned(),
             pipeline: volley.rate.is_none().then_some(volley.pipeline.max(1)),
             rate: volley.rate,
+            wanted: self.options.connections,
             connections,
             sent: fired.sent,
             accepted: fired.accepted,
@@ -358,6 +361,7 @@ impl Fleet {
             per_server_cpu_second: usage.server_cpu_seconds.and_then(|cpu| part(answered as f64 / cpu)),
             latency: fired.latency.summary(),
             behind_ms: volley.rate.map(|_| fired.behind.as_secs_f64() * 1e3),
+            server_cpu_us_each: usage.server_cpu_seconds.and_then(|cpu| part(1e6 * cpu / answered as f64)),
             usage,
         })
     }
@@ -417,13 +421,19 @@ impl Fleet {
             if number > 0 {
                 std::thread::sleep(pause);
             }
-            self.hands.iter().for_each(|hand| hand.live.blocks.lock().clear());
+            for Live { told, blocks, .. } in self.hands.iter().map(|hand| &*hand.live) {
+                told.store(0, Ordering::Relaxed);
+                blocks.lock().clear();
+            }
             let (mark, made) = blocks.make()?;
             let told = |fleet: &Self| -> Vec<Instant> {
                 let all = fleet.hands.iter().flat_map(|hand| hand.live.blocks.lock().clone());
                 all.filter(|(block, _)| *block == mark).map(|(_, at)| at).collect()
             };
-            self.wait(patience, |fleet| told(fleet).len() as u64 >= connections);
+            // The list is looked at only when enough were told of some block: looking would hold up those who read.
+            self.wait(patience, |fleet| {
+                fleet.sum(|live| &live.told) >= connections && told(fleet).len() as u64 >= connections
+            });
             let mut told = told(self);
             told.sort_unstable();
             let Some(out) = blocks.handed_out(mark)? else {
@@ -443,7 +453,7 @@ impl Fleet {
             });
         }
         let usage = self.watched.used(used, begun.elapsed().as_secs_f64())?;
-        Ok(Jobs { connections, blocks: spreads, usage })
+        Ok(Jobs { wanted: self.options.connections, connections, blocks: spreads, usage })
     }
 
     /// Closes all connections.

@@ -65,6 +65,8 @@ pub struct Shares {
     pub pipeline: Option<usize>,
     /// Shares a second that were wanted, where a rate was.
     pub rate: Option<f64>,
+    /// Connections that were wanted.
+    pub wanted: usize,
     /// Connections that sent.
     pub connections: u64,
     /// Shares sent.
@@ -85,9 +87,11 @@ pub struct Shares {
     pub per_second: f64,
     /// Answers a second of the server's CPU time.
     pub per_server_cpu_second: Option<f64>,
-    /// From a share's write to its answer, over the whole run.
+    /// Microseconds of the server's CPU for each answer.
+    pub server_cpu_us_each: Option<f64>,
+    /// From a share's write to its answer, for all answers after the warm-up.
     pub latency: Option<Latency>,
-    /// The most that a share was sent behind its time, in milliseconds, where a rate was wanted.
+    /// The most that a share was sent behind its time, in milliseconds, after the warm-up, where a rate was wanted.
     pub behind_ms: Option<f64>,
     /// What it took.
     pub usage: Usage,
@@ -104,6 +108,8 @@ impl Shares {
 /// How a new block's jobs reached the miners.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Jobs {
+    /// Connections that were wanted.
+    pub wanted: usize,
     /// Connections that were there.
     pub connections: u64,
     /// One for each block, in order.
@@ -195,7 +201,8 @@ impl fmt::Display for Shares {
         }
         writeln!(f, "{:<28}{:.0} a second in {:.1} s", "answered", self.per_second, self.seconds)?;
         if let Some(rate) = self.per_server_cpu_second {
-            writeln!(f, "{:<28}{rate:.0}", "a CPU second of the server")?;
+            let each = self.server_cpu_us_each.unwrap_or(0.0);
+            writeln!(f, "{:<28}{rate:.0}: {each:.2} us each", "a CPU second of the server")?;
         }
         latency(f, "share to answer", self.latency.as_ref())?;
         if let Some(behind) = self.behind_ms {

@@ -28,6 +28,8 @@ pub(crate) enum Order {
     Connect { numbers: Vec<usize>, at_once: usize, patience: Duration },
     /// Begin to send shares.
     Fire(Fire),
+    /// What was measured so far was the warm-up: begin anew.
+    Measure,
     /// Send no more shares, and wait this long for the answers that are due.
     Cease { patience: Duration },
     /// Close all connections.
@@ -74,7 +76,7 @@ pub(crate) struct Fired {
     pub(crate) rejected: BTreeMap<Vec<u8>, u64>,
     pub(crate) unanswered: u64,
     pub(crate) latency: Histogram,
-    /// The most that a share was sent behind its time.
+    /// The most that a share was sent behind its time, after the warm-up.
     pub(crate) behind: Duration,
 }
 
@@ -89,6 +91,8 @@ pub(crate) struct Live {
     pub(crate) jobs: AtomicU64,
     /// Connections that the server closed after their login.
     pub(crate) lost: AtomicU64,
+    /// Connections that were told of another block, since somebody set this to 0.
+    pub(crate) told: AtomicU64,
     /// When which connection was first told of another block: the block's mark and the moment.
     pub(crate) blocks: Mutex<Vec<(u64, Instant)>>,
 }
@@ -221,6 +225,11 @@ impl Worker {
                     (0..self.connections.len()).for_each(|place| self.fire_at(place));
                 }
             }
+            Order::Measure => {
+                if let Some(firing) = &mut self.firing {
+                    (firing.outcome.latency, firing.outcome.behind) = (Histogram::default(), Duration::ZERO);
+                }
+            }
             Order::Cease { patience } => {
                 if let Some(firing) = &mut self.firing {
                     firing.until = Some(Instant::now() + patience);
@@ -317,6 +326,7 @@ impl Worker {
                 }
                 if other_block && let Some(job) = &connection.job {
                     self.live.blocks.lock().push((job.parent, Instant::now()));
+                    self.live.told.fetch_add(1, Ordering::Relaxed);
                 }
             }
             Event::Answer(sent, counts, error) => {

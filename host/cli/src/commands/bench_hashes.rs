@@ -1,9 +1,11 @@
 //! `millpond bench hashes`: the table of the algorithms.
 
-use crate::progress::ProgressLine;
+use crate::progress::StepBar;
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
-use millpond_hashrate::{BATCH, HashrateError, Options, Row, measure};
+use millpond_hashrate::{BATCH, HashrateError, Options, Row, measure, section};
+use millpond_load::bench::{Machine, Program, machine_table};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -27,36 +29,64 @@ pub struct BenchHashes {
     /// Threads for the figure of all cores; as many as there are cores unless given.
     #[arg(long)]
     threads: Option<usize>,
+    /// Write a page with the table and the machine, too.
+    #[arg(long)]
+    page: Option<PathBuf>,
     /// One JSON object instead of the table; rates are hashes per second.
     #[arg(long)]
     json: bool,
 }
 
+/// Measures: `seconds` for each figure, `threads` for that of all cores, or as many as there are cores. Says how many threads
+/// that were.
+pub(super) fn hashes(
+    algorithms: Vec<String>,
+    seconds: f64,
+    threads: Option<usize>,
+    progress: impl FnMut(&str, usize, usize),
+) -> Result<(Vec<Row>, usize), Failure> {
+    let each = Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|each| !each.is_zero() && *each <= Duration::from_secs(600))
+        .ok_or_else(|| Failure::usage("--seconds is to be above 0 and at most 600"))?;
+    let cores = available_parallelism().map_or(1, usize::from);
+    let threads = threads.unwrap_or(cores).clamp(1, 1024);
+    let rows =
+        measure(&Options { algorithms, each, turns: TURNS, threads }, progress).map_err(
+            |error| match error {
+                HashrateError::Unknown { .. } => Failure::usage(error.to_string()),
+                HashrateError::Wrong { .. } => Failure::new(error.to_string()),
+            },
+        )?;
+    Ok((rows, threads))
+}
+
 impl BenchHashes {
     /// Measures.
     pub fn run(self) -> Outcome {
-        let each = Duration::try_from_secs_f64(self.seconds)
-            .ok()
-            .filter(|each| !each.is_zero() && *each <= Duration::from_secs(600))
-            .ok_or_else(|| Failure::usage("--seconds is to be above 0 and at most 600"))?;
-        let cores = available_parallelism().map_or(1, usize::from);
-        let threads = self.threads.unwrap_or(cores).clamp(1, 1024);
-        let mut line = ProgressLine::new();
-        let rows = measure(
-            &Options { algorithms: self.algorithm, each, turns: TURNS, threads },
-            |name, done, total| {
-                line.note(|| format!("{name}: {} of {total}", done + 1));
-            },
-        )
-        .map_err(|error| match error {
-            HashrateError::Unknown { .. } => Failure::usage(error.to_string()),
-            HashrateError::Wrong { .. } => Failure::new(error.to_string()),
+        let mut machine = Machine::look(None)?;
+        let mut bar = StepBar::new();
+        let (rows, threads) = hashes(self.algorithm, self.seconds, self.threads, |name, done, total| {
+            bar.step(name, done, total);
         })?;
-        drop(line);
+        drop(bar);
+        machine.look_again();
+        if let Some(path) = &self.page {
+            let program = Program::of(&std::env::current_exe()?);
+            let page = format!(
+                "# Hashes\n\nWritten by `millpond bench hashes --page FILE`.\n\n{}{}",
+                machine_table(&machine, &program),
+                section(&rows, threads)
+            );
+            std::fs::write(path, page)
+                .map_err(|why| Failure::new(format!("{} cannot be written: {why}", path.display())))?;
+        }
         if self.json {
             println!(
                 "{}",
-                serde_json::json!({ "bench": "hashes", "batch": BATCH, "threads": threads, "rows": rows })
+                serde_json::json!({
+                    "bench": "hashes", "batch": BATCH, "threads": threads, "machine": machine, "rows": rows
+                })
             );
         } else {
             print!("{}", table(&rows, threads));

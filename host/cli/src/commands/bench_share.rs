@@ -1,13 +1,17 @@
 //! `millpond bench share`: the tables of the share path.
 
+use crate::progress::StepBar;
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
-use millpond_load::bench::{Bench, Other, Table, page};
-use std::path::PathBuf;
+use millpond_load::bench::{Bench, Figures, Other, Table, page};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 /// Run a pool over a mock node on this machine's disk, put load on it, and print what it cost.
+///
+/// What comes back is looked at: every share has to be answered as it deserves, and every miner to be there and to be told
+/// of every block. Otherwise the command says what was off, writes no page and fails.
 #[derive(Debug, Args)]
 pub struct BenchShare {
     /// A folder on a real file system; the pool's data is made in it and removed again. A tmpfs is refused.
@@ -35,7 +39,7 @@ pub struct BenchShare {
     /// Write the tables as a page, too.
     #[arg(long)]
     page: Option<PathBuf>,
-    /// Print one JSON object instead of the page.
+    /// Print one JSON object instead of the page. What was off is in it as `off`.
     #[arg(long)]
     json: bool,
 }
@@ -47,31 +51,54 @@ fn table(text: &str) -> Result<Table, String> {
     })
 }
 
+/// A bench of a pool that this program runs itself.
+pub(super) fn own(
+    folder: PathBuf,
+    quick: bool,
+    tables: Vec<Table>,
+    mining: Duration,
+) -> Result<Bench, Failure> {
+    Ok(Bench { program: std::env::current_exe()?, folder, quick, tables, mining, against: None })
+}
+
+/// Writes and prints what was measured; fails, with no page, when what came back was not what had to.
+pub(super) fn finish(
+    figures: &Figures,
+    page: &str,
+    file: Option<&Path>,
+    json: Option<serde_json::Value>,
+) -> Outcome {
+    if let Some(json) = &json {
+        println!("{json}");
+    }
+    if !figures.off.is_empty() {
+        let off = figures.off.join("\n  ");
+        return Err(Failure::new(format!("the figures mean nothing, for this was off:\n  {off}")));
+    }
+    if let Some(path) = file {
+        std::fs::write(path, page)
+            .map_err(|why| Failure::new(format!("{} cannot be written: {why}", path.display())))?;
+    }
+    if json.is_none() {
+        print!("{page}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 impl BenchShare {
     /// Measures.
     pub fn run(self) -> Outcome {
         let tables = if self.only.is_empty() { Table::ALL.to_vec() } else { self.only };
         let (pid, node) = (self.server_pid, self.node);
-        let bench = Bench {
-            against: self.address.map(|address| Other { address, pid, node }),
-            program: std::env::current_exe()?,
-            folder: self.folder,
-            quick: self.quick,
-            tables,
-            mining: Duration::from_secs(self.mining),
-        };
-        let figures = bench.run(&mut |what| eprintln!("{what}"))?;
-        let written = page(&figures);
-        if let Some(path) = &self.page {
-            std::fs::write(path, &written)
-                .map_err(|why| Failure::new(format!("{} cannot be written: {why}", path.display())))?;
-        }
-        if self.json {
-            println!("{}", serde_json::to_string(&figures)?);
-        } else {
-            print!("{written}");
-        }
-        Ok(ExitCode::SUCCESS)
+        let against = self.address.map(|address| Other { address, pid, node });
+        let bench =
+            Bench { against, ..own(self.folder, self.quick, tables, Duration::from_secs(self.mining))? };
+        let mut bar = StepBar::new();
+        let figures = bench.run(&mut |what, done, total| bar.step(what, done, total))?;
+        drop(bar);
+        let page = page(&figures, "millpond bench share", "");
+        let json = if self.json { Some(serde_json::to_value(&figures)?) } else { None };
+        finish(&figures, &page, self.page.as_deref(), json)
     }
 }
 

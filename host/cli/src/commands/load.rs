@@ -55,6 +55,9 @@ struct Miners {
     /// The login; `{}` stands for the connection's number.
     #[arg(short, long, default_value = millpond_load::LOGIN)]
     user: String,
+    /// So many addresses of regtest in turn, instead of one login's.
+    #[arg(long, conflicts_with = "user")]
+    addresses: Option<u32>,
     /// The password.
     #[arg(short, long, default_value = "x")]
     password: String,
@@ -227,7 +230,7 @@ impl Miners {
             threads: self.threads,
             at_once: self.at_once,
             patience: seconds(self.patience)?,
-            user: self.user.clone(),
+            users: self.addresses.map_or_else(|| vec![self.user.clone()], millpond_load::logins),
             password: self.password.clone(),
             agent: self.agent.clone(),
             tls: self.tls,

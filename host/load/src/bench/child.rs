@@ -21,6 +21,8 @@ pub(super) struct Settings {
     pub(super) interval: Option<u64>,
     /// Whether its ports speak TLS.
     pub(super) tls: bool,
+    /// Whether it is to hash without the processor's SHA-NI.
+    pub(super) without_sha_ni: bool,
 }
 
 /// A running server.
@@ -45,6 +47,9 @@ impl Child {
         std::fs::write(&file, configuration(folder.path(), node, settings)?)?;
         let mut command = Command::new(program);
         command.arg("run").arg(&file).stderr(Stdio::piped()).stdout(Stdio::null());
+        if settings.without_sha_ni {
+            command.env("MILLPOND_WITHOUT", "sha-ni");
+        }
         let mut child = command.spawn()?;
         let said = child.stderr.take();
         let mut this = Self { child, accept: String::new(), reject: String::new(), _folder: Some(folder) };

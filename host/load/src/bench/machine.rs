@@ -31,25 +31,32 @@ pub struct Machine {
     pub kernel: String,
     /// Files that a process may open.
     pub descriptors: u64,
-    /// The type of the file system of the folder.
-    pub file_system: String,
+    /// The type of the file system of the folder, where something was written.
+    pub file_system: Option<String>,
     /// The median time of an append of 512 bytes with `fdatasync` there, in microseconds.
-    pub fdatasync_us: f64,
-    /// Tasks that wanted a core on average in the minute before: above 0 others disturbed.
+    pub fdatasync_us: Option<f64>,
+    /// Tasks that wanted a core on average in the minute before the first look: above 0 others disturbed.
     pub load: f64,
+    /// The same in the minute before the end: what was measured is in it.
+    pub load_at_end: Option<f64>,
 }
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
+/// The load of the last minute.
+fn load() -> f64 {
+    read("/proc/loadavg").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0)
+}
+
 impl Machine {
-    /// Looks at this machine, and at the file system of a folder.
+    /// Looks at this machine, and at the file system of a folder where one is written to.
     ///
     /// # Errors
     /// When the folder is in memory, or cannot be written to.
-    pub fn look(folder: &Path) -> Result<Self, LoadError> {
-        let file_system = Self::look_at_folder(folder)?;
+    pub fn look(folder: Option<&Path>) -> Result<Self, LoadError> {
+        let file_system = folder.map(Self::look_at_folder).transpose()?;
         let cpu = read("/proc/cpuinfo");
         let of = |name: &str| {
             let line = cpu.lines().find(|line| line.starts_with(name));
@@ -69,9 +76,15 @@ impl Machine {
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
             descriptors: raise_descriptors()?,
             file_system,
-            fdatasync_us: syncs(folder)?.as_secs_f64() * 1e6,
-            load: read("/proc/loadavg").split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0),
+            fdatasync_us: folder.map(syncs).transpose()?.map(|time| time.as_secs_f64() * 1e6),
+            load: load(),
+            load_at_end: None,
         })
+    }
+
+    /// Looks at the load again, at the end.
+    pub fn look_again(&mut self) {
+        self.load_at_end = Some(load());
     }
 
     /// The day on which it was looked at, UTC, as `2026-11-21`.
@@ -156,9 +169,13 @@ mod tests {
         // Every Linux has this one, unless somebody took it away.
         let shm = Path::new("/dev/shm");
         if shm.exists() {
-            assert!(matches!(Machine::look(shm), Err(LoadError::InMemory(_))));
+            assert!(matches!(Machine::look(Some(shm)), Err(LoadError::InMemory(_))));
         }
         assert!(matches!(Machine::look_at_folder(Path::new("/nowhere/at/all")), Err(LoadError::Io(_))));
+        let mut machine = Machine::look(None).unwrap();
+        assert_eq!((machine.file_system.as_ref(), machine.load_at_end), (None, None));
+        machine.look_again();
+        assert!(machine.load_at_end.is_some_and(|load| load >= 0.0));
         assert!(Machine::look_at_folder(Path::new("/proc")).is_ok_and(|kind| kind == "proc"));
     }
 }

@@ -1,9 +1,7 @@
 //! Vardiff over many simulated miners: how soon it finds them, how still it leaves them. Seeded: each run is the same.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod retarget;
-
-use retarget::{HASHRATE, Run, Spread, Which, quantile, run};
+use millpond_retarget::{HASHRATE, Run, Session, Spread, Which, quantile, tables};
 
 const SEEDS: u64 = 50;
 
@@ -12,7 +10,7 @@ fn steady(_: f64) -> f64 {
 }
 
 fn from_start(which: Which, wrong: f64, seconds: f64) -> Vec<Run> {
-    (0..SEEDS).map(|seed| run(which, wrong, steady, seconds, seed)).collect()
+    (0..SEEDS).map(|seed| Session::from_wrong(which, wrong, seconds).run(steady, seed)).collect()
 }
 
 #[test]
@@ -32,7 +30,8 @@ fn from_any_start_over_six_orders_of_magnitude_either_way_the_rate_is_found_with
 }
 
 fn settled(which: Which, wrong: f64) -> Spread {
-    let runs = (0..20).map(|seed| run(which, wrong, steady, 8.0 * 3600.0, 1_000 + seed));
+    let session = Session::from_wrong(which, wrong, 8.0 * 3600.0);
+    let runs = (0..20).map(|seed| session.run(steady, 1_000 + seed));
     runs.map(|run| run.spread(which.right(HASHRATE), 1800.0)).fold(Spread::default(), Spread::with)
 }
 
@@ -64,7 +63,7 @@ fn after_a_change(factor: f64) -> (f64, usize) {
     let found: Vec<_> = (0..SEEDS)
         .map(|seed| {
             let changing = |t: f64| if t < 7200.0 { HASHRATE } else { HASHRATE * factor };
-            let run = run(Which::Ours, 1.0, changing, 3.0 * 3600.0, 5_000 + seed);
+            let run = Session::from_wrong(Which::Ours, 1.0, 3.0 * 3600.0).run(changing, 5_000 + seed);
             run.found(Which::Ours.right(HASHRATE * factor), 7200.0).expect("never found")
         })
         .collect();
@@ -88,7 +87,7 @@ fn no_honest_share_is_refused_however_often_the_difficulty_changes() {
     let coming_and_going = |t: f64| if t % 180.0 < 60.0 { HASHRATE } else { 1e-9 };
     let mut changes = 0;
     for seed in 0..50 {
-        let run = run(Which::Ours, 1e4, coming_and_going, 7200.0, 9_000 + seed);
+        let run = Session::from_wrong(Which::Ours, 1e4, 7200.0).run(coming_and_going, 9_000 + seed);
         assert_eq!(run.rejected, 0);
         assert!(run.shares > 100);
         changes += run.changes.len() - 1;
@@ -102,6 +101,32 @@ fn the_rules_of_others_are_what_they_are_published_to_be() {
     let spread = settled(Which::Ckpool, 1.0);
     assert!(spread.distance() > 0.1, "its hysteresis reaches from 0.5 to 1.33 of the wanted rate");
     // A miner who never sends a share never gets another difficulty from it; miningcore looks at silence.
-    let silent = |which| run(which, 1e6, steady, 3600.0, 1).changes.len();
+    let silent = |which| Session::from_wrong(which, 1e6, 3600.0).run(steady, 1).changes.len();
     assert_eq!((silent(Which::Ckpool), silent(Which::Miningcore) > 1), (1, true));
+}
+
+#[test]
+fn a_miner_too_small_for_any_difficulty_is_at_the_least_one_soon_and_stays_there() {
+    for seed in 0..SEEDS {
+        // One share a minute at the least difficulty, where 18 are wanted; from ckpool's start.
+        let session = Session { which: Which::Ours, start: 42.0, least: 1.0, seconds: 12.0 * 3600.0 };
+        let run = session.run(|_| 1.0 / 60.0, 4_000 + seed);
+        let (at, last) = *run.changes.last().unwrap();
+        assert_eq!(last, 1.0, "{:?}", run.changes);
+        assert!(at <= 120.0 && run.changes.len() <= 4, "{:?}", run.changes);
+        assert_eq!(run.rejected, 0);
+    }
+}
+
+#[test]
+fn the_tables_have_a_cell_for_each_rule_and_are_the_same_each_time() {
+    let mut heard = Vec::new();
+    let first = tables(1, |what, done, total| heard.push((what.to_owned(), done, total)));
+    assert_eq!(first, tables(1, |_, _, _| {}));
+    assert_eq!((first.len(), heard.len()), (5, 5));
+    for table in &first {
+        assert_eq!(table.rules, ["ours", "ckpool", "miningcore"]);
+        assert!(table.rows.len() >= 3 && table.rows.iter().all(|(_, cells)| cells.len() == 3), "{table}");
+    }
+    assert!(first[4].to_string().contains("| until the least difficulty"), "{}", first[4]);
 }
