@@ -75,17 +75,17 @@ fn paths(paths: &[Way], out: &mut String) -> Result {
          deduplicated, accounted\nand on disk before their answer; refused ones miss their target, after coinbase, merkle \
          branch and header were hashed (the blocks that a\ncoinbase of one session begins with are hashed once for each \
          session and job). Every share has an extranonce2 of its own. The echo loop\nreads the id of a line and no more. \
-         SHA-NI is switched off with `MILLPOND_WITHOUT=sha-ni`. Times are of all answers after a warm-up.\n\n\
+         Each row is held against the echo loop above it. SHA-NI is switched off with `MILLPOND_WITHOUT=sha-ni`. Times are of all answers after a warm-up.\n\n\
          | path | SHA-NI | connections | a write | a CPU second | us each | of the echo loop's | CPU of a core | p50 | p99 | \
          answered, warm-up and all |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
     );
+    // Each server is measured right after the echo loop that it is held against.
+    let mut floor = None;
     for way in paths {
         let shares = &way.shares;
-        let same = |other: &&Way| {
-            let Way { server, shares: other, .. } = other;
-            *server == "echo" && other.pipeline == shares.pipeline && other.wanted == shares.wanted
-        };
-        let floor = paths.iter().find(same).and_then(|echo| echo.shares.per_server_cpu_second);
+        if way.server == "echo" {
+            floor = shares.per_server_cpu_second;
+        }
         let part = shares.per_server_cpu_second.zip(floor).map(|(own, floor)| 100.0 * own / floor);
         let name = if way.server == "echo" { "echo loop" } else { &shares.path };
         let sha_ni = way.sha_ni.map_or("-", |used| if used { "on" } else { "off" });
