@@ -4,6 +4,7 @@
 //! are stale, and which ids it never issued; [`Seen`] keeps the ids of accepted shares. Nothing here hashes, does I/O
 //! or reads a clock: time is an argument.
 
+mod ids;
 mod job;
 mod seen;
 mod table;

@@ -6,8 +6,9 @@
 //! miner, the last a broken or lying one.
 
 use crate::Job;
+use arc_swap::ArcSwap;
 use millpond_types::{JobId, UnixMillis};
-use parking_lot::RwLock;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -75,9 +76,18 @@ struct Inner {
     parent: Option<bytes::Bytes>,
 }
 
-/// The jobs of one pool. Cheap to read from many tasks; changed by the chain's task alone.
+/// The table as shares see it: made anew with each change, and read without a lock.
+#[derive(Default)]
+struct Shown {
+    /// Ascending, with whether each is stale.
+    jobs: Vec<(Arc<Job>, bool)>,
+    last: Option<JobId>,
+}
+
+/// The jobs of one pool. Read from many tasks, with every share; changed by the chain's task alone.
 pub struct JobTable {
-    inner: RwLock<Inner>,
+    inner: Mutex<Inner>,
+    shown: ArcSwap<Shown>,
     current: watch::Sender<Option<Current>>,
     capacity: usize,
 }
@@ -93,7 +103,8 @@ impl JobTable {
     #[must_use]
     pub fn new(capacity: usize) -> Self {
         Self {
-            inner: RwLock::default(),
+            inner: Mutex::default(),
+            shown: ArcSwap::default(),
             current: watch::Sender::new(None),
             capacity: capacity.max(MIN_CAPACITY),
         }
@@ -102,8 +113,15 @@ impl JobTable {
     /// Says which id was the last before this process started, so that it and those below count as forgotten and
     /// not as unknown.
     pub fn resume_after(&self, last: JobId) {
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.lock();
         inner.last = inner.last.max(Some(last));
+        self.show(&inner);
+    }
+
+    /// Shows what changed, under the lock, so that changes are seen in their order.
+    fn show(&self, inner: &Inner) {
+        let jobs = inner.jobs.values().map(|(job, stale)| (Arc::clone(job), *stale)).collect();
+        self.shown.store(Arc::new(Shown { jobs, last: inner.last }));
     }
 
     /// Publishes a job: it is current from now on. A parent that differs from the current one makes all earlier jobs
@@ -115,7 +133,7 @@ impl JobTable {
         if job.expires_at <= job.published_at {
             return Err(PublishError::Expired(job.id));
         }
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.lock();
         if let Some(last) = inner.last.filter(|last| job.id <= *last) {
             return Err(PublishError::Order { given: job.id, last });
         }
@@ -127,6 +145,7 @@ impl JobTable {
             inner.jobs.pop_first();
         }
         let tip = inner.tips;
+        self.show(&inner);
         // Under the lock, so that two publications reach the feeds in their order.
         self.current.send_replace(Some(Current { job: Arc::clone(&job), tip }));
         drop(inner);
@@ -136,14 +155,17 @@ impl JobTable {
     /// A new tip of the chain: jobs with another parent are stale from now on. The current job stays current, as
     /// miners have nothing better until the next is published. True when something became stale.
     pub fn tip(&self, parent: &[u8]) -> bool {
-        self.inner.write().turn(parent)
+        let mut inner = self.inner.lock();
+        let changed = inner.turn(parent);
+        self.show(&inner);
+        changed
     }
 
     /// Takes the live jobs back, since blocks of them would be worth nothing: their credit is suspended, no session gets
     /// them any more, and the next job is clean. A solution of them is still submitted. The jobs that were suspended by
     /// this call.
     pub fn withdraw(&self) -> Vec<Arc<Job>> {
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.lock();
         inner.tips = inner.tips.saturating_add(1);
         self.current.send_replace(None);
         let live = inner.jobs.values().filter(|(_, stale)| !*stale).map(|(job, _)| job);
@@ -159,12 +181,13 @@ impl JobTable {
     /// What an id stands for at this time.
     #[must_use]
     pub fn lookup(&self, id: JobId, now: UnixMillis) -> Found {
-        let inner = self.inner.read();
-        match inner.jobs.get(&id) {
+        let shown = self.shown.load();
+        let place = shown.jobs.binary_search_by_key(&id, |(job, _)| job.id);
+        match place.ok().and_then(|place| shown.jobs.get(place)) {
             Some((job, _)) if job.expires_at <= now => Found::Expired(Arc::clone(job)),
             Some((job, true)) => Found::Stale(Arc::clone(job)),
             Some((job, false)) => Found::Live(Arc::clone(job)),
-            None if id.0 != 0 && inner.last.is_some_and(|last| id <= last) => Found::Forgotten,
+            None if id.0 != 0 && shown.last.is_some_and(|last| id <= last) => Found::Forgotten,
             None => Found::Unknown,
         }
     }
@@ -173,8 +196,8 @@ impl JobTable {
     /// hash and not by its id.
     #[must_use]
     pub fn find(&self, now: UnixMillis, mut names: impl FnMut(&Job) -> bool) -> Found {
-        let inner = self.inner.read();
-        let found = inner.jobs.values().rev().find(|(job, _)| job.expires_at > now && names(job));
+        let shown = self.shown.load();
+        let found = shown.jobs.iter().rev().find(|(job, _)| job.expires_at > now && names(job));
         match found {
             Some((job, true)) => Found::Stale(Arc::clone(job)),
             Some((job, false)) => Found::Live(Arc::clone(job)),
@@ -186,8 +209,12 @@ impl JobTable {
     /// for long enough. Called by the pool on a timer. Returns the job that was current until now, when nothing follows
     /// it: miners have no work from here on.
     pub fn expire(&self, now: UnixMillis) -> Option<Arc<Job>> {
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.lock();
+        let kept = inner.jobs.len();
         inner.jobs.retain(|_, (job, _)| now.0 < job.expires_at.0.saturating_add(HELD_MS));
+        if inner.jobs.len() < kept {
+            self.show(&inner);
+        }
         let ended = self.current().filter(|current| current.expires_at <= now)?;
         self.current.send_replace(None);
         Some(ended)
@@ -196,14 +223,14 @@ impl JobTable {
     /// All jobs kept, oldest first, with whether each is stale.
     #[must_use]
     pub fn all(&self) -> Vec<(Arc<Job>, bool)> {
-        self.inner.read().jobs.values().cloned().collect()
+        self.shown.load().jobs.clone()
     }
 
     /// The lowest coordinate of a job that is kept: ids of shares below it are no longer needed
     /// ([`crate::Seen::drop_below`]).
     #[must_use]
     pub fn lowest_coord(&self) -> Option<u64> {
-        self.inner.read().jobs.values().map(|(job, _)| job.coord).min()
+        self.shown.load().jobs.iter().map(|(job, _)| job.coord).min()
     }
 
     /// A feed of new jobs. The first notice is the current job, if there is one, as clean.

@@ -31,6 +31,15 @@ pub struct Recovered {
     pub unsubmitted: Vec<Solution>,
 }
 
+/// See [`Journal::progress`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Units ([`Share::units`]) of all shares that became durable since the journal was opened.
+    pub units: u128,
+    /// What that was when the asked-for share became durable, if it solved a block, and was one of the last 1,024 that did.
+    pub then: Option<u128>,
+}
+
 /// The longest payee, address or worker name in bytes: they are carried over into every segment.
 pub const MAX_NAME: usize = 4096;
 /// Workers of one miner that have a number of their own: names cost a miner nothing, and are carried over into every
@@ -309,6 +318,13 @@ impl Journal {
         let state = self.published.state.lock();
         let first = state.policies.iter().rposition(|policy| policy.from < seq || policy.from.0 == 0);
         state.policies.get(first.unwrap_or(0)..).unwrap_or_default().to_vec()
+    }
+
+    /// How far the pool has come since the journal was opened: a running sum, so that a figure on a page costs no walk.
+    #[must_use]
+    pub fn progress(&self, at: ShareSeq) -> Progress {
+        let running = self.published.progress.lock();
+        Progress { units: running.units, then: running.marks.get(&at).copied() }
     }
 
     /// The share at which the last round ended: the running round's are after it.

@@ -33,7 +33,7 @@ mod window;
 
 pub use carry::More;
 pub use codec::DecodeError;
-pub use journal::{Durable, Journal, MAX_NAME, MAX_WORKERS, Options, Recovered};
+pub use journal::{Durable, Journal, MAX_NAME, MAX_WORKERS, Options, Progress, Recovered};
 pub use records::{
     Admin, Authority, BlockFate, Decision, ExtranonceLease, Fate, Income, IncomeAt, IncomeLost, Job, Miner,
     MinerSetting, PluginInForce, Policy, Record, Retention, Setting, Solution, Submission, Verdict,

@@ -8,6 +8,7 @@ use crate::{Record, Share, ShareBlock};
 use millpond_segments::{GroupBuilder, LogError, Owner, RecordRef, Resolver, SegmentInfo};
 use millpond_types::ShareSeq;
 use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is durable, for everybody to see.
@@ -16,6 +17,28 @@ pub(crate) struct Published {
     pub state: Mutex<State>,
     /// Totals of the sealed segments, by first index, ascending.
     pub totals: Mutex<Arc<Vec<(u64, SegmentShares)>>>,
+    pub progress: Mutex<Running>,
+}
+
+/// Ends of rounds that are remembered: blocks whose income is not reported yet.
+const MARKS: usize = 1_024;
+
+/// What was recorded since the journal was opened, added up group by group.
+#[derive(Debug, Default)]
+pub(crate) struct Running {
+    /// Units of all shares.
+    pub units: u128,
+    /// The units at each block's share: where a round may end.
+    pub marks: BTreeMap<ShareSeq, u128>,
+}
+
+impl Running {
+    fn mark(&mut self, end: ShareSeq) {
+        self.marks.insert(end, self.units);
+        if self.marks.len() > MARKS {
+            self.marks.pop_first();
+        }
+    }
 }
 
 /// What is queued.
@@ -124,8 +147,19 @@ impl Owner for Packer {
         }
         let mut state = self.published.state.lock();
         for (position, record) in self.pending.drain(..) {
-            if let Record::Shares(block) = &record {
-                self.tally.add(block);
+            match &record {
+                Record::Shares(block) => {
+                    let units = self.tally.add(block);
+                    let mut running = self.published.progress.lock();
+                    running.units = running.units.saturating_add(units);
+                }
+                // Its share stands before it.
+                Record::Solution(solution) => {
+                    if let Some(share) = solution.share {
+                        self.published.progress.lock().mark(share);
+                    }
+                }
+                _ => {}
             }
             state.apply(position, &record);
         }

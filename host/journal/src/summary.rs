@@ -53,13 +53,12 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    pub(crate) fn add(&mut self, block: &ShareBlock) {
-        for (seq, share) in block.numbered() {
-            self.add_share(seq, share);
-        }
+    /// Adds a block; the units of its shares.
+    pub(crate) fn add(&mut self, block: &ShareBlock) -> u128 {
+        block.numbered().fold(0, |sum: u128, (seq, share)| sum.saturating_add(self.add_share(seq, share)))
     }
 
-    fn add_share(&mut self, seq: ShareSeq, share: &Share) {
+    fn add_share(&mut self, seq: ShareSeq, share: &Share) -> u128 {
         let total = &mut self.total;
         if total.count == 0 {
             let (time, coord) = (share.time, share.coord);
@@ -78,6 +77,7 @@ impl Tally {
         total.units = total.units.saturating_add(units);
         let miner = self.miners.entry(share.miner).or_default();
         *miner = (miner.0 + 1, miner.1.saturating_add(work), miner.2.saturating_add(units));
+        units
     }
 
     /// The footer's bytes.

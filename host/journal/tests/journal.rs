@@ -276,6 +276,25 @@ fn a_block_whose_place_in_the_chain_is_decided_needs_no_submission() {
 }
 
 #[test]
+fn the_work_since_the_start_is_a_running_sum_with_a_mark_at_each_block() {
+    let disk = SimDisk::new();
+    let units = |numbers: &[u64]| numbers.iter().map(|number| share(*number).units()).sum::<u128>();
+    {
+        let (journal, _) = open(&disk);
+        assert_eq!(journal.progress(ShareSeq(0)), Progress::default());
+        fill(&journal, 1, 3);
+        journal.solution(solution(b"x"), Some(share(4))).wait().unwrap();
+        journal.solution(solution(b"uncredited"), None).wait().unwrap();
+        fill(&journal, 5, 6);
+        let (sum, then) = (units(&[1, 2, 3, 4, 5, 6]), Some(units(&[1, 2, 3, 4])));
+        assert_eq!(journal.progress(ShareSeq(4)), Progress { units: sum, then });
+        assert_eq!(journal.progress(ShareSeq(3)), Progress { units: sum, then: None });
+    }
+    let (journal, _) = open(&disk);
+    assert_eq!(journal.progress(ShareSeq(4)), Progress::default(), "what was before the start is not in it");
+}
+
+#[test]
 fn rounds_are_cut_at_the_ends_of_incomes_in_whatever_order_they_come() {
     let disk = SimDisk::new();
     let (journal, _) = open(&disk);

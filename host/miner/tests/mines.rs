@@ -29,11 +29,7 @@ impl Backend for Pool {
             return Err(NoPayee::Login("no such address".to_owned()));
         }
         let (address, worker) = login.split_once('.').unwrap_or((login, ""));
-        Ok(Arc::new(Payee {
-            payee: login.as_bytes().to_vec(),
-            address: address.to_owned(),
-            worker: worker.to_owned(),
-        }))
+        Ok(Arc::new(Payee::new(login.as_bytes().to_vec(), address.to_owned(), worker)))
     }
 
     async fn accept(&self, share: Accepted) -> Result<Option<ShareSeq>, NotDurable> {

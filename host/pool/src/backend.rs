@@ -4,21 +4,24 @@ use crate::core::{Core, OnItsWay, Task};
 use crate::edges::Edge;
 use crate::logins::Logins;
 use crate::sink;
-use crate::stats::Count;
+use crate::stats::{Count, Tally};
 use crate::view::BlockView;
 use millpond_alerts::Level;
 use millpond_disk::{DiskError, DiskFile};
 use millpond_jobs::Job;
-use millpond_journal::{ExtranonceLease, Share, WorkerId};
+use millpond_journal::{Durable, ExtranonceLease, Share, WorkerId};
 use millpond_recipe::SessionStage;
 use millpond_segments::Commit;
 use millpond_stratum::{Accepted, Backend, CoinbaseTooLong, NoPayee, NotDurable, Past, Payee, Refusal};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::future::Future;
 use std::hash::Hash;
 use std::ops::Range;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 /// Miners and workers remembered; when full, all are forgotten and asked for again.
 const REMEMBERED: usize = 100_000;
@@ -30,6 +33,14 @@ pub(crate) struct PoolBackend {
     miners: Mutex<HashMap<Vec<u8>, MinerId>>,
     workers: Mutex<HashMap<(MinerId, Arc<str>), WorkerId>>,
     unjudged: Mutex<Option<Unjudged>>,
+}
+
+/// Who is credited with a login's shares, and where they are counted: noted with the payee at his first share that counts,
+/// so that those after it look nobody up.
+struct Party {
+    miner: MinerId,
+    worker: WorkerId,
+    tally: Arc<Tally>,
 }
 
 /// Why shares cannot be judged, as the operator was told last. The words of an error may differ from share to share; one
@@ -110,9 +121,10 @@ impl PoolBackend {
         tokio::task::spawn_blocking(write).await.map_err(failed).flatten()
     }
 
-    async fn solved(&self, share: &Accepted) -> Result<(Option<ShareSeq>, MinerId), NotDurable> {
+    async fn solved(&self, share: &Accepted) -> Result<(Option<ShareSeq>, (MinerId, WorkerId)), NotDurable> {
         let core = &self.core;
-        let Some(solution) = &share.solution else { return Ok((None, MinerId(0))) };
+        let nobody = (MinerId(0), WorkerId(0));
+        let Some(solution) = &share.solution else { return Ok((None, nobody)) };
         core.pass(Edge::Solved);
         let id = share.id.to_vec();
         let job = &share.job;
@@ -152,7 +164,7 @@ impl PoolBackend {
             None => core.alarm(Level::Critical, "block", "a block was found while the pool was ending"),
         }
         // Where names cannot be recorded nothing can, and the block is on its way all the same.
-        let (miner, worker) = self.parties(share).await.unwrap_or((MinerId(0), WorkerId(0)));
+        let (miner, worker) = self.parties(share).await.unwrap_or(nobody);
         let record = millpond_journal::Solution {
             block: id.clone(),
             job: job.id,
@@ -198,7 +210,7 @@ impl PoolBackend {
         }
         core.pass(Edge::SolutionRecorded);
         let _ = core.tasks.send(Task::Found { block: id });
-        Ok((seq, miner))
+        Ok((seq, (miner, worker)))
     }
 }
 
@@ -220,31 +232,83 @@ fn recorded(share: &Accepted, miner: MinerId, worker: WorkerId) -> Share {
     }
 }
 
+/// A share that is being made durable.
+enum Accepting<'a> {
+    /// Of somebody who is known: it waits for its record alone.
+    Known {
+        backend: &'a PoolBackend,
+        durable: Durable<ShareSeq>,
+        tally: Arc<Tally>,
+        work: Work,
+        time: UnixMillis,
+    },
+    /// A first share, or a solution.
+    Other(Pin<Box<dyn Future<Output = Result<Option<ShareSeq>, NotDurable>> + Send + 'a>>),
+}
+
+impl Future for Accepting<'_> {
+    type Output = Result<Option<ShareSeq>, NotDurable>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Known { backend, durable, tally, work, time } => {
+                let durable = ready!(Pin::new(durable).poll(context));
+                let core = &backend.core;
+                Poll::Ready(durable.map_err(|why| backend.not_durable(&why)).map(|seq| {
+                    core.pass(Edge::ShareRecorded);
+                    core.stats.accepted(tally, *work, *time);
+                    Some(seq)
+                }))
+            }
+            Self::Other(accepting) => accepting.as_mut().poll(context),
+        }
+    }
+}
+
+impl PoolBackend {
+    /// The same for what takes more than one step.
+    async fn accept_slowly(&self, share: Accepted) -> Result<Option<ShareSeq>, NotDurable> {
+        let core = &self.core;
+        let (seq, (miner, worker)) = if share.solution.is_some() {
+            self.solved(&share).await?
+        } else if share.credited {
+            let (miner, worker) = self.parties(&share).await?;
+            let durable = core.journal.share(recorded(&share, miner, worker));
+            let seq = durable.await.map_err(|why| self.not_durable(&why))?;
+            core.pass(Edge::ShareRecorded);
+            (Some(seq), (miner, worker))
+        } else {
+            return Ok(None);
+        };
+        // Without a number the share was recorded as nobody's.
+        if share.credited && miner.0 != 0 {
+            let tally = core.stats.tally(miner, &share.worker, share.time);
+            core.stats.accepted(&tally, share.work, share.time);
+            if share.worker == share.payee.worker {
+                share.payee.note.set(Party { miner, worker, tally });
+            }
+        }
+        Ok(seq)
+    }
+}
+
 impl Backend for PoolBackend {
     async fn resolve(&self, login: &str) -> Result<Arc<Payee>, NoPayee> {
         self.logins.resolve(&self.core, login).await
     }
 
-    async fn accept(&self, share: Accepted) -> Result<Option<ShareSeq>, NotDurable> {
-        let (seq, miner) = if share.solution.is_some() {
-            self.solved(&share).await?
-        } else if share.credited {
-            let (miner, worker) = self.parties(&share).await?;
-            let durable = self.core.journal.share(recorded(&share, miner, worker));
-            let seq = durable.await.map_err(|why| self.not_durable(&why))?;
-            self.core.pass(Edge::ShareRecorded);
-            (Some(seq), miner)
-        } else {
-            return Ok(None);
-        };
-        if let Some(seq) = seq {
-            let units = recorded(&share, miner, WorkerId(0)).units();
-            self.core.round.count(seq, units, share.solution.is_some());
+    fn accept(&self, share: Accepted) -> impl Future<Output = Result<Option<ShareSeq>, NotDurable>> + Send {
+        let plain = share.credited && share.solution.is_none() && share.worker == share.payee.worker;
+        match share.payee.note.get::<Party>().filter(|_| plain) {
+            Some(party) => Accepting::Known {
+                backend: self,
+                durable: self.core.journal.share(recorded(&share, party.miner, party.worker)),
+                tally: Arc::clone(&party.tally),
+                work: share.work,
+                time: share.time,
+            },
+            None => Accepting::Other(Box::pin(self.accept_slowly(share))),
         }
-        if share.credited {
-            self.core.stats.count(Some(miner), &share.worker, Count::Accepted, share.work, share.time);
-        }
-        Ok(seq)
     }
 
     fn may_work(&self, job: &Job, session: &SessionStage, payee: &Payee) -> Result<(), String> {
@@ -303,7 +367,12 @@ impl Backend for PoolBackend {
             Refusal::LowDifficulty => Count::LowDifficulty,
             _ => Count::Invalid,
         };
-        let miner = payee.and_then(|payee| self.core.journal.miner_by_payee(&payee.payee));
-        self.core.stats.count(miner, worker, count, Work(0), UnixMillis::now());
+        let (journal, stats) = (&self.core.journal, &self.core.stats);
+        let tally = payee.and_then(|payee| match payee.note.get::<Party>() {
+            Some(party) if *payee.worker == *worker => Some(Arc::clone(&party.tally)),
+            Some(party) => stats.known(party.miner, worker),
+            None => stats.known(journal.miner_by_payee(&payee.payee)?, worker),
+        });
+        stats.refused(tally.as_deref(), count);
     }
 }

@@ -25,6 +25,7 @@ mod payments;
 pub mod plugins;
 pub mod policy;
 mod pool;
+mod rates;
 pub mod reload;
 pub mod replay;
 pub mod retention;

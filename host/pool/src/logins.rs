@@ -165,5 +165,5 @@ fn judged(core: &Core, found: Result<millpond_contracts::chain::Payee, Unresolve
     if found.payee.len() > NAME || found.address.len() > NAME {
         return Err(NoPayee::Login(format!("an address has at most {NAME} bytes")));
     }
-    Ok(Arc::new(Payee { payee: found.payee, address: found.address, worker: found.worker }))
+    Ok(Arc::new(Payee::new(found.payee, found.address, &found.worker)))
 }

@@ -119,12 +119,16 @@ impl Pool {
     /// Work of the round in percent of the network's.
     fn effort(&self, now: UnixMillis) -> f64 {
         let journal = &self.core.journal;
-        let units = self.core.round.units(journal.round_after(), || {
-            let window = Window { span: Span::Round, measure: Measure::Units, edge: Edge::Whole };
-            let end = journal.end_of_coord(u64::MAX, now)?;
-            let rows = journal.view().window(&window, &end, None)?;
-            Ok::<_, JournalError>(rows.iter().fold(0_u128, |sum, (_, units)| sum.saturating_add(*units)))
-        });
+        let units = self.core.round.units(
+            journal.round_after(),
+            |at| journal.progress(at),
+            || {
+                let window = Window { span: Span::Round, measure: Measure::Units, edge: Edge::Whole };
+                let end = journal.end_of_coord(u64::MAX, now)?;
+                let rows = journal.view().window(&window, &end, None)?;
+                Ok::<_, JournalError>(rows.iter().fold(0_u128, |sum, (_, units)| sum.saturating_add(*units)))
+            },
+        );
         units.map_or(0.0, |units| units as f64 / 2_f64.powi(64) * 100.0)
     }
 

@@ -1,81 +1,63 @@
 //! What the pool counts for people to look at: shares, rejects and hash rates. Nothing here decides money.
+//!
+//! A worker is counted in a tally of its own, which its login holds on to; the pool's sums are spread over some locks by the
+//! miner's number. So two shares at once meet at a lock hardly ever, and a miner is added up when somebody looks at him.
 
+use crate::rates::Rates;
 use crate::view::{Hashrate, ShareCounts};
 use millpond_types::{MinerId, UnixMillis, Work, WorkShift};
 use parking_lot::Mutex;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-/// One bucket of work is a minute long.
-const BUCKET_MS: u64 = 60_000;
-/// Buckets kept: a day.
-const BUCKETS: usize = 1_440;
+/// Locks that the pool's sums are spread over.
+const SUMS: usize = 16;
 /// Workers shown per miner; the work of further ones counts for the miner only, so that names cannot fill memory.
 const WORKERS_PER_MINER: usize = 1_000;
 /// A worker unseen for this long is forgotten.
 const FORGET_MS: u64 = 86_400_000;
 
-/// Work in minutes.
 #[derive(Clone, Debug, Default)]
-struct Minutes {
-    /// (minute since 1970, units of work), ascending.
-    buckets: VecDeque<(u64, u128)>,
-}
-
-impl Minutes {
-    fn add(&mut self, now: UnixMillis, work: Work) {
-        let minute = now.0 / BUCKET_MS;
-        match self.buckets.back_mut() {
-            Some((last, sum)) if *last >= minute => *sum = sum.saturating_add(u128::from(work.0)),
-            _ => {
-                self.buckets.push_back((minute, u128::from(work.0)));
-                if self.buckets.len() > BUCKETS {
-                    self.buckets.pop_front();
-                }
-            }
-        }
-    }
-
-    fn since(&self, from_minute: u64) -> u128 {
-        self.buckets.iter().rev().take_while(|(minute, _)| *minute >= from_minute).map(|(_, sum)| sum).sum()
-    }
-
-    /// Hashes a second over the last `minutes`; the running minute counts by its elapsed part.
-    fn rate(&self, now: UnixMillis, minutes: u64, started: UnixMillis, shift: WorkShift) -> f64 {
-        let minute = now.0 / BUCKET_MS;
-        let sum = self.since(minute.saturating_sub(minutes.saturating_sub(1)));
-        let window = (minutes.saturating_sub(1) * BUCKET_MS).saturating_add(now.0 % BUCKET_MS).max(1);
-        let lived = now.since(started).max(1_000);
-        sum as f64 * 2_f64.powi(i32::from(shift.0)) / (window.min(lived) as f64 / 1_000.0)
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct Worker {
-    work: Minutes,
+struct Counted {
+    work: Rates,
     shares: ShareCounts,
     last: UnixMillis,
 }
 
-#[derive(Clone, Debug, Default)]
+/// What is counted of one worker, or of those of a miner that are not shown.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    miner: MinerId,
+    name: Arc<str>,
+    /// Beside it whether it is listed: one that was forgotten has to be listed again.
+    counted: Mutex<(Counted, bool)>,
+}
+
+#[derive(Debug)]
 struct Miner {
-    all: Worker,
-    workers: HashMap<Arc<str>, Worker>,
+    workers: HashMap<Arc<str>, Arc<Tally>>,
+    /// Those beyond the limit, and what forgotten ones had counted.
+    rest: Arc<Tally>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    pool: Worker,
-    miners: HashMap<MinerId, Miner>,
+struct Miners {
+    all: HashMap<MinerId, Miner>,
     last_sweep: UnixMillis,
 }
+
+/// On a line of the processor's cache of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Sum(Mutex<Counted>);
 
 /// The counters of one pool.
 #[derive(Debug)]
 pub struct Stats {
     shift: WorkShift,
     started: UnixMillis,
-    inner: Mutex<Inner>,
+    sums: [Sum; SUMS],
+    miners: Mutex<Miners>,
 }
 
 /// What a share came to.
@@ -93,7 +75,7 @@ pub enum Count {
     Invalid,
 }
 
-impl Worker {
+impl Counted {
     fn count(&mut self, count: Count, work: Work, now: UnixMillis) {
         let shares = &mut self.shares;
         match count {
@@ -108,19 +90,116 @@ impl Worker {
             Count::Invalid => shares.invalid += 1,
         }
     }
+}
 
-    fn hashrate(&self, now: UnixMillis, started: UnixMillis, shift: WorkShift) -> Hashrate {
-        Hashrate {
-            five_minutes: self.work.rate(now, 5, started, shift),
-            hour: self.work.rate(now, 60, started, shift),
-            day: self.work.rate(now, 1_440, started, shift),
+/// Adds up what several have: rates over the same windows are sums, too.
+#[derive(Default)]
+struct Total(Hashrate, ShareCounts);
+
+impl Total {
+    fn add(&mut self, counted: &Counted, now: UnixMillis, stats: &Stats) {
+        let (Self(rate, shares), more) = (self, counted.work.hashrate(now, stats.started, stats.shift));
+        rate.five_minutes += more.five_minutes;
+        rate.hour += more.hour;
+        rate.day += more.day;
+        shares.add(&counted.shares);
+    }
+}
+
+impl ShareCounts {
+    fn add(&mut self, more: &Self) {
+        self.accepted += more.accepted;
+        self.stale += more.stale;
+        self.duplicate += more.duplicate;
+        self.low_difficulty += more.low_difficulty;
+        self.invalid += more.invalid;
+    }
+}
+
+impl Tally {
+    fn new(miner: MinerId, name: &str) -> Arc<Self> {
+        Arc::new(Self { miner, name: Arc::from(name), counted: Mutex::new((Counted::default(), true)) })
+    }
+
+    /// Whose worker it is.
+    pub(crate) fn miner(&self) -> MinerId {
+        self.miner
+    }
+
+    /// Counts a share, if it is listed.
+    fn count(&self, count: Count, work: Work, now: UnixMillis) -> bool {
+        let mut counted = self.counted.lock();
+        if counted.1 {
+            counted.0.count(count, work, now);
         }
+        counted.1
     }
 }
 
 impl Miner {
+    fn new(id: MinerId) -> Self {
+        Self { workers: HashMap::new(), rest: Tally::new(id, "") }
+    }
+
+    fn tallies(&self) -> impl Iterator<Item = &Arc<Tally>> {
+        self.workers.values().chain([&self.rest])
+    }
+
     fn seen(&self, now: UnixMillis, stats: &Stats) -> (Hashrate, ShareCounts) {
-        (self.all.hashrate(now, stats.started, stats.shift), self.all.shares.clone())
+        let mut total = Total::default();
+        self.tallies().for_each(|tally| total.add(&tally.counted.lock().0, now, stats));
+        (total.0, total.1)
+    }
+
+    fn enter(&mut self, worker: &str, now: UnixMillis, tally: impl FnOnce() -> Arc<Tally>) -> Arc<Tally> {
+        if let Some(tally) = self.workers.get(worker) {
+            return Arc::clone(tally);
+        }
+        if self.workers.len() >= WORKERS_PER_MINER {
+            return Arc::clone(&self.rest);
+        }
+        let tally = tally();
+        {
+            let mut counted = tally.counted.lock();
+            // It was seen now, and not on the day on which time began.
+            (counted.0.last, counted.1) = (now, true);
+        }
+        self.workers.insert(Arc::clone(&tally.name), Arc::clone(&tally));
+        tally
+    }
+
+    /// Forgets workers that were not seen for a day, but for how many shares they had. Whether anything is left of him.
+    fn forget(&mut self, now: UnixMillis) -> bool {
+        let rest = &self.rest;
+        self.workers.retain(|_, tally| {
+            let mut counted = tally.counted.lock();
+            counted.1 = now.since(counted.0.last) < FORGET_MS;
+            if !counted.1 {
+                rest.counted.lock().0.shares.add(&std::mem::take(&mut counted.0.shares));
+            }
+            counted.1
+        });
+        let mut rest = rest.counted.lock();
+        rest.1 = !self.workers.is_empty() || now.since(rest.0.last) < FORGET_MS;
+        rest.1
+    }
+}
+
+impl Miners {
+    /// A worker's tally, entered if it is new: within the limit one of its own.
+    fn enter(&mut self, miner: MinerId, worker: &str, now: UnixMillis) -> Arc<Tally> {
+        if now.since(self.last_sweep) > FORGET_MS / 24 {
+            self.last_sweep = now;
+            self.all.retain(|_, miner| miner.forget(now));
+        }
+        let entry = self.all.entry(miner).or_insert_with(|| Miner::new(miner));
+        entry.enter(worker, now, || Tally::new(miner, worker))
+    }
+
+    /// One that was forgotten while its login held on to it: it is listed again, if nobody took its name meanwhile.
+    fn enter_again(&mut self, tally: &Arc<Tally>, now: UnixMillis) -> Arc<Tally> {
+        let entry = self.all.entry(tally.miner).or_insert_with(|| Miner::new(tally.miner));
+        entry.enter(&tally.name, now, || Arc::clone(tally))
     }
 }
 
@@ -128,60 +207,70 @@ impl Stats {
     /// Counters that start now.
     #[must_use]
     pub fn new(shift: WorkShift, now: UnixMillis) -> Self {
-        Self { shift, started: now, inner: Mutex::default() }
+        Self { shift, started: now, sums: Default::default(), miners: Mutex::default() }
     }
 
-    /// Counts one share. `work` matters for accepted ones only.
-    pub fn count(&self, miner: Option<MinerId>, worker: &str, count: Count, work: Work, now: UnixMillis) {
-        let mut inner = self.inner.lock();
-        inner.pool.count(count, work, now);
-        let Some(miner) = miner else { return };
-        // A miner enters with his first accepted share, so that names alone cost nothing.
-        if count != Count::Accepted && !inner.miners.contains_key(&miner) {
-            return;
+    fn sum(&self, miner: MinerId) -> &Mutex<Counted> {
+        let [first, ..] = &self.sums;
+        &self.sums.get(miner.0 as usize % SUMS).unwrap_or(first).0
+    }
+
+    /// Where a worker is counted, for whoever holds on to it. A worker enters with his first accepted share, so that names
+    /// alone cost nothing.
+    pub(crate) fn tally(&self, miner: MinerId, worker: &str, now: UnixMillis) -> Arc<Tally> {
+        self.miners.lock().enter(miner, worker, now)
+    }
+
+    /// Counts a share that is credited.
+    pub(crate) fn accepted(&self, tally: &Arc<Tally>, work: Work, now: UnixMillis) {
+        self.sum(tally.miner).lock().count(Count::Accepted, work, now);
+        if !tally.count(Count::Accepted, work, now) {
+            let listed = self.miners.lock().enter_again(tally, now);
+            listed.count(Count::Accepted, work, now);
         }
-        let entry = inner.miners.entry(miner).or_default();
-        entry.all.count(count, work, now);
-        if let Some(known) = entry.workers.get_mut(worker) {
-            known.count(count, work, now);
-        } else if count == Count::Accepted && entry.workers.len() < WORKERS_PER_MINER {
-            entry.workers.entry(Arc::from(worker)).or_default().count(count, work, now);
+    }
+
+    /// Counts a share that is not: for its worker, where there is one who ever had a share accepted.
+    pub(crate) fn refused(&self, tally: Option<&Tally>, why: Count) {
+        self.sum(tally.map_or(MinerId(0), Tally::miner)).lock().count(why, Work(0), UnixMillis(0));
+        if let Some(tally) = tally {
+            tally.count(why, Work(0), UnixMillis(0));
         }
-        if now.since(inner.last_sweep) > FORGET_MS / 24 {
-            inner.last_sweep = now;
-            for miner in inner.miners.values_mut() {
-                miner.workers.retain(|_, worker| now.since(worker.last) < FORGET_MS);
-            }
-            inner.miners.retain(|_, miner| now.since(miner.all.last) < FORGET_MS);
-        }
+    }
+
+    /// The tally of a worker by name, or that of the others of a miner who is known; nobody enters by it.
+    pub(crate) fn known(&self, miner: MinerId, worker: &str) -> Option<Arc<Tally>> {
+        let miners = self.miners.lock();
+        let miner = miners.all.get(&miner)?;
+        Some(Arc::clone(miner.workers.get(worker).unwrap_or(&miner.rest)))
     }
 
     /// The whole pool's rate and counts.
     #[must_use]
     pub fn pool(&self, now: UnixMillis) -> (Hashrate, ShareCounts) {
-        let inner = self.inner.lock();
-        (inner.pool.hashrate(now, self.started, self.shift), inner.pool.shares.clone())
+        let mut total = Total::default();
+        self.sums.iter().for_each(|sum| total.add(&sum.0.lock(), now, self));
+        (total.0, total.1)
     }
 
     /// The miners of the last day by their rate of five minutes, best first, without the first `skip`.
     #[must_use]
     pub fn best(&self, now: UnixMillis, skip: usize, limit: usize) -> Vec<(MinerId, Hashrate, ShareCounts)> {
-        let inner = self.inner.lock();
-        let rate = |miner: &Miner| miner.all.work.rate(now, 5, self.started, self.shift);
-        let mut ranks: Vec<_> = inner.miners.iter().map(|(id, miner)| (rate(miner), *id)).collect();
-        ranks.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let miners = self.miners.lock();
+        let seen_of_late =
+            |miner: &Miner| miner.tallies().any(|tally| now.since(tally.counted.lock().0.last) < FORGET_MS);
+        let late = miners.all.iter().filter(|(_, miner)| seen_of_late(miner));
+        let mut ranks: Vec<_> = late.map(|(id, miner)| (miner.seen(now, self), *id)).collect();
+        drop(miners);
+        ranks.sort_by(|a, b| b.0.0.five_minutes.total_cmp(&a.0.0.five_minutes).then(a.1.cmp(&b.1)));
         let wanted = ranks.into_iter().skip(skip).take(limit);
-        let seen = |id: MinerId| {
-            let (rate, shares) = inner.miners.get(&id)?.seen(now, self);
-            Some((id, rate, shares))
-        };
-        wanted.filter_map(|(_, id)| seen(id)).collect()
+        wanted.map(|((rate, shares), id)| (id, rate, shares)).collect()
     }
 
     /// One miner's rate and counts, if he was seen in the last day.
     #[must_use]
     pub fn miner(&self, miner: MinerId, now: UnixMillis) -> Option<(Hashrate, ShareCounts)> {
-        Some(self.inner.lock().miners.get(&miner)?.seen(now, self))
+        Some(self.miners.lock().all.get(&miner)?.seen(now, self))
     }
 
     /// A miner's workers: name, rate, counts, last accepted share.
@@ -191,14 +280,15 @@ impl Stats {
         miner: MinerId,
         now: UnixMillis,
     ) -> Vec<(Arc<str>, Hashrate, ShareCounts, UnixMillis)> {
-        let inner = self.inner.lock();
-        let Some(miner) = inner.miners.get(&miner) else { return Vec::new() };
+        let miners = self.miners.lock();
+        let Some(miner) = miners.all.get(&miner) else { return Vec::new() };
         let mut all: Vec<_> = miner
             .workers
-            .iter()
-            .map(|(name, worker)| {
-                let rate = worker.hashrate(now, self.started, self.shift);
-                (Arc::clone(name), rate, worker.shares.clone(), worker.last)
+            .values()
+            .map(|tally| {
+                let counted = tally.counted.lock().0.clone();
+                let rate = counted.work.hashrate(now, self.started, self.shift);
+                (Arc::clone(&tally.name), rate, counted.shares, counted.last)
             })
             .collect();
         all.sort_by(|a, b| a.0.cmp(&b.0));
@@ -210,7 +300,7 @@ impl Stats {
 mod tests {
     use super::*;
 
-    const START: UnixMillis = UnixMillis(1_000 * BUCKET_MS);
+    const START: UnixMillis = UnixMillis(60_000_000);
 
     fn at(seconds: u64) -> UnixMillis {
         UnixMillis(START.0 + seconds * 1_000)
@@ -220,7 +310,7 @@ mod tests {
     fn a_steady_miner_shows_his_rate() {
         let stats = Stats::new(WorkShift(4), START);
         for second in 0..3_600 {
-            stats.count(Some(MinerId(1)), "rig", Count::Accepted, Work(100), at(second));
+            stats.accepted(&stats.tally(MinerId(1), "rig", at(second)), Work(100), at(second));
         }
         let (_, rate, counts, _) = stats.workers(MinerId(1), at(3_600))[0].clone();
         assert!((rate.five_minutes / 1_600.0 - 1.0).abs() < 0.01, "{rate:?}");
@@ -232,7 +322,7 @@ mod tests {
     fn the_first_minutes_are_not_divided_by_an_hour() {
         let stats = Stats::new(WorkShift(0), START);
         for second in 0..10 {
-            stats.count(Some(MinerId(1)), "rig", Count::Accepted, Work(50), at(second));
+            stats.accepted(&stats.tally(MinerId(1), "rig", at(second)), Work(50), at(second));
         }
         let (rate, _) = stats.pool(at(10));
         assert!((rate.hour - 50.0).abs() < 1.0, "{rate:?}");
@@ -242,8 +332,8 @@ mod tests {
     fn names_without_work_take_no_memory() {
         let stats = Stats::new(WorkShift(0), START);
         for name in 0..5_000 {
-            stats.count(Some(MinerId(name)), "x", Count::LowDifficulty, Work(0), START);
-            stats.count(Some(MinerId(1)), &name.to_string(), Count::Accepted, Work(1), START);
+            stats.refused(stats.known(MinerId(name), "x").as_deref(), Count::LowDifficulty);
+            stats.accepted(&stats.tally(MinerId(1), &name.to_string(), START), Work(1), START);
         }
         assert_eq!(stats.best(START, 0, 10).len(), 1);
         assert_eq!(stats.workers(MinerId(1), START).len(), WORKERS_PER_MINER);
@@ -254,8 +344,49 @@ mod tests {
     #[test]
     fn who_left_is_forgotten_after_a_day() {
         let stats = Stats::new(WorkShift(0), START);
-        stats.count(Some(MinerId(1)), "x", Count::Accepted, Work(1), START);
-        stats.count(Some(MinerId(2)), "x", Count::Accepted, Work(1), at(90_000));
+        stats.accepted(&stats.tally(MinerId(1), "x", START), Work(1), START);
+        stats.accepted(&stats.tally(MinerId(2), "x", at(90_000)), Work(1), at(90_000));
         assert_eq!(stats.best(at(90_000), 0, 10).len(), 1);
+    }
+
+    #[test]
+    fn a_miner_is_the_sum_of_his_workers_and_the_pool_that_of_its_miners() {
+        let stats = Stats::new(WorkShift(0), START);
+        for miner in 1..=20 {
+            for worker in ["a", "b"] {
+                let tally = stats.tally(MinerId(miner), worker, START);
+                (0..60).for_each(|second| stats.accepted(&tally, Work(10), at(second)));
+                stats.refused(Some(&tally), Count::Stale);
+            }
+        }
+        let (rate, counts) = stats.miner(MinerId(7), at(60)).unwrap();
+        assert!((rate.five_minutes / 20.0 - 1.0).abs() < 0.01, "{rate:?}");
+        assert_eq!((counts.accepted, counts.stale), (120, 2));
+        let (rate, counts) = stats.pool(at(60));
+        assert!((rate.day / 400.0 - 1.0).abs() < 0.01, "{rate:?}");
+        assert_eq!((counts.accepted, counts.stale), (2_400, 40));
+        assert_eq!(stats.best(at(60), 5, 10).len(), 10);
+    }
+
+    #[test]
+    fn a_worker_that_was_forgotten_and_comes_back_is_listed_again_and_no_count_is_lost() {
+        let stats = Stats::new(WorkShift(0), START);
+        let (old, busy) = (stats.tally(MinerId(1), "old", START), stats.tally(MinerId(1), "busy", START));
+        stats.accepted(&old, Work(1), START);
+        stats.accepted(&busy, Work(1), at(90_000));
+        // Whoever enters sees to what is old.
+        let _ = stats.tally(MinerId(2), "x", at(90_000));
+        let names =
+            |now| stats.workers(MinerId(1), now).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
+        assert_eq!(names(at(90_000)), ["busy".into()]);
+        assert_eq!(stats.miner(MinerId(1), at(90_000)).unwrap().1.accepted, 2);
+        stats.accepted(&old, Work(1), at(90_001));
+        assert_eq!(names(at(90_001)), ["busy".into(), "old".into()]);
+        assert_eq!(stats.miner(MinerId(1), at(90_001)).unwrap().1.accepted, 3);
+    }
+
+    #[test]
+    fn a_worker_takes_a_fixed_and_small_piece_of_memory() {
+        assert!(size_of::<Tally>() <= 200, "{}", size_of::<Tally>());
     }
 }

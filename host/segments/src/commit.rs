@@ -107,38 +107,46 @@ impl<R, T> Future for Commit<R, T> {
         if let Some(outcome) = state.outcome.take() {
             return Poll::Ready(outcome.map(self.map));
         }
-        state.waker = Some(context.waker().clone());
+        match &mut state.waker {
+            Some(waker) => waker.clone_from(context.waker()),
+            none => *none = Some(context.waker().clone()),
+        }
         Poll::Pending
     }
 }
 
 impl<T> Resolver<T> {
     /// Gives the outcome to whoever waits.
-    pub fn resolve(mut self, outcome: Result<T, LogError>) {
-        if let Some(slot) = self.slot.take() {
-            slot.set(outcome);
+    pub fn resolve(self, outcome: Result<T, LogError>) {
+        if let Some(waker) = self.settle(outcome) {
+            waker.wake();
         }
+    }
+
+    /// The same, without waking the task that awaits it: that is left to the caller.
+    pub(crate) fn settle(mut self, outcome: Result<T, LogError>) -> Option<Waker> {
+        self.slot.take().and_then(|slot| slot.set(outcome))
     }
 }
 
 impl<T> Slot<T> {
-    fn set(&self, outcome: Result<T, LogError>) {
+    /// Wakes the threads that wait, and says which task does.
+    fn set(&self, outcome: Result<T, LogError>) -> Option<Waker> {
         let waker = {
             let mut state = self.state.lock();
             state.outcome = Some(outcome);
             state.waker.take()
         };
         self.resolved.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waker
     }
 }
 
 impl<T> Drop for Resolver<T> {
     fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            slot.set(Err(LogError::Closed));
+        let waker = self.slot.take().and_then(|slot| slot.set(Err(LogError::Closed)));
+        if let Some(waker) = waker {
+            waker.wake();
         }
     }
 }

@@ -10,6 +10,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 type Waiting<O> = (<O as Owner>::Item, Resolver<<O as Owner>::Receipt>);
@@ -34,6 +35,18 @@ struct Queue<O: Owner> {
     since: Option<Instant>,
     closed: bool,
     poisoned: Option<Arc<str>>,
+    rest: Rest,
+}
+
+/// Whether the writer sleeps. Waking a thread costs more than a share does, so that it is done once a group at most.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// It works, or was woken: it looks at the queue before it sleeps.
+    Awake,
+    /// It sleeps until the oldest item's time is over, and has no need to know of the others before.
+    Timed,
+    /// It sleeps until it is woken.
+    Asleep,
 }
 
 /// Where an append goes.
@@ -72,6 +85,16 @@ impl<O: Owner> Queue<O> {
             None => self.closed.then_some(LogError::Closed),
         }
     }
+
+    /// Whether the writer has to be woken, for something that does (`now`) or does not end its timed sleep. Whoever is told
+    /// so wakes it, and nobody else.
+    fn rouse(&mut self, now: bool) -> bool {
+        let rouse = self.rest == Rest::Asleep || (now && self.rest == Rest::Timed);
+        if rouse {
+            self.rest = Rest::Awake;
+        }
+        rouse
+    }
 }
 
 impl<O: Owner> Shared<O> {
@@ -93,8 +116,12 @@ impl<O: Owner> Shared<O> {
             queue.since.get_or_insert_with(Instant::now);
             queue.items.push_back((item, resolver));
         }
+        let ripe = place == Place::First || queue.bytes >= self.options.group_bytes;
+        let rouse = queue.rouse(ripe);
         drop(queue);
-        self.wake.notify_one();
+        if rouse {
+            self.wake.notify_one();
+        }
         commit
     }
 
@@ -108,8 +135,11 @@ impl<O: Owner> Shared<O> {
                 return;
             }
         }
+        let rouse = queue.rouse(true);
         drop(queue);
-        self.wake.notify_one();
+        if rouse {
+            self.wake.notify_one();
+        }
     }
 
     pub(crate) fn view(&self) -> View {
@@ -129,14 +159,21 @@ impl<O: Owner> Shared<O> {
     }
 
     pub(crate) fn close(&self) {
-        self.queue.lock().closed = true;
-        self.wake.notify_one();
+        let rouse = {
+            let mut queue = self.queue.lock();
+            queue.closed = true;
+            queue.rouse(true)
+        };
+        if rouse {
+            self.wake.notify_one();
+        }
     }
 
     /// Waits for the next thing to do.
     fn next_turn(&self) -> Turn<O> {
         let mut queue = self.queue.lock();
         loop {
+            queue.rest = Rest::Awake;
             if let Some(waiting) = queue.urgent.pop_front() {
                 return Turn::Group(vec![waiting]);
             }
@@ -149,10 +186,12 @@ impl<O: Owner> Shared<O> {
                 if ripe || Instant::now() >= deadline {
                     return Turn::Group(self.take_group(&mut queue));
                 }
+                queue.rest = Rest::Timed;
                 self.wake.wait_until(&mut queue, deadline);
             } else if queue.closed {
                 return Turn::Close;
             } else {
+                queue.rest = Rest::Asleep;
                 self.wake.wait(&mut queue);
             }
         }
@@ -244,6 +283,7 @@ impl<O: Owner> Writer<O> {
             since: None,
             closed: false,
             poisoned: None,
+            rest: Rest::Awake,
         });
         let dir = dir.into();
         let shared = Arc::new(Shared { disk, dir, options, queue, wake: Condvar::new(), durable });
@@ -304,9 +344,10 @@ impl<O: Owner> Writer<O> {
             return Ok(());
         }
         self.owner.synced();
-        for (resolver, receipt) in resolvers.into_iter().zip(receipts) {
-            resolver.resolve(Ok(receipt));
-        }
+        // All outcomes first: who is woken finds everything of his in this group.
+        let settled = resolvers.into_iter().zip(receipts);
+        let wakers: Vec<_> = settled.filter_map(|(resolver, receipt)| resolver.settle(Ok(receipt))).collect();
+        wakers.into_iter().for_each(Waker::wake);
         let written = self.active.bytes.saturating_sub(self.opened_with);
         // What is carried over must not make up most of a log.
         if written >= self.shared.options.segment_bytes.max(self.opened_with) { self.roll() } else { Ok(()) }

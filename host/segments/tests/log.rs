@@ -4,8 +4,12 @@
 use millpond_disk::{Disk, Fault, Operation, RealDisk, SimDisk};
 use millpond_segments::{Commit, Log, LogError, Options, View};
 use millpond_types::UnixMillis;
+use parking_lot::Mutex;
+use std::future::Future;
 use std::path::Path;
-use std::sync::Arc;
+use std::pin::Pin;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 const DIR: &str = "/log";
@@ -84,6 +88,59 @@ async fn a_commit_can_be_awaited_and_groups_share_a_sync() {
     }
     let syncs = disk.count(Operation::Sync) - before;
     assert!(syncs < 100, "{syncs} syncs for 500 appends");
+}
+
+#[test]
+fn a_group_that_is_full_waits_for_nobody() {
+    let disk = SimDisk::new();
+    let options = Options { max_wait: Duration::from_secs(600), group_bytes: 1_000, ..Options::new("test") };
+    let (log, _) = Log::open(Arc::new(disk), Path::new(DIR), options).unwrap();
+    for _ in 0..20 {
+        let commits: Vec<Commit<u64>> = (0..30).map(|number| log.append(vec![record(number)])).collect();
+        for commit in commits.into_iter().take(5) {
+            commit.wait().unwrap();
+        }
+    }
+}
+
+/// Looks, when it is woken, at how many of a group's commits are there.
+struct Looker {
+    commits: Mutex<Vec<Commit<u64>>>,
+    saw: mpsc::Sender<usize>,
+}
+
+impl Wake for Looker {
+    fn wake(self: Arc<Self>) {
+        let mut nobody = Context::from_waker(Waker::noop());
+        let mut commits = std::mem::take(&mut *self.commits.lock());
+        if !commits.is_empty() {
+            let there = commits.iter_mut().map(|commit| Pin::new(commit).poll(&mut nobody).is_ready());
+            self.saw.send(there.filter(|there| *there).count()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn who_is_woken_finds_his_whole_group_durable() {
+    let disk = SimDisk::new();
+    let options = Options { max_wait: Duration::from_secs(600), group_bytes: 1_000, ..Options::new("test") };
+    let (log, _) = Log::open(Arc::new(disk), Path::new(DIR), options).unwrap();
+    let (saw, seen) = mpsc::channel();
+    let looker = Arc::new(Looker { commits: Mutex::default(), saw });
+    {
+        // Nobody looks before all have been asked: the group is not full, and then waits for the lock.
+        let mut commits = looker.commits.lock();
+        let waker = Waker::from(Arc::clone(&looker));
+        let append = |bytes: usize| log.append(vec![(1, vec![7; bytes])]);
+        for bytes in [10, 10, 10, 10, 2_000] {
+            let mut commit = append(bytes);
+            if bytes < 1_000 {
+                assert!(Pin::new(&mut commit).poll(&mut Context::from_waker(&waker)).is_pending());
+            }
+            commits.push(commit);
+        }
+    }
+    assert_eq!(seen.recv_timeout(Duration::from_secs(60)).unwrap(), 5);
 }
 
 #[test]

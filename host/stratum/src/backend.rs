@@ -7,13 +7,16 @@ use crate::names::NameKey;
 use millpond_jobs::Job;
 use millpond_recipe::SessionStage;
 use millpond_types::{SessionId, ShareSeq, UnixMillis, Work};
+use std::any::Any;
+use std::fmt;
 use std::future::{Future, ready};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// Who is paid for a session's work, as the pool's adapter resolved a login. A login alone leaves no trace in the pool's
 /// books: a payee gets his number with his first share that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Payee {
     /// The payee as the chain pays it (a script, a lock), opaque here: it feeds the recipe's session stage. Two logins
     /// with the same payee are the same miner.
@@ -21,8 +24,50 @@ pub struct Payee {
     /// The address as text, canonical.
     pub address: String,
     /// The worker's name within the payee; empty when the login has none.
-    pub worker: String,
+    pub worker: Arc<str>,
+    /// What the backend keeps with him.
+    pub note: Note,
 }
+
+impl Payee {
+    /// A payee of whom nothing is noted.
+    #[must_use]
+    pub fn new(payee: Vec<u8>, address: String, worker: &str) -> Self {
+        Self { payee, address, worker: Arc::from(worker), note: Note::default() }
+    }
+}
+
+/// Something that a backend keeps with a payee, so that it need not look him up with every share: his numbers, where he is
+/// counted. Written once. It says nothing of who he is: payees are equal whatever is noted of them.
+#[derive(Clone, Default)]
+pub struct Note(OnceLock<Arc<dyn Any + Send + Sync>>);
+
+impl Note {
+    /// What was noted, if it was and is of this kind.
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.0.get()?.downcast_ref()
+    }
+
+    /// Notes something, unless something is noted already.
+    pub fn set<T: Any + Send + Sync>(&self, note: T) {
+        let _ = self.0.set(Arc::new(note));
+    }
+}
+
+impl fmt::Debug for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.get().is_some() { "Note(..)" } else { "Note" })
+    }
+}
+
+impl PartialEq for Note {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Note {}
 
 /// Everything `assemble` needs of a share that solves something.
 #[derive(Clone, Debug, PartialEq, Eq)]

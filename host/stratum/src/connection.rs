@@ -227,7 +227,7 @@ impl<B: Backend> Connection<B> {
             address = tracing::field::Empty
         );
         if let Some(payee) = payee {
-            span.record("worker", payee.worker.as_str()).record("address", payee.address.as_str());
+            span.record("worker", &*payee.worker).record("address", payee.address.as_str());
         }
         span
     }

@@ -282,7 +282,7 @@ impl Entry {
             agent: known.agent.to_string(),
             version: known.version.to_string(),
             address: payee.map(|payee| payee.address.clone()).unwrap_or_default(),
-            worker: payee.map(|payee| payee.worker.clone()).unwrap_or_default(),
+            worker: payee.map(|payee| payee.worker.to_string()).unwrap_or_default(),
             difficulty: known.difficulty,
             hashrate: known.hashrate.now(now),
             accepted: known.accepted,

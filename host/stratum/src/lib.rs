@@ -46,7 +46,7 @@ mod tls;
 mod unjudged;
 mod vardiff;
 
-pub use backend::{Accepted, Backend, NoPayee, NotDurable, Payee, Refusal, Solution};
+pub use backend::{Accepted, Backend, NoPayee, NotDurable, Note, Payee, Refusal, Solution};
 pub use bans::{Ban, BanConfig, BanReason};
 pub use config::{PortConfig, StratumConfig};
 pub use counters::{Counter, CountersNow, SessionInfo};

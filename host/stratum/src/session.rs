@@ -108,11 +108,11 @@ impl Session {
         let newest = self.payee()?;
         let Some(name) = submitted.filter(|name| !name.is_empty()) else {
             let payee = epoch.values.payee.as_ref().unwrap_or(newest);
-            return Some((Arc::clone(payee), Arc::from(payee.worker.as_str())));
+            return Some((Arc::clone(payee), Arc::clone(&payee.worker)));
         };
         let known = self.logins.iter().rev().find(|(login, _)| **login == *name).map(|(_, payee)| payee);
         let worker: Arc<str> = match known {
-            Some(payee) => Arc::from(payee.worker.as_str()),
+            Some(payee) => Arc::clone(&payee.worker),
             None => Arc::from(worker_of(name)),
         };
         let payee = epoch.values.payee.as_ref().or(known).unwrap_or(newest);

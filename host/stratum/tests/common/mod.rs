@@ -80,11 +80,7 @@ impl Backend for Pool {
         if self.blind.load(Ordering::SeqCst) {
             return Err(NoPayee::Pool("the pool is not ready yet".to_owned()));
         }
-        Ok(Arc::new(Payee {
-            payee: address.as_bytes().to_vec(),
-            address: address.to_owned(),
-            worker: worker.to_owned(),
-        }))
+        Ok(Arc::new(Payee::new(address.as_bytes().to_vec(), address.to_owned(), worker)))
     }
 
     async fn accept(&self, share: Accepted) -> Result<Option<ShareSeq>, NotDurable> {
