@@ -93,6 +93,10 @@ impl Context for HeavyContext {
         put(NAME, self.second.hash(&product), out)
     }
 
+    fn gains_together(&self) -> bool {
+        self.processor.has_lanes()
+    }
+
     fn hash_batch(&self, width: usize, inputs: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
         let mut batch = Batch::new(NAME, width, inputs, out)?;
         self.processor.run(Together { context: self, batch: &mut batch });

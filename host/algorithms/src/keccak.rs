@@ -188,6 +188,10 @@ impl Context for Hasher {
         Some((taken, Arc::new(Self { sponge, ..*self })))
     }
 
+    fn gains_together(&self) -> bool {
+        self.processor.has_lanes()
+    }
+
     fn hash_batch(&self, width: usize, inputs: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
         let mut batch = Batch::new(self.name, width, inputs, out)?;
         self.processor.run(Together { sponge: &self.sponge, batch: &mut batch });

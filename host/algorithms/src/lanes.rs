@@ -115,6 +115,11 @@ impl Processor {
         false
     }
 
+    /// Whether a kernel has more than one lane.
+    pub(crate) fn has_lanes(self) -> bool {
+        self.vectors != Vectors::Portable
+    }
+
     /// Runs a kernel with the widest lanes.
     #[inline]
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {

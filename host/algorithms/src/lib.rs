@@ -150,6 +150,11 @@ pub trait Context: Send + Sync {
         None
     }
 
+    /// Whether several inputs hashed together take so much less time than one by one that it is worth collecting them.
+    fn gains_together(&self) -> bool {
+        false
+    }
+
     /// Hashes inputs of one length, `width` bytes each, into outputs one after the other. An implementation that can
     /// work on several at once overrides this; the result is the same. A width of 0 hashes the empty input once.
     ///

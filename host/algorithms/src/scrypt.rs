@@ -60,6 +60,10 @@ impl Context for Scrypt {
         put(NAME, shortened(&hmac, &rows[0]), out)
     }
 
+    fn gains_together(&self) -> bool {
+        true
+    }
+
     fn hash_batch(&self, width: usize, inputs: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
         let batch = Batch::new(NAME, width, inputs, out)?;
         for (group, out) in batch.out.chunks_mut(MAX_LANES * REGISTERS).enumerate() {

@@ -104,6 +104,10 @@ impl Context for Begun {
         Some((blocks.len() * 64, Arc::new(ahead)))
     }
 
+    fn gains_together(&self) -> bool {
+        self.processor.has_lanes() && !self.processor.has_sha()
+    }
+
     fn hash_batch(&self, width: usize, inputs: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
         let mut batch = Batch::new(self.name, width, inputs, out)?;
         if self.processor.rotates() || !self.processor.has_sha() {

@@ -1,10 +1,14 @@
-//! Several shares judged together, so that a heavy algorithm sees their inputs at once: one that works on many lanes,
-//! or one that a plugin exports, which costs a sandbox per call.
+//! Several shares judged together, so that an algorithm sees their inputs at once: one that works on many lanes, or one
+//! that a plugin exports, which costs a sandbox per call.
+//!
+//! Shares of one job go through its flat steps together where an algorithm of it gains by that. Heavy hashes are taken
+//! together over all jobs with the same contexts, by the plain interpreter: what it costs is nothing beside them.
 
 use crate::error::{RunError, ShareError};
 use crate::field::Stage;
 use crate::program::{ContextAt, Instruction, Operand, Operation};
 use crate::stage::{Judged, Scratch, SessionStage};
+use millpond_algorithms::Cost;
 use std::sync::Arc;
 
 /// Shares judged together at most; what is more is judged in further batches.
@@ -21,17 +25,23 @@ pub fn judge_batch<'s, V: AsRef<[u8]>>(
     if scratches.len() < shares.len() {
         scratches.resize_with(shares.len(), Scratch::default);
     }
-    let mut runs: Vec<Run<'s, '_>> = shares
+    let mut runs: Vec<Run<'s, '_, V>> = shares
         .iter()
         .zip(scratches.iter_mut())
-        .map(|((session, values), scratch)| Run {
-            session,
-            failed: session.load(values, scratch).err(),
-            scratch,
-        })
+        .map(|((session, values), scratch)| Run { session, values, scratch, failed: None })
         .collect();
     for batch in runs.chunks_mut(MAX_BATCH) {
         for together in batch.chunk_by_mut(|a, b| of_one_context(a.session, b.session)) {
+            if together.first().is_some_and(|run| run.session.job().recipe().cost() == Cost::Light) {
+                for of_one_job in together.chunk_by_mut(|a, b| Arc::ptr_eq(a.session.job(), b.session.job()))
+                {
+                    flat_together(of_one_job);
+                }
+                continue;
+            }
+            for run in together.iter_mut() {
+                run.failed = run.session.load(run.values, run.scratch).err();
+            }
             run_together(together);
         }
     }
@@ -52,13 +62,78 @@ fn of_one_context(a: &SessionStage, b: &SessionStage) -> bool {
 }
 
 /// A share on its way.
-struct Run<'s, 'm> {
+struct Run<'s, 'm, V> {
     session: &'s SessionStage,
+    values: &'m [V],
     scratch: &'m mut Scratch,
     failed: Option<ShareError>,
 }
 
-fn run_together(runs: &mut [Run<'_, '_>]) {
+impl<V: AsRef<[u8]>> Run<'_, '_, V> {
+    /// Runs it whole, by itself.
+    fn alone(&mut self) {
+        self.failed = self.session.judge(self.values, self.scratch).err();
+    }
+}
+
+/// Shares of one job, through its flat steps: each by itself up to a hash that gains by many, that of all of them at once,
+/// and on. Whatever is out of the ordinary with a share has it run by itself from its beginning, so that its result is
+/// the one it would have alone.
+fn flat_together<V: AsRef<[u8]>>(runs: &mut [Run<'_, '_, V>]) {
+    let Some(job) = runs.first().map(|run| Arc::clone(run.session.job())) else { return };
+    let (Some(plan), Some(layout)) = (&job.recipe().plan, &job.layout) else {
+        return runs.iter_mut().for_each(Run::alone);
+    };
+    if runs.len() < 2 || layout.wide.is_empty() {
+        return runs.iter_mut().for_each(Run::alone);
+    }
+    let fields = job.recipe().share_fields.len();
+    let mut going = [false; MAX_BATCH];
+    for (run, going) in runs.iter_mut().zip(&mut going) {
+        let mut flat = run.session.flat(plan, layout, run.scratch, true);
+        *going = run.values.len() == fields && flat.load_all(run.values).is_ok();
+    }
+    let (mut inputs, mut hashes, mut from) = (Vec::new(), [[0; 32]; MAX_BATCH], 0);
+    for step in layout.wide.iter().copied() {
+        let (mut width, mut count) = (None, 0);
+        inputs.clear();
+        for (run, going) in runs.iter_mut().zip(&mut going).filter(|(_, going)| **going) {
+            let mut flat = run.session.flat(plan, layout, run.scratch, true);
+            *going = flat.run(from..step).is_ok()
+                && flat.hashed(step).is_ok_and(|(input, _)| {
+                    // One of another length than the first goes alone.
+                    let fits = *width.get_or_insert(input.len()) == input.len() && !input.is_empty();
+                    if fits {
+                        inputs.extend_from_slice(input);
+                    }
+                    fits
+                });
+            count += usize::from(*going);
+        }
+        from = step + 1;
+        let hashed = hashes.as_flattened_mut().get_mut(..count * 32);
+        let first = runs.iter_mut().zip(&going).find(|(_, going)| **going);
+        let done = first.zip(hashed).is_some_and(|((run, _), hashes)| {
+            let flat = run.session.flat(plan, layout, run.scratch, true);
+            let context = flat.hashes_by(step);
+            context.is_ok_and(|context| context.hash_batch(width.unwrap_or(0), &inputs, hashes).is_ok())
+        });
+        let members = runs.iter_mut().zip(&mut going).filter(|(_, going)| **going);
+        for ((run, going), hash) in members.zip(&hashes) {
+            let mut flat = run.session.flat(plan, layout, run.scratch, true);
+            *going = done && flat.take(step, *hash).is_ok();
+        }
+    }
+    let last = from..plan.steps.len();
+    for (run, going) in runs.iter_mut().zip(going) {
+        let mut flat = || run.session.flat(plan, layout, &mut *run.scratch, true).run(last.clone()).is_ok();
+        if !(going && flat()) {
+            run.alone();
+        }
+    }
+}
+
+fn run_together<V>(runs: &mut [Run<'_, '_, V>]) {
     let Some(job) = runs.first().map(|run| Arc::clone(run.session.job())) else { return };
     let program = &job.recipe().share;
     let mut from = 0;
@@ -85,7 +160,7 @@ fn shared_heavy(instruction: &Instruction) -> bool {
 
 /// One heavy hash of all shares that are still running. Inputs of one length go together; where the whole fails, each
 /// is tried alone, so that one share cannot spoil the others.
-fn hash_together(runs: &mut [Run<'_, '_>], line: u32, with: ContextAt, output: usize, of: Operand) {
+fn hash_together<V>(runs: &mut [Run<'_, '_, V>], line: u32, with: ContextAt, output: usize, of: Operand) {
     let mut inputs: Vec<u8> = Vec::new();
     let mut width = None;
     let mut members = Vec::new();

@@ -182,6 +182,8 @@ pub(crate) struct Layout {
     pub(crate) joins: Box<[Box<[Write]>]>,
     /// By hash: what is taken ahead.
     pub(crate) aheads: Box<[Option<Taken>]>,
+    /// The steps that hash, by algorithms for which shares are worth collecting.
+    pub(crate) wide: Box<[usize]>,
     /// Bytes that the buffer may grow to.
     pub(crate) limit: usize,
 }
@@ -238,7 +240,18 @@ impl Plan {
             joins.push(writes.into());
         }
         let room = MAX_SHARE_BYTES.checked_sub(counted)?;
-        let aheads = self.aheads.iter().map(|ahead| ahead.taken(document, job)).collect();
+        let aheads: Box<[Option<Taken>]> =
+            self.aheads.iter().map(|ahead| ahead.taken(document, job)).collect();
+        let wide = |step: &Step| match step {
+            Step::Hash { output: 32, with, ahead, .. } if with.stage <= Stage::Job => {
+                let taken = ahead.and_then(|ahead| aheads.get(usize::from(ahead))?.as_ref());
+                let bank = if with.stage == Stage::Document { document } else { job };
+                let whole = || bank.contexts.get(usize::from(with.slot));
+                taken.map(|taken| &taken.rest).or_else(whole).is_some_and(|context| context.gains_together())
+            }
+            _ => false,
+        };
+        let wide = self.steps.iter().enumerate().filter(|(_, step)| wide(step)).map(|(at, _)| at).collect();
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Some(Layout {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -247,6 +260,7 @@ impl Plan {
             spans: spans.into(),
             joins: joins.into(),
             aheads,
+            wide,
         })
     }
 }

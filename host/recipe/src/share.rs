@@ -43,6 +43,20 @@ pub(crate) struct Flat<'f> {
 impl Flat<'_> {
     /// Loads the fields and runs all steps. There are as many values as fields.
     pub(crate) fn judge(mut self, values: &[impl AsRef<[u8]>]) -> Ran {
+        self.load_all(values)?;
+        let plan = self.plan;
+        plan.steps.iter().try_for_each(|step| self.step(step))
+    }
+
+    /// Runs some of the steps.
+    pub(crate) fn run(&mut self, part: std::ops::Range<usize>) -> Ran {
+        let plan = self.plan;
+        plan.steps.get(part).unwrap_or_default().iter().try_for_each(|step| self.step(step))
+    }
+
+    /// Loads the fields.
+    #[inline]
+    pub(crate) fn load_all(&mut self, values: &[impl AsRef<[u8]>]) -> Ran {
         self.begin();
         let fields = self.recipe.share_fields.iter().zip(&self.plan.fields);
         for (slot, ((field, at), value)) in fields.zip(values).enumerate() {
@@ -54,8 +68,34 @@ impl Flat<'_> {
                 _ => self.load(slot, field, *at, value)?,
             }
         }
-        let plan = self.plan;
-        plan.steps.iter().try_for_each(|step| self.step(step))
+        Ok(())
+    }
+
+    /// What a step that hashes would hash, and by what: the hash of it is for [`Flat::take`].
+    pub(crate) fn hashed(&mut self, step: usize) -> Ran<(&[u8], &dyn Context)> {
+        match self.plan.steps.get(step) {
+            Some(Step::Hash { with, of, ahead, .. }) => {
+                self.charge(self.read(*of)?.len())?;
+                self.input(*with, *of, *ahead)
+            }
+            _ => Err(Stop::Plainly),
+        }
+    }
+
+    /// By what a step hashes.
+    pub(crate) fn hashes_by(&self, step: usize) -> Ran<&dyn Context> {
+        match self.plan.steps.get(step) {
+            Some(Step::Hash { with, of, ahead, .. }) => Ok(self.input(*with, *of, *ahead)?.1),
+            _ => Err(Stop::Plainly),
+        }
+    }
+
+    /// Takes a hash in the place of a step.
+    pub(crate) fn take(&mut self, step: usize, hash: [u8; 32]) -> Ran {
+        match self.plan.steps.get(step) {
+            Some(Step::Hash { to, output: 32, .. }) => self.set(*to, hash),
+            _ => Err(Stop::Plainly),
+        }
     }
 
     /// Makes the buffer what it is before a share. What an earlier share of the same job left is overwritten before it
@@ -341,6 +381,17 @@ impl Flat<'_> {
         }
     }
 
+    #[inline]
+    fn input(&self, with: ContextAt, of: Source, ahead: Option<u16>) -> Ran<(&[u8], &dyn Context)> {
+        let layout = self.layout;
+        let ahead = ahead.and_then(|ahead| layout.aheads.get(usize::from(ahead))?.as_ref());
+        let (taken, context) = match ahead {
+            Some(ahead) => (ahead.bytes, &*ahead.rest),
+            None => (0, self.context(with)?),
+        };
+        Ok((self.read(of)?.get(taken..).ok_or(Stop::Plainly)?, context))
+    }
+
     fn hash(
         &mut self,
         to: u32,
@@ -350,14 +401,8 @@ impl Flat<'_> {
         ahead: Option<u16>,
         index: u32,
     ) -> Ran {
-        let layout = self.layout;
         self.charge(self.read(of)?.len())?;
-        let ahead = ahead.and_then(|ahead| layout.aheads.get(usize::from(ahead))?.as_ref());
-        let (taken, context) = match ahead {
-            Some(ahead) => (ahead.bytes, &*ahead.rest),
-            None => (0, self.context(with)?),
-        };
-        let input = self.read(of)?.get(taken..).ok_or(Stop::Plainly)?;
+        let (input, context) = self.input(with, of, ahead)?;
         if output == 32 {
             let mut out = [0; 32];
             return match context.hash(input, &mut out) {

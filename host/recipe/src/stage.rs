@@ -219,6 +219,12 @@ impl JobStage {
         (0..self.recipe.consts.len()).filter_map(|slot| self.bank.get(slot as u16))
     }
 
+    /// Whether shares of this job are judged in less time together ([`crate::judge_batch`]) than one by one.
+    #[must_use]
+    pub fn gains_together(&self) -> bool {
+        self.layout.as_ref().is_some_and(|layout| !layout.wide.is_empty())
+    }
+
     /// Bytes that this job's registers occupy.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -436,7 +442,7 @@ impl SessionStage {
         self.judged(scratch)
     }
 
-    fn flat<'f>(
+    pub(crate) fn flat<'f>(
         &'f self,
         plan: &'f Plan,
         layout: &'f Layout,

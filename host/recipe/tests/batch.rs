@@ -7,12 +7,14 @@ use proptest::prelude::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// A heavy algorithm that counts its calls and fails on a batch with an input that begins with 0xee.
+/// An algorithm, heavy or one that gains by several inputs, that counts its calls and fails on a batch with an input that
+/// begins with 0xee.
 #[derive(Clone, Default)]
 struct Lanes {
     calls: Arc<AtomicUsize>,
     sizes: Arc<Mutex<Vec<usize>>>,
     keyless: bool,
+    light: bool,
 }
 
 impl Algorithm for Lanes {
@@ -23,7 +25,7 @@ impl Algorithm for Lanes {
         if self.keyless { Key::None } else { Key::Dear }
     }
     fn cost(&self) -> Cost {
-        Cost::Heavy
+        if self.light { Cost::Light } else { Cost::Heavy }
     }
     fn prepare(&self, _: &[u8]) -> Result<Arc<dyn Context>, AlgorithmError> {
         Ok(Arc::new(self.clone()))
@@ -33,6 +35,9 @@ impl Algorithm for Lanes {
 impl Context for Lanes {
     fn hash(&self, input: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
         self.hash_batch(input.len(), input, out)
+    }
+    fn gains_together(&self) -> bool {
+        self.light
     }
     fn hash_batch(&self, width: usize, inputs: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
@@ -51,7 +56,10 @@ const DOCUMENT: &str = "recipe 1 \"t\"\nconst k:32\nsession s:4=0\nshare n:1..6 
                         pow = lanes k (sha256 (cat first t))\njudge be pow | id pow | out first\nrange t 0..100\n";
 
 fn setup() -> (Lanes, Arc<Recipe>) {
-    let lanes = Lanes::default();
+    compiled(Lanes::default())
+}
+
+fn compiled(lanes: Lanes) -> (Lanes, Arc<Recipe>) {
     let mut algorithms = Algorithms::native();
     assert!(algorithms.add(Arc::new(lanes.clone())));
     (lanes, Recipe::compile("t", DOCUMENT, &algorithms).unwrap())
@@ -98,6 +106,31 @@ fn shares_of_two_jobs_fill_the_same_lanes_where_the_hash_has_no_key() {
 }
 
 #[test]
+fn a_light_hash_that_gains_takes_all_shares_of_a_job_at_once() {
+    let (lanes, recipe) = compiled(Lanes { light: true, ..Lanes::default() });
+    let jobs = [recipe.job(&[[0; 32]]).unwrap(), recipe.job(&[[1; 32]]).unwrap()];
+    assert!(jobs[0].gains_together());
+    let sessions: Vec<_> =
+        (0..16_u8).map(|i| jobs[usize::from(i / 10)].session(&[[0, 0, 0, i]]).unwrap()).collect();
+    let values = [vec![1, 2], vec![5]];
+    let shares: Vec<_> = sessions.iter().map(|session| (session, &values[..])).collect();
+    let judged = together(&shares, &mut Vec::new());
+    assert_eq!(*lanes.sizes.lock().unwrap(), [10, 10, 6, 6], "twice for each of two jobs");
+    assert!(judged.iter().zip(&shares).all(|(judged, share)| *judged == one(share.0, share.1)));
+}
+
+#[test]
+fn light_hashes_that_gain_nothing_are_not_collected() {
+    let recipe = Recipe::compile(
+        "t",
+        "recipe 1 \"t\"\nshare n:4\npow = sha256 n\njudge be pow | id pow",
+        &Algorithms::native_on(millpond_algorithms::Processor::portable()),
+    )
+    .unwrap();
+    assert!(!recipe.job(&[] as &[&[u8]]).unwrap().gains_together());
+}
+
+#[test]
 fn a_share_that_fails_does_not_spoil_the_others() {
     let (_, recipe) = setup();
     let session = recipe.job(&[[0; 32]]).unwrap().session(&[[0; 4]]).unwrap();
@@ -134,9 +167,10 @@ proptest! {
     #[test]
     fn a_mixed_batch_equals_single_shares(
         shares in proptest::collection::vec(
-            (0_usize..3, 0_usize..2, proptest::collection::vec(0xe0_u8..0xf0, 0..8), 90_u8..110), 1..100)
+            (0_usize..3, 0_usize..2, proptest::collection::vec(0xe0_u8..0xf0, 0..8), 90_u8..110), 1..100),
+        light: bool,
     ) {
-        let (_, recipe) = setup();
+        let (_, recipe) = compiled(Lanes { light, ..Lanes::default() });
         let jobs: Vec<_> = (0..3).map(|i| recipe.job(&[[i; 32]]).unwrap()).collect();
         let sessions: Vec<Vec<_>> =
             jobs.iter().map(|job| (0..2).map(|s| job.session(&[[s; 4]]).unwrap()).collect()).collect();
@@ -147,6 +181,44 @@ proptest! {
         for _ in 0..2 {
             let judged = together(&shares, &mut scratches);
             for (judged, (session, values)) in judged.iter().zip(&shares) {
+                prop_assert_eq!(judged, &one(session, values));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn shares_of_real_families_come_to_the_same_together(
+        shares in proptest::collection::vec((0_usize..2, any::<[u8; 16]>()), 1..70)
+    ) {
+        let ckb = include_str!("../../../examples/families/ckb/ckb.recipe");
+        let kaspa = include_str!("../../../examples/families/kaspa/kaspa.recipe");
+        for document in [ckb, kaspa] {
+            let recipe = Recipe::compile("t", document, &Algorithms::native()).unwrap();
+            let constant = |i: u8| -> Vec<Vec<u8>> {
+                let value = |field: &millpond_recipe::Field| match field.width {
+                    millpond_recipe::Width::Fixed(width) => vec![i; width as usize],
+                    _ => vec![i; 192],
+                };
+                recipe.consts().iter().map(value).collect()
+            };
+            let jobs = [recipe.job(&constant(1)).unwrap(), recipe.job(&constant(2)).unwrap()];
+            let sessions = jobs.map(|job| job.session(&[] as &[&[u8]]).unwrap());
+            let values: Vec<Vec<Vec<u8>>> = shares
+                .iter()
+                .map(|(_, bytes)| {
+                    let width = |field: &millpond_recipe::Field| match field.width {
+                        millpond_recipe::Width::Fixed(width) => width as usize,
+                        _ => 8,
+                    };
+                    recipe.share_fields().iter().map(|field| bytes[..width(field)].to_vec()).collect()
+                })
+                .collect();
+            let pairs: Vec<_> =
+                shares.iter().zip(&values).map(|((job, _), values)| (&sessions[*job], &values[..])).collect();
+            let judged = together(&pairs, &mut Vec::new());
+            for (judged, (session, values)) in judged.iter().zip(&pairs) {
                 prop_assert_eq!(judged, &one(session, values));
             }
         }

@@ -20,6 +20,7 @@ use crate::parking::Leaving;
 use crate::proxy;
 use crate::server::{Chain, Shared};
 use crate::session::Session;
+use crate::submit::Together;
 use crate::tls::REFUSAL;
 use crate::vardiff::Vardiff;
 use millpond_dialect::DialectSet;
@@ -357,6 +358,19 @@ impl<B: Backend> Connection<B> {
         stream: &mut S,
         context: &mut Context<'_>,
     ) -> Result<Heard, End> {
+        let mut together = Together::default();
+        let heard = self.hear_all(incoming, &mut together, stream, context);
+        // What waits came before whatever ended the turn.
+        self.judge_together(&mut together).and(heard)
+    }
+
+    fn hear_all<S: AsyncRead + Unpin>(
+        &mut self,
+        incoming: &mut Incoming,
+        together: &mut Together,
+        stream: &mut S,
+        context: &mut Context<'_>,
+    ) -> Result<Heard, End> {
         let mut heard = Heard::Nothing;
         for _ in 0..READS {
             loop {
@@ -365,7 +379,7 @@ impl<B: Backend> Connection<B> {
                     End::LongLine
                 })?;
                 let Some(line) = line else { break };
-                self.hear(incoming.line(line))?;
+                self.hear(incoming.line(line), incoming.holds_more(), together)?;
                 heard = Heard::Lines;
                 if !self.may_hear() {
                     return Ok(heard);

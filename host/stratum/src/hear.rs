@@ -5,7 +5,7 @@ use crate::bans::{BanConfig, BanReason, Conduct, Verdict};
 use crate::connection::{Connection, End};
 use crate::counters::add;
 use crate::flight::Landed;
-use crate::submit::{self, Outcome, Step};
+use crate::submit::{self, Outcome, Step, Together};
 use millpond_dialect::{Call, Failure, Intent, Push, Request, Submit, Suggestion};
 use millpond_types::{Target, UnixMillis};
 use std::sync::Arc;
@@ -16,14 +16,24 @@ use tracing::{Instrument, Span};
 const ON_THEIR_WAY: Duration = Duration::from_secs(60);
 
 impl<B: Backend> Connection<B> {
-    pub(crate) fn hear(&mut self, line: &[u8]) -> Result<(), End> {
+    /// Hears a line. `more`: another one or its beginning was read with it. Shares may wait in `together` for those that
+    /// follow them.
+    pub(crate) fn hear(&mut self, line: &[u8], more: bool, together: &mut Together) -> Result<(), End> {
         let now = Instant::now();
         self.heard = now;
         self.pace.take(line.len(), now);
+        if self.read_from.is_some() || self.pace.ready_at().is_some() {
+            // A share before this line that counts excuses its haste.
+            self.judge_together(together)?;
+        }
         self.slow_down(now)?;
         let mut dialect = Arc::clone(&self.session.dialect);
         let decoded = self.dialects.decode(&mut dialect, line, &self.session);
-        if !Arc::ptr_eq(&self.session.dialect, &dialect) {
+        let changes = !Arc::ptr_eq(&self.session.dialect, &dialect);
+        if changes || !matches!(decoded.intent, Intent::Submit(_)) {
+            self.judge_together(together)?;
+        }
+        if changes {
             self.session.vardiff.set_rounding(dialect.rounding(), now);
             self.entry.known.lock().dialect = Arc::clone(&dialect);
             self.session.dialect = dialect;
@@ -33,7 +43,7 @@ impl<B: Backend> Connection<B> {
         match decoded.intent {
             Intent::Hello { agent, resume } => self.hello(call, agent, resume),
             Intent::Login { user, password, agent } => self.login(call, user, password, agent),
-            Intent::Submit(share) => self.submitted(call, &share),
+            Intent::Submit(share) => self.submitted(call, &share, more, together),
             Intent::Negotiate(requests) => {
                 for request in requests {
                     match request {
@@ -125,9 +135,30 @@ impl<B: Backend> Connection<B> {
         }
     }
 
-    fn submitted(&mut self, call: Call, share: &Submit<'_>) -> Result<(), End> {
+    fn submitted(
+        &mut self,
+        call: Call,
+        share: &Submit<'_>,
+        more: bool,
+        together: &mut Together,
+    ) -> Result<(), End> {
         let shared = Arc::clone(&self.shared);
-        let read = submit::read(&shared, &mut self.session, share, UnixMillis::now());
+        let mut read = submit::read(&shared, &mut self.session, share, UnixMillis::now());
+        if more || !together.is_empty() {
+            read = match read {
+                Ok(candidate) if candidate.is_cheap() && candidate.gains_together() => {
+                    together.push(call, candidate.into_owned());
+                    let most = shared.core.config.limits.shares_in_flight;
+                    let full = together.is_full() || self.flights.len() + together.len() >= most;
+                    return if more && !full { Ok(()) } else { self.judge_together(together) };
+                }
+                read if together.is_empty() => read,
+                read => {
+                    self.judge_together(together)?;
+                    read.map(|candidate| candidate.judged_now(&self.session))
+                }
+            };
+        }
         let step = match read {
             Err(outcome) => Step::Done(outcome),
             Ok(candidate) if candidate.is_cheap() => submit::judge_here(&shared, candidate),
@@ -138,13 +169,33 @@ impl<B: Backend> Connection<B> {
                 return Ok(());
             }
         };
+        self.settle(call, step)
+    }
+
+    /// Hashes the shares that wait for those that follow them, and settles each in its turn. One that ends the connection
+    /// ends it for those behind it, which then were never heard.
+    pub(crate) fn judge_together(&mut self, together: &mut Together) -> Result<(), End> {
+        if together.is_empty() {
+            return Ok(());
+        }
+        let shared = Arc::clone(&self.shared);
+        for (call, hashed) in submit::hash_together(&shared, together) {
+            let step = hashed.decide(&shared, &self.session);
+            self.settle(call, step)?;
+        }
+        Ok(())
+    }
+
+    /// Answers a share that was hashed, or has it recorded first.
+    fn settle(&mut self, call: Call, step: Step) -> Result<(), End> {
         match step {
             Step::Done(outcome) if self.flights.is_empty() => return self.answer(&call, outcome),
             Step::Done(outcome) => self.flights.known(call, outcome),
             Step::Record(accepted, answer) => {
                 // A block goes its way whatever becomes of its finder's connection.
                 let solves = accepted.solution.is_some();
-                let recorded = submit::record(shared, accepted, answer).instrument(self.share_span());
+                let recorded =
+                    submit::record(Arc::clone(&self.shared), accepted, answer).instrument(self.share_span());
                 if solves {
                     self.flights.spawn(call, false, recorded);
                 } else {

@@ -94,6 +94,11 @@ impl Incoming {
         self.buffer.get(range).unwrap_or_default()
     }
 
+    /// Whether anything was read behind the last whole line.
+    pub(crate) fn holds_more(&self) -> bool {
+        self.at < self.end
+    }
+
     /// Room for the next read. What is left of the last one moves to the front.
     pub(crate) fn room(&mut self) -> &mut [u8] {
         if self.at > 0 {

@@ -12,7 +12,7 @@ use crate::epoch::{Epoch, WireJob};
 use crate::server::Shared;
 use crate::session::{Session, session_values};
 use crate::unjudged::{self, SAID};
-use millpond_dialect::{Failure, JobRef, SessionView, Submit};
+use millpond_dialect::{Call, Failure, JobRef, SessionView, Submit};
 use millpond_jobs::{Found, Job};
 use millpond_recipe::{Cost, Recipe, SessionStage};
 use millpond_types::{SessionId, Target, UnixMillis};
@@ -79,9 +79,36 @@ pub(crate) struct Candidate<V> {
     payee: Arc<Payee>,
     worker: Arc<str>,
     session: SessionId,
+    epoch: Arc<Epoch>,
     difficulty: f64,
     target: Target,
     time: UnixMillis,
+}
+
+/// Most shares that are hashed together before the first of them is answered.
+const TOGETHER: usize = 16;
+
+/// Shares that one connection sent without a pause between them, with the calls that they answer: hashed together, and
+/// then settled one after the other as if each had been hashed when it was read.
+#[derive(Default)]
+pub(crate) struct Together(Vec<(Call, Candidate<Vec<u8>>)>);
+
+impl Together {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.len() >= TOGETHER
+    }
+
+    pub(crate) fn push(&mut self, call: Call, candidate: Candidate<Vec<u8>>) {
+        self.0.push((call, candidate));
+    }
 }
 
 /// What is left to do with a share that was judged.
@@ -147,12 +174,17 @@ pub(crate) fn read<'a, B: Backend>(
             return Err(left_unjudged(shared, &share, &error.to_string()));
         }
     };
-    // The lower of the difficulty that the job was sent with and the one of now: a miner may apply a new difficulty at
-    // once or with its next job. What it is judged by is what it is credited with.
+    let (difficulty, target) = judged_by(session, &epoch);
+    let session = session.id;
+    Ok(Candidate { job, stale, stage, values, payee, worker, session, epoch, difficulty, target, time })
+}
+
+/// The lower of the difficulty that the job was sent with and the one of now: a miner may apply a new difficulty at once or
+/// with its next job. What it is judged by is what it is credited with.
+fn judged_by(session: &Session, epoch: &Epoch) -> (f64, Target) {
     let now = (session.vardiff.difficulty(), session.target);
     let sent = (epoch.values.difficulty, epoch.values.target);
-    let (difficulty, target) = if sent.1 >= now.1 { sent } else { now };
-    Ok(Candidate { job, stale, stage, values, payee, worker, session: session.id, difficulty, target, time })
+    if sent.1 >= now.1 { sent } else { now }
 }
 
 impl<V: AsRef<[u8]>> Candidate<V> {
@@ -161,11 +193,23 @@ impl<V: AsRef<[u8]>> Candidate<V> {
         self.job.stage.recipe().cost() == Cost::Light
     }
 
+    /// Whether it is hashed in less time with others of its job.
+    pub(crate) fn gains_together(&self) -> bool {
+        self.job.stage.gains_together()
+    }
+
+    /// The same after others of its session were answered, which may have changed the difficulty.
+    pub(crate) fn judged_now(self, now: &Session) -> Self {
+        let (difficulty, target) = judged_by(now, &self.epoch);
+        Self { difficulty, target, ..self }
+    }
+
     /// The same, with values that outlive the miner's line.
     pub(crate) fn into_owned(self) -> Candidate<Vec<u8>> {
-        let Self { job, stale, stage, values, payee, worker, session, difficulty, target, time } = self;
+        let Self { job, stale, stage, values, payee, worker, session, epoch, difficulty, target, time } =
+            self;
         let values = owned(&values);
-        Candidate { job, stale, stage, values, payee, worker, session, difficulty, target, time }
+        Candidate { job, stale, stage, values, payee, worker, session, epoch, difficulty, target, time }
     }
 
     fn targets(&self) -> Targets {
@@ -181,6 +225,35 @@ fn owned(values: &[impl AsRef<[u8]>]) -> Vec<Vec<u8>> {
 pub(crate) fn judge_here<B: Backend>(shared: &Shared<B>, candidate: Candidate<impl AsRef<[u8]>>) -> Step {
     let judged = shared.validator.judge_here(&candidate.stage, &candidate.values, candidate.targets());
     judged_as(shared, candidate, judged)
+}
+
+/// A share that was hashed with others, and what it came to.
+pub(crate) struct Hashed(Candidate<Vec<u8>>, Result<Verdict, Refused>);
+
+/// Hashes shares on this thread, together; what becomes of each is decided in their order ([`Hashed::decide`]).
+pub(crate) fn hash_together<B: Backend>(
+    shared: &Shared<B>,
+    together: &mut Together,
+) -> impl Iterator<Item = (Call, Hashed)> + use<B> {
+    let together = std::mem::take(&mut together.0);
+    let shares: Vec<_> = together
+        .iter()
+        .map(|(_, candidate)| (&*candidate.stage, &*candidate.values, candidate.targets()))
+        .collect();
+    let judged = shared.validator.judge_here_together(&shares);
+    together.into_iter().zip(judged).map(|((call, candidate), judged)| (call, Hashed(candidate, judged)))
+}
+
+impl Hashed {
+    /// Decides what becomes of it, with the difficulty that its session has now: others were answered since it was read.
+    pub(crate) fn decide<B: Backend>(self, shared: &Shared<B>, session: &Session) -> Step {
+        let candidate = self.0.judged_now(session);
+        let judged = self.1.map(|verdict| {
+            let meets_share = candidate.target.is_met_by(&verdict.pow);
+            Verdict { meets_share, ..verdict }
+        });
+        judged_as(shared, candidate, judged)
+    }
 }
 
 /// Hashes a share on the validator's threads, and makes it durable. On a task of its own, which outlives the connection.

@@ -115,11 +115,28 @@ impl Validator {
         values: &[impl AsRef<[u8]>],
         targets: Targets,
     ) -> Result<Verdict, Refused> {
-        let once = || guarded(|| with_scratch(|scratch| judge(session, values, &targets, scratch)));
+        let once = || alone(session, values, &targets);
         match once() {
             Err(error) if !error.is_the_miners() => once(),
             judged => judged,
         }
+    }
+
+    /// Judges several shares on the caller's thread, whatever their recipes cost: light ones that arrived together, whose
+    /// algorithm gains by that ([`millpond_recipe::JobStage::gains_together`]). The verdicts are in the order of the shares,
+    /// and each is the one that [`Validator::judge_here`] comes to.
+    #[must_use]
+    pub fn judge_here_together(
+        &self,
+        shares: &[(&SessionStage, &[impl AsRef<[u8]>], Targets)],
+    ) -> Vec<Result<Verdict, Refused>> {
+        let mut judged = together(shares);
+        for (judged, (session, values, targets)) in judged.iter_mut().zip(shares) {
+            if judged.as_ref().is_err_and(|error| !error.is_the_miners()) {
+                *judged = alone(session, values, targets);
+            }
+        }
+        judged
     }
 
     async fn judge_once(
@@ -129,7 +146,7 @@ impl Validator {
         targets: Targets,
     ) -> Result<Verdict, Refused> {
         if session.job().recipe().cost() == Cost::Light {
-            return guarded(|| with_scratch(|scratch| judge(session, values, &targets, scratch)));
+            return alone(session, values, &targets);
         }
         let values = values.iter().map(|value| value.as_ref().to_vec()).collect();
         let room = Arc::clone(&self.shared.room).acquire_owned().await.map_err(|_| Refused::Lost)?;
@@ -144,7 +161,7 @@ impl Validator {
         self.threads.install(|| {
             shares
                 .par_chunks(BATCH)
-                .flat_map_iter(|batch| together(&batch.iter().collect::<Vec<_>>()))
+                .flat_map_iter(|batch| together(&batch.iter().map(parts).collect::<Vec<_>>()))
                 .collect()
         })
     }
@@ -197,7 +214,7 @@ impl Shared {
                 let job = share.session.job();
                 (Arc::as_ptr(job.recipe()), Arc::as_ptr(job))
             });
-            let shares: Vec<_> = batch.iter().map(|(share, _)| share).collect();
+            let shares: Vec<_> = batch.iter().map(|(share, _)| parts(share)).collect();
             let verdicts = together(&shares);
             for ((_, answer), verdict) in batch.into_iter().zip(verdicts) {
                 // The session may have hung up meanwhile.
@@ -207,24 +224,30 @@ impl Shared {
     }
 }
 
+fn parts(share: &Candidate) -> (&SessionStage, &[Vec<u8>], Targets) {
+    (&share.session, &share.values, share.targets)
+}
+
 /// Judges a batch. Where an algorithm panics in it, each share is tried alone, so that only its own share is lost.
-fn together(shares: &[&Candidate]) -> Vec<Result<Verdict, Refused>> {
-    let pairs: Vec<_> = shares.iter().map(|share| (&*share.session, &*share.values)).collect();
+fn together(shares: &[(&SessionStage, &[impl AsRef<[u8]>], Targets)]) -> Vec<Result<Verdict, Refused>> {
+    let pairs: Vec<_> = shares.iter().map(|(session, values, _)| (*session, *values)).collect();
     let judged = catch_unwind(AssertUnwindSafe(|| {
         let mut scratches = SCRATCHES.with(RefCell::take);
         let verdicts = judge_batch(&pairs, &mut scratches)
             .into_iter()
             .zip(shares)
-            .map(|(judged, share)| Ok(verdict(&judged?, &share.targets)))
+            .map(|(judged, (_, _, targets))| Ok(verdict(&judged?, targets)))
             .collect();
         SCRATCHES.with(|kept| kept.replace(scratches));
         verdicts
     }));
-    judged.unwrap_or_else(|_| shares.iter().map(|share| candidate(share)).collect())
+    judged.unwrap_or_else(|_| {
+        shares.iter().map(|(session, values, targets)| alone(session, values, targets)).collect()
+    })
 }
 
-fn candidate(share: &Candidate) -> Result<Verdict, Refused> {
-    guarded(|| with_scratch(|scratch| judge(&share.session, &share.values, &share.targets, scratch)))
+fn alone(session: &SessionStage, values: &[impl AsRef<[u8]>], targets: &Targets) -> Result<Verdict, Refused> {
+    guarded(|| with_scratch(|scratch| judge(session, values, targets, scratch)))
 }
 
 /// An algorithm that panics loses its share and nothing else: left alone, rayon would end the process.

@@ -68,6 +68,10 @@ impl Context for Begun {
         Some((blocks.len() * RATE, Arc::new(Self { state, ..*self })))
     }
 
+    fn gains_together(&self) -> bool {
+        self.processor.has_lanes()
+    }
+
     fn hash_batch(&self, width: usize, inputs: &[u8], out: &mut [u8]) -> Result<(), AlgorithmError> {
         let mut batch = Batch::new(self.name, width, inputs, out)?;
         self.processor.run(Together { state: &self.state, batch: &mut batch });

@@ -39,8 +39,19 @@ pub async fn start_at(
     diff1: Target,
     config: StratumConfig,
 ) -> Result<Family, StartError> {
-    let recipe =
-        Recipe::compile("recipe", recipe, &Algorithms::native()).unwrap_or_else(|errors| panic!("{errors}"));
+    start_by(recipe, &Algorithms::native(), dialects, (extranonce, first), diff1, config).await
+}
+
+/// The same with these algorithms.
+pub async fn start_by(
+    recipe: &str,
+    algorithms: &Algorithms,
+    dialects: &[&str],
+    (extranonce, first): (usize, Option<&[u8]>),
+    diff1: Target,
+    config: StratumConfig,
+) -> Result<Family, StartError> {
+    let recipe = Recipe::compile("recipe", recipe, algorithms).unwrap_or_else(|errors| panic!("{errors}"));
     let compile = |text: &&str| Dialect::compile("dialect", text).unwrap_or_else(|errors| panic!("{errors}"));
     let dialects: Vec<_> = dialects.iter().map(compile).collect();
     let dialects = DialectSet::from_documents(&dialects).unwrap();
