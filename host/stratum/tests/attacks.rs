@@ -18,8 +18,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-/// Time to log in: long for an honest miner on a busy machine, short for a test.
-const HANDSHAKE: Span = Span::secs(4);
+/// Time to log in, where attackers are to run out of it: long for an honest miner on a machine that has ten other things to
+/// do, and so for three hundred connections; short for a test. Elsewhere it is the default.
+const HANDSHAKE: Span = Span::secs(15);
 
 fn fast() -> StratumConfig {
     let mut config = config();
@@ -77,8 +78,9 @@ async fn slow_writers_get_no_further_than_their_handshake() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_readers_are_dropped_and_what_waited_for_them_with_them() {
-    let mut config = fast();
-    config.limits.write = Span::secs(5);
+    let mut config = config();
+    // An honest miner takes a little of what waits for him in this time, whatever else the machine does.
+    config.limits.write = Span::secs(15);
     let siege = Siege::begin(config).await;
     let mut deaf = Vec::new();
     for n in 0..20 {
@@ -99,7 +101,7 @@ async fn slow_readers_are_dropped_and_what_waited_for_them_with_them() {
             time: 1_700_000_000 + round,
             ..Template::default()
         });
-        sleep(Duration::from_millis(50)).await;
+        sleep(Duration::from_millis(100)).await;
     }
     assert_eq!(siege.pool.handle.counters().slow_readers, 20);
     // The next work is small again.
@@ -147,7 +149,7 @@ async fn a_flood_from_many_addresses_fills_the_places_for_as_long_as_a_handshake
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_that_are_no_requests_end_those_who_send_them_and_their_neighbour_mines_on() {
-    let siege = Siege::begin(fast()).await;
+    let siege = Siege::begin(config()).await;
     let deep = [&b"{\"id\":1,\"params\":"[..], &b"[".repeat(16_000)].concat();
     let lines: [&[u8]; 6] = [
         &deep,
@@ -177,7 +179,7 @@ async fn lines_that_are_no_requests_end_those_who_send_them_and_their_neighbour_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_of_duplicates_is_credited_once_and_banned() {
-    let siege = Siege::begin(fast()).await;
+    let siege = Siege::begin(config()).await;
     let mut attacker = ready(ATTACKER, siege.pool.address(), "mallory").await;
     let job = attacker.notify().await;
     let share = attacker.find(&job, 1, EASY, BLOCK);
@@ -192,7 +194,7 @@ async fn a_storm_of_duplicates_is_credited_once_and_banned() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_extranonces_and_work_of_others_cannot_be_guessed_or_taken() {
-    let siege = Siege::begin(fast()).await;
+    let siege = Siege::begin(config()).await;
     let address = siege.pool.address();
     let mut victim = ready(from(1), address, "victim").await;
     let job = victim.notify().await;
@@ -236,7 +238,7 @@ async fn jobs_extranonces_and_work_of_others_cannot_be_guessed_or_taken() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn work_of_another_time_is_refused_however_well_it_is_hashed() {
-    let siege = Siege::begin(fast()).await;
+    let siege = Siege::begin(config()).await;
     let mut attacker = ready(ATTACKER, siege.pool.address(), "warp").await;
     let job = attacker.notify().await;
     for (n, time) in [0, 1, job.time - 1, job.time + 8 * 3600, u32::MAX].into_iter().enumerate() {
@@ -251,7 +253,7 @@ async fn work_of_another_time_is_refused_however_well_it_is_hashed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_share_is_known_again_over_a_new_connection() {
-    let siege = Siege::begin(fast()).await;
+    let siege = Siege::begin(config()).await;
     let address = siege.pool.address();
     let mut attacker = ready(from(1), address, "mallory").await;
     let job = attacker.notify().await;
@@ -300,7 +302,7 @@ async fn tls_handshakes_that_stop_half_way_are_dropped_in_time() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_header_of_a_proxy_that_nobody_trusts_gets_its_sender_refused_and_nobody_banned() {
-    let mut config = fast();
+    let mut config = config();
     config.ports[0].proxy_from = vec!["127.0.0.200".parse().unwrap()];
     let siege = Siege::begin(config).await;
     for n in 0..40 {
@@ -316,7 +318,7 @@ async fn a_header_of_a_proxy_that_nobody_trusts_gets_its_sender_refused_and_nobo
 
 #[tokio::test]
 async fn whom_the_operator_denies_is_refused_before_anything_is_read() {
-    let mut config = fast();
+    let mut config = config();
     config.limits.deny = vec!["127.0.7.0/24".parse().unwrap(), "192.0.2.0/24".parse().unwrap()];
     config.ports[0].proxy_from = vec!["127.0.0.200".parse().unwrap()];
     let pool = start_with(config).await;
@@ -331,7 +333,7 @@ async fn whom_the_operator_denies_is_refused_before_anything_is_read() {
 
 #[tokio::test]
 async fn whom_the_operator_allows_is_never_banned_and_has_no_limits_of_an_address() {
-    let mut config = fast();
+    let mut config = config();
     config.limits.allow = vec!["127.0.7.0/24".parse().unwrap()];
     (config.limits.connections_per_source, config.limits.handshakes_per_source) = (2, 1);
     let pool = start_with(config).await;
@@ -356,7 +358,7 @@ async fn whom_the_operator_allows_is_never_banned_and_has_no_limits_of_an_addres
 
 #[tokio::test]
 async fn whoever_has_the_pool_hash_for_nothing_waits_until_that_is_paid() {
-    let mut config = fast();
+    let mut config = config();
     config.bans.enabled = false;
     config.bans.window = 1_000_000;
     // A millisecond of work a second, ten at once.
@@ -367,17 +369,21 @@ async fn whoever_has_the_pool_hash_for_nothing_waits_until_that_is_paid() {
     let mut neighbour = ready(ATTACKER, pool.address(), "alice").await;
     let job = attacker.notify().await;
     let weak = attacker.find_where(&job, 1, |hash| !target(EASY).is_met_by(hash));
-    // 66 of them are ten milliseconds.
-    for id in 0..200 {
+    // 66 of them are ten milliseconds: all of them would take ten minutes. He may have to wait to send them.
+    const SENT: u64 = 4000;
+    let attack = tokio::spawn(async move {
+        for id in 0..SENT {
+            let submit = json!({"id": id, "method": "mining.submit", "params": params("mallory", &weak)});
+            attacker.send(&submit).await;
+        }
         attacker
-            .send(&json!({"id": id, "method": "mining.submit", "params": params("mallory", &weak)}))
-            .await;
-    }
+    });
     pool.until("it waits", |pool| pool.handle.counters().slowed_refused > 0).await;
     // Who sends good shares from the same address is not held up by it.
     let job = neighbour.notify().await;
     for en2 in 0..20 {
         assert!(is_true(&neighbour.submit("alice", &neighbour.find(&job, en2, EASY, BLOCK)).await));
     }
-    assert!(pool.handle.counters().low_difficulty < 200, "nothing held the attacker up");
+    assert!(pool.handle.counters().low_difficulty < SENT, "nothing held the attacker up");
+    attack.abort();
 }
