@@ -166,7 +166,12 @@ fn hash_together<V>(runs: &mut [Run<'_, '_, V>], line: u32, with: ContextAt, out
     let mut members = Vec::new();
     for (i, run) in runs.iter_mut().enumerate().filter(|(_, run)| run.failed.is_none()) {
         let below = run.session.below();
-        let frame = run.session.frame(&below, run.scratch, true);
+        let mut frame = run.session.frame(&below, run.scratch, true);
+        let Some(bytes) = frame.hashed(of, with).map(|(input, _)| input.len()) else { continue };
+        if let Err(error) = frame.count(line, bytes) {
+            run.failed = Some(error);
+            continue;
+        }
         let Some((input, _)) = frame.hashed(of, with) else { continue };
         if *width.get_or_insert(input.len()) == input.len() {
             inputs.extend_from_slice(input);

@@ -93,6 +93,8 @@ pub enum RunError {
         given: usize,
         /// Items allowed.
         limit: usize,
+        /// The list is made of what a share gives.
+        of_share: bool,
     },
     /// A `range` line refused a value.
     #[error("{register} is {value}, outside {low} to {high}")]
@@ -150,6 +152,7 @@ impl RunError {
                 | Self::Claim { .. }
                 | Self::Proof { .. }
                 | Self::Value { .. }
+                | Self::TooLong { of_share: true, .. }
         )
     }
 }

@@ -49,7 +49,7 @@ pub(crate) struct Frame<'a> {
 enum Fault {
     Value(String),
     TooLarge(usize),
-    TooLong(usize),
+    TooLong { given: usize, of_share: bool },
     Run(RunError),
     Algorithm(millpond_algorithms::AlgorithmError),
 }
@@ -111,6 +111,11 @@ impl Frame<'_> {
         Ok((start as u32, self.bank.bytes.len() as u32))
     }
 
+    /// Counts the bytes of a hash that is taken out of the program's order.
+    pub(crate) fn count(&mut self, line: u32, bytes: usize) -> Result<(), RunError> {
+        self.charge(bytes).map_err(|fault| self.located(line, *fault))
+    }
+
     /// The input of a hash that is taken out of the program's order, and the context it is hashed with.
     pub(crate) fn hashed(
         &self,
@@ -132,7 +137,9 @@ impl Frame<'_> {
         match fault {
             Fault::Value(what) => RunError::Value { line, what },
             Fault::TooLarge(limit) => RunError::TooLarge { line, stage: self.stage.name(), limit },
-            Fault::TooLong(given) => RunError::TooLong { line, given, limit: MAX_FOLD },
+            Fault::TooLong { given, of_share } => {
+                RunError::TooLong { line, given, limit: MAX_FOLD, of_share }
+            }
             Fault::Run(error) => error,
             Fault::Algorithm(source) => RunError::Algorithm { line, source },
         }
@@ -469,6 +476,7 @@ impl Frame<'_> {
         item: usize,
         sided: bool,
     ) -> Ran<[u8; MAX_OUTPUT]> {
+        let of_share = list.stage == Stage::Share;
         let (context, list) = (self.context(with)?, self.get(list)?);
         let mut sum = [0; MAX_OUTPUT];
         let first = self.get(start)?;
@@ -480,7 +488,7 @@ impl Frame<'_> {
             return value("a list does not divide into its items");
         }
         if list.len() / item > MAX_FOLD {
-            return Err(Box::new(Fault::TooLong(list.len() / item)));
+            return Err(Box::new(Fault::TooLong { given: list.len() / item, of_share }));
         }
         // Pairs of 32 bytes are what nearly every tree has.
         if let (Some(acc), 32, 32, false) = (sum.first_chunk_mut::<32>(), output, item, sided) {

@@ -13,6 +13,8 @@ use millpond_algorithms::{Algorithms, Cost};
 use millpond_types::Target;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A compiled document. Immutable and shared; running a job changes nothing in it.
 pub struct Recipe {
@@ -39,6 +41,8 @@ pub struct Recipe {
     pub(crate) network: Option<(TargetForm, Operand)>,
     pub(crate) sv2: Vec<(Box<str>, Box<str>)>,
     pub(crate) cost: Cost,
+    /// Nanoseconds that judging a share took lately; 0 before the first.
+    pub(crate) took: AtomicU64,
 }
 
 impl std::fmt::Debug for Recipe {
@@ -107,6 +111,27 @@ impl Recipe {
     #[must_use]
     pub fn cost(&self) -> Cost {
         self.cost
+    }
+
+    /// What judging a share took lately, as told by [`Recipe::took`]; `None` before the first.
+    #[must_use]
+    pub fn usually_takes(&self) -> Option<Duration> {
+        let took = self.took.load(Ordering::Relaxed);
+        (took > 0).then(|| Duration::from_nanos(took))
+    }
+
+    /// Judging a share of this recipe took so long. A time is soon believed when it is shorter than those before, and late
+    /// when it is longer: a thread that had to wait for the processor measures too much, none measures too little.
+    pub fn took(&self, time: Duration) {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
+        let before = self.took.load(Ordering::Relaxed);
+        let now = match before {
+            0 => time,
+            before if time < before => before - (before - time) / 2,
+            before => before.saturating_add((time - before) / 64),
+        };
+        // Whoever comes between loses one time of many.
+        self.took.store(now.max(1), Ordering::Relaxed);
     }
 
     /// Whether the document says where its network's target stands.

@@ -120,6 +120,25 @@ fn a_light_hash_that_gains_takes_all_shares_of_a_job_at_once() {
 }
 
 #[test]
+fn what_a_batch_hashes_counts_as_what_a_share_alone_does() {
+    let mut algorithms = Algorithms::native();
+    algorithms.add(Arc::new(Lanes { keyless: true, ..Lanes::default() }));
+    let text = "recipe 1 \"t\"\nconst c:bytes\nshare n:4\nw = cat n c\na = sha256 w\nb = sha256d w\ne = blake3 w\n\
+                f = sha3-256 w\ng = keccak256 w\nh = lanes w\npow = sha256 (cat a b e f g h)\njudge be pow | id pow | out h";
+    let recipe = Recipe::compile("t", text, &algorithms).unwrap();
+    for (bytes, fits) in [(80_000, true), (100_000, false)] {
+        let session = recipe.job(&[vec![1; bytes]]).unwrap().session(&[] as &[&[u8]]).unwrap();
+        let values: Vec<_> = (0..3_u8).map(|i| [vec![i; 4]]).collect();
+        let shares: Vec<_> = values.iter().map(|values| (&session, &values[..])).collect();
+        let judged = together(&shares, &mut Vec::new());
+        for (judged, (session, values)) in judged.iter().zip(&shares) {
+            assert_eq!(judged.is_ok(), fits, "{bytes} bytes");
+            assert_eq!(*judged, one(session, values), "{bytes} bytes");
+        }
+    }
+}
+
+#[test]
 fn light_hashes_that_gain_nothing_are_not_collected() {
     let recipe = Recipe::compile(
         "t",

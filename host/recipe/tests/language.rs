@@ -158,8 +158,38 @@ fn a_fold_takes_a_list_of_any_length_up_to_its_limit() {
     };
     assert_ne!(one(0).unwrap(), one(1).unwrap());
     assert!(one(MAX_FOLD).is_ok());
-    assert!(matches!(one(MAX_FOLD + 1), Err(RunError::TooLong { given: 65, .. })));
+    let too_long = one(MAX_FOLD + 1).unwrap_err();
+    assert!(matches!(too_long, RunError::TooLong { given: 65, of_share: false, .. }));
+    assert!(!too_long.is_the_miners(), "the job gave the list");
     assert!(recipe.job(&[&[7; 33]]).is_err(), "no whole number of items");
+}
+
+#[test]
+fn a_list_of_a_miner_that_is_too_long_is_his_doing() {
+    let recipe = ending("share n:4 p:32*\nx = fold sha256 (sha256 n) p");
+    let session = session(&recipe, &[], NONE);
+    let one = |count: usize| {
+        let mut scratch = Scratch::default();
+        session.judge(&[vec![1; 4], vec![7; 32 * count]], &mut scratch).map(|judged| judged.pow)
+    };
+    assert!(one(MAX_FOLD).is_ok());
+    let too_long = one(MAX_FOLD + 1).unwrap_err();
+    assert!(matches!(too_long, RunError::TooLong { given: 65, of_share: true, .. }), "{too_long}");
+    assert!(too_long.is_the_miners());
+}
+
+#[test]
+fn what_a_share_usually_takes_is_soon_less_and_late_more() {
+    use std::time::Duration;
+    let recipe = ending("share n:4\nx = sha256 n");
+    assert_eq!(recipe.usually_takes(), None);
+    recipe.took(Duration::from_micros(800));
+    assert_eq!(recipe.usually_takes(), Some(Duration::from_micros(800)));
+    recipe.took(Duration::from_micros(400));
+    assert_eq!(recipe.usually_takes(), Some(Duration::from_micros(600)));
+    recipe.took(Duration::from_secs(1));
+    let after = recipe.usually_takes().unwrap();
+    assert!((Duration::from_millis(10)..Duration::from_millis(20)).contains(&after), "{after:?}");
 }
 
 #[test]

@@ -7,11 +7,19 @@ use crate::counters::add;
 use crate::limits::{Network, Seat, Source};
 use crate::server::Core;
 use crate::submit::Outcome;
+use millpond_recipe::Recipe;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// What hashing by a heavy algorithm costs: scrypt takes about 100 us, the memory-hard ones more.
-const HEAVY: Duration = Duration::from_micros(150);
+/// What hashing by a heavy algorithm is taken to cost at least: scrypt takes about 100 us, and its hand-over some.
+const LEAST: Duration = Duration::from_micros(150);
+/// And at most: a measure that a busy machine has spoiled is not to shut a miner out for long.
+const MOST: Duration = Duration::from_millis(100);
+
+/// What a share of this recipe is charged: what its like took lately.
+fn heavy(recipe: &Recipe) -> Duration {
+    recipe.usually_takes().unwrap_or(LEAST).clamp(LEAST, MOST)
+}
 
 fn within(networks: &[Network], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(address))
@@ -54,16 +62,19 @@ impl<B: Backend> Connection<B> {
     /// A share goes to a heavy hash: its source pays for that ahead, so that hanging up before the answer saves nothing.
     /// While the source owes, a connection that has shown no share that counts is read no further; those that have, a
     /// neighbour's behind the same address, are not held up by it.
-    pub(crate) fn charge(&mut self) {
-        let owes = self.seat.charge(HEAVY, Instant::now());
+    /// Returns what it was charged.
+    pub(crate) fn charge(&mut self, recipe: &Recipe) -> Duration {
+        let cost = heavy(recipe);
+        let owes = self.seat.charge(cost, Instant::now());
         if self.entry.known.lock().accepted == 0 {
             self.hold(owes);
         }
+        cost
     }
 
-    /// What a share that was charged for came to: one that counts, or that failed through no fault of the miner, costs
+    /// What a share that was charged this for came to: one that counts, or that failed through no fault of the miner, costs
     /// nothing. One that was refused holds its connection until its source has paid.
-    pub(crate) fn settle_charge(&mut self, outcome: &Outcome) {
+    pub(crate) fn settle_charge(&mut self, cost: Duration, outcome: &Outcome) {
         let now = Instant::now();
         match outcome {
             Outcome::Refused {
@@ -73,7 +84,7 @@ impl<B: Backend> Connection<B> {
                 let owes = self.seat.charge(Duration::ZERO, now);
                 self.hold(owes);
             }
-            Outcome::Counted(_) | Outcome::Refused { .. } => self.seat.give_back(HEAVY, now),
+            Outcome::Counted(_) | Outcome::Refused { .. } => self.seat.give_back(cost, now),
         }
     }
 
@@ -82,5 +93,23 @@ impl<B: Backend> Connection<B> {
             add(&self.shared.core.counters.slowed_refused);
             self.read_from = self.read_from.max(Some(until));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_algorithms::Algorithms;
+
+    #[test]
+    fn a_share_is_charged_what_its_own_recipe_took_within_bounds() {
+        let text = "recipe 1 \"t\"\nshare n:4\npow = scrypt n\njudge be pow | id pow";
+        let recipe = || Recipe::compile("t", text, &Algorithms::native()).unwrap();
+        let (dear, cheap, spoiled) = (recipe(), recipe(), recipe());
+        assert_eq!(heavy(&dear), LEAST, "before the first");
+        dear.took(Duration::from_millis(3));
+        cheap.took(Duration::from_micros(20));
+        spoiled.took(Duration::from_secs(3));
+        assert_eq!([&dear, &cheap, &spoiled].map(|one| heavy(one)), [Duration::from_millis(3), LEAST, MOST]);
     }
 }

@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -28,15 +29,15 @@ enum Waiting {
 struct Flight {
     call: Call,
     outcome: Waiting,
-    /// Its hash was charged for ahead.
-    charged: bool,
+    /// What its hash was charged ahead.
+    charged: Option<Duration>,
 }
 
 /// A share whose outcome is there.
 pub(crate) struct Landed {
     pub(crate) call: Call,
     pub(crate) outcome: Outcome,
-    pub(crate) charged: bool,
+    pub(crate) charged: Option<Duration>,
 }
 
 /// The shares of one connection that are on their way.
@@ -54,7 +55,7 @@ impl Flights {
 
     /// One whose outcome is known waits for those before it.
     pub(crate) fn known(&mut self, call: Call, outcome: Outcome) {
-        self.0.push_back(Flight { call, outcome: Waiting::Known(outcome), charged: false });
+        self.0.push_back(Flight { call, outcome: Waiting::Known(outcome), charged: None });
     }
 
     /// One that waits for its record. It is begun at once, so that it shares a group with its neighbours.
@@ -64,14 +65,14 @@ impl Flights {
             Poll::Ready(outcome) => Waiting::Known(outcome),
             Poll::Pending => Waiting::Here(settling),
         };
-        self.0.push_back(Flight { call, outcome, charged: false });
+        self.0.push_back(Flight { call, outcome, charged: None });
     }
 
-    /// One that goes on whatever becomes of its connection. `charged`: for a hash that is still to be computed.
+    /// One that goes on whatever becomes of its connection. `charged`: what, for a hash that is still to be computed.
     pub(crate) fn spawn(
         &mut self,
         call: Call,
-        charged: bool,
+        charged: Option<Duration>,
         settling: impl Future<Output = Outcome> + Send + 'static,
     ) {
         self.0.push_back(Flight { call, outcome: Waiting::Task(tokio::spawn(settling)), charged });

@@ -163,9 +163,9 @@ impl<B: Backend> Connection<B> {
             Err(outcome) => Step::Done(outcome),
             Ok(candidate) if candidate.is_cheap() => submit::judge_here(&shared, candidate),
             Ok(candidate) => {
+                let charged = Some(self.charge(candidate.recipe()));
                 let settled = submit::judge_and_record(shared, candidate.into_owned());
-                self.flights.spawn(call, true, settled.instrument(self.share_span()));
-                self.charge();
+                self.flights.spawn(call, charged, settled.instrument(self.share_span()));
                 return Ok(());
             }
         };
@@ -197,7 +197,7 @@ impl<B: Backend> Connection<B> {
                 let recorded =
                     submit::record(Arc::clone(&self.shared), accepted, answer).instrument(self.share_span());
                 if solves {
-                    self.flights.spawn(call, false, recorded);
+                    self.flights.spawn(call, None, recorded);
                 } else {
                     self.flights.follow(call, Box::pin(recorded));
                 }
@@ -217,8 +217,8 @@ impl<B: Backend> Connection<B> {
     /// Answers a share that was on its way.
     pub(crate) fn landed(&mut self, landed: Landed) -> Result<(), End> {
         let Landed { call, outcome, charged } = landed;
-        if charged {
-            self.settle_charge(&outcome);
+        if let Some(cost) = charged {
+            self.settle_charge(cost, &outcome);
         }
         self.answer(&call, outcome)
     }

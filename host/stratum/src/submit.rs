@@ -193,6 +193,11 @@ impl<V: AsRef<[u8]>> Candidate<V> {
         self.job.stage.recipe().cost() == Cost::Light
     }
 
+    /// The recipe that it is run through.
+    pub(crate) fn recipe(&self) -> &Recipe {
+        self.job.stage.recipe()
+    }
+
     /// Whether it is hashed in less time with others of its job.
     pub(crate) fn gains_together(&self) -> bool {
         self.job.stage.gains_together()

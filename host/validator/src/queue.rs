@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 /// Heavy shares that may wait: at 0.3 ms a share and two threads, 0.6 s of work. A miner waits longer than that for
@@ -215,12 +216,27 @@ impl Shared {
                 (Arc::as_ptr(job.recipe()), Arc::as_ptr(job))
             });
             let shares: Vec<_> = batch.iter().map(|(share, _)| parts(share)).collect();
+            let start = Instant::now();
             let verdicts = together(&shares);
+            measured(&shares, &verdicts, start.elapsed());
             for ((_, answer), verdict) in batch.into_iter().zip(verdicts) {
                 // The session may have hung up meanwhile.
                 let _ = answer.send(verdict);
             }
         }
+    }
+}
+
+/// Tells a recipe what its shares took: those that were hashed to their end, in a batch of it alone.
+fn measured(
+    shares: &[(&SessionStage, &[Vec<u8>], Targets)],
+    verdicts: &[Result<Verdict, Refused>],
+    took: Duration,
+) {
+    let recipe = |(session, ..): &(&SessionStage, &[Vec<u8>], Targets)| Arc::as_ptr(session.job().recipe());
+    let Some(first) = shares.first() else { return };
+    if shares.iter().all(|share| recipe(share) == recipe(first)) && verdicts.iter().all(Result::is_ok) {
+        first.0.job().recipe().took(took / u32::try_from(shares.len()).unwrap_or(u32::MAX));
     }
 }
 

@@ -55,6 +55,19 @@ fn litecoin_genesis() -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
 }
 
 #[tokio::test]
+async fn a_recipe_learns_what_its_heavy_shares_take() {
+    let validator = Validator::new(limits(1, 8)).unwrap();
+    let (consts, share) = litecoin_genesis();
+    let session = session(LITECOIN, &Algorithms::native(), &consts);
+    let targets = Targets { share: Target::MAX, network: Target::from_be_bytes([0; 32]) };
+    let wrong = [share[0][..3].to_vec(), share[1].clone(), share[2].clone(), Vec::new()];
+    assert!(validator.judge(&session, &wrong, targets).await.is_err());
+    assert_eq!(session.job().recipe().usually_takes(), None, "one that was not hashed says nothing");
+    validator.judge(&session, &share, targets).await.unwrap();
+    assert!(session.job().recipe().usually_takes().is_some());
+}
+
+#[tokio::test]
 async fn a_scrypt_block_is_judged_on_the_validators_threads() {
     let validator = Validator::new(limits(1, 8)).unwrap();
     let (consts, share) = litecoin_genesis();
