@@ -349,6 +349,12 @@ impl ChainHandle {
         Ok(answer)
     }
 
+    /// Versions that made jobs of before this chain's start: they assemble the blocks of these. The leading one is none of
+    /// them, whatever its digest.
+    pub fn remember(&self, versions: Vec<Arc<Version>>) {
+        self.versions.lock().extend(versions.into_iter().take(VERSIONS / 2));
+    }
+
     /// Lets the adapter out of quarantine.
     pub fn release(&self) {
         self.shared.queue.push(Input::Release);

@@ -124,6 +124,22 @@ impl JobTable {
         self.shown.store(Arc::new(Shown { jobs, last: inner.last }));
     }
 
+    /// Takes over jobs of the process before, each with whether it is stale, oldest first: work on them goes on counting,
+    /// and none of them is current.
+    pub fn take_over(&self, jobs: impl IntoIterator<Item = (Job, bool)>) {
+        let mut inner = self.inner.write();
+        for (job, stale) in jobs {
+            if !stale {
+                inner.parent = Some(job.parent.clone());
+            }
+            inner.last = inner.last.max(Some(job.id));
+            inner.jobs.insert(job.id, (Arc::new(job), stale));
+        }
+        while inner.jobs.len() > self.capacity {
+            inner.jobs.pop_first();
+        }
+    }
+
     /// Publishes a job: it is current from now on. A parent that differs from the current one makes all earlier jobs
     /// stale, as [`JobTable::tip`] does. Wakes every feed.
     ///

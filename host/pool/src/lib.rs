@@ -13,6 +13,7 @@ mod dialects;
 pub mod doctor;
 mod edges;
 mod expiry;
+mod handover;
 mod held;
 mod history;
 mod leading;
@@ -43,5 +44,6 @@ mod unfinished;
 pub mod view;
 
 pub use edges::{Edge, Edges, UnknownEdge, VARIABLE as CRASH_VARIABLE};
+pub use handover::{HandedOver, PoolState};
 pub use pool::{Pool, PoolError, Process};
 pub use statement::MOST as STATEMENT_ROWS;

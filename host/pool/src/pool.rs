@@ -4,6 +4,7 @@ use crate::backend::PoolBackend;
 use crate::books::Books;
 use crate::core::{Core, Parts, Task};
 use crate::edges::Edges;
+use crate::handover::{self, HandedOver};
 use crate::leading::{Leading, Roles, stratum_chain};
 use crate::maturity::NodesCount;
 use crate::payments::Payments;
@@ -135,7 +136,9 @@ pub(crate) struct Sections {
 struct Stopping {
     server: Server,
     retention: std::sync::mpsc::Sender<()>,
+    /// They wait for nodes and wallets.
     threads: Vec<JoinHandle<()>>,
+    money: JoinHandle<()>,
 }
 
 impl std::fmt::Debug for Pool {
@@ -155,6 +158,22 @@ impl Pool {
         beside: &Path,
         stratum: StratumConfig,
     ) -> Result<Self, PoolError> {
+        let pool = Self::take_over(process, prepared, beside, stratum, HandedOver::default()).await?;
+        pool.open();
+        Ok(pool)
+    }
+
+    /// As [`Pool::start`], in the place of a pool that has handed over. Miners are heard from [`Pool::open`] on.
+    ///
+    /// # Errors
+    /// As [`Pool::start`]; nothing was heard or said on what was handed over.
+    pub async fn take_over(
+        process: &Process,
+        prepared: Prepared,
+        beside: &Path,
+        stratum: StratumConfig,
+        from: HandedOver,
+    ) -> Result<Self, PoolError> {
         let section = prepared.section.clone();
         let folder = process.data.join(section.name.as_str());
         let opening = (process.clone(), folder.clone());
@@ -164,10 +183,11 @@ impl Pool {
         let component = (prepared.adapter_component.clone(), prepared.grants.clone());
         let (tasks, queue) = std::sync::mpsc::channel();
         let shift = millpond_types::WorkShift(description.work_shift);
+        let since = from.lowest_coord();
         // Disk and plugins block: not on the runtime's threads.
         let opened = tokio::task::spawn_blocking(move || {
             let (process, folder) = opening;
-            open(&process, &folder, name, &wanted, (&component.0, &component.1), shift, tasks)
+            open(&process, &folder, name, &wanted, (&component.0, &component.1), (shift, since), tasks)
         });
         let Opened { core, unsubmitted, past } = opened.await.map_err(std::io::Error::other)??;
         let mut makers = Makers::new(process, &core, &prepared);
@@ -183,6 +203,8 @@ impl Pool {
         trust.maturity = maturity.clone().map(|nodes| nodes as _);
         let final_after = description.final_after.max(section.chain.confirmations);
         let (blocks, incomes) = unfinished::known(&core, &mut makers, final_after)?;
+        // Before the chain has any of its own: theirs follow these.
+        let versions = handover::take_over(&core, &mut makers, &from.jobs);
         let job_expiry = u64::try_from(section.chain.job_expiry.as_millis()).unwrap_or(u64::MAX).max(1);
         let saved = read_file(core.disk.as_ref(), &folder.join("adapter-state")).unwrap_or_default();
         let chain_setup = Setup {
@@ -202,6 +224,7 @@ impl Pool {
         };
         let chain = tokio::task::spawn_blocking(move || ChainHandle::start(chain_setup));
         let chain = Arc::new(chain.await.map_err(std::io::Error::other)??);
+        chain.remember(versions);
         *core.chain.write() = Some(Arc::clone(&chain));
         port.forward(events, Arc::downgrade(&chain));
         let (shown_in, past_blocks) = (Arc::downgrade(&core), core.journal.view());
@@ -227,7 +250,7 @@ impl Pool {
             validator: Arc::clone(&process.validator),
         };
         let line = section.stratum.span.line;
-        let server = Server::start(stratum, served, parts).await;
+        let server = Server::take_over(stratum, served, parts, from.server).await;
         let server = server.map_err(|source| PoolError::Stratum { line, source: Box::new(source) })?;
         let payments = Payments::new(
             &section,
@@ -239,9 +262,9 @@ impl Pool {
         .map(|payments| Arc::new(payments.held(prepared.payments_held)));
 
         let mut threads = Vec::new();
-        let money = Arc::clone(&core);
+        let of_money = Arc::clone(&core);
         let named = |what: &str| std::thread::Builder::new().name(format!("{what}-{}", core.name));
-        threads.push(named("money").spawn(move || money::run(&money, &queue))?);
+        let money = named("money").spawn(move || money::run(&of_money, &queue))?;
         if let Some(maturity) = &maturity {
             let (maturity, core) = (Arc::clone(maturity), Arc::clone(&core));
             threads.push(named("maturity").spawn(move || maturity.keep_asking(&core))?);
@@ -288,7 +311,7 @@ impl Pool {
             trusted: prepared.trusted,
             roles,
             adapter_settings: parking_lot::Mutex::new(prepared.adapter_settings),
-            stopping: parking_lot::Mutex::new(Some(Stopping { server, retention, threads })),
+            stopping: parking_lot::Mutex::new(Some(Stopping { server, retention, threads, money })),
         })
     }
 
@@ -431,15 +454,55 @@ impl Pool {
 
     /// Stops: shares on their way are answered, threads end, files are closed.
     pub async fn stop(&self) {
-        let Some(Stopping { server, retention, threads }) = self.stopping.lock().take() else { return };
+        let Some(Stopping { server, retention, mut threads, money }) = self.stopping.lock().take() else {
+            return;
+        };
         drop(retention);
         server.stop().await;
+        self.end_waiting();
+        threads.push(money);
+        self.close(threads).await;
+    }
+
+    /// Hears miners from now on.
+    pub fn open(&self) {
+        if let Some(stopping) = &*self.stopping.lock() {
+            stopping.server.open();
+        }
+    }
+
+    /// Whether miners would get work.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.core.jobs.current().is_some()
+    }
+
+    /// Stops as [`Pool::stop`] does, and disconnects nobody: what miners are connected by is given for another process, or
+    /// this one, to go on with. Miners are served until nothing else has to be waited for. `None` when it was stopped
+    /// already.
+    pub async fn hand_over(&self) -> Option<HandedOver> {
+        let Stopping { server, retention, threads, money } = self.stopping.lock().take()?;
+        drop(retention);
+        self.end_waiting();
+        join(threads).await;
+        let had_work = self.has_work();
+        let server = server.hand_over().await;
+        let jobs = handover::jobs(&self.core);
+        self.close(vec![money]).await;
+        Some(HandedOver { server, jobs, had_work })
+    }
+
+    fn end_waiting(&self) {
         if let Some(payments) = &self.payments {
             payments.end();
         }
         if let Some(maturity) = &self.maturity {
             maturity.end();
         }
+    }
+
+    /// Ends the chain and the threads, and waits until nothing holds the pool's files but this.
+    async fn close(&self, threads: Vec<JoinHandle<()>>) {
         let chain = self.core.chain.write().take();
         let core = Arc::clone(&self.core);
         // Ending the chain joins its threads; what they still report goes through the money thread first.
@@ -448,11 +511,9 @@ impl Pool {
                 chain.finish();
             }
             let _ = core.tasks.send(Task::Stop);
-            for thread in threads {
-                let _ = thread.join();
-            }
         });
         let _ = ended.await;
+        join(threads).await;
         // Tasks of shares that were on their way may outlive their connections; the files close with the last of them.
         for _ in 0..500 {
             if Arc::strong_count(&self.core) <= 1 {
@@ -463,6 +524,11 @@ impl Pool {
         let left = Arc::strong_count(&self.core).saturating_sub(1);
         tracing::warn!(pool = %self.core.name, left, "something of the pool outlives its stop");
     }
+}
+
+async fn join(threads: Vec<JoinHandle<()>>) {
+    let all = move || threads.into_iter().for_each(|thread| drop(thread.join()));
+    let _ = tokio::task::spawn_blocking(all).await;
 }
 
 struct Opened {
@@ -495,7 +561,7 @@ fn open(
     name: millpond_types::PoolName,
     wanted: &crate::policy::Wanted,
     (adapter, grants): (&Component, &[Grant]),
-    shift: millpond_types::WorkShift,
+    (shift, since): (millpond_types::WorkShift, Option<u64>),
     tasks: std::sync::mpsc::Sender<Task>,
 ) -> Result<Opened, PoolError> {
     let disk = &process.disk;
@@ -550,7 +616,8 @@ fn open(
     if recovered.newest > ShareSeq(0)
         && let Some(newest) = view.share(recovered.newest)?
     {
-        core.seen.reload(view.share_ids_since(newest.coord.saturating_sub(2))?);
+        let oldest = newest.coord.saturating_sub(2);
+        core.seen.reload(view.share_ids_since(since.map_or(oldest, |since| since.min(oldest)))?);
     }
     let past = Past { key, until: core.journal.next_extranonce_slot() };
     Ok(Opened { core, unsubmitted: recovered.unsubmitted, past })

@@ -46,7 +46,7 @@ impl Makers {
     }
 
     /// The version of a digest: the running one, or one of the store.
-    fn version(&mut self, digest: Digest) -> Result<Made, String> {
+    pub(crate) fn version(&mut self, digest: Digest) -> Result<Made, String> {
         if digest == self.running.0.digest() {
             return Ok(self.running.clone());
         }

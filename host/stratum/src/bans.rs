@@ -5,6 +5,8 @@
 //! shares); a connection that sends only invalid shares gets a fresh job after 60 s, is asked to reconnect after 120 s
 //! and dropped after 180 s (ckpool). A stale share is an honest miner's fate and counts for neither.
 
+pub(crate) mod carried;
+
 use crate::limits::Source;
 use crate::span::Span;
 use parking_lot::Mutex;
@@ -60,7 +62,7 @@ impl Default for BanConfig {
 }
 
 /// Why an address was banned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BanReason {
     /// Too many of the last shares were invalid.

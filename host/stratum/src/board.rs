@@ -86,11 +86,11 @@ pub(crate) async fn cry<B: Backend>(shared: Arc<Shared<B>>) {
     let core: &Core = &shared.core;
     let mut jobs = shared.jobs.subscribe();
     let mut chains = core.chain.subscribe();
-    let mut stop = core.stop.subscribe();
+    let mut phase = core.phase.subscribe();
     loop {
         let over = tokio::select! {
             biased;
-            _ = stop.wait_for(|stopping| *stopping) => true,
+            _ = phase.wait_for(|phase| phase.ends()) => true,
             notice = jobs.next() => notice.is_none(),
             changed = chains.changed() => changed.is_err(),
         };

@@ -5,6 +5,8 @@
 //! board, takes the outcomes that are there, hears what was sent, and writes all it has to say at once. What takes time
 //! runs beside it: shares ([`Flights`]) and logins ([`crate::login`]).
 
+pub(crate) mod carried;
+
 use crate::backend::Backend;
 use crate::bans::Conduct;
 use crate::board::Announcement;
@@ -17,8 +19,8 @@ use crate::listen::Listening;
 use crate::login::Starting;
 use crate::outbox::Outbox;
 use crate::parking::Leaving;
-use crate::proxy;
-use crate::server::{Chain, Shared};
+use crate::proxy::{self, Prefixed};
+use crate::server::{Chain, Phase, Shared};
 use crate::session::Session;
 use crate::submit::Together;
 use crate::tls::REFUSAL;
@@ -32,8 +34,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::task::coop::has_budget_remaining;
 use tokio::time::{Sleep, sleep_until, timeout};
+use tokio_rustls::server::TlsStream;
 
 /// Reads in one turn: a miner who sends without a pause leaves the thread to others now and then.
 const READS: usize = 4;
@@ -77,6 +81,34 @@ pub(crate) enum End {
     Banned,
     #[error("no extranonce is free")]
     NoExtranonce,
+    #[error("another process goes on with it")]
+    HandedOver,
+}
+
+/// What a connection is spoken over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
+    /// The socket alone, where that is all there is to it: what was agreed of a TLS session cannot be told to another
+    /// process.
+    fn into_socket(self) -> Option<std::net::TcpStream>;
+
+    /// Whether there is such a socket.
+    const CARRIED: bool;
+}
+
+impl Stream for TcpStream {
+    const CARRIED: bool = true;
+
+    fn into_socket(self) -> Option<std::net::TcpStream> {
+        self.into_std().ok()
+    }
+}
+
+impl Stream for TlsStream<Prefixed<TcpStream>> {
+    const CARRIED: bool = false;
+
+    fn into_socket(self) -> Option<std::net::TcpStream> {
+        None
+    }
 }
 
 /// The one timer of a connection. It is armed for its next deadline or an earlier one, so that a share, which moves
@@ -132,6 +164,8 @@ pub(crate) struct Connection<B: Backend> {
     alarm: Option<Alarm>,
     /// The registry knows whom to wake.
     listed: bool,
+    /// Another process will go on with it: nothing more is heard here.
+    leaving: bool,
 }
 
 impl<B: Backend> Connection<B> {
@@ -204,15 +238,13 @@ impl<B: Backend> Connection<B> {
             fresh,
             alarm: None,
             listed: false,
+            leaving: false,
             shared,
         }
     }
 
     /// Serves it to its end.
-    pub(crate) fn serve<S>(self, stream: S) -> Serving<B, S>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
+    pub(crate) fn serve<S: Stream>(self, stream: S) -> Serving<B, S> {
         Serving::Open(self, stream)
     }
 
@@ -234,11 +266,7 @@ impl<B: Backend> Connection<B> {
     }
 
     /// One turn, up to where nothing is left to do now.
-    fn poll<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        context: &mut Context<'_>,
-    ) -> Poll<End> {
+    fn poll<S: Stream>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Poll<End> {
         if !self.listed {
             // A task's waker stays the same for its life.
             self.entry.wakes(context.waker());
@@ -256,13 +284,12 @@ impl<B: Backend> Connection<B> {
         }
     }
 
-    fn turn<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        context: &mut Context<'_>,
-    ) -> Result<(), End> {
+    fn turn<S: Stream>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Result<(), End> {
         loop {
             self.look()?;
+            if self.leaving && !S::CARRIED {
+                return Err(End::Stopping);
+            }
             while let Poll::Ready(landed) = self.flights.poll_next(context) {
                 self.landed(landed)?;
             }
@@ -286,6 +313,7 @@ impl<B: Backend> Connection<B> {
                     return Ok(());
                 }
                 Heard::Nothing if started || self.poll_alarm(context)? => {}
+                Heard::Nothing if self.leaving && self.is_at_rest() => return Err(End::HandedOver),
                 Heard::Nothing => return Ok(()),
             }
         }
@@ -299,8 +327,10 @@ impl<B: Backend> Connection<B> {
         }
         self.turn = Some(turn);
         let shared = Arc::clone(&self.shared);
-        if shared.core.is_stopping() {
-            return Err(End::Stopping);
+        match shared.core.phase() {
+            Phase::Held | Phase::Serving => {}
+            Phase::HandingOver => self.leaving = true,
+            Phase::Stopping => return Err(End::Stopping),
         }
         let chain = shared.chain();
         if !Arc::ptr_eq(&chain, &self.chain) {
@@ -323,6 +353,7 @@ impl<B: Backend> Connection<B> {
     /// Whether another line may be heard.
     fn may_hear(&self) -> bool {
         self.starting.is_none()
+            && !self.leaving
             && !self.outbox.is_stuck()
             && self.outbox.waiting().len() < UNWRITTEN
             && self.flights.len() < self.shared.core.config.limits.shares_in_flight
@@ -511,6 +542,15 @@ impl<B: Backend> Connection<B> {
         if now >= worked + self.keepalive() { self.keep_alive() } else { Ok(()) }
     }
 
+    /// Leaves its socket and what is known of it to the process that takes over.
+    fn hand_over<S: Stream>(&mut self, stream: S) {
+        let state = self.leave();
+        match stream.into_socket() {
+            Some(socket) => self.shared.core.carried.lock().push((state, socket)),
+            None => self.span().in_scope(|| tracing::warn!("a socket could not be handed over")),
+        }
+    }
+
     /// Ends the connection: what is on its way is answered first where the miner still listens.
     async fn close<S: AsyncWrite + Unpin>(mut self, end: End, stream: S) {
         self.span().in_scope(
@@ -575,7 +615,7 @@ pub(crate) enum Serving<B: Backend, S> {
 impl<B, S> Future for Serving<B, S>
 where
     B: Backend,
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Stream,
 {
     type Output = ();
 
@@ -584,7 +624,11 @@ where
             match &mut *self {
                 Self::Open(connection, stream) => {
                     let end = ready!(connection.poll(stream, context));
-                    if let Self::Open(connection, stream) = std::mem::replace(&mut *self, Self::Over) {
+                    if let Self::Open(mut connection, stream) = std::mem::replace(&mut *self, Self::Over) {
+                        if end == End::HandedOver {
+                            connection.hand_over(stream);
+                            return Poll::Ready(());
+                        }
                         *self = Self::Closing(Box::pin(connection.close(end, stream)));
                     }
                 }

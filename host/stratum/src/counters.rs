@@ -209,6 +209,16 @@ impl Hashrate {
         Self { rate: 0.0, at: now, begun: now }
     }
 
+    /// Hashes a second that were counted, until when, and since when.
+    pub(crate) fn parts(&self) -> (f64, Instant, Instant) {
+        (self.rate, self.at, self.begun)
+    }
+
+    /// The same put together again.
+    pub(crate) fn of(rate: f64, at: Instant, begun: Instant) -> Self {
+        Self { rate, at, begun }
+    }
+
     /// A share counted that was judged by `target`.
     pub(crate) fn share(&mut self, target: Target, now: Instant) {
         let value = target.to_be_bytes().iter().fold(0.0, |sum: f64, byte| sum * 256.0 + f64::from(*byte));
@@ -262,8 +272,17 @@ pub(crate) struct Known {
 
 impl Entry {
     pub(crate) fn new(source: Source, port: u16, known: Known) -> Self {
-        let since = UnixMillis::now();
+        Self::since_then(source, port, UnixMillis::now(), known)
+    }
+
+    /// Of a connection that was there before this process.
+    pub(crate) fn since_then(source: Source, port: u16, since: UnixMillis, known: Known) -> Self {
         Self { source, port, since, known: Mutex::new(known), waker: Mutex::default() }
+    }
+
+    /// When it connected.
+    pub(crate) fn since(&self) -> UnixMillis {
+        self.since
     }
 
     /// Has this waker woken from now on.

@@ -12,6 +12,8 @@
 //! that field the job is sent again under its old id, which miners take for the same work, and it keeps its old
 //! difficulty where that is the lower one.
 
+pub(crate) mod carried;
+
 use crate::backend::Payee;
 use millpond_types::{JobId, Target};
 use std::collections::{BTreeMap, VecDeque};

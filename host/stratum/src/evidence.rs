@@ -11,6 +11,9 @@
 //! [`FACTOR`] times higher or lower (E. S. Page 1954), which begin anew whenever they fall to nothing, and so know where
 //! the change was.
 
+use crate::carried::bits;
+use serde::{Deserialize, Serialize};
+
 /// Shares remembered at most; then the past is halved, so that a slow drift shows.
 const REMEMBERED: f64 = 512.0;
 /// How many standard deviations exclude the present difficulty.
@@ -34,9 +37,11 @@ const BURST: f64 = 200.0;
 const FEW: f64 = 8.0;
 
 /// Shares and the exposure in which they came.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Count {
+    #[serde(with = "bits")]
     shares: f64,
+    #[serde(with = "bits")]
     exposure: f64,
 }
 
@@ -59,8 +64,9 @@ impl Count {
 }
 
 /// A cumulative sum, and what was counted since it was nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Sum {
+    #[serde(with = "bits")]
     score: f64,
     since: Count,
 }
@@ -78,7 +84,7 @@ impl Sum {
 }
 
 /// The evidence of one session.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Evidence {
     /// A first share has come. What passed before it is no measure: a new difficulty has to reach the miner, and a miner his
     /// speed.

@@ -10,6 +10,8 @@
 //! late as possible. The pool makes blocks of numbers durable before any of them is handed out: a restarted pool goes on
 //! behind all that were, and a session of before that comes back by its name gets the slot that the name says.
 
+pub(crate) mod carried;
+
 use crate::epoch::Epochs;
 use crate::limits::Source;
 use crate::names::NameKey;
@@ -236,6 +238,21 @@ struct Slots {
     parking: Parking,
 }
 
+impl Slots {
+    /// A slot was parked: those of the same source that are too many are free.
+    fn make_room(&mut self, leaving: Leaving, slot: u64, until: Instant) {
+        let Leaving::ParkedOf(source, most) = leaving else { return };
+        for (slot, listed) in self.parking.park(source, most, slot, until) {
+            if let Some(Slot::Parked { session, until, .. }) = self.taken.get(&slot)
+                && *until == listed
+            {
+                self.parked.remove(session);
+                self.taken.remove(&slot);
+            }
+        }
+    }
+}
+
 /// All prefixes of one front end and pool, shared by its listeners.
 #[derive(Debug)]
 pub struct PrefixTree {
@@ -452,17 +469,7 @@ impl Drop for Lease {
         let parked = Slot::Parked { session: self.session, until, kept };
         slots.taken.insert(self.slot, parked);
         slots.parked.insert(self.session, self.slot);
-        if let Leaving::ParkedOf(source, most) = self.leaving {
-            for (slot, listed) in slots.parking.park(source, most, self.slot, until) {
-                let Slots { taken, parked, .. } = &mut *slots;
-                if let Some(Slot::Parked { session, until, .. }) = taken.get(&slot)
-                    && *until == listed
-                {
-                    parked.remove(session);
-                    taken.remove(&slot);
-                }
-            }
-        }
+        slots.make_room(self.leaving, self.slot, until);
     }
 }
 

@@ -18,6 +18,7 @@
 mod backend;
 mod bans;
 mod board;
+mod carried;
 mod config;
 mod connection;
 mod counters;
@@ -48,7 +49,9 @@ mod vardiff;
 
 pub use backend::{Accepted, Backend, NoPayee, NotDurable, Note, Payee, Refusal, Solution};
 pub use bans::{Ban, BanConfig, BanReason};
+pub use carried::{HandedOver, ServerState, WrongSockets};
 pub use config::{PortConfig, StratumConfig};
+pub use connection::carried::SessionState;
 pub use counters::{Counter, CountersNow, SessionInfo};
 pub use extranonce::{ExtranonceConfig, ExtranonceError, Layout, Past};
 pub use firmware::CoinbaseTooLong;

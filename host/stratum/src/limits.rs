@@ -114,6 +114,14 @@ impl Serialize for Source {
     }
 }
 
+/// As it is written; a network that was cut to another length stays of its own.
+impl<'de> Deserialize<'de> for Source {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let network = Network::deserialize(deserializer)?;
+        Ok(Self { address: network.address, prefix: network.prefix })
+    }
+}
+
 /// A network in CIDR notation, for lists of trusted proxies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -251,15 +259,24 @@ impl Gate {
         if counts.all.handshakes >= limits.handshakes || too_many {
             return Err(Full::Handshakes);
         }
+        Ok(self.seat(&mut counts, source, exempt))
+    }
+
+    /// A place for a connection that was let in before, by the process whose place this one takes: it is not asked again.
+    pub(crate) fn enter_again(self: &Arc<Self>, source: Source, exempt: bool) -> Seat {
+        self.seat(&mut self.counts.lock(), source, exempt)
+    }
+
+    fn seat(self: &Arc<Self>, counts: &mut Counts, source: Source, exempt: bool) -> Seat {
         counts.all.connections += 1;
         counts.all.handshakes += 1;
         let own = counts.by_source.entry(source).or_insert_with(|| {
-            let work = limits.refused_work * 1000.0;
+            let work = self.limits.refused_work * 1000.0;
             OfSource { now: Use::default(), refused_work: Bucket::new(work, 10.0 * work, Instant::now()) }
         });
         own.now.connections += 1;
         own.now.handshakes += 1;
-        Ok(Seat { gate: Arc::clone(self), source, shaking: true, exempt })
+        Seat { gate: Arc::clone(self), source, shaking: true, exempt }
     }
 
     /// Forgets sources that left and owe nothing.

@@ -7,7 +7,7 @@ use crate::counters::add;
 use crate::doors;
 use crate::limits::Network;
 use crate::proxy::{self, Prefixed};
-use crate::server::{Chain, Core, Shared, StartError};
+use crate::server::{Chain, Core, Phase, Shared, StartError};
 use crate::tls::Certificate;
 use crate::vardiff::VardiffConfig;
 use bytes::Bytes;
@@ -66,11 +66,12 @@ impl Listening {
     }
 }
 
-/// Opens a port.
+/// Opens a port, or goes on with a socket that listens on it already.
 pub(crate) async fn bind(
     port: &PortConfig,
     config: &StratumConfig,
     chain: &Chain,
+    socket: Option<std::net::TcpListener>,
 ) -> Result<(TcpListener, Listening), StartError> {
     let tls = port.tls.as_ref().map(Certificate::load).transpose();
     let tls = tls.map_err(|error| StartError::Tls(port.listen, error))?;
@@ -79,7 +80,10 @@ pub(crate) async fn bind(
         return Err(StartError::Dialect(port.listen, name.clone(), known.join(", ")));
     }
     let bind = |error| StartError::Bind(port.listen, error);
-    let listener = TcpListener::bind(port.listen).await.map_err(bind)?;
+    let listener = match socket {
+        Some(socket) => TcpListener::from_std(socket).map_err(bind)?,
+        None => TcpListener::bind(port.listen).await.map_err(bind)?,
+    };
     if let Err(error) = prepare(&listener, config.tcp_keepalive.0) {
         tracing::warn!(%error, address = %port.listen, "a port's sockets could not be prepared");
     }
@@ -90,18 +94,31 @@ pub(crate) async fn bind(
     Ok((listener, Listening { address, vardiff, dialect, proxy_from, tls, of: Mutex::default() }))
 }
 
-/// Accepts the connections of a port until the server stops, and waits for them to end.
+/// Accepts the connections of a port until the server stops, and waits for them to end. `arrived` came from another
+/// process, and is served from the opening on.
 pub(crate) async fn listen<B: Backend>(
     shared: Arc<Shared<B>>,
     listening: Arc<Listening>,
     listener: TcpListener,
+    arrived: Vec<(Connection<B>, std::net::TcpStream)>,
 ) {
-    let mut stop = shared.core.stop.subscribe();
+    let mut phase = shared.core.phase.subscribe();
+    let held = phase.wait_for(|phase| *phase != Phase::Held).await;
+    if held.is_ok_and(|phase| *phase != Phase::Serving) {
+        // It never served: what came to it is still another process's, whose miners hear nothing of this.
+        return;
+    }
     let mut connections = JoinSet::new();
+    for (connection, socket) in arrived {
+        match TcpStream::from_std(socket) {
+            Ok(stream) => drop(connections.spawn(connection.serve(stream))),
+            Err(error) => tracing::warn!(%error, "a socket of the process before cannot be used"),
+        }
+    }
     loop {
         let accepted = tokio::select! {
             biased;
-            () = async { _ = stop.wait_for(|stopping| *stopping).await } => break,
+            () = async { _ = phase.wait_for(|phase| phase.ends()).await } => break,
             Some(ended) = connections.join_next(), if !connections.is_empty() => {
                 if let Err(error) = ended {
                     tracing::error!(%error, "a connection's task ended early");
@@ -149,13 +166,13 @@ async fn admit<B: Backend>(
     let deadline = opened + core.config.limits.handshake.0;
     // A proxy's own connections are limited once they have said whose they are.
     let (client, head) = if listening.trusts(peer.ip()) {
-        match timeout_at(deadline.into(), proxy::accept(&mut stream, peer)).await {
-            Ok(Ok(accepted)) => accepted,
-            Ok(Err(error)) => {
+        match in_time(core, deadline, proxy::accept(&mut stream, peer)).await {
+            Some(Ok(accepted)) => accepted,
+            Some(Err(error)) => {
                 tracing::debug!(%error, "a connection was refused");
                 return add(&core.counters.refused_proxy);
             }
-            Err(_) => return add(&core.counters.handshake_timeouts),
+            None => return,
         }
     } else {
         (peer, Bytes::new())
@@ -167,17 +184,31 @@ async fn admit<B: Backend>(
         return connection.serve(stream).await;
     };
     let accept = certificate.acceptor().accept(Prefixed::new(head, stream));
-    match timeout_at(deadline.into(), accept).await {
-        Ok(Ok(stream)) => {
+    match in_time(core, deadline, accept).await {
+        Some(Ok(stream)) => {
             let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
             let connection = Connection::new(shared, listening, client, seat, opened, &[], false);
             connection.serve(stream).await;
         }
-        Ok(Err(error)) => {
+        Some(Err(error)) => {
             tracing::debug!(%client, %error, "a TLS handshake failed");
             add(&core.counters.tls_failed);
         }
-        Err(_) => add(&core.counters.handshake_timeouts),
+        None => {}
+    }
+}
+
+/// What a connection begins with, unless it takes too long or the server ends meanwhile.
+async fn in_time<T>(core: &Core, deadline: Instant, beginning: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = ending(core) => None,
+        begun = timeout_at(deadline.into(), beginning) => {
+            if begun.is_err() {
+                add(&core.counters.handshake_timeouts);
+            }
+            begun.ok()
+        }
     }
 }
 
@@ -195,8 +226,8 @@ fn prepare(listener: &TcpListener, keepalive: Duration) -> std::io::Result<()> {
     socket.set_tcp_keepalive(&probes)
 }
 
-async fn stopping(core: &Core) {
-    let _ = core.stop.subscribe().wait_for(|stopping| *stopping).await;
+async fn ending(core: &Core) {
+    let _ = core.phase.subscribe().wait_for(|phase| phase.ends()).await;
 }
 
 /// Forgets sessions that can no longer be resumed.
@@ -208,7 +239,7 @@ pub(crate) async fn sweep(core: Arc<Core>) {
                 core.tree.sweep(Instant::now());
                 core.gate.sweep(Instant::now());
             }
-            () = stopping(&core) => return,
+            () = ending(&core) => return,
         }
     }
 }

@@ -3,6 +3,8 @@
 //! Mostly both are known at once. Where the lease has to be made durable first, or the adapter is asked whom a login pays,
 //! the connection goes on meanwhile and hears no further line.
 
+pub(crate) mod carried;
+
 use crate::backend::{Backend, NoPayee, Payee};
 use crate::connection::{Connection, End};
 use crate::counters::add;

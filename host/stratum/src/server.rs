@@ -1,9 +1,13 @@
 //! The server of one pool: listeners, what its connections share, and a stop that loses nothing.
 
+mod handover;
+
 use crate::backend::{Backend, NotDurable, Payee};
 use crate::bans::{Ban, BanReason, Bans};
 use crate::board::{Announcement, Board, cry};
+use crate::carried::HandedOver;
 use crate::config::{PortConfig, StratumConfig};
+use crate::connection::carried::SessionState;
 use crate::counters::{Counters, CountersNow, Registry, SessionInfo, add};
 use crate::extranonce::{ExtranonceError, Layout, Lease, NoLease, PrefixTree};
 use crate::firmware::Told;
@@ -17,7 +21,8 @@ use millpond_types::{JobId, Target};
 use millpond_validator::Validator;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -77,6 +82,24 @@ pub enum StartError {
     Bind(SocketAddr, #[source] std::io::Error),
 }
 
+/// What a server is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It has its sockets and hears nobody yet: another process may still go on with them.
+    Held,
+    Serving,
+    /// Its connections leave for another process.
+    HandingOver,
+    Stopping,
+}
+
+impl Phase {
+    /// Whether nobody new is let in any more.
+    pub(crate) fn ends(self) -> bool {
+        matches!(self, Self::HandingOver | Self::Stopping)
+    }
+}
+
 /// What all connections share and the outside may look at.
 pub(crate) struct Core {
     pub(crate) config: StratumConfig,
@@ -90,7 +113,9 @@ pub(crate) struct Core {
     pub(crate) told_of_firmware: Told,
     pub(crate) unjudged: UnjudgedLog,
     pub(crate) last_seen: LastSeen,
-    pub(crate) stop: watch::Sender<bool>,
+    pub(crate) phase: watch::Sender<Phase>,
+    /// Connections that have left this process.
+    pub(crate) carried: Mutex<Vec<(SessionState, TcpStream)>>,
     /// What connections look at.
     pub(crate) board: Board,
     /// Connections look at it again when it changes.
@@ -106,8 +131,8 @@ impl Core {
         self.connections.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn is_stopping(&self) -> bool {
-        *self.stop.borrow()
+    pub(crate) fn phase(&self) -> Phase {
+        *self.phase.borrow()
     }
 }
 
@@ -222,6 +247,8 @@ impl LastSeen {
 pub struct Server {
     core: Arc<Core>,
     addresses: Vec<SocketAddr>,
+    /// The listening sockets, by their address as configured: they outlive the tasks that accept.
+    sockets: Vec<(SocketAddr, TcpListener)>,
     listeners: JoinSet<()>,
 }
 
@@ -238,6 +265,21 @@ impl Server {
         Self::start_at(config, chain, parts, None).await
     }
 
+    /// As [`Server::start`], in the place of a server that has handed over, and hears nobody before [`Server::open`].
+    /// Sockets whose port the configuration does not have any more, and sessions that cannot go on here, are closed when
+    /// nobody else has them.
+    ///
+    /// # Errors
+    /// As [`Server::start`]; what was handed over is not touched, and whoever has it still may go on with it.
+    pub async fn take_over<B: Backend>(
+        config: StratumConfig,
+        chain: Chain,
+        parts: Parts<B>,
+        from: HandedOver,
+    ) -> Result<Self, StartError> {
+        Self::make(config, chain, parts, None, from).await
+    }
+
     /// As [`Server::start`], with the first session's extranonce prefix given: for tests that replay recordings.
     ///
     /// # Errors
@@ -248,6 +290,18 @@ impl Server {
         chain: Chain,
         parts: Parts<B>,
         first_prefix: Option<&[u8]>,
+    ) -> Result<Self, StartError> {
+        let server = Self::make(config, chain, parts, first_prefix, HandedOver::default()).await?;
+        server.open();
+        Ok(server)
+    }
+
+    async fn make<B: Backend>(
+        config: StratumConfig,
+        chain: Chain,
+        parts: Parts<B>,
+        first_prefix: Option<&[u8]>,
+        mut from: HandedOver,
     ) -> Result<Self, StartError> {
         let problems = config.problems();
         if !problems.is_empty() {
@@ -269,8 +323,14 @@ impl Server {
             tree.reserved(first..first.saturating_add(tree.batch()));
         }
         let mut bound = Vec::new();
+        let mut sockets = Vec::new();
         for port in &config.ports {
-            bound.push(bind(port, &config, &chain).await?);
+            let socket = from.listener(port.listen);
+            let (listener, listening) = bind(port, &config, &chain, socket).await?;
+            let socket = listener.as_fd().try_clone_to_owned();
+            let socket = socket.map_err(|why| StartError::Bind(port.listen, why))?;
+            sockets.push((port.listen, TcpListener::from(socket)));
+            bound.push((listener, listening));
         }
         let each = config.ports.iter().zip(&bound);
         let certificates = each
@@ -297,7 +357,8 @@ impl Server {
             told_of_firmware: Told::default(),
             unjudged: UnjudgedLog::default(),
             last_seen: LastSeen::default(),
-            stop: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Held),
+            carried: Mutex::default(),
             board: Board::default(),
             chain: watch::Sender::new(Arc::new(chain)),
             ropes: Mutex::default(),
@@ -309,13 +370,29 @@ impl Server {
         let shared = Arc::new(Shared { core: Arc::clone(&core), backend, jobs, seen, validator });
         let mut listeners = JoinSet::new();
         let mut addresses = Vec::new();
+        let bound = bound.into_iter().map(|(listener, listening)| (listener, Arc::new(listening)));
+        let bound: Vec<_> = bound.collect();
+        let ports: Vec<_> = bound.iter().map(|(_, listening)| Arc::clone(listening)).collect();
+        let mut arrived = handover::arrive(&shared, &ports, from);
         for (listener, listening) in bound {
             addresses.push(listening.address);
-            listeners.spawn(listen(Arc::clone(&shared), Arc::new(listening), listener));
+            let here = arrived.remove(&listening.address).unwrap_or_default();
+            listeners.spawn(listen(Arc::clone(&shared), listening, listener, here));
         }
         listeners.spawn(sweep(Arc::clone(&core)));
         listeners.spawn(cry(shared));
-        Ok(Self { core, addresses, listeners })
+        Ok(Self { core, addresses, sockets, listeners })
+    }
+
+    /// Hears miners from now on.
+    pub fn open(&self) {
+        self.core.phase.send_if_modified(|phase| {
+            let held = *phase == Phase::Held;
+            if held {
+                *phase = Phase::Serving;
+            }
+            held
+        });
     }
 
     /// The addresses that are listened on, in the configuration's order; a port 0 is replaced by what was got.
@@ -333,7 +410,13 @@ impl Server {
     /// Stops: no new connections, no new lines; shares on their way are recorded and answered, within the
     /// configuration's `drain`; then connections are closed.
     pub async fn stop(mut self) {
-        self.core.stop.send_replace(true);
+        self.sockets.clear();
+        self.end(Phase::Stopping).await;
+    }
+
+    /// Ends all tasks.
+    async fn end(&mut self, phase: Phase) {
+        self.core.phase.send_replace(phase);
         // Connection tasks are the children of their listener's task, which waits for them.
         let patience = self.core.config.drain.0 * 2 + Duration::from_secs(1);
         let all = async { while self.listeners.join_next().await.is_some() {} };

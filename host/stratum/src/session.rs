@@ -1,6 +1,8 @@
 //! One miner's session: what was negotiated, who is paid, which work it has. No socket and no clock of its own: the
 //! connection tells it what happened and writes what it decides.
 
+pub(crate) mod carried;
+
 use crate::backend::Payee;
 use crate::epoch::{Epoch, Epochs, Values, WireJob};
 use crate::extranonce::Lease;

@@ -10,6 +10,8 @@
 //! possible, and a step too far down costs a second of many shares, which then measure him: two silences reach six orders
 //! of magnitude. One who is known has more likely paused: the steps are smaller, and the waits grow.
 
+pub(crate) mod carried;
+
 use crate::evidence::{Evidence, Present};
 use millpond_dialect::Rounding;
 use serde::{Deserialize, Serialize};

@@ -13,13 +13,14 @@ use millpond_dialect::{Dialect, DialectSet};
 use millpond_jobs::{Job, JobTable, Origin, Seen};
 use millpond_recipe::{Recipe, SessionStage};
 use millpond_stratum::{
-    Accepted, Backend, Chain, CoinbaseTooLong, NoPayee, NotDurable, Parts, Payee, PortConfig, Refusal,
-    Server, ServerHandle, StartError, StratumConfig, VardiffConfig,
+    Accepted, Backend, Chain, CoinbaseTooLong, NameKey, NoPayee, NotDurable, Parts, Past, Payee, PortConfig,
+    Refusal, Server, ServerHandle, StartError, StratumConfig, VardiffConfig,
 };
 use millpond_types::{Amount, Digest, JobId, ShareSeq, Target, UnixMillis, WorkShift};
 use millpond_validator::{Limits, Validator};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -60,6 +61,10 @@ pub struct Pool {
     pub too_long: Mutex<Vec<CoinbaseTooLong>>,
     /// Whose work would pay somebody else.
     pub wrong_payee: Mutex<String>,
+    /// What its sessions are named under, whichever server names them.
+    key: OnceLock<NameKey>,
+    /// Leases that were reserved.
+    leases: AtomicU64,
     seq: AtomicU64,
 }
 
@@ -106,6 +111,16 @@ impl Backend for Pool {
 
     fn coinbase_too_long(&self, what: &CoinbaseTooLong) {
         self.too_long.lock().unwrap().push(what.clone());
+    }
+
+    fn past(&self) -> Past {
+        let key = self.key.get_or_init(NameKey::random).clone();
+        Past { key, until: self.leases.load(Ordering::SeqCst) }
+    }
+
+    async fn reserve(&self, count: u64) -> Result<Range<u64>, NotDurable> {
+        let first = self.leases.fetch_add(count, Ordering::SeqCst);
+        Ok(first..first + count)
     }
 
     fn unjudged(&self, _: &Job, error: &str) {

@@ -1,0 +1,43 @@
+//! Whom logins pay, as words for the process that takes over.
+
+use crate::backend::Payee;
+use crate::carried::Hex;
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct PayeeState {
+    payee: String,
+    address: String,
+    worker: String,
+}
+
+impl From<&Payee> for PayeeState {
+    fn from(payee: &Payee) -> Self {
+        Self {
+            payee: Hex(payee.payee.clone()).into(),
+            address: payee.address.clone(),
+            worker: payee.worker.clone(),
+        }
+    }
+}
+
+/// Payees that are read back, one for all sessions that have it.
+#[derive(Debug, Default)]
+pub(crate) struct Payees(HashMap<PayeeState, Arc<Payee>>);
+
+impl Payees {
+    pub(crate) fn of(&mut self, state: PayeeState) -> Arc<Payee> {
+        let make = |state: &PayeeState| {
+            Arc::new(Payee {
+                payee: hex::decode(&state.payee).unwrap_or_default(),
+                address: state.address.clone(),
+                worker: state.worker.clone(),
+            })
+        };
+        let known = self.0.entry(state);
+        let made = known.or_insert_with_key(make);
+        Arc::clone(made)
+    }
+}

@@ -1,0 +1,93 @@
+//! From one process to another: a server that leaves its sockets, and one that begins with them.
+
+use super::{LastSeen, Phase, Server, Shared};
+use crate::backend::Backend;
+use crate::carried::{Bits, HandedOver, Moment, ServerState};
+use crate::connection::Connection;
+use crate::listen::Listening;
+use crate::login::carried::Payees;
+use std::collections::HashMap;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+
+/// The connections of each port that came from another process, by the port's address as bound.
+pub(super) type Arrived<B> = HashMap<SocketAddr, Vec<(Connection<B>, TcpStream)>>;
+
+impl Server {
+    /// Ends as [`Server::stop`] does, and disconnects nobody: shares on their way are recorded and answered, and then
+    /// the sockets are left as they are, with what is known of their sessions. Sessions over TLS are closed, since
+    /// their keys stay here; they can be taken up again by their name.
+    pub async fn hand_over(mut self) -> HandedOver {
+        self.end(Phase::HandingOver).await;
+        let moment = Moment::now();
+        let core = &self.core;
+        let known = ServerState {
+            parked: core.tree.parked(moment),
+            bans: core.bans.state(moment),
+            last_seen: core.last_seen.state(),
+            ..ServerState::default()
+        };
+        let sessions = std::mem::take(&mut *core.carried.lock());
+        HandedOver { listeners: std::mem::take(&mut self.sockets), sessions, known }
+    }
+}
+
+impl HandedOver {
+    /// The listening socket of a port, by its address as configured.
+    pub(super) fn listener(&mut self, configured: SocketAddr) -> Option<TcpListener> {
+        let at = self.listeners.iter().position(|(address, _)| *address == configured)?;
+        Some(self.listeners.remove(at).1)
+    }
+}
+
+/// Makes connections of the sessions that were handed over, and takes over the rest of what was known.
+pub(super) fn arrive<B: Backend>(
+    shared: &Arc<Shared<B>>,
+    ports: &[Arc<Listening>],
+    from: HandedOver,
+) -> Arrived<B> {
+    let (moment, mut payees) = (Moment::now(), Payees::default());
+    let core = &shared.core;
+    let HandedOver { sessions, known, .. } = from;
+    core.bans.restore(&known.bans, moment);
+    core.last_seen.restore(known.last_seen);
+    let mut arrived = Arrived::new();
+    let (mut closed, mut why_closed) = (0_u64, None);
+    for (state, socket) in sessions {
+        let Some(listening) = ports.iter().find(|listening| listening.address == state.port) else {
+            closed += 1;
+            continue;
+        };
+        let address = listening.address;
+        match Connection::arrive(Arc::clone(shared), Arc::clone(listening), state, moment, &mut payees) {
+            Ok(connection) => arrived.entry(address).or_default().push((connection, socket)),
+            Err(why) => {
+                closed += 1;
+                why_closed.get_or_insert(why);
+            }
+        }
+    }
+    if closed > 0 {
+        let why = why_closed.map_or("their port is no longer configured".to_owned(), |why| why.to_string());
+        tracing::warn!(closed, %why, "sessions of the process before cannot go on");
+    }
+    // After those that are connected, whose prefixes come first.
+    let most = core.config.limits.connections_per_source;
+    core.tree.park_again(known.parked, most, moment, &mut payees);
+    arrived
+}
+
+impl LastSeen {
+    fn state(&self) -> Vec<(String, Bits)> {
+        let generations = self.0.lock();
+        // The older one first, so that the newer wins.
+        let all = generations.iter().rev().flatten();
+        all.map(|(key, difficulty)| (key.clone(), Bits::from(*difficulty))).collect()
+    }
+
+    fn restore(&self, known: Vec<(String, Bits)>) {
+        let known = known.into_iter().map(|(key, difficulty)| (key, difficulty.into()));
+        // As the older generation: who is not seen again is forgotten in time.
+        self.0.lock()[1] = known.collect();
+    }
+}
