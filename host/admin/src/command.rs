@@ -3,6 +3,7 @@
 use millpond_types::Amount;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 /// How much a caller may do. A wider scope has the narrower ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -152,6 +153,13 @@ pub enum Command {
     },
     /// Write a backup now.
     Backup {},
+    /// Give way to another process, which goes on with the miners' connections.
+    Upgrade {
+        /// The program, as a path.
+        program: PathBuf,
+        /// How long it has to become healthy, in seconds.
+        patience: u64,
+    },
     /// A command beside the process does something that belongs into each pool's record: it is recorded.
     Note {
         /// What, one word.
@@ -236,7 +244,8 @@ impl Command {
             | Self::Reload { dry_run: true } => Scope::Operate,
             Self::PluginSwap { role: Role::Adapter, .. }
             | Self::PluginRelease { role: Role::Adapter, .. } => Scope::Operate,
-            Self::Note { .. } => Scope::Local,
+            // A program of one's choice, as the pool's own user.
+            Self::Note { .. } | Self::Upgrade { .. } => Scope::Local,
             // Who decides about money is money, a file can name another, and where miners work is what they earn.
             Self::PluginSwap { .. }
             | Self::PluginRelease { .. }
@@ -285,6 +294,8 @@ mod tests {
     fn no_token_can_say_what_a_command_beside_the_process_says() {
         let note = Command::Note { action: "token_make".into(), args: vec!["eve".into(), "money".into()] };
         assert!(note.scope() > Scope::Money);
+        let upgrade = Command::Upgrade { program: "/tmp/mine".into(), patience: 60 };
+        assert!(upgrade.scope() > Scope::Money);
         assert_eq!(Scope::named("local"), None);
     }
 

@@ -13,5 +13,5 @@ mod tokens;
 
 pub use command::{Command, Resolution, Role, Scope};
 pub use desk::{Answer, Desk, Handler, Refused};
-pub use socket::{AdminSocket, SocketError, ask, listen};
+pub use socket::{AdminSocket, Callers, SocketError, ask, listen};
 pub use tokens::{Token, Tokens, TokensError};

@@ -46,6 +46,27 @@ pub enum SocketError {
 pub struct AdminSocket {
     path: PathBuf,
     task: tokio::task::JoinHandle<()>,
+    callers: Arc<Semaphore>,
+}
+
+/// Callers of a closed socket that have not got their answer yet.
+#[derive(Debug)]
+pub struct Callers(Arc<Semaphore>);
+
+impl Callers {
+    /// Waits until each has his answer, or until nobody should wait any longer.
+    pub async fn answered(self, patience: Duration) {
+        let all = u32::try_from(CALLERS).unwrap_or(u32::MAX);
+        let _ = tokio::time::timeout(patience, self.0.acquire_many(all)).await;
+    }
+}
+
+impl AdminSocket {
+    /// Listens no more; callers who are there are answered.
+    #[must_use]
+    pub fn close(self) -> Callers {
+        Callers(Arc::clone(&self.callers))
+    }
 }
 
 impl Drop for AdminSocket {
@@ -68,10 +89,11 @@ pub fn listen(path: &Path, desk: Arc<Desk>) -> Result<AdminSocket, SocketError> 
     }
     let listener = UnixListener::bind(path).map_err(wrong)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(wrong)?;
+    let callers = Arc::new(Semaphore::new(CALLERS));
+    let room = Arc::clone(&callers);
     let task = tokio::spawn(async move {
-        let callers = Arc::new(Semaphore::new(CALLERS));
         loop {
-            let Ok(caller) = Arc::clone(&callers).acquire_owned().await else { return };
+            let Ok(caller) = Arc::clone(&room).acquire_owned().await else { return };
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let desk = Arc::clone(&desk);
@@ -89,7 +111,7 @@ pub fn listen(path: &Path, desk: Arc<Desk>) -> Result<AdminSocket, SocketError> 
             }
         }
     });
-    Ok(AdminSocket { path: path.to_owned(), task })
+    Ok(AdminSocket { path: path.to_owned(), task, callers })
 }
 
 async fn serve(stream: UnixStream, desk: &Desk) -> io::Result<()> {

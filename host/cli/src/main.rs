@@ -42,6 +42,8 @@ enum Command {
     Demo(commands::demo::Demo),
     /// Run all pools of a configuration until SIGTERM or SIGINT.
     Run(commands::run::Run),
+    /// Have a running process give way to this program: no miner is disconnected.
+    Upgrade(commands::upgrade::Upgrade),
     /// Check a configuration file: all errors at once, with their lines.
     Check(commands::check::Check),
     /// Look whether this machine, the nodes and the wallet are fit for a configuration.
@@ -101,6 +103,7 @@ fn main() -> ExitCode {
         Command::Miners(command) => command.run(),
         Command::Bans(command) => command.run(),
         Command::Alarms(command) => command.run(),
+        Command::Upgrade(command) => command.run(),
         Command::Check(command) => command.run(),
         Command::Doctor(command) => command.run(),
         Command::Config(command) => command.run(),

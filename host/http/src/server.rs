@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,10 +24,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 static REQUESTS: AtomicU64 = AtomicU64::new(1);
 
 /// How to serve.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct HttpOptions {
     /// Where to listen; port 0 for any.
     pub listen: SocketAddr,
+    /// A socket that listens there already, of a process whose place this one takes.
+    pub socket: Option<std::net::TcpListener>,
     /// Who may ask.
     pub guard: GuardOptions,
     /// The door for admin tokens, if there is to be one.
@@ -57,6 +60,7 @@ impl std::error::Error for HttpError {}
 pub struct Server {
     /// Where it listens.
     pub address: SocketAddr,
+    socket: std::net::TcpListener,
     stop: watch::Sender<bool>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -64,8 +68,14 @@ pub struct Server {
 impl Server {
     /// Lets running requests end, and stops.
     pub async fn stop(self) {
+        let _ = self.stop_listening().await;
+    }
+
+    /// The same, and gives the listening socket, for another process to go on with.
+    pub async fn stop_listening(self) -> std::net::TcpListener {
         let _ = self.stop.send(true);
         let _ = tokio::time::timeout(PATIENCE, self.task).await;
+        self.socket
     }
 }
 
@@ -75,8 +85,17 @@ impl Server {
 /// When the address cannot be listened on.
 pub async fn serve(options: HttpOptions, source: Arc<dyn Source>) -> Result<Server, HttpError> {
     let listen = options.listen;
-    let listener = TcpListener::bind(listen).await.map_err(|source| HttpError { listen, source })?;
-    let address = listener.local_addr().map_err(|source| HttpError { listen, source })?;
+    let failed = |source| HttpError { listen, source };
+    // Another port of the configuration, and the socket is none of this server's.
+    let socket = options
+        .socket
+        .filter(|socket| socket.local_addr().is_ok_and(|address| address == listen || listen.port() == 0));
+    let listener = match socket {
+        Some(socket) => TcpListener::from_std(socket).map_err(failed)?,
+        None => TcpListener::bind(listen).await.map_err(failed)?,
+    };
+    let address = listener.local_addr().map_err(failed)?;
+    let socket = listener.as_fd().try_clone_to_owned().map_err(failed)?.into();
     let guard = Arc::new(Guard::new(options.guard));
     let admin = options.admin.map_or_else(axum::Router::new, admin::router);
     // The door of commands has a time of its own: what was begun there is done.
@@ -85,7 +104,7 @@ pub async fn serve(options: HttpOptions, source: Arc<dyn Source>) -> Result<Serv
     let router = admin.merge(pages).layer(middleware::from_fn_with_state(Arc::clone(&guard), admit));
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(connections::serve(listener, router, guard, options.times, stopped));
-    Ok(Server { address, stop, task })
+    Ok(Server { address, socket, stop, task })
 }
 
 async fn patiently(request: Request, next: Next) -> Response {

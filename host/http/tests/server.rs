@@ -223,7 +223,13 @@ fn door(handler: Arc<dyn Handler>) -> AdminDoor {
 
 fn options(admin: Option<AdminDoor>) -> HttpOptions {
     let guard = GuardOptions { hosts: Vec::new(), requests_per_second: 1_000, forwarded_from: Vec::new() };
-    HttpOptions { listen: "127.0.0.1:0".parse().unwrap(), guard, admin, times: Times::default() }
+    HttpOptions {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        socket: None,
+        guard,
+        admin,
+        times: Times::default(),
+    }
 }
 
 async fn post(address: std::net::SocketAddr, head: &str, body: &str) -> (u16, String) {

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 /// Bytes of jobs that are handed over, the newest first: a block's body of four megabytes is in each job of its template.
 const JOB_BYTES: usize = 256 << 20;
@@ -115,6 +116,7 @@ pub struct HandedOver {
     pub(crate) server: millpond_stratum::HandedOver,
     pub(crate) jobs: Vec<JobState>,
     pub(crate) had_work: bool,
+    pub(crate) silent_since: Option<Instant>,
 }
 
 impl HandedOver {
@@ -128,6 +130,12 @@ impl HandedOver {
     #[must_use]
     pub fn had_work(&self) -> bool {
         self.had_work
+    }
+
+    /// Since when nobody hears its miners, in the process that handed over.
+    #[must_use]
+    pub fn silent_since(&self) -> Option<Instant> {
+        self.silent_since
     }
 
     /// The words, without the sockets.
@@ -150,7 +158,8 @@ impl HandedOver {
         sockets: &mut impl ExactSizeIterator<Item = OwnedFd>,
     ) -> Result<Self, WrongSockets> {
         let PoolState { server, jobs, had_work } = state;
-        Ok(Self { server: millpond_stratum::HandedOver::of(server, sockets)?, jobs, had_work })
+        let server = millpond_stratum::HandedOver::of(server, sockets)?;
+        Ok(Self { server, jobs, had_work, silent_since: None })
     }
 
     /// From which coordinate on shares may still count that are on jobs of before.

@@ -34,7 +34,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A new adapter version has this long to publish its first valid job.
 const SWAP_TIME: Duration = Duration::from_secs(30);
@@ -485,11 +485,11 @@ impl Pool {
         drop(retention);
         self.end_waiting();
         join(threads).await;
-        let had_work = self.has_work();
+        let (had_work, silent_since) = (self.has_work(), Some(Instant::now()));
         let server = server.hand_over().await;
         let jobs = handover::jobs(&self.core);
         self.close(vec![money]).await;
-        Some(HandedOver { server, jobs, had_work })
+        Some(HandedOver { server, jobs, had_work, silent_since })
     }
 
     fn end_waiting(&self) {

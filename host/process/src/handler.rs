@@ -3,6 +3,7 @@
 use crate::reload::Reload;
 use crate::running::RESTORED;
 use crate::source::Pools;
+use crate::upgrade::Order;
 use millpond_admin::{Command, Handler, Resolution, Role, Scope};
 use millpond_http::Source;
 use millpond_pool::Pool;
@@ -11,19 +12,50 @@ use serde_json::{Value, json};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// An order to give way is taken up within this time, if at all.
+const TAKEN: Duration = Duration::from_secs(10);
+/// The longest that another process may take to become healthy, in seconds.
+const LONGEST_PATIENCE: u64 = 3600;
 
 pub(crate) struct Commands {
-    pub(crate) pools: Arc<Pools>,
-    pub(crate) reload: Arc<Reload>,
+    /// Weakly, as all here: who waits for another process to take over must not keep this one's files open.
+    pub(crate) pools: Weak<Pools>,
+    pub(crate) reload: Weak<Reload>,
+    pub(crate) orders: mpsc::Sender<Order>,
     /// The data folder.
     pub(crate) data: PathBuf,
 }
 
 impl Commands {
+    fn pools(&self) -> Result<Arc<Pools>, String> {
+        self.pools.upgrade().ok_or_else(ending)
+    }
+
+    fn reload(&self) -> Result<Arc<Reload>, String> {
+        self.reload.upgrade().ok_or_else(ending)
+    }
+
+    /// Has the process give way to another one, and waits for what came of it.
+    async fn upgrade(&self, actor: &str, program: PathBuf, patience: u64) -> Result<Value, String> {
+        self.record(None, actor, "upgrade", vec![program.display().to_string()]).await?;
+        let (taken, begun) = oneshot::channel();
+        let (answer, outcome) = oneshot::channel();
+        let patience = Duration::from_secs(patience.clamp(1, LONGEST_PATIENCE));
+        let order = Order { program, patience, actor: actor.to_owned(), taken, answer };
+        self.orders.try_send(order).map_err(|_| "another upgrade is under way".to_owned())?;
+        let begun = tokio::time::timeout(TAKEN, begun).await;
+        begun.ok().and_then(Result::ok).ok_or("this process does not give way to another one")?;
+        outcome.await.unwrap_or_else(|_| Err("the process ended before it was done; see the log".to_owned()))
+    }
+
     fn pool(&self, name: &str) -> Result<Arc<Pool>, String> {
-        self.pools.named(name).cloned().ok_or_else(|| {
-            let names: Vec<_> = self.pools.all.iter().map(|pool| pool.name()).collect();
+        let pools = self.pools()?;
+        pools.named(name).cloned().ok_or_else(|| {
+            let names: Vec<_> = pools.all.iter().map(|pool| pool.name()).collect();
             format!("there is no pool {name:?}; there are: {}", names.join(", "))
         })
     }
@@ -36,7 +68,10 @@ impl Commands {
         what: &str,
         args: Vec<String>,
     ) -> Result<(), String> {
-        let pools = of.map_or_else(|| self.pools.all.clone(), |pool| vec![pool]);
+        let pools = match of {
+            Some(pool) => vec![pool],
+            None => self.pools()?.all.clone(),
+        };
         let (actor, what) = (actor.to_owned(), what.to_owned());
         blocking(move || {
             let args: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -60,7 +95,11 @@ impl Handler for Commands {
     /// Where the adapter is trusted with the coinbase it decides whom blocks pay: another one is a matter of money.
     fn scope(&self, command: &Command) -> Scope {
         let trusting = |name: &String| {
-            self.pools.named(name).is_some_and(|pool| pool.section().chain.trust_adapter_with_coinbase)
+            let pools = self.pools.upgrade();
+            pools
+                .as_ref()
+                .and_then(|pools| pools.named(name))
+                .is_some_and(|pool| pool.section().chain.trust_adapter_with_coinbase)
         };
         match command {
             Command::PluginSwap { pool, role: Role::Adapter, .. }
@@ -80,12 +119,15 @@ impl Handler for Commands {
     ) -> Pin<Box<dyn Future<Output = Result<Value, String>> + Send + 'a>> {
         Box::pin(async move {
             match command {
-                Command::Status {} => Ok(json!({"pools": self.pools.pools(), "alarms": self.pools.alarms()})),
-                Command::AlarmsList {} => Ok(json!(self.pools.alarms())),
+                Command::Status {} => {
+                    let pools = self.pools()?;
+                    Ok(json!({"pools": pools.pools(), "alarms": pools.alarms()}))
+                }
+                Command::AlarmsList {} => Ok(json!(self.pools()?.alarms())),
                 Command::AlarmsClear { pool, about } => {
                     let of = if pool.is_empty() { None } else { Some(self.pool(&pool)?) };
                     self.record(of, actor, "alarms_clear", vec![about.clone()]).await?;
-                    self.pools.alarms.clear(&pool, &about);
+                    self.pools()?.alarms.clear(&pool, &about);
                     Ok(json!({"cleared": about}))
                 }
                 Command::Note { action, args } => {
@@ -116,15 +158,15 @@ impl Handler for Commands {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     blocking(move || Ok(json!({"done": pool.release_plugin(role, &actor)?}))).await
                 }
-                Command::Reload { dry_run } => Ok(json!(self.reload.run(actor, dry_run).await?)),
+                Command::Reload { dry_run } => Ok(json!(self.reload()?.run(actor, dry_run).await?)),
                 Command::Backup {} => {
-                    let plan = self.reload.plan.read().clone();
+                    let reload = self.reload()?;
+                    let plan = reload.plan.read().clone();
                     let plan =
                         plan.ok_or("the configuration has no [backup]; `millpond backup --to` needs none")?;
                     // A disk that takes no record any more is no reason to have no backup of what is on it.
                     let to = vec![plan.to.display().to_string()];
                     let unrecorded = self.record(None, actor, "backup", to).await.err();
-                    let reload = Arc::clone(&self.reload);
                     blocking(move || {
                         let done =
                             millpond_backup::once(&plan, UnixMillis::now(), &mut |_| {}, &reload.ending)
@@ -136,6 +178,7 @@ impl Handler for Commands {
                     })
                     .await
                 }
+                Command::Upgrade { program, patience } => self.upgrade(actor, program, patience).await,
                 Command::PaymentsList { pool } => Ok(json!(self.pool(&pool)?.payments(1_000))),
                 Command::PaymentsShow { pool, payment } => match self.pool(&pool)?.payment(payment) {
                     Some(shown) => Ok(json!(shown)),
@@ -158,7 +201,7 @@ impl Handler for Commands {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     let (of, data) = (Arc::clone(&pool), self.data.clone());
                     let done = blocking(move || of.payments_resume(&again, &actor)).await?;
-                    let last = self.pools.all.iter().all(|pool| !pool.payments_held());
+                    let last = self.pools()?.all.iter().all(|pool| !pool.payments_held());
                     blocking(move || {
                         let name = pool.section().name;
                         millpond_backup::compared(&data, &name).map_err(|why| {
@@ -167,7 +210,7 @@ impl Handler for Commands {
                     })
                     .await?;
                     if last {
-                        self.pools.alarms.clear("", RESTORED);
+                        self.pools()?.alarms.clear("", RESTORED);
                     }
                     Ok(done)
                 }
@@ -193,6 +236,10 @@ impl Handler for Commands {
             }
         })
     }
+}
+
+fn ending() -> String {
+    "the process is ending".to_owned()
 }
 
 async fn blocking<T: Send + 'static>(

@@ -9,6 +9,8 @@ mod handler;
 mod reload;
 mod running;
 mod source;
+pub mod upgrade;
 
 pub use reload::Reloaded;
-pub use running::{RunError, Running};
+pub use running::{Ready, RunError, Running};
+pub use upgrade::Upgraded;

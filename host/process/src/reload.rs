@@ -78,6 +78,13 @@ impl Reload {
         })
     }
 
+    /// The configuration as it is in force, orders of operators included.
+    pub(crate) async fn in_force(&self) -> Config {
+        let mut config = self.config.lock().await.clone();
+        self.note_pools(&mut config);
+        config
+    }
+
     /// Ends what it keeps running.
     pub(crate) fn end(&self) {
         self.ending.store(true, Ordering::Release);

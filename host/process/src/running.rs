@@ -3,7 +3,8 @@
 use crate::handler::Commands;
 use crate::reload::{Reload, Reloaded};
 use crate::source::Pools;
-use millpond_admin::{AdminSocket, Desk, SocketError, Tokens, TokensError};
+use crate::upgrade::{HandedOver, Order};
+use millpond_admin::{AdminSocket, Callers, Desk, SocketError, Tokens, TokensError};
 use millpond_alerts::{Alarms, Hook, Level};
 use millpond_backup::{CARRYING, Plan, Restored};
 use millpond_config::{Alert, Config, Http};
@@ -11,16 +12,18 @@ use millpond_disk::{Disk, DiskError, DiskLock, RealDisk};
 use millpond_http::{
     AdminDoor, GuardOptions, HttpError, HttpOptions, Network, NetworkError, Server, Source, Times,
 };
-use millpond_pool::setup::{SetupError, prepare};
+use millpond_pool::setup::{Prepared, SetupError, prepare};
 use millpond_pool::{Edges, Pool, PoolError, Process, UnknownEdge, sockets};
 use millpond_runtime::{Compiler, LoadError, LogSink, Sandbox, TracingSink};
+use millpond_stratum::StratumConfig;
 use millpond_validator::{Limits, Validator};
 use parking_lot::Mutex;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 
 /// The same alarm goes to a hook again after this long.
 const REPEAT_MS: u64 = 600_000;
@@ -80,12 +83,31 @@ pub enum RunError {
 
 /// A process that runs. Stop it with [`Running::stop`].
 pub struct Running {
-    pools: Arc<Pools>,
-    reload: Arc<Reload>,
+    pub(crate) pools: Arc<Pools>,
+    pub(crate) reload: Arc<Reload>,
     forecast: tokio::task::JoinHandle<()>,
     http: Option<Server>,
-    _admin: AdminSocket,
-    _lock: DiskLock,
+    admin: AdminSocket,
+    orders: mpsc::Receiver<Order>,
+    pub(crate) file: PathBuf,
+    pub(crate) compiler: Compiler,
+    lock: DiskLock,
+}
+
+/// A configuration whose plugins are loaded, and which has fit so far. Nothing of its data folder is open but the cache of
+/// compiled code, so that another process may still be running on it.
+pub struct Ready {
+    config: Config,
+    file: PathBuf,
+    compiler: Compiler,
+    process: Process,
+    pools: Vec<(String, Prepared, StratumConfig)>,
+}
+
+impl std::fmt::Debug for Ready {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ready").field("file", &self.file).finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Running {
@@ -102,24 +124,32 @@ impl Running {
     /// When anything of it does not fit or cannot be had; what was started before is stopped again.
     pub async fn start(config: Config, file: &Path, compiler: Compiler) -> Result<Self, RunError> {
         let data = config.host.data.clone();
+        RealDisk.make_dir(&data)?;
+        // Before anything else: who starts a second process hears of the first.
+        let lock = lock(&data)?;
+        millpond_backup::check_data(&data)?;
+        let ready = Ready::prepare(config, file, compiler).await?;
+        let running = ready.begin(lock, HandedOver::default()).await?;
+        running.open();
+        Ok(running)
+    }
+}
+
+impl Ready {
+    /// Loads everything that a configuration names and looks whether it fits.
+    ///
+    /// # Errors
+    /// When anything of it does not.
+    pub async fn prepare(config: Config, file: &Path, compiler: Compiler) -> Result<Self, RunError> {
+        let data = config.host.data.clone();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
         disk.make_dir(&data)?;
-        let lock = disk.lock(&data.join("lock")).map_err(|why| RunError::InUse(data.clone(), why))?;
-        let restored = millpond_backup::check_data(&data)?;
         let sink: Arc<dyn LogSink> = Arc::new(TracingSink);
         let threads = usize::from(config.host.validator_threads);
         let validator = Validator::new(Limits { threads, ..Limits::default() })
             .map_err(|why| RunError::Threads(why.to_string()))?;
         let alarms = Alarms::start(hooks(&config.alert)?, REPEAT_MS);
-        if let Some(note) = &restored {
-            let text = format!(
-                "this data was restored from the backup {}: nothing is paid until you have compared each ledger with its \
-                 wallet's history and said `millpond payments --pool NAME resume`",
-                note.from.display()
-            );
-            alarms.raise(Level::Critical, "", RESTORED, text);
-        }
-        let sandbox = Sandbox::new(Some(&data.join("cache")), compiler)?;
+        let sandbox = Sandbox::new(Some(&data.join("cache")), compiler.clone())?;
         let edges = Edges::from_environment()?;
         let process = Process {
             data: data.clone(),
@@ -132,26 +162,50 @@ impl Running {
             edges,
         };
         let beside = file.parent().unwrap_or(Path::new(""));
+        let pools = prepare_pools(&config, &process, beside).await?;
+        Ok(Self { file: file.to_owned(), compiler, config, process, pools })
+    }
+
+    /// Opens the data and starts everything, in the place of a process that has handed over. Miners are heard from
+    /// [`Running::open`] on.
+    ///
+    /// # Errors
+    /// When anything cannot be had; what was started before is stopped again, and nothing was said on a socket that was
+    /// handed over.
+    pub async fn begin(self, lock: DiskLock, mut from: HandedOver) -> Result<Running, RunError> {
+        let Self { config, file, compiler, process, pools } = self;
+        let data = process.data.clone();
+        let restored = millpond_backup::check_data(&data)?;
+        if let Some(note) = &restored {
+            let text = format!(
+                "this data was restored from the backup {}: nothing is paid until you have compared each ledger with its \
+                 wallet's history and said `millpond payments --pool NAME resume`",
+                note.from.display()
+            );
+            process.alarms.raise(Level::Critical, "", RESTORED, text);
+        }
+        let beside = file.parent().unwrap_or(Path::new(""));
         let fresh = |name: &str| !data.join(name).join("ledger").exists();
         let fresh: Vec<_> =
             config.pool.iter().map(|pool| pool.name.to_string()).filter(|name| fresh(name)).collect();
-        let all = start_pools(&config, &process, beside, restored.as_ref()).await?;
+        let all = start_pools(pools, &process, beside, restored.as_ref(), &mut from).await?;
         if let Err(why) = note_tokens(&process, &all, &fresh).await {
             stop_all(&all).await;
             return Err(why);
         }
         let pools = Arc::new(Pools { all, alarms: process.alarms.clone() });
-        let reload = match Reload::start(file, &process, &pools, &config) {
+        let reload = match Reload::start(&file, &process, &pools, &config) {
             Ok(reload) => Arc::new(reload),
             Err(why) => {
                 stop_all(&pools.all).await;
                 return Err(RunError::Threads(why.to_string()));
             }
         };
-        match doors(&config, &process, &pools, &reload).await {
+        let (order, orders) = mpsc::channel(1);
+        match doors(&config, &process, &pools, &reload, order, from.http.take()).await {
             Ok((http, admin)) => {
                 let forecast = tokio::spawn(watch_disk(Arc::clone(&pools), Arc::clone(&reload)));
-                Ok(Self { pools, reload, forecast, http, _admin: admin, _lock: lock })
+                Ok(Running { pools, reload, forecast, http, admin, orders, file, compiler, lock })
             }
             Err(why) => {
                 reload.end();
@@ -159,6 +213,50 @@ impl Running {
                 Err(why)
             }
         }
+    }
+}
+
+impl Running {
+    /// Hears miners from now on.
+    pub fn open(&self) {
+        self.pools.all.iter().for_each(|pool| pool.open());
+    }
+
+    /// The next order to give way to another process, for [`Running::upgrade`].
+    pub async fn ordered(&mut self) -> Order {
+        match self.orders.recv().await {
+            Some(order) => order,
+            // Nobody can order any more.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends as [`Running::stop`] does, but for the miners' connections, which are left open. Gives who waits for an answer at
+    /// the admin socket, too.
+    pub(crate) async fn hand_over(self) -> (HandedOver, Callers) {
+        let Self { pools, reload, forecast, http, admin, lock, .. } = self;
+        forecast.abort();
+        let _ = forecast.await;
+        // A backup that is being written is finished first.
+        let _ = tokio::task::spawn_blocking(move || reload.end()).await;
+        let mut over = HandedOver::default();
+        let callers = admin.close();
+        if let Some(http) = http {
+            over.http = Some(http.stop_listening().await);
+        }
+        let mut leaving = JoinSet::new();
+        for pool in &pools.all {
+            let pool = Arc::clone(pool);
+            leaving.spawn(async move { (pool.name().to_owned(), pool.hand_over().await) });
+        }
+        while let Some(left) = leaving.join_next().await {
+            if let Ok((name, Some(left))) = left {
+                over.pools.insert(name, left);
+            }
+        }
+        closed(pools).await;
+        drop(lock);
+        (over, callers)
     }
 
     /// Reads the configuration again and follows it as far as a running process can. `actor` is who asked.
@@ -216,34 +314,62 @@ async fn watch_disk(pools: Arc<Pools>, reload: Arc<Reload>) {
     }
 }
 
+/// Takes the data folder for this process alone.
+pub(crate) fn lock(data: &Path) -> Result<DiskLock, RunError> {
+    RealDisk.lock(&data.join("lock")).map_err(|why| RunError::InUse(data.to_owned(), why))
+}
+
+/// Closes the pools' files: commands that are under way may hold them a little longer.
+async fn closed(pools: Arc<Pools>) {
+    let left = Arc::downgrade(&pools);
+    drop(pools);
+    for _ in 0..500 {
+        if left.strong_count() == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tracing::warn!("a command holds the pools while they are handed over");
+}
+
 async fn stop_all(pools: &[Arc<Pool>]) {
     for pool in pools {
         pool.stop().await;
     }
 }
 
-async fn start_pools(
+/// All of them are looked at before the first one starts.
+async fn prepare_pools(
     config: &Config,
     process: &Process,
     beside: &Path,
-    restored: Option<&Restored>,
-) -> Result<Vec<Arc<Pool>>, RunError> {
-    // All of them are looked at before the first one starts.
+) -> Result<Vec<(String, Prepared, StratumConfig)>, RunError> {
     let mut prepared = Vec::new();
     for section in &config.pool {
         let (section, name) = (section.clone(), section.name.to_string());
         let (sandbox, sink, beside) = (process.sandbox.clone(), Arc::clone(&process.sink), beside.to_owned());
         let made = tokio::task::spawn_blocking(move || prepare(section, &beside, &sandbox, &sink)).await;
         let made = made.map_err(|why| RunError::Threads(why.to_string()))?;
-        let mut made = made.map_err(|why| RunError::Setup(name.clone(), why))?;
-        // Payments made after a backup are unknown to a restored ledger: nothing is paid until a person has compared.
-        made.payments_held = restored.is_some_and(|note| !note.compared.contains(&made.section.name));
+        let made = made.map_err(|why| RunError::Setup(name.clone(), why))?;
         let stratum = sockets::stratum(&made.section).map_err(|why| RunError::Setup(name.clone(), why))?;
         prepared.push((name, made, stratum));
     }
+    Ok(prepared)
+}
+
+async fn start_pools(
+    prepared: Vec<(String, Prepared, StratumConfig)>,
+    process: &Process,
+    beside: &Path,
+    restored: Option<&Restored>,
+    from: &mut HandedOver,
+) -> Result<Vec<Arc<Pool>>, RunError> {
     let mut pools: Vec<Arc<Pool>> = Vec::new();
-    for (name, made, stratum) in prepared {
-        match Pool::start(process, made, beside, stratum).await {
+    for (name, mut made, stratum) in prepared {
+        // Payments made after a backup are unknown to a restored ledger: nothing is paid until a person has compared.
+        made.payments_held = restored.is_some_and(|note| !note.compared.contains(&made.section.name));
+        let before = from.pools.remove(&name).unwrap_or_default();
+        match Pool::take_over(process, made, beside, stratum, before).await {
             Ok(pool) => pools.push(Arc::new(pool)),
             Err(why) => {
                 stop_all(&pools).await;
@@ -275,15 +401,22 @@ async fn doors(
     process: &Process,
     pools: &Arc<Pools>,
     reload: &Arc<Reload>,
+    orders: mpsc::Sender<Order>,
+    socket: Option<TcpListener>,
 ) -> Result<(Option<Server>, AdminSocket), RunError> {
-    let commands =
-        Commands { pools: Arc::clone(pools), reload: Arc::clone(reload), data: process.data.clone() };
+    let commands = Commands {
+        pools: Arc::downgrade(pools),
+        reload: Arc::downgrade(reload),
+        orders,
+        data: process.data.clone(),
+    };
     let desk = Desk::new(Arc::new(commands));
     let admin = millpond_admin::listen(&process.data.join("admin.sock"), Arc::clone(&desk))?;
     let Some(section) = &config.http else { return Ok((None, admin)) };
     let tokens = Tokens::open(Arc::clone(&process.disk), &process.data.join("tokens.json"))?;
     let options = HttpOptions {
         listen: section.listen,
+        socket,
         guard: GuardOptions {
             hosts: section.hosts.clone(),
             requests_per_second: section.requests_per_second,

@@ -26,3 +26,4 @@ pub mod replay;
 pub mod restore;
 pub mod run;
 pub mod token;
+pub mod upgrade;

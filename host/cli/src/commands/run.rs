@@ -2,9 +2,11 @@
 
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
-use millpond_process::{Reloaded, Running};
+use millpond_process::{Reloaded, Running, Upgraded, upgrade};
 use millpond_runtime::Compiler;
-use std::path::PathBuf;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -13,6 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 pub struct Run {
     /// The configuration.
     file: PathBuf,
+    /// Take over from the process that started this one, over the link that is its standard input (`millpond upgrade`).
+    #[arg(long, hide = true)]
+    take_over: bool,
 }
 
 impl Run {
@@ -26,7 +31,13 @@ impl Run {
             // Before anything else: who is told to stop while he starts stops in order too, when he has started.
             let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             let mut hup = signal(SignalKind::hangup())?;
-            let running = Running::start(config, &self.file, compiler).await?;
+            let mut running = if self.take_over {
+                let running = upgrade::take_over(config, &self.file, compiler).await.map_err(Failure::new)?;
+                tell_service_manager();
+                running
+            } else {
+                Running::start(config, &self.file, compiler).await?
+            };
             for pool in running.pools() {
                 for address in pool.addresses() {
                     eprintln!("pool {} takes miners at {address}", pool.name());
@@ -40,12 +51,33 @@ impl Run {
                     _ = term.recv() => break,
                     _ = int.recv() => break,
                     _ = hup.recv() => say(running.reload("SIGHUP").await),
+                    order = running.ordered() => match running.upgrade(order).await {
+                        Upgraded::Stayed(same) => running = *same,
+                        Upgraded::Gone(process) => {
+                            eprintln!("process {process} goes on with the miners");
+                            return Ok(ExitCode::SUCCESS);
+                        }
+                        Upgraded::Lost(why) => return Err(Failure::new(why.to_string())),
+                    },
                 }
             }
             eprintln!("stopping: shares on their way are recorded and answered");
             running.stop().await;
             Ok(ExitCode::SUCCESS)
         })
+    }
+}
+
+/// Tells a service manager that watches the old process which one to watch now (systemd's `NotifyAccess=all`).
+fn tell_service_manager() {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
+    let words = format!("MAINPID={}\nREADY=1", std::process::id());
+    let told = UnixDatagram::unbound().and_then(|from| match socket.as_encoded_bytes().strip_prefix(b"@") {
+        Some(name) => from.send_to_addr(words.as_bytes(), &SocketAddr::from_abstract_name(name)?),
+        None => from.send_to(words.as_bytes(), Path::new(&socket)),
+    });
+    if let Err(why) = told {
+        eprintln!("the service manager was not told of this process: {why}");
     }
 }
 

@@ -80,8 +80,14 @@ pub struct Running {
 
 impl Running {
     pub fn start(file: &Path) -> Self {
+        Self::start_with(file, &[])
+    }
+
+    /// With more in its environment.
+    pub fn start_with(file: &Path, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_millpond"))
             .args(["run", file.to_str().unwrap()])
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

@@ -1,0 +1,236 @@
+//! `millpond upgrade` under load: the real program, replaced by itself while miners mine.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use millpond_disk::{Disk, RealDisk};
+use millpond_journal::{Journal, Options};
+use millpond_load::node::{MockNode, Shape};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use support::{PATIENCE, Running, json, millpond, until};
+
+/// A process that was started by another one. It is ended with the test.
+struct Orphan(String);
+
+impl Orphan {
+    fn signal(&self, name: &str) {
+        let _ = Command::new("kill").args([name, &self.0]).stderr(Stdio::null()).status();
+    }
+
+    fn is_gone(&self) -> bool {
+        // One that is dead and nobody has waited for is gone as well.
+        let status = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        status.is_empty() || status.contains(") Z ")
+    }
+}
+
+impl Drop for Orphan {
+    fn drop(&mut self) {
+        self.signal("-KILL");
+    }
+}
+
+/// A pool over a mock node, with one port where every hash counts.
+struct Rig {
+    folder: tempfile::TempDir,
+    node: MockNode,
+    running: Running,
+    file: PathBuf,
+    data: String,
+    port: String,
+    page: String,
+}
+
+fn configuration(data: &Path, node: &str) -> String {
+    format!(
+        "[host]\ndata = \"{}\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[pool]]\nname = \"load\"\n[pool.chain]\n\
+         payout_address = \"bcrt1qft5p2uhsdcdc3l2ua4ap5qqfg4pjaqlp250x7us7a8qqhrxrxfsqseac85\"\n\
+         settings = {{ network = \"regtest\" }}\n[[pool.node]]\nurl = \"{node}\"\nuser = \"x\"\npassword = \"x\"\n\
+         [[pool.port]]\nlisten = \"127.0.0.1:0\"\ndifficulty = 1e-10\nfixed = true\n\
+         [pool.stratum]\nminimum_difficulty = 1e-10\nban_window = 0\nlines_per_second = 1000000\n\
+         handshake = \"10m\"\n[pool.wallet]\n[pool.settlement]\nschedule = \"manual\"\n",
+        data.display(),
+    )
+}
+
+impl Rig {
+    fn start() -> Self {
+        let shape = Shape { transactions: 200, bytes: 60_000, ..Shape::default() };
+        let node = MockNode::start("127.0.0.1:0".parse().unwrap(), shape).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let (data, file) = (folder.path().join("data"), folder.path().join("pool.toml"));
+        std::fs::write(&file, configuration(&data, &node.url())).unwrap();
+        let running = Running::start(&file);
+        let address = |what: &str| running.says(what).rsplit(' ').next().unwrap().to_owned();
+        let (port, page) = (address("takes miners at "), address("the page is at "));
+        let page = page.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        Self { node, running, file, data: data.to_str().unwrap().to_owned(), port, page, folder }
+    }
+
+    fn upgrade(&self, more: &[&str]) -> Result<(Orphan, Value), String> {
+        let done = millpond(&[&["upgrade", "--data", &self.data, "--json"], more].concat());
+        if !done.status.success() {
+            return Err(String::from_utf8_lossy(&done.stderr).into_owned());
+        }
+        let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+        Ok((Orphan(said["process"].to_string()), said))
+    }
+
+    /// Miners who send 400 shares a second, 20,000 in all.
+    fn load(&self, connections: &str, shares: u32) -> Child {
+        let each = (shares / connections.parse::<u32>().unwrap()).to_string();
+        Command::new(env!("CARGO_BIN_EXE_millpond"))
+            .args(["load", "shares", &self.port, "-c", connections, "--each", &each, "--rate", "1000"])
+            .args(["--seconds", "300", "--patience", "120", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    fn accepted(&self) -> Option<u64> {
+        let status = millpond(&["status", "--data", &self.data]);
+        let status: Value = serde_json::from_slice(&status.stdout).ok()?;
+        status["pools"][0]["stratum"]["accepted"].as_u64()
+    }
+
+    /// Shares in the journal, and how many of them are different ones.
+    fn recorded(&self) -> (usize, usize) {
+        let folder = Path::new(&self.data).join("load/journal");
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let (journal, _) = Journal::open(disk, &folder, Options::new(millpond_journal::FORMAT)).unwrap();
+        let ids = journal.view().share_ids_since(0).unwrap();
+        let different: HashSet<_> = ids.iter().map(|(_, id)| *id).collect();
+        (ids.len(), different.len())
+    }
+}
+
+/// What a load came to: every share was sent once and accepted once, and nobody was disconnected.
+fn all_counted(load: Child, shares: u32) {
+    let done = load.wait_with_output().unwrap();
+    assert!(done.status.success());
+    let came: Value = serde_json::from_slice(&done.stdout).unwrap();
+    for (what, count) in [("sent", shares), ("accepted", shares), ("unanswered", 0), ("closed", 0)] {
+        assert_eq!(came["shares"][what], json!(count), "{what}: {came:#}");
+    }
+    assert_eq!(came["shares"]["rejected"], json!({}), "{came:#}");
+    println!("{}", came["shares"]["latency"]);
+}
+
+/// A connection that says nothing of its own, to see whether it is still there.
+fn watcher(port: &str) -> BufReader<TcpStream> {
+    let mut stream = TcpStream::connect(port).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"{\"id\":1,\"method\":\"mining.subscribe\",\"params\":[\"watcher/1\"]}\n").unwrap();
+    let mut reader = BufReader::new(stream);
+    assert!(line(&mut reader).contains("\"id\":1"));
+    reader
+}
+
+fn line(reader: &mut BufReader<TcpStream>) -> String {
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    line.replace(' ', "")
+}
+
+#[test]
+fn two_upgrades_under_load_disconnect_nobody_and_lose_or_double_no_share() {
+    let mut rig = Rig::start();
+    let mut watcher = watcher(&rig.port);
+    let shares = 12_000;
+    let load = rig.load("60", shares);
+    until("shares come", || rig.accepted().filter(|accepted| *accepted > 500));
+    let (first, said) = rig.upgrade(&[]).unwrap();
+    assert_eq!(rig.running.ended(), Some(0), "the old process has nothing left to do");
+    println!("{said}");
+    assert_eq!(said["sessions"], json!(61), "{said}");
+    // The new one counts from nothing, on with the same miners.
+    until("shares come again", || rig.accepted().filter(|accepted| *accepted > 500));
+    let (second, said) = rig.upgrade(&["--patience", "60"]).unwrap();
+    println!("{said}");
+    assert_eq!(said["sessions"], json!(61), "{said}");
+    until("the first is gone", || first.is_gone().then_some(()));
+    all_counted(load, shares);
+    // Pages and the quiet connection are where they were.
+    let mut page = TcpStream::connect(&rig.page).unwrap();
+    page.write_all(format!("GET / HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", rig.page).as_bytes())
+        .unwrap();
+    let mut text = String::new();
+    page.read_to_string(&mut text).unwrap();
+    assert!(text.starts_with("HTTP/1.1 200"), "{text}");
+    watcher.get_mut().write_all(b"{\"id\":2,\"method\":\"mining.ping\",\"params\":[]}\n").unwrap();
+    while !line(&mut watcher).contains("\"id\":2") {}
+    second.signal("-TERM");
+    until("the second is gone", || second.is_gone().then_some(()));
+    let shares = shares as usize;
+    assert_eq!(rig.recorded(), (shares, shares), "every share that was answered is there, once");
+}
+
+#[test]
+fn a_new_process_that_is_not_healthy_leaves_the_miners_to_the_old_one() {
+    let mut rig = Rig::start();
+    let shares = 12_000;
+    let load = rig.load("40", shares);
+    until("shares come", || rig.accepted().filter(|accepted| *accepted > 200));
+    let refused = |rig: &Rig, more: &[&str], because: &str| {
+        let why = rig.upgrade(more).map(|(_, said)| said).unwrap_err();
+        assert!(why.contains("this one goes on") && why.contains(because), "{why}");
+        until("the old one serves", || rig.accepted());
+    };
+    // No program of this kind, and one that ends.
+    refused(&rig, &["--program", "/bin/true"], "the other process is gone");
+    // One that cannot read its configuration: it comes to nothing before any miner waits.
+    let good = std::fs::read_to_string(&rig.file).unwrap();
+    std::fs::write(&rig.file, good.replace("minimum_difficulty", "minimal_difficulty")).unwrap();
+    refused(&rig, &[], "the other process is gone");
+    // One that is there, takes over everything, and gets no work from its node.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let elsewhere = format!("http://{}", nobody.local_addr().unwrap());
+    std::fs::write(&rig.file, good.replace(&rig.node.url(), &elsewhere)).unwrap();
+    refused(&rig, &["--patience", "2"], "not healthy within 2 s");
+    // One that is killed while it takes over.
+    let killer = rig.folder.path().join("killed");
+    let script =
+        format!("#!/bin/sh\n(sleep 2; kill -KILL $$) &\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_millpond"));
+    std::fs::write(&killer, script).unwrap();
+    std::fs::set_permissions(&killer, std::fs::Permissions::from_mode(0o755)).unwrap();
+    refused(&rig, &["--program", killer.to_str().unwrap()], "the other process is gone");
+    std::fs::write(&rig.file, good).unwrap();
+    all_counted(load, shares);
+    rig.running.signal("-TERM");
+    assert_eq!(rig.running.ended(), Some(0));
+    let shares = shares as usize;
+    assert_eq!(rig.recorded(), (shares, shares));
+}
+
+#[test]
+fn a_service_manager_hears_of_the_new_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("notify");
+    let notify = UnixDatagram::bind(&path).unwrap();
+    notify.set_read_timeout(Some(PATIENCE)).unwrap();
+    let shape = Shape { transactions: 20, bytes: 6_000, ..Shape::default() };
+    let node = MockNode::start("127.0.0.1:0".parse().unwrap(), shape).unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("pool.toml"));
+    std::fs::write(&file, configuration(&data, &node.url())).unwrap();
+    let mut running = Running::start_with(&file, &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    running.says("the page is at ");
+    let said = json(&["upgrade", "--data", data.to_str().unwrap(), "--json"]);
+    let new = Orphan(said["process"].to_string());
+    let mut words = [0; 200];
+    let length = notify.recv(&mut words).unwrap();
+    let words = String::from_utf8_lossy(&words[..length]).into_owned();
+    assert_eq!(words, format!("MAINPID={}\nREADY=1", new.0));
+    assert_eq!(running.ended(), Some(0));
+    new.signal("-TERM");
+    until("it is gone", || new.is_gone().then_some(()));
+    assert!(!data.join("admin.sock").exists(), "it has left nothing behind");
+}

@@ -1,0 +1,342 @@
+//! One process gives way to another, and no miner is disconnected.
+//!
+//! ```text
+//! old: starts the program with a link                       new: loads configuration and plugins
+//!                                          <- prepared
+//! old: serves on, ends payments; then connections rest,
+//!      files are closed, the data folder is free
+//!      state, sockets ->                                    new: opens the data, starts the pools, gets work
+//!                                          <- healthy
+//!      go ->                                                new: hears miners
+//! old: ends
+//! ```
+//!
+//! Until `go` the old process has all sockets open, and the new one has neither read from one nor written to it. When
+//! the new one fails before, is late or ends, it is killed, and the old one starts again with what it had handed over:
+//! miners have waited, and that is all. When the old one dies the new one goes on as soon as it can.
+
+use crate::running::{Ready, RunError, Running, lock};
+use millpond_config::Config;
+use millpond_handover::{Link, LinkError};
+use millpond_pool::PoolState;
+use millpond_runtime::Compiler;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
+
+/// What the two say to each other is of this kind. A program of another kind is not given way to.
+const PROTOCOL: u32 = 1;
+/// Loading plugins takes some seconds when they have to be compiled.
+const PREPARING: Duration = Duration::from_secs(180);
+/// Between its being prepared and its taking over the old process finishes payments that are under way.
+const WAITING: Duration = Duration::from_secs(900);
+/// A message is passed on within this time.
+const PASSING: Duration = Duration::from_secs(60);
+/// Work and health are looked at this often.
+const LOOK: Duration = Duration::from_millis(5);
+/// Who asked for the upgrade gets his answer within this time.
+const ANSWERING: Duration = Duration::from_secs(10);
+
+/// An operator's order to give way.
+#[derive(Debug)]
+pub struct Order {
+    pub(crate) program: PathBuf,
+    pub(crate) patience: Duration,
+    pub(crate) actor: String,
+    pub(crate) taken: oneshot::Sender<()>,
+    pub(crate) answer: oneshot::Sender<Result<Value, String>>,
+}
+
+/// What came of an order to give way.
+#[derive(Debug)]
+pub enum Upgraded {
+    /// The process of this number serves the miners now. This one has nothing left to do.
+    Gone(u32),
+    /// This process goes on.
+    Stayed(Box<Running>),
+    /// The new process did not become healthy, and this one could not start again: the miners are disconnected.
+    Lost(RunError),
+}
+
+/// A process that has handed over: its files are closed and its sockets open.
+#[derive(Debug, Default)]
+pub struct HandedOver {
+    pub(crate) http: Option<TcpListener>,
+    pub(crate) pools: BTreeMap<String, millpond_pool::HandedOver>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    http: bool,
+    pools: Vec<(String, PoolState)>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Word {
+    /// The new process could take over.
+    Prepared { protocol: u32, version: String },
+    /// What it takes over.
+    State(State),
+    /// It has everything, and work for the miners.
+    Healthy {},
+    /// It cannot.
+    Failed { why: String },
+    /// It is its turn.
+    Go {},
+}
+
+impl HandedOver {
+    /// Sessions that are carried over.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.pools.values().map(millpond_pool::HandedOver::sessions).sum()
+    }
+
+    /// The pools whose miners had work.
+    fn with_work(&self) -> Vec<String> {
+        let with = self.pools.iter().filter(|(_, pool)| pool.had_work());
+        with.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Since when nobody hears the miners.
+    fn silent_since(&self) -> Option<Instant> {
+        self.pools.values().filter_map(millpond_pool::HandedOver::silent_since).min()
+    }
+
+    fn state(&self) -> State {
+        let pools = self.pools.iter().map(|(name, pool)| (name.clone(), pool.state()));
+        State { http: self.http.is_some(), pools: pools.collect() }
+    }
+
+    fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        let http = self.http.iter().map(AsFd::as_fd);
+        http.chain(self.pools.values().flat_map(millpond_pool::HandedOver::sockets)).collect()
+    }
+
+    fn of(state: State, sockets: Vec<OwnedFd>) -> Result<Self, String> {
+        let mut sockets = sockets.into_iter();
+        let http = if state.http { sockets.next().map(TcpListener::from) } else { None };
+        let mut pools = BTreeMap::new();
+        for (name, pool) in state.pools {
+            let pool = millpond_pool::HandedOver::of(pool, &mut sockets).map_err(|why| why.to_string())?;
+            pools.insert(name, pool);
+        }
+        Ok(Self { http, pools })
+    }
+}
+
+impl Running {
+    /// Gives way to the program of an order.
+    pub async fn upgrade(self, order: Order) -> Upgraded {
+        let Order { program, patience, actor, taken, answer } = order;
+        let _ = taken.send(());
+        let file = self.file.clone();
+        tracing::info!(program = %program.display(), "a new process is started");
+        let prepared = tokio::task::spawn_blocking(move || Successor::prepare(&program, &file)).await;
+        let successor = match prepared.map_err(|why| why.to_string()).and_then(|prepared| prepared) {
+            Ok(successor) => successor,
+            Err(why) => return self.stayed(&actor, why, answer).await,
+        };
+        let (file, compiler) = (self.file.clone(), self.compiler.clone());
+        let config = self.reload.in_force().await;
+        let (over, callers) = self.hand_over().await;
+        let sessions = over.sessions();
+        let (id, version) = (successor.id(), successor.version.clone());
+        let passed = tokio::task::spawn_blocking(move || (successor.take_over(&over, patience), over)).await;
+        let (healthy, over) = passed.unwrap_or_else(|why| (Err(why.to_string()), HandedOver::default()));
+        let why = match healthy {
+            Ok(()) => {
+                let pause = over.silent_since().map_or(0, |since| since.elapsed().as_millis());
+                tracing::info!(process = id, sessions, pause_ms = pause, "another process goes on");
+                // The sockets are the other one's now; closing ours says nothing to anybody.
+                drop(over);
+                let told =
+                    json!({"process": id, "version": version, "sessions": sessions, "pause_ms": pause});
+                let _ = answer.send(Ok(told));
+                callers.answered(ANSWERING).await;
+                return Upgraded::Gone(id);
+            }
+            Err(why) => why,
+        };
+        tracing::error!(%why, "the new process did not become healthy: this one goes on");
+        match again(config, &file, compiler, over).await {
+            Ok(running) => running.stayed(&actor, why, answer).await,
+            Err(lost) => {
+                let text = format!("{why}; and this process could not start again: {lost}");
+                let _ = answer.send(Err(text));
+                callers.answered(ANSWERING).await;
+                Upgraded::Lost(lost)
+            }
+        }
+    }
+
+    /// Nothing came of it: that is recorded as the order was, and told.
+    async fn stayed(
+        self,
+        actor: &str,
+        why: String,
+        answer: oneshot::Sender<Result<Value, String>>,
+    ) -> Upgraded {
+        let (pools, actor) = (self.pools.all.clone(), actor.to_owned());
+        let recorded = tokio::task::spawn_blocking(move || {
+            for pool in pools {
+                if let Err(why) = pool.record_admin(&actor, "not_done", &["upgrade"]) {
+                    tracing::error!(pool = pool.name(), %why, "an upgrade that was not done stands as done");
+                }
+            }
+        });
+        let _ = recorded.await;
+        let _ = answer.send(Err(format!("the new process does not take over, this one goes on: {why}")));
+        Upgraded::Stayed(Box::new(self))
+    }
+
+    /// Waits until each of these pools has work for its miners.
+    async fn has_work(&self, pools: &[String], patience: Duration) -> Result<(), String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            let mut named = pools.iter().filter_map(|name| self.pools.named(name));
+            let Some(without) = named.find(|pool| !pool.has_work()) else { return Ok(()) };
+            if Instant::now() >= deadline {
+                let alarms = self.alarms();
+                let last = alarms.last().map_or(String::new(), |alarm| format!("; {}", alarm.text));
+                return Err(format!("pool {} has no work for its miners{last}", without.name()));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+}
+
+/// The old process after the new one has failed: as a restart, with the connections still there.
+async fn again(
+    config: Config,
+    file: &Path,
+    compiler: Compiler,
+    over: HandedOver,
+) -> Result<Running, RunError> {
+    let lock = lock(&config.host.data)?;
+    let running = Ready::prepare(config, file, compiler).await?.begin(lock, over).await?;
+    running.open();
+    Ok(running)
+}
+
+/// The new process, as the old one has it. It is killed when this is dropped, unless it has gone.
+struct Successor {
+    child: Option<Child>,
+    link: Link,
+    version: String,
+}
+
+impl Drop for Successor {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It has said why, or never will. What it locked is free when it is gone.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Successor {
+    fn id(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Starts it, and waits until it could take over.
+    fn prepare(program: &Path, file: &Path) -> Result<Self, String> {
+        let (link, far) = Link::pair().map_err(|why| format!("no link to it: {why}"))?;
+        let child = Command::new(program)
+            .arg("run")
+            .arg("--take-over")
+            .arg(file)
+            .stdin(Stdio::from(far.into_descriptor()))
+            .spawn()
+            .map_err(|why| format!("{} cannot be started: {why}", program.display()))?;
+        let mut successor = Self { child: Some(child), link, version: String::new() };
+        match successor.word(PREPARING)? {
+            Word::Prepared { protocol: PROTOCOL, version } => {
+                successor.version = version;
+                Ok(successor)
+            }
+            Word::Prepared { protocol, version } => Err(format!(
+                "millpond {version} speaks protocol {protocol} of upgrades and this one {PROTOCOL}: stop and start"
+            )),
+            other => Err(format!("it says {other:?} where it should be prepared")),
+        }
+    }
+
+    /// Gives it everything, waits until it is healthy, and lets it go.
+    fn take_over(mut self, over: &HandedOver, patience: Duration) -> Result<(), String> {
+        let sent = self.link.send(&Word::State(over.state()), &over.sockets(), PASSING);
+        sent.map_err(|why| why.to_string())?;
+        match self.word(patience)? {
+            Word::Healthy {} => {}
+            other => return Err(format!("it says {other:?} where it should be healthy")),
+        }
+        self.link.send(&Word::Go {}, &[], PASSING).map_err(|why| why.to_string())?;
+        self.child = None;
+        Ok(())
+    }
+
+    fn word(&self, patience: Duration) -> Result<Word, String> {
+        match self.link.receive::<Word>(patience) {
+            Ok((Word::Failed { why }, _)) => Err(why),
+            Ok((word, _)) => Ok(word),
+            Err(LinkError::Late) => Err(format!("it was not healthy within {} s", patience.as_secs())),
+            Err(why) => Err(why.to_string()),
+        }
+    }
+}
+
+/// The new process: takes over from the one that started it, and is heard of by its miners. Blocks the caller's task until
+/// then.
+///
+/// # Errors
+/// Why it cannot: the old process goes on.
+pub async fn take_over(config: Config, file: &Path, compiler: Compiler) -> Result<Running, String> {
+    let link = Link::of_stdin().map_err(|why| format!("there is no process to take over from: {why}"))?;
+    match follow(&link, config, file, compiler).await {
+        Ok(running) => {
+            running.open();
+            Ok(running)
+        }
+        Err(why) => {
+            let _ = link.send(&Word::Failed { why: why.clone() }, &[], PASSING);
+            Err(why)
+        }
+    }
+}
+
+async fn follow(link: &Link, config: Config, file: &Path, compiler: Compiler) -> Result<Running, String> {
+    let data = config.host.data.clone();
+    let ready = Ready::prepare(config, file, compiler).await.map_err(|why| why.to_string())?;
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    let words = |why: LinkError| why.to_string();
+    link.send(&Word::Prepared { protocol: PROTOCOL, version }, &[], PASSING).map_err(words)?;
+    // Blocks this thread, on which nothing else runs yet.
+    let (word, sockets) = link.receive::<Word>(WAITING).map_err(words)?;
+    let Word::State(state) = word else { return Err(format!("it says {word:?} where it should hand over")) };
+    let over = HandedOver::of(state, sockets)?;
+    let (with_work, begun) = (over.with_work(), Instant::now());
+    let lock = lock(&data).map_err(|why| why.to_string())?;
+    let running = ready.begin(lock, over).await.map_err(|why| why.to_string())?;
+    running.has_work(&with_work, PASSING).await?;
+    tracing::info!(milliseconds = begun.elapsed().as_millis(), "everything is taken over");
+    match link.send(&Word::Healthy {}, &[], PASSING) {
+        Ok(()) => {}
+        // Nobody is left who could go on.
+        Err(LinkError::Gone) => return Ok(running),
+        Err(why) => return Err(words(why)),
+    }
+    match link.receive::<Word>(PASSING) {
+        Ok((Word::Go {}, _)) | Err(LinkError::Gone) => Ok(running),
+        Ok((other, _)) => Err(format!("it says {other:?} where it should go")),
+        Err(why) => Err(words(why)),
+    }
+}
