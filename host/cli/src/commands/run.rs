@@ -32,12 +32,11 @@ impl Run {
             let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             let mut hup = signal(SignalKind::hangup())?;
             let mut running = if self.take_over {
-                let running = upgrade::take_over(config, &self.file, compiler).await.map_err(Failure::new)?;
-                tell_service_manager();
-                running
+                upgrade::take_over(config, &self.file, compiler).await.map_err(Failure::new)?
             } else {
                 Running::start(config, &self.file, compiler).await?
             };
+            tell_service_manager();
             for pool in running.pools() {
                 for address in pool.addresses() {
                     eprintln!("pool {} takes miners at {address}", pool.name());
@@ -68,7 +67,8 @@ impl Run {
     }
 }
 
-/// Tells a service manager that watches the old process which one to watch now (systemd's `NotifyAccess=all`).
+/// Tells a service manager that this process is ready, and that it is the one to watch: it may have been started by another
+/// one that the manager knows (systemd's `NotifyAccess=all`).
 fn tell_service_manager() {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let words = format!("MAINPID={}\nREADY=1", std::process::id());

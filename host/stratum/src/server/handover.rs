@@ -88,6 +88,7 @@ impl LastSeen {
     fn restore(&self, known: Vec<(String, Bits)>) {
         let known = known.into_iter().map(|(key, difficulty)| (key, difficulty.into()));
         // As the older generation: who is not seen again is forgotten in time.
-        self.0.lock()[1] = known.collect();
+        let [_, old] = &mut *self.0.lock();
+        *old = known.collect();
     }
 }
