@@ -159,6 +159,9 @@ pub enum Command {
         program: PathBuf,
         /// How long it has to become healthy, in seconds.
         patience: u64,
+        /// Also when sessions are lost by it, or there is no way back.
+        #[serde(default)]
+        force: bool,
     },
     /// A command beside the process does something that belongs into each pool's record: it is recorded.
     Note {
@@ -294,7 +297,7 @@ mod tests {
     fn no_token_can_say_what_a_command_beside_the_process_says() {
         let note = Command::Note { action: "token_make".into(), args: vec!["eve".into(), "money".into()] };
         assert!(note.scope() > Scope::Money);
-        let upgrade = Command::Upgrade { program: "/tmp/mine".into(), patience: 60 };
+        let upgrade = Command::Upgrade { program: "/tmp/mine".into(), patience: 60, force: false };
         assert!(upgrade.scope() > Scope::Money);
         assert_eq!(Scope::named("local"), None);
     }

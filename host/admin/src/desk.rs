@@ -2,12 +2,16 @@
 
 use crate::confirm::Confirmations;
 use crate::{Command, Scope};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A desk that is to be idle is looked at this often.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// A future of a handler.
 pub type Handling<'a> = Pin<Box<dyn Future<Output = Result<Value, String>> + Send + 'a>>;
@@ -69,6 +73,41 @@ pub enum Refused {
 pub struct Desk {
     handler: Arc<dyn Handler>,
     confirmations: Confirmations,
+    traffic: Mutex<Traffic>,
+}
+
+/// What a desk takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Every command.
+    All,
+    /// What changes nothing.
+    Looks,
+    /// Nothing.
+    Nothing,
+}
+
+/// What a desk takes, and what it is doing. The order to give way to another process is not counted: it waits for the rest.
+#[derive(Debug)]
+struct Traffic {
+    takes: Takes,
+    looks: usize,
+    changes: usize,
+}
+
+/// A command that is being done.
+struct UnderWay<'a> {
+    desk: &'a Desk,
+    looks: usize,
+    changes: usize,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut traffic = self.desk.traffic.lock();
+        traffic.looks = traffic.looks.saturating_sub(self.looks);
+        traffic.changes = traffic.changes.saturating_sub(self.changes);
+    }
 }
 
 impl std::fmt::Debug for Desk {
@@ -81,7 +120,44 @@ impl Desk {
     /// A desk before a handler.
     #[must_use]
     pub fn new(handler: Arc<dyn Handler>) -> Arc<Self> {
-        Arc::new(Self { handler, confirmations: Confirmations::default() })
+        let traffic = Traffic { takes: Takes::All, looks: 0, changes: 0 };
+        Arc::new(Self { handler, confirmations: Confirmations::default(), traffic: Mutex::new(traffic) })
+    }
+
+    /// Takes this from now on, and waits until nothing else is being done, as long as `patience`. False when something is.
+    pub async fn only(&self, takes: Takes, patience: Duration) -> bool {
+        self.traffic.lock().takes = takes;
+        let idle = async {
+            loop {
+                let (looks, changes) = {
+                    let traffic = self.traffic.lock();
+                    (traffic.looks, traffic.changes)
+                };
+                if changes == 0 && (looks == 0 || takes != Takes::Nothing) {
+                    return;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        takes == Takes::All || tokio::time::timeout(patience, idle).await.is_ok()
+    }
+
+    /// Begins a command, if the desk takes it.
+    fn begin(&self, command: &Command) -> Option<UnderWay<'_>> {
+        let mut traffic = self.traffic.lock();
+        let looks = command.only_reads();
+        let taken = match traffic.takes {
+            Takes::All => true,
+            Takes::Looks => looks,
+            Takes::Nothing => false,
+        };
+        let changes = usize::from(!looks && !matches!(command, Command::Upgrade { .. }));
+        let looks = usize::from(looks);
+        if taken {
+            traffic.looks += looks;
+            traffic.changes += changes;
+        }
+        taken.then_some(UnderWay { desk: self, looks, changes })
     }
 
     /// Takes a command from a caller of this name and scope.
@@ -103,6 +179,10 @@ impl Desk {
                 Some(_) => {}
             }
         }
+        let Some(_under_way) = self.begin(&command) else {
+            let why = "this process gives way to another one: ask that one in a moment".to_owned();
+            return Answer::Refused(Refused::Failed(why));
+        };
         match self.handler.handle(actor, command).await {
             Ok(value) => Answer::Done(value),
             Err(why) => Answer::Refused(Refused::Failed(why)),

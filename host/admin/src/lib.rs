@@ -12,6 +12,6 @@ mod socket;
 mod tokens;
 
 pub use command::{Command, Resolution, Role, Scope};
-pub use desk::{Answer, Desk, Handler, Refused};
+pub use desk::{Answer, Desk, Handler, Refused, Takes};
 pub use socket::{AdminSocket, Callers, SocketError, ask, listen};
 pub use tokens::{Token, Tokens, TokensError};

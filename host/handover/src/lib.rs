@@ -11,8 +11,8 @@
 
 use rustix::io::Errno;
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -172,9 +172,7 @@ impl Link {
             let before = descriptors.len();
             self.receive_batch(&mut descriptors, deadline)?;
             if descriptors.len() == before {
-                return Err(LinkError::Foreign(format!(
-                    "{before} of {count} descriptors arrived; is the limit of open files (ulimit -n) reached?"
-                )));
+                return Err(LinkError::Foreign(format!("{before} of {count} descriptors arrived")));
             }
         }
         let message = serde_json::from_slice(&json).map_err(|why| LinkError::Foreign(why.to_string()))?;
@@ -185,10 +183,19 @@ impl Link {
         let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(BATCH))];
         let mut control = RecvAncillaryBuffer::new(&mut room);
         let mut byte = [0];
-        self.0.set_read_timeout(Some(left(deadline)?))?;
-        let got = recvmsg(&self.0, &mut [IoSliceMut::new(&mut byte)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+        let got = loop {
+            self.0.set_read_timeout(Some(left(deadline)?))?;
+            let into = &mut [IoSliceMut::new(&mut byte)];
+            match recvmsg(&self.0, into, &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => {}
+                got => break got?,
+            }
+        };
         if got.bytes == 0 {
             return Err(LinkError::Gone);
+        }
+        if got.flags.contains(ReturnFlags::CTRUNC) {
+            return Err(LinkError::Foreign("the limit of open files (ulimit -n) is reached".to_owned()));
         }
         for message in control.drain() {
             if let RecvAncillaryMessage::ScmRights(descriptors) = message {

@@ -242,6 +242,12 @@ impl JobTable {
         self.shown.load().jobs.clone()
     }
 
+    /// The oldest job that is kept: no share of an older one counts.
+    #[must_use]
+    pub fn oldest(&self) -> Option<JobId> {
+        self.inner.read().jobs.keys().next().copied()
+    }
+
     /// The lowest coordinate of a job that is kept: ids of shares below it are no longer needed
     /// ([`crate::Seen::drop_below`]).
     #[must_use]

@@ -15,8 +15,8 @@ use millpond_types::{Amount, Digest, JobId, Target, UnixMillis, WorkShift};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 /// Bytes of jobs that are handed over, the newest first: a block's body of four megabytes is in each job of its template.
@@ -39,7 +39,8 @@ pub(crate) struct JobState {
     aux_revision: u64,
     adapter: Digest,
     private: String,
-    body: Option<String>,
+    /// Which of the bodies that are told once.
+    body: Option<usize>,
     published_at: UnixMillis,
     expires_at: UnixMillis,
     suspended: bool,
@@ -47,7 +48,7 @@ pub(crate) struct JobState {
 }
 
 impl JobState {
-    fn of(job: &Job, stale: bool) -> Self {
+    fn of(job: &Job, body: Option<usize>, stale: bool) -> Self {
         Self {
             id: job.id,
             recipe: job.recipe,
@@ -61,7 +62,7 @@ impl JobState {
             aux_revision: job.aux_revision,
             adapter: job.origin.adapter,
             private: hex::encode(&job.private),
-            body: job.body.as_ref().map(hex::encode),
+            body,
             published_at: job.published_at,
             expires_at: job.expires_at,
             suspended: job.is_suspended(),
@@ -71,11 +72,11 @@ impl JobState {
 
     fn bytes(&self) -> usize {
         let consts: usize = self.consts.iter().map(String::len).sum();
-        consts + self.private.len() + self.body.as_ref().map_or(0, String::len)
+        consts + self.private.len()
     }
 
     /// The job again, of a version with the recipe that it was made with.
-    fn job(&self, version: &Version) -> Result<Job, String> {
+    fn job(&self, version: &Version, bodies: &[Bytes]) -> Result<Job, String> {
         let bytes = |text: &String| hex::decode(text).map_err(|why| why.to_string());
         let recipe = version.recipes.get(usize::from(self.recipe));
         let recipe = recipe.ok_or_else(|| format!("its version has no recipe {}", self.recipe))?;
@@ -93,7 +94,7 @@ impl JobState {
             aux_revision: self.aux_revision,
             origin: version.origin,
             private: bytes(&self.private)?.into(),
-            body: self.body.as_ref().map(bytes).transpose()?.map(Bytes::from),
+            body: self.body.and_then(|at| bodies.get(at)).cloned(),
             published_at: self.published_at,
             expires_at: self.expires_at,
             suspended: AtomicBool::new(self.suspended),
@@ -105,18 +106,33 @@ impl JobState {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PoolState {
     server: ServerState,
-    jobs: Vec<JobState>,
+    jobs: Jobs,
     had_work: bool,
+}
+
+/// Jobs, and the nodes' answers that they keep, which those of one template share.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Jobs {
+    jobs: Vec<JobState>,
+    bodies: Vec<String>,
 }
 
 /// A pool that has handed over: its files are closed and its sockets open. As long as this is kept no miner is
 /// disconnected.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct HandedOver {
     pub(crate) server: millpond_stratum::HandedOver,
-    pub(crate) jobs: Vec<JobState>,
+    pub(crate) jobs: Jobs,
     pub(crate) had_work: bool,
     pub(crate) silent_since: Option<Instant>,
+    /// Of the pool that handed over.
+    pub(crate) core: Weak<Core>,
+}
+
+impl std::fmt::Debug for HandedOver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HandedOver").field("sessions", &self.sessions()).finish_non_exhaustive()
+    }
 }
 
 impl HandedOver {
@@ -124,6 +140,18 @@ impl HandedOver {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.server.sessions()
+    }
+
+    /// Connections that did not come to rest in time, and were closed.
+    #[must_use]
+    pub fn late(&self) -> usize {
+        self.server.late()
+    }
+
+    /// Nothing holds the pool's files any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.core.strong_count() == 0
     }
 
     /// Whether miners had work: whoever takes over has to have some before they hear of him.
@@ -159,42 +187,56 @@ impl HandedOver {
     ) -> Result<Self, WrongSockets> {
         let PoolState { server, jobs, had_work } = state;
         let server = millpond_stratum::HandedOver::of(server, sockets)?;
-        Ok(Self { server, jobs, had_work, silent_since: None })
+        Ok(Self { server, jobs, had_work, ..Self::default() })
     }
 
     /// From which coordinate on shares may still count that are on jobs of before.
     pub(crate) fn lowest_coord(&self) -> Option<u64> {
-        self.jobs.iter().map(|job| job.coord).min()
+        self.jobs.jobs.iter().map(|job| job.coord).min()
     }
 }
 
 /// The jobs that a pool's miners have in hand, the oldest first: as many of the newest as there is room for.
-pub(crate) fn jobs(core: &Core) -> Vec<JobState> {
+pub(crate) fn jobs(core: &Core) -> Jobs {
+    let (mut told, mut known) = (Jobs::default(), Vec::<Bytes>::new());
     let mut room = JOB_BYTES;
-    let newest_first = core.jobs.all().into_iter().rev().map(|(job, stale)| JobState::of(&job, stale));
-    let mut jobs: Vec<_> = newest_first
-        .map_while(|job| {
-            room = room.checked_sub(job.bytes())?;
-            Some(job)
-        })
-        .collect();
-    jobs.reverse();
-    jobs
+    for (job, stale) in core.jobs.all().into_iter().rev() {
+        let body = job.body.as_ref().map(|body| {
+            // Those of one template are the same bytes in memory.
+            let same = |one: &Bytes| one.as_ptr() == body.as_ptr() && one.len() == body.len();
+            known.iter().position(same).unwrap_or_else(|| {
+                known.push(body.clone());
+                known.len() - 1
+            })
+        });
+        let more = body.filter(|at| *at >= told.bodies.len()).and_then(|at| known.get(at));
+        let state = JobState::of(&job, body, stale);
+        let Some(left) = room.checked_sub(state.bytes() + more.map_or(0, |body| 2 * body.len())) else {
+            break;
+        };
+        room = left;
+        told.bodies.extend(more.map(hex::encode));
+        told.jobs.push(state);
+    }
+    told.jobs.reverse();
+    told
 }
 
 /// Takes the jobs of before over, and gives the versions that made them: they assemble the blocks of these jobs. A job
-/// whose version cannot be had any more is left out, and shares of it are stale.
-pub(crate) fn take_over(core: &Core, makers: &mut Makers, jobs: &[JobState]) -> Vec<Arc<Version>> {
+/// whose version cannot be had any more is left out, and shares of it are stale. Blocks while versions are loaded.
+pub(crate) fn take_over(core: &Core, makers: &mut Makers, from: &Jobs) -> Vec<Arc<Version>> {
     let now = UnixMillis::now();
+    let bodies: Vec<Bytes> =
+        from.bodies.iter().map(|body| hex::decode(body).unwrap_or_default().into()).collect();
     let mut versions: HashMap<Digest, Result<Arc<Version>, String>> = HashMap::new();
     let mut taken = Vec::new();
-    for state in jobs.iter().filter(|job| now.0 < job.expires_at.0.saturating_add(HELD_MS)) {
+    for state in from.jobs.iter().filter(|job| now.0 < job.expires_at.0.saturating_add(HELD_MS)) {
         let version = versions.entry(state.adapter).or_insert_with(|| {
             let (adapter, grants) = makers.version(state.adapter)?;
             let version = Version::prepare(adapter, OF_BEFORE, &Algorithms::native(), &grants);
             version.map_err(|why| why.to_string())
         });
-        let made = version.as_ref().map_err(Clone::clone).and_then(|version| state.job(version));
+        let made = version.as_ref().map_err(Clone::clone).and_then(|version| state.job(version, &bodies));
         match made {
             Ok(job) => taken.push((job, state.stale)),
             Err(why) => tracing::warn!(job = %state.id, %why, "a job of before cannot be gone on with"),

@@ -26,7 +26,7 @@ use millpond_journal::{Journal, JournalError, Options, Solution};
 use millpond_ledger::{BalanceIndex, Ledger, LedgerError};
 use millpond_node::Nodes;
 use millpond_runtime::{LogSink, Sandbox};
-use millpond_stratum::{NameKey, Past, Server, ServerHandle, StratumConfig};
+use millpond_stratum::{Carried, NameKey, Past, Server, ServerHandle, StratumConfig};
 use millpond_types::{JobId, ShareSeq, UnixMillis};
 use millpond_validator::Validator;
 use std::collections::BTreeMap;
@@ -135,10 +135,12 @@ pub(crate) struct Sections {
 
 struct Stopping {
     server: Server,
-    retention: std::sync::mpsc::Sender<()>,
+    retention: Option<std::sync::mpsc::Sender<()>>,
     /// They wait for nodes and wallets.
     threads: Vec<JoinHandle<()>>,
     money: JoinHandle<()>,
+    /// The thread that pays was started.
+    paying: bool,
 }
 
 impl std::fmt::Debug for Pool {
@@ -204,7 +206,12 @@ impl Pool {
         let final_after = description.final_after.max(section.chain.confirmations);
         let (blocks, incomes) = unfinished::known(&core, &mut makers, final_after)?;
         // Before the chain has any of its own: theirs follow these.
-        let versions = handover::take_over(&core, &mut makers, &from.jobs);
+        let (taking, jobs) = (Arc::clone(&core), from.jobs);
+        let taken = tokio::task::spawn_blocking(move || {
+            let versions = handover::take_over(&taking, &mut makers, &jobs);
+            (makers, versions)
+        });
+        let (mut makers, versions) = taken.await.map_err(std::io::Error::other)?;
         let job_expiry = u64::try_from(section.chain.job_expiry.as_millis()).unwrap_or(u64::MAX).max(1);
         let saved = read_file(core.disk.as_ref(), &folder.join("adapter-state")).unwrap_or_default();
         let chain_setup = Setup {
@@ -269,10 +276,6 @@ impl Pool {
             let (maturity, core) = (Arc::clone(maturity), Arc::clone(&core));
             threads.push(named("maturity").spawn(move || maturity.keep_asking(&core))?);
         }
-        if let Some(payments) = &payments {
-            let (payments, core) = (Arc::clone(payments), Arc::clone(&core));
-            threads.push(named("pay").spawn(move || payments.keep_paying(&core))?);
-        }
         let sections =
             Arc::new(parking_lot::RwLock::new(Sections { configured: section.clone(), in_force: section }));
         let (retention, stop) = std::sync::mpsc::channel();
@@ -311,7 +314,13 @@ impl Pool {
             trusted: prepared.trusted,
             roles,
             adapter_settings: parking_lot::Mutex::new(prepared.adapter_settings),
-            stopping: parking_lot::Mutex::new(Some(Stopping { server, retention, threads, money })),
+            stopping: parking_lot::Mutex::new(Some(Stopping {
+                server,
+                retention: Some(retention),
+                threads,
+                money,
+                paying: false,
+            })),
         })
     }
 
@@ -454,7 +463,7 @@ impl Pool {
 
     /// Stops: shares on their way are answered, threads end, files are closed.
     pub async fn stop(&self) {
-        let Some(Stopping { server, retention, mut threads, money }) = self.stopping.lock().take() else {
+        let Some(Stopping { server, retention, mut threads, money, .. }) = self.stopping.lock().take() else {
             return;
         };
         drop(retention);
@@ -464,11 +473,49 @@ impl Pool {
         self.close(threads).await;
     }
 
-    /// Hears miners from now on.
+    /// Hears miners, and pays, from now on.
     pub fn open(&self) {
-        if let Some(stopping) = &*self.stopping.lock() {
-            stopping.server.open();
+        let mut stopping = self.stopping.lock();
+        let Some(stopping) = &mut *stopping else { return };
+        stopping.server.open();
+        let Some(payments) = self.payments.clone().filter(|_| !std::mem::replace(&mut stopping.paying, true))
+        else {
+            return;
+        };
+        let core = Arc::clone(&self.core);
+        let pay = std::thread::Builder::new().name(format!("pay-{}", core.name));
+        match pay.spawn(move || payments.keep_paying(&core)) {
+            Ok(thread) => stopping.threads.push(thread),
+            Err(why) => {
+                let text = format!("nothing is paid, since there is no thread for it: {why}");
+                self.core.alarm(Level::Critical, "wallet", text);
+            }
         }
+    }
+
+    /// What became of the sessions that were handed over to this pool.
+    #[must_use]
+    pub fn carried(&self) -> Carried {
+        self.stopping.lock().as_ref().map(|stopping| stopping.server.carried().clone()).unwrap_or_default()
+    }
+
+    /// Whether somebody beside the process's list of pools has this one in hand.
+    #[must_use]
+    pub fn is_in_use(self: &Arc<Self>) -> bool {
+        Arc::strong_count(self) > 1
+    }
+
+    /// Before [`Pool::hand_over`]: payments that are under way come to their end, and none is begun. Miners are served.
+    pub async fn settle(&self) {
+        let threads = match &mut *self.stopping.lock() {
+            Some(stopping) => {
+                stopping.retention = None;
+                std::mem::take(&mut stopping.threads)
+            }
+            None => return,
+        };
+        self.end_waiting();
+        join(threads).await;
     }
 
     /// Whether miners would get work.
@@ -478,10 +525,9 @@ impl Pool {
     }
 
     /// Stops as [`Pool::stop`] does, and disconnects nobody: what miners are connected by is given for another process, or
-    /// this one, to go on with. Miners are served until nothing else has to be waited for. `None` when it was stopped
-    /// already.
+    /// this one, to go on with. `None` when it was stopped already.
     pub async fn hand_over(&self) -> Option<HandedOver> {
-        let Stopping { server, retention, threads, money } = self.stopping.lock().take()?;
+        let Stopping { server, retention, threads, money, .. } = self.stopping.lock().take()?;
         drop(retention);
         self.end_waiting();
         join(threads).await;
@@ -489,7 +535,7 @@ impl Pool {
         let server = server.hand_over().await;
         let jobs = handover::jobs(&self.core);
         self.close(vec![money]).await;
-        Some(HandedOver { server, jobs, had_work, silent_since })
+        Some(HandedOver { server, jobs, had_work, silent_since, core: Arc::downgrade(&self.core) })
     }
 
     fn end_waiting(&self) {

@@ -40,15 +40,26 @@ impl Commands {
     }
 
     /// Has the process give way to another one, and waits for what came of it.
-    async fn upgrade(&self, actor: &str, program: PathBuf, patience: u64) -> Result<Value, String> {
-        self.record(None, actor, "upgrade", vec![program.display().to_string()]).await?;
+    async fn upgrade(
+        &self,
+        actor: &str,
+        program: PathBuf,
+        patience: u64,
+        force: bool,
+    ) -> Result<Value, String> {
+        let mut args = vec![program.display().to_string()];
+        args.extend(force.then(|| "force".to_owned()));
+        self.record(None, actor, "upgrade", args).await?;
         let (taken, begun) = oneshot::channel();
         let (answer, outcome) = oneshot::channel();
         let patience = Duration::from_secs(patience.clamp(1, LONGEST_PATIENCE));
-        let order = Order { program, patience, actor: actor.to_owned(), taken, answer };
-        self.orders.try_send(order).map_err(|_| "another upgrade is under way".to_owned())?;
-        let begun = tokio::time::timeout(TAKEN, begun).await;
-        begun.ok().and_then(Result::ok).ok_or("this process does not give way to another one")?;
+        let order = Order { program, patience, force, actor: actor.to_owned(), taken, answer };
+        let sent = self.orders.try_send(order).is_ok();
+        // Nobody takes it: this process has no one for such orders, or another one is under way. It is void then.
+        if !sent || !tokio::time::timeout(TAKEN, begun).await.is_ok_and(|begun| begun.is_ok()) {
+            self.record(None, actor, "not_done", vec!["upgrade".to_owned()]).await?;
+            return Err("this process does not give way to another one now".to_owned());
+        }
         outcome.await.unwrap_or_else(|_| Err("the process ended before it was done; see the log".to_owned()))
     }
 
@@ -178,7 +189,9 @@ impl Handler for Commands {
                     })
                     .await
                 }
-                Command::Upgrade { program, patience } => self.upgrade(actor, program, patience).await,
+                Command::Upgrade { program, patience, force } => {
+                    self.upgrade(actor, program, patience, force).await
+                }
                 Command::PaymentsList { pool } => Ok(json!(self.pool(&pool)?.payments(1_000))),
                 Command::PaymentsShow { pool, payment } => match self.pool(&pool)?.payment(payment) {
                     Some(shown) => Ok(json!(shown)),

@@ -78,6 +78,11 @@ impl Reload {
         })
     }
 
+    /// The data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.process.data.clone()
+    }
+
     /// The configuration as it is in force, orders of operators included.
     pub(crate) async fn in_force(&self) -> Config {
         let mut config = self.config.lock().await.clone();

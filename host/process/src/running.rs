@@ -4,7 +4,7 @@ use crate::handler::Commands;
 use crate::reload::{Reload, Reloaded};
 use crate::source::Pools;
 use crate::upgrade::{HandedOver, Order};
-use millpond_admin::{AdminSocket, Callers, Desk, SocketError, Tokens, TokensError};
+use millpond_admin::{AdminSocket, Callers, Desk, SocketError, Takes, Tokens, TokensError};
 use millpond_alerts::{Alarms, Hook, Level};
 use millpond_backup::{CARRYING, Plan, Restored};
 use millpond_config::{Alert, Config, Http};
@@ -15,7 +15,7 @@ use millpond_http::{
 use millpond_pool::setup::{Prepared, SetupError, prepare};
 use millpond_pool::{Edges, Pool, PoolError, Process, UnknownEdge, sockets};
 use millpond_runtime::{Compiler, LoadError, LogSink, Sandbox, TracingSink};
-use millpond_stratum::StratumConfig;
+use millpond_stratum::{Carried, StratumConfig};
 use millpond_validator::{Limits, Validator};
 use parking_lot::Mutex;
 use std::net::{SocketAddr, TcpListener};
@@ -30,6 +30,14 @@ const REPEAT_MS: u64 = 600_000;
 
 /// What the alarm about a restore is about.
 pub(crate) const RESTORED: &str = "restored";
+
+/// Files that were closed are closed within this time, or something hangs.
+const CLOSING: Duration = Duration::from_secs(60);
+
+/// Something holds the pools' files although everything was ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the files are still held by something that hangs, the disk perhaps: nobody else may open them")]
+pub(crate) struct StillOpen;
 
 /// The disk's forecast is looked at this often.
 const DISK_LOOK: Duration = Duration::from_secs(300);
@@ -88,6 +96,8 @@ pub struct Running {
     forecast: tokio::task::JoinHandle<()>,
     http: Option<Server>,
     admin: AdminSocket,
+    pub(crate) desk: Arc<Desk>,
+    carried: Carried,
     orders: mpsc::Receiver<Order>,
     pub(crate) file: PathBuf,
     pub(crate) compiler: Compiler,
@@ -136,6 +146,11 @@ impl Running {
 }
 
 impl Ready {
+    /// The data folder.
+    pub(crate) fn data(&self) -> &Path {
+        &self.process.data
+    }
+
     /// Loads everything that a configuration names and looks whether it fits.
     ///
     /// # Errors
@@ -203,9 +218,22 @@ impl Ready {
         };
         let (order, orders) = mpsc::channel(1);
         match doors(&config, &process, &pools, &reload, order, from.http.take()).await {
-            Ok((http, admin)) => {
+            Ok(Doors { http, admin, desk }) => {
                 let forecast = tokio::spawn(watch_disk(Arc::clone(&pools), Arc::clone(&reload)));
-                Ok(Running { pools, reload, forecast, http, admin, orders, file, compiler, lock })
+                let carried = carried(&pools, &from);
+                Ok(Running {
+                    pools,
+                    reload,
+                    forecast,
+                    http,
+                    admin,
+                    desk,
+                    carried,
+                    orders,
+                    file,
+                    compiler,
+                    lock,
+                })
             }
             Err(why) => {
                 reload.end();
@@ -217,9 +245,20 @@ impl Ready {
 }
 
 impl Running {
+    /// The data folder.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.reload.data()
+    }
+
     /// Hears miners from now on.
     pub fn open(&self) {
         self.pools.all.iter().for_each(|pool| pool.open());
+    }
+
+    /// What became of the sessions that were handed over to this process.
+    #[must_use]
+    pub fn carried(&self) -> &Carried {
+        &self.carried
     }
 
     /// The next order to give way to another process, for [`Running::upgrade`].
@@ -231,14 +270,30 @@ impl Running {
         }
     }
 
-    /// Ends as [`Running::stop`] does, but for the miners' connections, which are left open. Gives who waits for an answer at
-    /// the admin socket, too.
-    pub(crate) async fn hand_over(self) -> (HandedOver, Callers) {
-        let Self { pools, reload, forecast, http, admin, lock, .. } = self;
-        forecast.abort();
-        let _ = forecast.await;
+    /// Brings what nodes and wallets are waited for with to its end, while miners are served.
+    pub(crate) async fn settle(&self) {
+        self.forecast.abort();
+        let reload = Arc::clone(&self.reload);
         // A backup that is being written is finished first.
         let _ = tokio::task::spawn_blocking(move || reload.end()).await;
+        let mut settling = JoinSet::new();
+        for pool in &self.pools.all {
+            let pool = Arc::clone(pool);
+            settling.spawn(async move { pool.settle().await });
+        }
+        while settling.join_next().await.is_some() {}
+    }
+
+    /// Ends as [`Running::stop`] does, but for the miners' connections, which are left open. Gives who waits for an answer at
+    /// the admin socket, too.
+    ///
+    /// # Errors
+    /// When the files are not closed: something hangs that holds them, and nobody else may open them.
+    pub(crate) async fn hand_over(self) -> (Result<HandedOver, StillOpen>, Callers) {
+        let Self { pools, reload, forecast, http, admin, desk, lock, .. } = self;
+        let idle = desk.only(Takes::Nothing, CLOSING).await;
+        forecast.abort();
+        let _ = forecast.await;
         let mut over = HandedOver::default();
         let callers = admin.close();
         if let Some(http) = http {
@@ -249,14 +304,27 @@ impl Running {
             let pool = Arc::clone(pool);
             leaving.spawn(async move { (pool.name().to_owned(), pool.hand_over().await) });
         }
-        while let Some(left) = leaving.join_next().await {
-            if let Ok((name, Some(left))) = left {
-                over.pools.insert(name, left);
+        let mut left = idle;
+        while let Some(one) = leaving.join_next().await {
+            match one {
+                Ok((name, Some(pool))) => drop(over.pools.insert(name, pool)),
+                Ok((_, None)) | Err(_) => left = false,
             }
         }
-        closed(pools).await;
+        drop(reload);
+        drop(pools);
+        let closed = async {
+            while !over.pools.values().all(millpond_pool::HandedOver::is_closed) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if !left || tokio::time::timeout(CLOSING, closed).await.is_err() {
+            // The lock goes with the process.
+            std::mem::forget(lock);
+            return (Err(StillOpen), callers);
+        }
         drop(lock);
-        (over, callers)
+        (Ok(over), callers)
     }
 
     /// Reads the configuration again and follows it as far as a running process can. `actor` is who asked.
@@ -317,19 +385,6 @@ async fn watch_disk(pools: Arc<Pools>, reload: Arc<Reload>) {
 /// Takes the data folder for this process alone.
 pub(crate) fn lock(data: &Path) -> Result<DiskLock, RunError> {
     RealDisk.lock(&data.join("lock")).map_err(|why| RunError::InUse(data.to_owned(), why))
-}
-
-/// Closes the pools' files: commands that are under way may hold them a little longer.
-async fn closed(pools: Arc<Pools>) {
-    let left = Arc::downgrade(&pools);
-    drop(pools);
-    for _ in 0..500 {
-        if left.strong_count() == 0 {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    tracing::warn!("a command holds the pools while they are handed over");
 }
 
 async fn stop_all(pools: &[Arc<Pool>]) {
@@ -396,6 +451,24 @@ async fn note_tokens(process: &Process, pools: &[Arc<Pool>], fresh: &[String]) -
     Ok(())
 }
 
+/// How a process is spoken to.
+struct Doors {
+    http: Option<Server>,
+    admin: AdminSocket,
+    desk: Arc<Desk>,
+}
+
+/// What became of the sessions that were handed over. Those of a pool that there is no more are closed.
+fn carried(pools: &Pools, without: &HandedOver) -> Carried {
+    let mut carried = Carried::default();
+    pools.all.iter().for_each(|pool| carried.add(&pool.carried()));
+    for (name, pool) in &without.pools {
+        let why = (pool.sessions() > 0).then(|| format!("there is no pool {name} any more"));
+        carried.add(&Carried { sessions: 0, closed: pool.sessions(), why });
+    }
+    carried
+}
+
 async fn doors(
     config: &Config,
     process: &Process,
@@ -403,7 +476,7 @@ async fn doors(
     reload: &Arc<Reload>,
     orders: mpsc::Sender<Order>,
     socket: Option<TcpListener>,
-) -> Result<(Option<Server>, AdminSocket), RunError> {
+) -> Result<Doors, RunError> {
     let commands = Commands {
         pools: Arc::downgrade(pools),
         reload: Arc::downgrade(reload),
@@ -412,7 +485,7 @@ async fn doors(
     };
     let desk = Desk::new(Arc::new(commands));
     let admin = millpond_admin::listen(&process.data.join("admin.sock"), Arc::clone(&desk))?;
-    let Some(section) = &config.http else { return Ok((None, admin)) };
+    let Some(section) = &config.http else { return Ok(Doors { http: None, admin, desk }) };
     let tokens = Tokens::open(Arc::clone(&process.disk), &process.data.join("tokens.json"))?;
     let options = HttpOptions {
         listen: section.listen,
@@ -423,7 +496,7 @@ async fn doors(
             forwarded_from: proxies(section)?,
         },
         admin: Some(AdminDoor {
-            desk,
+            desk: Arc::clone(&desk),
             tokens: Arc::new(Mutex::new(tokens)),
             patience: AdminDoor::PATIENCE,
             room: Arc::new(Semaphore::new(AdminDoor::ROOM)),
@@ -431,7 +504,7 @@ async fn doors(
         times: Times::default(),
     };
     let server = millpond_http::serve(options, Arc::clone(pools) as Arc<dyn Source>).await?;
-    Ok((Some(server), admin))
+    Ok(Doors { http: Some(server), admin, desk })
 }
 
 /// The proxies that say who asks for pages.

@@ -8,23 +8,27 @@
 //!      state, sockets ->                                    new: opens the data, starts the pools, gets work
 //!                                          <- healthy
 //!      go ->                                                new: hears miners
+//!                                          <- taken
 //! old: ends
 //! ```
 //!
-//! Until `go` the old process has all sockets open, and the new one has neither read from one nor written to it. When
+//! Until `taken` the old process has all sockets open, and until `go` the new one has neither read from one nor written to it. When
 //! the new one fails before, is late or ends, it is killed, and the old one starts again with what it had handed over:
 //! miners have waited, and that is all. When the old one dies the new one goes on as soon as it can.
 
 use crate::running::{Ready, RunError, Running, lock};
+use millpond_admin::{Callers, Takes};
 use millpond_config::Config;
 use millpond_handover::{Link, LinkError};
 use millpond_pool::PoolState;
 use millpond_runtime::Compiler;
+use millpond_stratum::Carried;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,6 +36,8 @@ use tokio::sync::oneshot;
 
 /// What the two say to each other is of this kind. A program of another kind is not given way to.
 const PROTOCOL: u32 = 1;
+/// The kind of data that is written: goes up with a record that the version before cannot read.
+const DATA: u32 = 1;
 /// Loading plugins takes some seconds when they have to be compiled.
 const PREPARING: Duration = Duration::from_secs(180);
 /// Between its being prepared and its taking over the old process finishes payments that are under way.
@@ -40,6 +46,12 @@ const WAITING: Duration = Duration::from_secs(900);
 const PASSING: Duration = Duration::from_secs(60);
 /// Work and health are looked at this often.
 const LOOK: Duration = Duration::from_millis(5);
+/// Commands that are being done when the order comes are waited for.
+const COMMANDS: Duration = Duration::from_secs(120);
+/// The new process says by itself that it is late; this much later it is not waited for any longer.
+const GRACE: Duration = Duration::from_secs(10);
+/// It hears the miners this soon after it may.
+const TAKING: Duration = Duration::from_secs(30);
 /// Who asked for the upgrade gets his answer within this time.
 const ANSWERING: Duration = Duration::from_secs(10);
 
@@ -48,6 +60,7 @@ const ANSWERING: Duration = Duration::from_secs(10);
 pub struct Order {
     pub(crate) program: PathBuf,
     pub(crate) patience: Duration,
+    pub(crate) force: bool,
     pub(crate) actor: String,
     pub(crate) taken: oneshot::Sender<()>,
     pub(crate) answer: oneshot::Sender<Result<Value, String>>,
@@ -60,8 +73,8 @@ pub enum Upgraded {
     Gone(u32),
     /// This process goes on.
     Stayed(Box<Running>),
-    /// The new process did not become healthy, and this one could not start again: the miners are disconnected.
-    Lost(RunError),
+    /// Neither process goes on, and why: the miners are disconnected.
+    Lost(String),
 }
 
 /// A process that has handed over: its files are closed and its sockets open.
@@ -73,6 +86,7 @@ pub struct HandedOver {
 
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
+    patience_ms: u64,
     http: bool,
     pools: Vec<(String, PoolState)>,
 }
@@ -81,15 +95,17 @@ struct State {
 #[serde(rename_all = "snake_case")]
 enum Word {
     /// The new process could take over.
-    Prepared { protocol: u32, version: String },
+    Prepared { protocol: u32, version: String, data: u32, folder: (u64, u64) },
     /// What it takes over.
     State(State),
     /// It has everything, and work for the miners.
-    Healthy {},
+    Healthy { carried: Carried },
     /// It cannot.
     Failed { why: String },
     /// It is its turn.
     Go {},
+    /// It hears the miners.
+    Taken {},
 }
 
 impl HandedOver {
@@ -105,6 +121,11 @@ impl HandedOver {
         with.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Connections that did not come to rest in time, and were closed.
+    fn late(&self) -> usize {
+        self.pools.values().map(millpond_pool::HandedOver::late).sum()
+    }
+
     /// Since when nobody hears the miners.
     fn silent_since(&self) -> Option<Instant> {
         self.pools.values().filter_map(millpond_pool::HandedOver::silent_since).min()
@@ -112,7 +133,7 @@ impl HandedOver {
 
     fn state(&self) -> State {
         let pools = self.pools.iter().map(|(name, pool)| (name.clone(), pool.state()));
-        State { http: self.http.is_some(), pools: pools.collect() }
+        State { patience_ms: 0, http: self.http.is_some(), pools: pools.collect() }
     }
 
     fn sockets(&self) -> Vec<BorrowedFd<'_>> {
@@ -135,44 +156,71 @@ impl HandedOver {
 impl Running {
     /// Gives way to the program of an order.
     pub async fn upgrade(self, order: Order) -> Upgraded {
-        let Order { program, patience, actor, taken, answer } = order;
-        let _ = taken.send(());
-        let file = self.file.clone();
+        let Order { program, patience, force, actor, taken, answer } = order;
+        if taken.send(()).is_err() {
+            // Who gave it was told that it is void.
+            return Upgraded::Stayed(Box::new(self));
+        }
+        let (file, compiler) = (self.file.clone(), self.compiler.clone());
+        let folder = match folder(&self.data()) {
+            Ok(folder) => folder,
+            Err(why) => return self.stayed(&actor, why, answer).await,
+        };
         tracing::info!(program = %program.display(), "a new process is started");
-        let prepared = tokio::task::spawn_blocking(move || Successor::prepare(&program, &file)).await;
+        let of_file = file.clone();
+        let prepared = move || Successor::prepare(&program, &of_file, folder, force);
+        let prepared = tokio::task::spawn_blocking(prepared).await;
         let successor = match prepared.map_err(|why| why.to_string()).and_then(|prepared| prepared) {
             Ok(successor) => successor,
             Err(why) => return self.stayed(&actor, why, answer).await,
         };
-        let (file, compiler) = (self.file.clone(), self.compiler.clone());
+        // The way back is made before it may be needed: files that it needs may have changed.
         let config = self.reload.in_force().await;
+        let back = match Ready::prepare(config, &file, compiler).await {
+            Ok(back) => back,
+            Err(why) => {
+                let why = format!("there would be no way back: {why}");
+                return self.stayed(&actor, why, answer).await;
+            }
+        };
+        if !self.desk.only(Takes::Looks, COMMANDS).await {
+            self.desk.only(Takes::All, COMMANDS).await;
+            let why = "a command is still being done: order it again afterwards".to_owned();
+            return self.stayed(&actor, why, answer).await;
+        }
+        self.settle().await;
         let (over, callers) = self.hand_over().await;
-        let sessions = over.sessions();
+        let over = match over {
+            Ok(over) => over,
+            Err(why) => return lost(why.to_string(), answer, callers).await,
+        };
         let (id, version) = (successor.id(), successor.version.clone());
-        let passed = tokio::task::spawn_blocking(move || (successor.take_over(&over, patience), over)).await;
-        let (healthy, over) = passed.unwrap_or_else(|why| (Err(why.to_string()), HandedOver::default()));
-        let why = match healthy {
-            Ok(()) => {
+        let late = over.late();
+        let passed = tokio::task::spawn_blocking(move || (successor.take_over(&over, patience, force), over));
+        let (taken, over) = match passed.await {
+            Ok(both) => both,
+            Err(why) => return lost(why.to_string(), answer, callers).await,
+        };
+        let why = match taken {
+            Ok(carried) => {
                 let pause = over.silent_since().map_or(0, |since| since.elapsed().as_millis());
-                tracing::info!(process = id, sessions, pause_ms = pause, "another process goes on");
+                let (sessions, closed) = (carried.sessions, carried.closed.saturating_add(late));
+                tracing::info!(process = id, sessions, closed, pause_ms = pause, "another process goes on");
                 // The sockets are the other one's now; closing ours says nothing to anybody.
                 drop(over);
-                let told =
-                    json!({"process": id, "version": version, "sessions": sessions, "pause_ms": pause});
+                let told = json!({"process": id, "version": version, "sessions": sessions, "closed": closed,
+                    "pause_ms": pause});
                 let _ = answer.send(Ok(told));
                 callers.answered(ANSWERING).await;
                 return Upgraded::Gone(id);
             }
             Err(why) => why,
         };
-        tracing::error!(%why, "the new process did not become healthy: this one goes on");
-        match again(config, &file, compiler, over).await {
+        tracing::error!(%why, "the new process does not take over: this one goes on");
+        match again(back, over).await {
             Ok(running) => running.stayed(&actor, why, answer).await,
-            Err(lost) => {
-                let text = format!("{why}; and this process could not start again: {lost}");
-                let _ = answer.send(Err(text));
-                callers.answered(ANSWERING).await;
-                Upgraded::Lost(lost)
+            Err(none) => {
+                lost(format!("{why}; and this process could not go on: {none}"), answer, callers).await
             }
         }
     }
@@ -213,17 +261,26 @@ impl Running {
     }
 }
 
+/// Neither process goes on.
+async fn lost(why: String, answer: oneshot::Sender<Result<Value, String>>, callers: Callers) -> Upgraded {
+    tracing::error!(%why, "no process goes on");
+    let _ = answer.send(Err(why.clone()));
+    callers.answered(ANSWERING).await;
+    Upgraded::Lost(why)
+}
+
 /// The old process after the new one has failed: as a restart, with the connections still there.
-async fn again(
-    config: Config,
-    file: &Path,
-    compiler: Compiler,
-    over: HandedOver,
-) -> Result<Running, RunError> {
-    let lock = lock(&config.host.data)?;
-    let running = Ready::prepare(config, file, compiler).await?.begin(lock, over).await?;
+async fn again(back: Ready, over: HandedOver) -> Result<Running, RunError> {
+    let lock = lock(back.data())?;
+    let running = back.begin(lock, over).await?;
     running.open();
     Ok(running)
+}
+
+/// What tells one data folder from another.
+fn folder(data: &Path) -> Result<(u64, u64), String> {
+    let known = std::fs::metadata(data).map_err(|why| format!("{}: {why}", data.display()))?;
+    Ok((known.dev(), known.ino()))
 }
 
 /// The new process, as the old one has it. It is killed when this is dropped, unless it has gone.
@@ -249,7 +306,7 @@ impl Successor {
     }
 
     /// Starts it, and waits until it could take over.
-    fn prepare(program: &Path, file: &Path) -> Result<Self, String> {
+    fn prepare(program: &Path, file: &Path, folder: (u64, u64), force: bool) -> Result<Self, String> {
         let (link, far) = Link::pair().map_err(|why| format!("no link to it: {why}"))?;
         let child = Command::new(program)
             .arg("run")
@@ -259,29 +316,51 @@ impl Successor {
             .spawn()
             .map_err(|why| format!("{} cannot be started: {why}", program.display()))?;
         let mut successor = Self { child: Some(child), link, version: String::new() };
-        match successor.word(PREPARING)? {
-            Word::Prepared { protocol: PROTOCOL, version } => {
-                successor.version = version;
-                Ok(successor)
-            }
-            Word::Prepared { protocol, version } => Err(format!(
-                "millpond {version} speaks protocol {protocol} of upgrades and this one {PROTOCOL}: stop and start"
-            )),
-            other => Err(format!("it says {other:?} where it should be prepared")),
-        }
+        let word = successor.word(PREPARING)?;
+        let Word::Prepared { protocol, version, data, folder: of } = word else {
+            return Err(format!("it says {word:?} where it should be prepared"));
+        };
+        let why = if protocol != PROTOCOL {
+            format!("millpond {version} speaks protocol {protocol} of upgrades and this one {PROTOCOL}")
+        } else if of != folder {
+            "its configuration names another data folder".to_owned()
+        } else if data != DATA && !force {
+            format!("it writes data of kind {data} and this one {DATA}: there would be no way back (--force)")
+        } else {
+            successor.version = version;
+            return Ok(successor);
+        };
+        Err(format!("{why}; stop and start instead"))
     }
 
     /// Gives it everything, waits until it is healthy, and lets it go.
-    fn take_over(mut self, over: &HandedOver, patience: Duration) -> Result<(), String> {
-        let sent = self.link.send(&Word::State(over.state()), &over.sockets(), PASSING);
-        sent.map_err(|why| why.to_string())?;
-        match self.word(patience)? {
-            Word::Healthy {} => {}
+    fn take_over(mut self, over: &HandedOver, patience: Duration, force: bool) -> Result<Carried, String> {
+        let state =
+            State { patience_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX), ..over.state() };
+        self.say(&Word::State(state), &over.sockets())?;
+        let carried = match self.word(patience.saturating_add(GRACE))? {
+            Word::Healthy { carried } => carried,
             other => return Err(format!("it says {other:?} where it should be healthy")),
+        };
+        if carried.closed > 0 && !force {
+            let (closed, all) = (carried.closed, over.sessions());
+            let why = carried.why.unwrap_or_default();
+            return Err(format!(
+                "{closed} of {all} sessions would be lost, since {why} (--force takes that)"
+            ));
         }
-        self.link.send(&Word::Go {}, &[], PASSING).map_err(|why| why.to_string())?;
+        self.say(&Word::Go {}, &[])?;
+        // It may have given up while this process was held up, and not have heard that it may go.
+        match self.word(TAKING)? {
+            Word::Taken {} => {}
+            other => return Err(format!("it says {other:?} where it should have taken over")),
+        }
         self.child = None;
-        Ok(())
+        Ok(carried)
+    }
+
+    fn say(&self, word: &Word, sockets: &[BorrowedFd<'_>]) -> Result<(), String> {
+        self.link.send(word, sockets, PASSING).map_err(|why| why.to_string())
     }
 
     fn word(&self, patience: Duration) -> Result<Word, String> {
@@ -294,16 +373,24 @@ impl Successor {
     }
 }
 
-/// The new process: takes over from the one that started it, and is heard of by its miners. Blocks the caller's task until
-/// then.
+/// The new process: takes over from the one that started it, and is heard of by its miners; `taken` is called then. Blocks
+/// the caller's task until that.
 ///
 /// # Errors
 /// Why it cannot: the old process goes on.
-pub async fn take_over(config: Config, file: &Path, compiler: Compiler) -> Result<Running, String> {
+pub async fn take_over(
+    config: Config,
+    file: &Path,
+    compiler: Compiler,
+    taken: impl FnOnce(),
+) -> Result<Running, String> {
     let link = Link::of_stdin().map_err(|why| format!("there is no process to take over from: {why}"))?;
     match follow(&link, config, file, compiler).await {
         Ok(running) => {
             running.open();
+            taken();
+            // The old one may be gone.
+            let _ = link.send(&Word::Taken {}, &[], PASSING);
             Ok(running)
         }
         Err(why) => {
@@ -318,25 +405,40 @@ async fn follow(link: &Link, config: Config, file: &Path, compiler: Compiler) ->
     let ready = Ready::prepare(config, file, compiler).await.map_err(|why| why.to_string())?;
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let words = |why: LinkError| why.to_string();
-    link.send(&Word::Prepared { protocol: PROTOCOL, version }, &[], PASSING).map_err(words)?;
+    let prepared = Word::Prepared { protocol: PROTOCOL, version, data: DATA, folder: folder(&data)? };
+    link.send(&prepared, &[], PASSING).map_err(words)?;
     // Blocks this thread, on which nothing else runs yet.
     let (word, sockets) = link.receive::<Word>(WAITING).map_err(words)?;
     let Word::State(state) = word else { return Err(format!("it says {word:?} where it should hand over")) };
+    let (patience, begun) = (Duration::from_millis(state.patience_ms), Instant::now());
     let over = HandedOver::of(state, sockets)?;
-    let (with_work, begun) = (over.with_work(), Instant::now());
+    let with_work = over.with_work();
     let lock = lock(&data).map_err(|why| why.to_string())?;
     let running = ready.begin(lock, over).await.map_err(|why| why.to_string())?;
-    running.has_work(&with_work, PASSING).await?;
-    tracing::info!(milliseconds = begun.elapsed().as_millis(), "everything is taken over");
-    match link.send(&Word::Healthy {}, &[], PASSING) {
+    let healthy = healthy(link, &running, &with_work, patience.saturating_sub(begun.elapsed())).await;
+    match healthy {
+        Ok(()) => Ok(running),
+        Err(why) => {
+            // Its threads may not write any more when the old one opens the files.
+            running.stop().await;
+            Err(why)
+        }
+    }
+}
+
+/// Waits until it may go.
+async fn healthy(link: &Link, running: &Running, pools: &[String], patience: Duration) -> Result<(), String> {
+    running.has_work(pools, patience).await?;
+    let carried = running.carried().clone();
+    match link.send(&Word::Healthy { carried }, &[], PASSING) {
         Ok(()) => {}
         // Nobody is left who could go on.
-        Err(LinkError::Gone) => return Ok(running),
-        Err(why) => return Err(words(why)),
+        Err(LinkError::Gone) => return Ok(()),
+        Err(why) => return Err(why.to_string()),
     }
     match link.receive::<Word>(PASSING) {
-        Ok((Word::Go {}, _)) | Err(LinkError::Gone) => Ok(running),
+        Ok((Word::Go {}, _)) | Err(LinkError::Gone) => Ok(()),
         Ok((other, _)) => Err(format!("it says {other:?} where it should go")),
-        Err(why) => Err(words(why)),
+        Err(why) => Err(why.to_string()),
     }
 }

@@ -111,6 +111,7 @@ fn milliseconds(time: Duration) -> u64 {
 
 /// What is known of a server that has handed over, as words for its successor.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ServerState {
     /// The ports as they were configured, in their order: one descriptor each.
     pub(crate) ports: Vec<SocketAddr>,
@@ -121,6 +122,27 @@ pub struct ServerState {
     pub(crate) bans: Vec<BanState>,
     /// Difficulties of past sessions.
     pub(crate) last_seen: Vec<(String, Bits)>,
+}
+
+/// What became of sessions that were handed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Carried {
+    /// They go on.
+    pub sessions: usize,
+    /// They cannot, and are disconnected.
+    pub closed: usize,
+    /// Why the first of these cannot.
+    pub why: Option<String>,
+}
+
+impl Carried {
+    /// Both together.
+    pub fn add(&mut self, other: &Self) {
+        self.sessions = self.sessions.saturating_add(other.sessions);
+        self.closed = self.closed.saturating_add(other.closed);
+        self.why = self.why.take().or_else(|| other.why.clone());
+    }
 }
 
 /// What came is not what a server hands over.
@@ -140,6 +162,8 @@ pub struct HandedOver {
     pub(crate) sessions: Vec<(SessionState, TcpStream)>,
     /// Without ports and sessions, which are beside it.
     pub(crate) known: ServerState,
+    /// Connections that did not come to rest in time: they are closed.
+    pub(crate) late: usize,
 }
 
 impl HandedOver {
@@ -147,6 +171,12 @@ impl HandedOver {
     #[must_use]
     pub fn sessions(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Connections that did not come to rest in time, and were closed.
+    #[must_use]
+    pub fn late(&self) -> usize {
+        self.late
     }
 
     /// The words, without the sockets.
@@ -188,7 +218,7 @@ impl HandedOver {
         let sessions = sessions.into_iter().zip(sockets.by_ref());
         let sessions = sessions.map(|(session, socket)| (session, socket.into())).collect();
         let known = ServerState { parked, bans, last_seen, ..ServerState::default() };
-        Ok(Self { listeners, sessions, known })
+        Ok(Self { listeners, sessions, known, late: 0 })
     }
 }
 

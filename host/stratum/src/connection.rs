@@ -410,7 +410,12 @@ impl<B: Backend> Connection<B> {
                     End::LongLine
                 })?;
                 let Some(line) = line else { break };
-                self.hear(incoming.line(line), incoming.holds_more(), together)?;
+                let more = incoming.holds_more();
+                let line = incoming.line(line);
+                self.hear(line, more, together)?;
+                if let Some(starting) = &mut self.starting {
+                    starting.heard(line);
+                }
                 heard = Heard::Lines;
                 if !self.may_hear() {
                     return Ok(heard);

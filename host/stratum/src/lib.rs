@@ -49,7 +49,7 @@ mod vardiff;
 
 pub use backend::{Accepted, Backend, NoPayee, NotDurable, Note, Payee, Refusal, Solution};
 pub use bans::{Ban, BanConfig, BanReason};
-pub use carried::{HandedOver, ServerState, WrongSockets};
+pub use carried::{Carried, HandedOver, ServerState, WrongSockets};
 pub use config::{PortConfig, StratumConfig};
 pub use connection::carried::SessionState;
 pub use counters::{Counter, CountersNow, SessionInfo};

@@ -29,8 +29,27 @@ pub(crate) struct Login {
     password: Option<String>,
 }
 
-/// What a session waits for before it hears its next line.
-pub(crate) enum Starting {
+/// What a session waits for before it hears its next line, and the line that it waits with: another process hears it again.
+pub(crate) struct Starting {
+    what: What,
+    line: Box<[u8]>,
+}
+
+impl Starting {
+    fn new(what: What) -> Option<Box<Self>> {
+        Some(Box::new(Self { what, line: Box::default() }))
+    }
+
+    pub(crate) fn heard(&mut self, line: &[u8]) {
+        self.line = line.into();
+    }
+
+    pub(crate) fn line(&self) -> &[u8] {
+        &self.line
+    }
+}
+
+enum What {
     /// The lease of a hello.
     Hello(Call, Later<Result<Lease, Refused>>),
     /// Whom a login pays.
@@ -43,12 +62,12 @@ impl<B: Backend> Connection<B> {
     /// Goes on with what the session waits for. Whether that is over.
     pub(crate) fn poll_starting(&mut self, context: &mut Context<'_>) -> Result<bool, End> {
         let Some(mut starting) = self.starting.take() else { return Ok(false) };
-        let ready = match &mut *starting {
-            Starting::Hello(_, lease) | Starting::Lease(_, _, lease) => match lease.as_mut().poll(context) {
+        let ready = match &mut starting.what {
+            What::Hello(_, lease) | What::Lease(_, _, lease) => match lease.as_mut().poll(context) {
                 Poll::Ready(lease) => Some(Ready::Leased(lease)),
                 Poll::Pending => None,
             },
-            Starting::Resolve(_, payee) => match payee.as_mut().poll(context) {
+            What::Resolve(_, payee) => match payee.as_mut().poll(context) {
                 Poll::Ready(payee) => Some(Ready::Resolved(payee)),
                 Poll::Pending => None,
             },
@@ -57,20 +76,26 @@ impl<B: Backend> Connection<B> {
             self.starting = Some(starting);
             return Ok(false);
         };
-        match (*starting, ready) {
-            (Starting::Hello(call, _), Ready::Leased(lease)) => {
+        let Starting { what, line } = *starting;
+        match (what, ready) {
+            (What::Hello(call, _), Ready::Leased(lease)) => {
                 let lease = self.leased(lease)?;
                 self.greet(&call, lease)?;
             }
-            (Starting::Lease(login, payee, _), Ready::Leased(lease)) => {
+            (What::Lease(login, payee, _), Ready::Leased(lease)) => {
                 let lease = self.leased(lease)?;
                 self.session.take_lease(lease);
                 self.log_in(&login, payee)?;
             }
-            (Starting::Resolve(login, _), Ready::Resolved(payee)) => self.resolved(login, payee)?,
+            (What::Resolve(login, _), Ready::Resolved(payee)) => {
+                self.resolved(login, payee)?;
+                if let Some(still) = &mut self.starting {
+                    still.line = line;
+                }
+            }
             // The outcome is of what was asked.
-            (Starting::Hello(..) | Starting::Lease(..), Ready::Resolved(_))
-            | (Starting::Resolve(..), Ready::Leased(_)) => {}
+            (What::Hello(..) | What::Lease(..), Ready::Resolved(_))
+            | (What::Resolve(..), Ready::Leased(_)) => {}
         }
         Ok(true)
     }
@@ -90,7 +115,7 @@ impl<B: Backend> Connection<B> {
         match self.lease(resume.as_deref())? {
             Some(lease) => self.greet(&call, lease),
             None => {
-                self.starting = Some(Box::new(Starting::Hello(call, self.lease_later())));
+                self.starting = Starting::new(What::Hello(call, self.lease_later()));
                 Ok(())
             }
         }
@@ -180,7 +205,7 @@ impl<B: Backend> Connection<B> {
         };
         let login = Login { call, user, password };
         let resolve = Box::pin(resolve.instrument(self.span()));
-        self.starting = Some(Box::new(Starting::Resolve(login, resolve)));
+        self.starting = Starting::new(What::Resolve(login, resolve));
         Ok(())
     }
 
@@ -206,7 +231,7 @@ impl<B: Backend> Connection<B> {
         if self.session.lease.is_none() {
             // A login before the subscription, or a dialect without one: the extranonce is leased now.
             let Some(lease) = self.lease(None)? else {
-                self.starting = Some(Box::new(Starting::Lease(login, payee, self.lease_later())));
+                self.starting = Starting::new(What::Lease(login, payee, self.lease_later()));
                 return Ok(());
             };
             self.session.take_lease(lease);

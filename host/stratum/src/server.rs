@@ -5,7 +5,7 @@ mod handover;
 use crate::backend::{Backend, NotDurable, Payee};
 use crate::bans::{Ban, BanReason, Bans};
 use crate::board::{Announcement, Board, cry};
-use crate::carried::HandedOver;
+use crate::carried::{Carried, HandedOver};
 use crate::config::{PortConfig, StratumConfig};
 use crate::connection::carried::SessionState;
 use crate::counters::{Counters, CountersNow, Registry, SessionInfo, add};
@@ -28,7 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Ropes kept: the newest job in each dialect, and one or two before it.
 const ROPES: usize = 16;
@@ -250,6 +250,8 @@ pub struct Server {
     /// The listening sockets, by their address as configured: they outlive the tasks that accept.
     sockets: Vec<(SocketAddr, TcpListener)>,
     listeners: JoinSet<()>,
+    jobs: Arc<JobTable>,
+    carried: Carried,
 }
 
 impl Server {
@@ -367,13 +369,14 @@ impl Server {
             config,
         });
         let Parts { backend, jobs, seen, validator } = parts;
+        let table = Arc::clone(&jobs);
         let shared = Arc::new(Shared { core: Arc::clone(&core), backend, jobs, seen, validator });
         let mut listeners = JoinSet::new();
         let mut addresses = Vec::new();
         let bound = bound.into_iter().map(|(listener, listening)| (listener, Arc::new(listening)));
         let bound: Vec<_> = bound.collect();
         let ports: Vec<_> = bound.iter().map(|(_, listening)| Arc::clone(listening)).collect();
-        let mut arrived = handover::arrive(&shared, &ports, from);
+        let (mut arrived, carried) = handover::arrive(&shared, &ports, from);
         for (listener, listening) in bound {
             addresses.push(listening.address);
             let here = arrived.remove(&listening.address).unwrap_or_default();
@@ -381,7 +384,7 @@ impl Server {
         }
         listeners.spawn(sweep(Arc::clone(&core)));
         listeners.spawn(cry(shared));
-        Ok(Self { core, addresses, sockets, listeners })
+        Ok(Self { core, addresses, sockets, listeners, jobs: table, carried })
     }
 
     /// Hears miners from now on.
@@ -414,15 +417,26 @@ impl Server {
         self.end(Phase::Stopping).await;
     }
 
-    /// Ends all tasks.
-    async fn end(&mut self, phase: Phase) {
+    /// Ends all tasks. How many connections did not end in time, and were dropped.
+    async fn end(&mut self, phase: Phase) -> usize {
         self.core.phase.send_replace(phase);
         // Connection tasks are the children of their listener's task, which waits for them.
         let patience = self.core.config.drain.0 * 2 + Duration::from_secs(1);
         let all = async { while self.listeners.join_next().await.is_some() {} };
-        if timeout(patience, all).await.is_err() {
-            self.listeners.abort_all();
+        if timeout(patience, all).await.is_ok() {
+            return 0;
         }
+        let late = self.core.gate.connections();
+        tracing::warn!(late, "connections did not end in time");
+        self.listeners.shutdown().await;
+        // Their tasks are dropped by now or in their next turn.
+        let gone = async {
+            while self.core.gate.connections() > 0 {
+                sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let _ = timeout(patience, gone).await;
+        late
     }
 }
 

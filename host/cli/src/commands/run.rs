@@ -32,11 +32,13 @@ impl Run {
             let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             let mut hup = signal(SignalKind::hangup())?;
             let mut running = if self.take_over {
-                upgrade::take_over(config, &self.file, compiler).await.map_err(Failure::new)?
+                let taken = upgrade::take_over(config, &self.file, compiler, tell_service_manager);
+                taken.await.map_err(Failure::new)?
             } else {
-                Running::start(config, &self.file, compiler).await?
+                let running = Running::start(config, &self.file, compiler).await?;
+                tell_service_manager();
+                running
             };
-            tell_service_manager();
             for pool in running.pools() {
                 for address in pool.addresses() {
                     eprintln!("pool {} takes miners at {address}", pool.name());
@@ -56,7 +58,7 @@ impl Run {
                             eprintln!("process {process} goes on with the miners");
                             return Ok(ExitCode::SUCCESS);
                         }
-                        Upgraded::Lost(why) => return Err(Failure::new(why.to_string())),
+                        Upgraded::Lost(why) => return Err(Failure::new(why)),
                     },
                 }
             }

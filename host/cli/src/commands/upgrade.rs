@@ -20,8 +20,11 @@ pub struct Upgrade {
     #[arg(long)]
     program: Option<PathBuf>,
     /// Seconds that it has to become healthy while miners wait.
-    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     patience: u64,
+    /// Take over also when sessions are lost by it, or when the new program writes data that the old one cannot read.
+    #[arg(long)]
+    force: bool,
     /// JSON.
     #[arg(long)]
     json: bool,
@@ -37,7 +40,7 @@ impl Upgrade {
         let program = program
             .canonicalize()
             .map_err(|why| Failure::usage(format!("--program {}: {why}", program.display())))?;
-        let command = Command::Upgrade { program, patience: self.patience };
+        let command = Command::Upgrade { program, patience: self.patience, force: self.force };
         if self.json {
             return self.door.send(&command);
         }

@@ -14,6 +14,7 @@ use crate::parking::Leaving;
 use crate::server::Shared;
 use crate::session::Session;
 use crate::session::carried::Words;
+use millpond_dialect::Push;
 use millpond_types::UnixMillis;
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -24,8 +25,10 @@ use std::sync::Arc;
 pub(crate) enum NotCarried {
     #[error("the adapter has no dialect {0:?} any more")]
     Dialect(String),
-    #[error("its extranonce prefix is another one's here: the division of the extranonce has changed")]
-    Prefix,
+    #[error("the division of the extranonce has changed")]
+    Extranonce,
+    #[error("its address was banned meanwhile")]
+    Banned,
 }
 
 /// What is known of a connection beside its socket.
@@ -66,9 +69,20 @@ struct Shown {
 }
 
 impl<B: Backend> Connection<B> {
-    /// Nothing of it is under way: it may leave between this turn and the next.
+    /// No share of it is under way: it may leave between this turn and the next. A login that is, is heard again.
     pub(super) fn is_at_rest(&self) -> bool {
-        self.flights.is_empty() && self.starting.is_none()
+        self.flights.is_empty()
+    }
+
+    /// What was read and has not come to an answer: the line of a login under way, and what follows it.
+    fn unheard(&self) -> Vec<u8> {
+        let mut unheard = Vec::new();
+        if let Some(starting) = &self.starting {
+            unheard.extend_from_slice(starting.line());
+            unheard.push(b'\n');
+        }
+        unheard.extend_from_slice(self.kept.bytes());
+        unheard
     }
 
     /// Leaves this process. Its prefix is free here: it is the next process's to give.
@@ -82,8 +96,8 @@ impl<B: Backend> Connection<B> {
         SessionState {
             port: self.listening.address,
             peer: self.peer,
-            session: self.session.words(moment),
-            unheard: self.kept.bytes().into(),
+            session: self.session.words(self.shared.jobs.oldest(), moment),
+            unheard: Hex(self.unheard()),
             unwritten: self.outbox.waiting().into(),
             fresh: self.fresh,
             conduct: self.conduct.state(moment),
@@ -122,18 +136,31 @@ impl<B: Backend> Connection<B> {
         let Some(dialect) = dialects.all().find(|one| one.name() == state.session.dialect) else {
             return Err(NotCarried::Dialect(state.session.dialect));
         };
+        let limits = &core.config.limits;
+        let client = state.peer.ip();
+        let exempt = limits.allow.iter().any(|network: &Network| network.contains(client));
+        let source = Source::of(client, limits.ipv6_prefix);
+        if !exempt && core.bans.banned(source, moment.0).is_some() {
+            return Err(NotCarried::Banned);
+        }
+        if state.session.xn_size != core.tree.layout().total {
+            return Err(NotCarried::Extranonce);
+        }
         let lease = match state.session.lease() {
             None => None,
-            Some((session, prefix)) => Some(core.tree.take_over(session, prefix).ok_or(NotCarried::Prefix)?),
+            Some((session, prefix)) => {
+                Some(core.tree.take_over(session, prefix).ok_or(NotCarried::Extranonce)?)
+            }
         };
         let dialect = Arc::clone(dialect);
         let vardiff = listening.vardiff.clone();
         let mut session = Session::of(state.session, dialect, lease, vardiff, moment, payees);
         session.target = shared.target_of(&session.dialect, session.vardiff.difficulty());
-        let limits = &core.config.limits;
-        let client = state.peer.ip();
-        let exempt = limits.allow.iter().any(|network: &Network| network.contains(client));
-        let mut seat = core.gate.enter_again(Source::of(client, limits.ipv6_prefix), exempt);
+        if session.dialect.has_push(Push::Mask) {
+            // What is granted here may be other than there; its next job says so.
+            session.regrant(&chain.masks);
+        }
+        let mut seat = core.gate.enter_again(source, exempt);
         if session.payee().is_some() {
             seat.settled();
         }

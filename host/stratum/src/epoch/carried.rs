@@ -38,7 +38,9 @@ pub(crate) fn read(fields: BTreeMap<String, Hex>) -> BTreeMap<String, Vec<u8>> {
 }
 
 impl Epochs {
-    pub(crate) fn state(&self) -> EpochsState {
+    /// `oldest`: the oldest job whose shares may still count; what only older ones were sent under is left out, but for
+    /// the newest.
+    pub(crate) fn state(&self, oldest: Option<JobId>) -> EpochsState {
         let stretch = |stretch: &Stretch| {
             let values = &stretch.epoch.values;
             StretchState {
@@ -53,16 +55,34 @@ impl Epochs {
                 reissue: values.reissue,
             }
         };
-        EpochsState { stretches: self.kept.iter().map(stretch).collect(), last: self.last }
+        let newest = self.kept.len().saturating_sub(1);
+        let counts = |(at, stretch): &(usize, &Stretch)| {
+            *at == newest || oldest.is_some_and(|oldest| stretch.last >= oldest)
+        };
+        let stretches = self.kept.iter().enumerate().filter(counts).map(|(_, kept)| stretch(kept));
+        EpochsState { stretches: stretches.collect(), last: self.last }
     }
 
-    pub(crate) fn of(state: EpochsState, payees: &mut Payees) -> Self {
+    /// What is the same as in the session, or in the stretch before, is shared with it, as it was.
+    pub(crate) fn of(
+        state: EpochsState,
+        mut prefix: Arc<[u8]>,
+        mut negotiated: Arc<BTreeMap<String, Vec<u8>>>,
+        payees: &mut Payees,
+    ) -> Self {
         let stretch = |state: StretchState| {
+            if *prefix != *state.prefix.0 {
+                prefix = Arc::from(state.prefix.0);
+            }
+            let fields = read(state.negotiated);
+            if *negotiated != fields {
+                negotiated = Arc::new(fields);
+            }
             let values = Values {
                 difficulty: state.difficulty.into(),
                 target: state.target,
-                prefix: Arc::from(state.prefix.0),
-                negotiated: Arc::new(read(state.negotiated)),
+                prefix: Arc::clone(&prefix),
+                negotiated: Arc::clone(&negotiated),
                 payee: state.payee.map(|payee| payees.of(payee)),
                 reissue: state.reissue,
             };

@@ -8,7 +8,7 @@ use crate::epoch::carried::EpochsState;
 use crate::limits::Source;
 use crate::login::carried::Payees;
 use crate::parking::Leaving;
-use millpond_types::SessionId;
+use millpond_types::{JobId, SessionId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -38,14 +38,14 @@ impl PrefixTree {
         Some(self.hold(slot, session, Parked::default()))
     }
 
-    pub(crate) fn parked(&self, moment: Moment) -> Vec<ParkedState> {
+    pub(crate) fn parked(&self, oldest: Option<JobId>, moment: Moment) -> Vec<ParkedState> {
         let slots = self.slots.lock();
         let parked = slots.taken.values().filter_map(|slot| match slot {
             Slot::Parked { session, until, kept } if *until > moment.0 => Some(ParkedState {
                 session: *session,
                 left: moment.after(*until),
                 difficulty: kept.difficulty.map(Bits::from),
-                epochs: kept.epochs.state(),
+                epochs: kept.epochs.state(oldest),
                 owner: kept.owner.as_ref().map(|owner| (owner.source, owner.agent.to_string())),
             }),
             Slot::Parked { .. } | Slot::Held => None,
@@ -68,7 +68,7 @@ impl PrefixTree {
             let source = owner.as_ref().map(|owner| owner.source);
             let kept = Parked {
                 difficulty: state.difficulty.map(f64::from),
-                epochs: Epochs::of(state.epochs, payees),
+                epochs: Epochs::of(state.epochs, Arc::default(), Arc::default(), payees),
                 owner,
             };
             let mut slots = self.slots.lock();

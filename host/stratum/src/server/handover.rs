@@ -2,7 +2,7 @@
 
 use super::{LastSeen, Phase, Server, Shared};
 use crate::backend::Backend;
-use crate::carried::{Bits, HandedOver, Moment, ServerState};
+use crate::carried::{Bits, Carried, HandedOver, Moment, ServerState};
 use crate::connection::Connection;
 use crate::listen::Listening;
 use crate::login::carried::Payees;
@@ -18,17 +18,23 @@ impl Server {
     /// the sockets are left as they are, with what is known of their sessions. Sessions over TLS are closed, since
     /// their keys stay here; they can be taken up again by their name.
     pub async fn hand_over(mut self) -> HandedOver {
-        self.end(Phase::HandingOver).await;
+        let late = self.end(Phase::HandingOver).await;
         let moment = Moment::now();
         let core = &self.core;
         let known = ServerState {
-            parked: core.tree.parked(moment),
+            parked: core.tree.parked(self.jobs.oldest(), moment),
             bans: core.bans.state(moment),
             last_seen: core.last_seen.state(),
             ..ServerState::default()
         };
         let sessions = std::mem::take(&mut *core.carried.lock());
-        HandedOver { listeners: std::mem::take(&mut self.sockets), sessions, known }
+        HandedOver { listeners: std::mem::take(&mut self.sockets), sessions, known, late }
+    }
+
+    /// What became of the sessions that were handed over to this server.
+    #[must_use]
+    pub fn carried(&self) -> &Carried {
+        &self.carried
     }
 }
 
@@ -45,36 +51,42 @@ pub(super) fn arrive<B: Backend>(
     shared: &Arc<Shared<B>>,
     ports: &[Arc<Listening>],
     from: HandedOver,
-) -> Arrived<B> {
+) -> (Arrived<B>, Carried) {
     let (moment, mut payees) = (Moment::now(), Payees::default());
     let core = &shared.core;
     let HandedOver { sessions, known, .. } = from;
     core.bans.restore(&known.bans, moment);
     core.last_seen.restore(known.last_seen);
     let mut arrived = Arrived::new();
-    let (mut closed, mut why_closed) = (0_u64, None);
+    let mut carried = Carried::default();
     for (state, socket) in sessions {
-        let Some(listening) = ports.iter().find(|listening| listening.address == state.port) else {
-            closed += 1;
-            continue;
+        let made = match ports.iter().find(|listening| listening.address == state.port) {
+            None => Err("their port is no longer configured".to_owned()),
+            Some(listening) => {
+                let (shared, listening) = (Arc::clone(shared), Arc::clone(listening));
+                let address = listening.address;
+                let made = Connection::arrive(shared, listening, state, moment, &mut payees);
+                made.map(|connection| (address, connection)).map_err(|why| why.to_string())
+            }
         };
-        let address = listening.address;
-        match Connection::arrive(Arc::clone(shared), Arc::clone(listening), state, moment, &mut payees) {
-            Ok(connection) => arrived.entry(address).or_default().push((connection, socket)),
+        match made {
+            Ok((address, connection)) => {
+                carried.sessions += 1;
+                arrived.entry(address).or_default().push((connection, socket));
+            }
             Err(why) => {
-                closed += 1;
-                why_closed.get_or_insert(why);
+                carried.closed += 1;
+                carried.why.get_or_insert(why);
             }
         }
     }
-    if closed > 0 {
-        let why = why_closed.map_or("their port is no longer configured".to_owned(), |why| why.to_string());
+    if let Carried { closed, why: Some(why), .. } = &carried {
         tracing::warn!(closed, %why, "sessions of the process before cannot go on");
     }
     // After those that are connected, whose prefixes come first.
     let most = core.config.limits.connections_per_source;
     core.tree.park_again(known.parked, most, moment, &mut payees);
-    arrived
+    (arrived, carried)
 }
 
 impl LastSeen {

@@ -23,7 +23,7 @@ pub(crate) struct Words {
     extranonce_updates: bool,
     leased: bool,
     prefix: Hex,
-    xn_size: usize,
+    pub(crate) xn_size: usize,
     negotiated: BTreeMap<String, Hex>,
     told_fields: BTreeMap<String, Hex>,
     able: BTreeMap<String, Hex>,
@@ -42,7 +42,7 @@ impl Words {
 }
 
 impl Session {
-    pub(crate) fn words(&self, moment: Moment) -> Words {
+    pub(crate) fn words(&self, oldest: Option<JobId>, moment: Moment) -> Words {
         Words {
             id: self.id,
             dialect: self.dialect.name().to_owned(),
@@ -57,7 +57,7 @@ impl Session {
             able: told(&self.able),
             vardiff: self.vardiff.state(moment),
             told: self.told.map(Bits::from),
-            epochs: self.epochs.state(),
+            epochs: self.epochs.state(oldest),
             logins: self
                 .logins
                 .iter()
@@ -78,6 +78,7 @@ impl Session {
         payees: &mut Payees,
     ) -> Self {
         let vardiff = Vardiff::of(&words.vardiff, config, dialect.rounding(), moment);
+        let prefix: Arc<[u8]> = Arc::from(words.prefix.0);
         let negotiated = Arc::new(read(words.negotiated));
         let told_fields = Arc::new(read(words.told_fields));
         let told_fields = if told_fields == negotiated { Arc::clone(&negotiated) } else { told_fields };
@@ -89,12 +90,12 @@ impl Session {
             agent: words.agent.into(),
             extranonce_updates: words.extranonce_updates,
             lease,
-            prefix: Arc::from(words.prefix.0),
+            epochs: Epochs::of(words.epochs, Arc::clone(&prefix), Arc::clone(&negotiated), payees),
+            prefix,
             negotiated,
             told_fields,
             able: read(words.able),
             told: words.told.map(f64::from),
-            epochs: Epochs::of(words.epochs, payees),
             logins,
             issued: words.issued.into_iter().map(|(job, epoch)| WireJob { job, epoch }).collect(),
             ..Self::new(words.id, dialect, words.xn_size, vardiff)
