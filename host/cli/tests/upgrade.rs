@@ -9,8 +9,7 @@ use millpond_load::node::{MockNode, Shape};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -35,6 +34,31 @@ impl Orphan {
 impl Drop for Orphan {
     fn drop(&mut self) {
         self.signal("-KILL");
+    }
+}
+
+/// The way to a node, which is closed at first.
+struct Valve {
+    listener: TcpListener,
+    node: String,
+}
+
+impl Valve {
+    /// Lets everything through, also what waits already. Its threads end with their connections.
+    fn open(self) {
+        std::thread::spawn(move || {
+            for caller in self.listener.incoming().map_while(Result::ok) {
+                let Ok(node) = TcpStream::connect(&self.node) else { return };
+                for (mut from, mut to) in
+                    [(caller.try_clone().unwrap(), node.try_clone().unwrap()), (node, caller)]
+                {
+                    std::thread::spawn(move || {
+                        let _ = std::io::copy(&mut from, &mut to);
+                        let _ = to.shutdown(std::net::Shutdown::Write);
+                    });
+                }
+            }
+        });
     }
 }
 
@@ -84,7 +108,49 @@ impl Rig {
         Ok((Orphan(said["process"].to_string()), said))
     }
 
-    /// Miners who send 400 shares a second, 20,000 in all.
+    /// The order, given and not waited for.
+    fn order(&self) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_millpond"))
+            .args(["upgrade", "--data", &self.data, "--patience", "120"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The process that takes over, once it has all that the old one had and waits for work.
+    fn successor(&self) -> Orphan {
+        let file = self.file.to_str().unwrap();
+        let is_it = |process: &String| {
+            let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+            words.contains(&b"--take-over".as_slice()) && words.contains(&file.as_bytes())
+        };
+        let found = until("it is there", || {
+            let all = std::fs::read_dir("/proc").unwrap().flatten();
+            all.map(|entry| entry.file_name().to_string_lossy().into_owned()).find(is_it)
+        });
+        // It answers at the admin socket from when it has taken over, which the old one has closed before.
+        let old = self.running.id().to_string();
+        until("it has taken over", || (self.accepted()? == 0 && found != old).then_some(()));
+        Orphan(found)
+    }
+
+    /// A configuration whose node does not answer yet, and what has it answer.
+    fn without_node(&self) -> Valve {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let silent = format!("http://{}", listener.local_addr().unwrap());
+        let good = std::fs::read_to_string(&self.file).unwrap();
+        std::fs::write(&self.file, good.replace(&self.node.url(), &silent)).unwrap();
+        Valve { listener, node: self.node.url().trim_start_matches("http://").to_owned() }
+    }
+
+    /// Connections of the process that serves now.
+    fn connections(&self) -> usize {
+        json(&["miners", "--data", &self.data, "--pool", "load", "--json", "list"]).as_array().unwrap().len()
+    }
+
+    /// Miners who send 1,000 shares a second until so many are sent.
     fn load(&self, connections: &str, shares: u32) -> Child {
         let each = (shares / connections.parse::<u32>().unwrap()).to_string();
         Command::new(env!("CARGO_BIN_EXE_millpond"))
@@ -145,18 +211,19 @@ fn line(reader: &mut BufReader<TcpStream>) -> String {
 fn two_upgrades_under_load_disconnect_nobody_and_lose_or_double_no_share() {
     let mut rig = Rig::start();
     let mut watcher = watcher(&rig.port);
-    let shares = 12_000;
-    let load = rig.load("60", shares);
+    let shares = 24_000;
+    let mut load = rig.load("60", shares);
     until("shares come", || rig.accepted().filter(|accepted| *accepted > 500));
     let (first, said) = rig.upgrade(&[]).unwrap();
     assert_eq!(rig.running.ended(), Some(0), "the old process has nothing left to do");
     println!("{said}");
-    assert_eq!(said["sessions"], json!(61), "{said}");
+    assert_eq!((&said["sessions"], rig.connections()), (&json!(61), 61), "{said}");
     // The new one counts from nothing, on with the same miners.
     until("shares come again", || rig.accepted().filter(|accepted| *accepted > 500));
     let (second, said) = rig.upgrade(&["--patience", "60"]).unwrap();
     println!("{said}");
-    assert_eq!(said["sessions"], json!(61), "{said}");
+    assert_eq!((&said["sessions"], rig.connections()), (&json!(61), 61), "{said}");
+    assert!(load.try_wait().unwrap().is_none(), "both were under load");
     until("the first is gone", || first.is_gone().then_some(()));
     all_counted(load, shares);
     // Pages and the quiet connection are where they were.
@@ -183,32 +250,67 @@ fn a_new_process_that_is_not_healthy_leaves_the_miners_to_the_old_one() {
     let refused = |rig: &Rig, more: &[&str], because: &str| {
         let why = rig.upgrade(more).map(|(_, said)| said).unwrap_err();
         assert!(why.contains("this one goes on") && why.contains(because), "{why}");
-        until("the old one serves", || rig.accepted());
+        assert_eq!(rig.connections(), 40);
     };
-    // No program of this kind, and one that ends.
+    // No program of this kind.
     refused(&rig, &["--program", "/bin/true"], "the other process is gone");
-    // One that cannot read its configuration: it comes to nothing before any miner waits.
+    // One that cannot read its configuration, or has other data: it comes to nothing before any miner waits.
     let good = std::fs::read_to_string(&rig.file).unwrap();
     std::fs::write(&rig.file, good.replace("minimum_difficulty", "minimal_difficulty")).unwrap();
     refused(&rig, &[], "the other process is gone");
+    let other = rig.folder.path().join("other");
+    std::fs::write(&rig.file, good.replace(&rig.data, other.to_str().unwrap())).unwrap();
+    refused(&rig, &["--force"], "another data folder");
     // One that is there, takes over everything, and gets no work from its node.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let elsewhere = format!("http://{}", nobody.local_addr().unwrap());
-    std::fs::write(&rig.file, good.replace(&rig.node.url(), &elsewhere)).unwrap();
-    refused(&rig, &["--patience", "2"], "not healthy within 2 s");
-    // One that is killed while it takes over.
-    let killer = rig.folder.path().join("killed");
-    let script =
-        format!("#!/bin/sh\n(sleep 2; kill -KILL $$) &\nexec {} \"$@\"\n", env!("CARGO_BIN_EXE_millpond"));
-    std::fs::write(&killer, script).unwrap();
-    std::fs::set_permissions(&killer, std::fs::Permissions::from_mode(0o755)).unwrap();
-    refused(&rig, &["--program", killer.to_str().unwrap()], "the other process is gone");
+    let _silent = rig.without_node();
+    std::fs::write(
+        &rig.file,
+        std::fs::read_to_string(&rig.file).unwrap().replace(other.to_str().unwrap(), &rig.data),
+    )
+    .unwrap();
+    refused(&rig, &["--patience", "2"], "no work for its miners");
+    // One that divides the extranonce otherwise, and one without the miners' port.
+    let divided = good.replace("[pool.stratum]\n", "[pool.stratum]\nextranonce_prefix = 3\n");
+    std::fs::write(&rig.file, divided).unwrap();
+    refused(&rig, &[], "40 of 40 sessions would be lost, since the division of the extranonce has changed");
+    std::fs::write(
+        &rig.file,
+        good.replace("[[pool.port]]\nlisten = \"127.0.0.1:0\"", "[[pool.port]]\nlisten = \"127.0.0.2:0\""),
+    )
+    .unwrap();
+    refused(&rig, &[], "their port is no longer configured");
     std::fs::write(&rig.file, good).unwrap();
     all_counted(load, shares);
     rig.running.signal("-TERM");
     assert_eq!(rig.running.ended(), Some(0));
     let shares = shares as usize;
     assert_eq!(rig.recorded(), (shares, shares));
+}
+
+#[test]
+fn whichever_of_the_two_is_killed_the_other_goes_on() {
+    let mut rig = Rig::start();
+    let shares = 16_000;
+    let load = rig.load("40", shares);
+    until("shares come", || rig.accepted().filter(|accepted| *accepted > 200));
+    let node = rig.without_node();
+    let order = rig.order();
+    rig.successor().signal("-KILL");
+    let said = String::from_utf8(order.wait_with_output().unwrap().stderr).unwrap();
+    assert!(said.contains("this one goes on: the other process is gone"), "{said}");
+    until("shares come again", || rig.accepted().filter(|accepted| *accepted > 200));
+    let mut order = rig.order();
+    let new = rig.successor();
+    rig.running.signal("-KILL");
+    assert_eq!(rig.running.ended(), None, "it was killed");
+    assert!(!order.wait().unwrap().success(), "nobody could tell how it ends");
+    // Now it has a node.
+    node.open();
+    all_counted(load, shares);
+    new.signal("-TERM");
+    until("it is gone", || new.is_gone().then_some(()));
+    let shares = shares as usize;
+    assert_eq!(rig.recorded(), (shares, shares), "also by kill -9");
 }
 
 #[test]

@@ -271,3 +271,26 @@ proptest! {
         prop_assert!(seen.is_empty());
     }
 }
+
+#[test]
+fn jobs_of_the_process_before_go_on_as_they_were_and_none_of_them_is_current() {
+    let table = JobTable::default();
+    table.resume_after(JobId(9));
+    let suspended = job(8, "b", 101);
+    assert!(suspended.suspend());
+    table.take_over([(job(7, "a", 100), true), (suspended, false), (job(9, "b", 101), false)]);
+    let found = |id| word(&table.lookup(JobId(id), NOW));
+    assert_eq!([6, 7, 8, 9, 10].map(found), ["forgotten", "stale", "live", "live", "unknown"]);
+    let is_suspended = |id| match table.lookup(JobId(id), NOW) {
+        Found::Live(job) => job.is_suspended(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([8, 9].map(is_suspended), [true, false]);
+    assert_eq!((table.current().map(|job| job.id), table.oldest()), (None, Some(JobId(7))));
+    assert!(table.publish(job(9, "b", 101)).is_err(), "its id was given");
+    // The tip is the one of before, and only another one makes them stale.
+    table.publish(job(10, "b", 101)).unwrap();
+    assert_eq!([7, 9].map(found), ["stale", "live"]);
+    table.publish(job(11, "c", 102)).unwrap();
+    assert_eq!([7, 9, 10].map(found), ["stale", "stale", "stale"]);
+}

@@ -10,6 +10,9 @@ use millpond_stratum::{HandedOver, NetworkError, Server, ServerState, StratumCon
 use serde_json::{Value, json};
 use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::io::AsyncBufReadExt;
+use tokio::time::timeout;
 
 /// What another process gets: the words as text, the sockets under numbers of its own.
 fn carried(from: &HandedOver) -> HandedOver {
@@ -41,6 +44,7 @@ impl Harness {
         let left = server.hand_over().await;
         let parts = parts(&jobs, &seen, &pool);
         let server = Server::take_over(config, chain(), parts, carried(&left)).await.unwrap();
+        assert_eq!((server.carried().sessions, server.carried().closed), (left.sessions(), 0));
         let handle = server.handle();
         (Self { server, handle, pool, jobs, seen, recipes }, left)
     }
@@ -108,8 +112,17 @@ async fn shares_on_their_way_are_answered_before_and_shares_of_the_pause_after()
     client.send_raw(line.as_bytes()).await;
     pool.until("it is heard", |pool| pool.handle.counters().bytes_read > read).await;
     let in_memory = std::sync::Arc::clone(&pool.pool);
+    let address = pool.address();
     let leaving = tokio::spawn(pool.successor(config()));
-    tokio::task::yield_now().await;
+    // Nobody is let in any more: who comes now waits at the door.
+    let mut late = loop {
+        let mut one = Client::connect(address).await;
+        one.send(&json!({"id": 1, "method": "mining.subscribe", "params": ["late/1"]})).await;
+        if timeout(Duration::from_millis(200), one.reader.fill_buf()).await.is_err() {
+            break one;
+        }
+    };
+    assert!(!leaving.is_finished(), "a share has no answer yet");
     // The disk answers only now.
     in_memory.hold.store(false, Ordering::SeqCst);
     in_memory.permits.0.add_permits(1);
@@ -119,10 +132,8 @@ async fn shares_on_their_way_are_answered_before_and_shares_of_the_pause_after()
     let second = client.find(&job, 2, EASY, BLOCK);
     let line = line_of("alice", &second);
     client.send_raw(line.as_bytes()).await;
-    // Nobody hears it yet; who comes now waits at the door.
-    let mut late = Client::connect(pool.address()).await;
-    late.send(&json!({"id": 1, "method": "mining.subscribe", "params": ["late/1"]})).await;
-    assert_eq!((pool.pool.credited(), pool.handle.connections()), (1, 1));
+    // Nobody hears it yet.
+    assert_eq!(pool.pool.credited(), 1);
     pool.server.open();
     let answer = reply(&mut client).await;
     assert_eq!(answer["result"], json!(true), "{answer}");
@@ -252,4 +263,42 @@ async fn tls_sessions_are_closed_and_can_be_taken_up_again() {
     assert_eq!((&client.session, &client.en1), (&session, &en1));
     client.call("mining.authorize", json!(["alice", "x"])).await;
     assert!(is_true(&client.submit("alice", &share).await), "the work of before is lost");
+}
+
+#[tokio::test]
+async fn a_login_that_is_being_looked_up_is_heard_again() {
+    let pool = start().await;
+    pool.publish(&Template::default());
+    pool.pool.slow.store(true, Ordering::SeqCst);
+    let mut client = Client::connect(pool.address()).await;
+    client.subscribe(json!(["test/1"])).await;
+    client.send(&json!({"id": 9, "method": "mining.authorize", "params": ["alice", "x"]})).await;
+    pool.until("it is asked", |pool| pool.pool.asked.load(Ordering::SeqCst) == 1).await;
+    let in_memory = std::sync::Arc::clone(&pool.pool);
+    let (pool, _left) = pool.successor(config()).await;
+    in_memory.slow.store(false, Ordering::SeqCst);
+    pool.server.open();
+    assert_eq!(client.answer(&json!(9)).await["result"], json!(true));
+    client.notify().await;
+    assert_eq!(in_memory.asked.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn sessions_that_do_not_fit_are_counted_and_not_carried() {
+    let pool = start().await;
+    pool.publish(&Template::default());
+    let _client = Client::ready(pool.address(), "alice").await;
+    let Harness { server, pool, jobs, seen, .. } = pool;
+    let left = server.hand_over().await;
+    let mut other = config();
+    other.extranonce.prefix = Some(3);
+    let server = Server::take_over(other, chain(), parts(&jobs, &seen, &pool), carried(&left)).await.unwrap();
+    let carried_over = server.carried();
+    assert_eq!((carried_over.sessions, carried_over.closed), (0, 1));
+    assert_eq!(carried_over.why.as_deref(), Some("the division of the extranonce has changed"));
+    drop(server);
+    let mut longer = chain();
+    longer.extranonce += 1;
+    let server = Server::take_over(config(), longer, parts(&jobs, &seen, &pool), left).await.unwrap();
+    assert_eq!(server.carried().closed, 1, "its miner rolls fewer bytes than the recipe has");
 }

@@ -55,6 +55,10 @@ pub struct Pool {
     pub permits: Semaphores,
     /// Cannot look up logins while set.
     pub blind: AtomicBool,
+    /// Never answers logins while set.
+    pub slow: AtomicBool,
+    /// Logins that were looked up.
+    pub asked: AtomicU64,
     /// Errors of shares that could not be judged.
     pub unjudged: Mutex<Vec<String>>,
     /// Kinds of firmware that a coinbase was too long for.
@@ -78,6 +82,10 @@ impl Default for Semaphores {
 
 impl Backend for Pool {
     async fn resolve(&self, login: &str) -> Result<Arc<Payee>, NoPayee> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.slow.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
         let (address, worker) = login.split_once('.').unwrap_or((login, ""));
         if address.starts_with("bad") {
             return Err(NoPayee::Login(format!("{address} is no address of this chain")));
