@@ -127,7 +127,7 @@ impl JobTable {
     /// Takes over jobs of the process before, each with whether it is stale, oldest first: work on them goes on counting,
     /// and none of them is current.
     pub fn take_over(&self, jobs: impl IntoIterator<Item = (Job, bool)>) {
-        let mut inner = self.inner.write();
+        let mut inner = self.inner.lock();
         for (job, stale) in jobs {
             if !stale {
                 inner.parent = Some(job.parent.clone());
@@ -138,6 +138,7 @@ impl JobTable {
         while inner.jobs.len() > self.capacity {
             inner.jobs.pop_first();
         }
+        self.show(&inner);
     }
 
     /// Publishes a job: it is current from now on. A parent that differs from the current one makes all earlier jobs
@@ -245,7 +246,7 @@ impl JobTable {
     /// The oldest job that is kept: no share of an older one counts.
     #[must_use]
     pub fn oldest(&self) -> Option<JobId> {
-        self.inner.read().jobs.keys().next().copied()
+        self.shown.load().jobs.first().map(|(job, _)| job.id)
     }
 
     /// The lowest coordinate of a job that is kept: ids of shares below it are no longer needed

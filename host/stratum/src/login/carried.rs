@@ -18,7 +18,7 @@ impl From<&Payee> for PayeeState {
         Self {
             payee: Hex(payee.payee.clone()).into(),
             address: payee.address.clone(),
-            worker: payee.worker.clone(),
+            worker: payee.worker.to_string(),
         }
     }
 }
@@ -30,11 +30,8 @@ pub(crate) struct Payees(HashMap<PayeeState, Arc<Payee>>);
 impl Payees {
     pub(crate) fn of(&mut self, state: PayeeState) -> Arc<Payee> {
         let make = |state: &PayeeState| {
-            Arc::new(Payee {
-                payee: hex::decode(&state.payee).unwrap_or_default(),
-                address: state.address.clone(),
-                worker: state.worker.clone(),
-            })
+            let payee = hex::decode(&state.payee).unwrap_or_default();
+            Arc::new(Payee::new(payee, state.address.clone(), &state.worker))
         };
         let known = self.0.entry(state);
         let made = known.or_insert_with_key(make);
