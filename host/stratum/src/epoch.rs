@@ -130,6 +130,19 @@ impl Epochs {
         epoch
     }
 
+    /// Forgets what only jobs before `oldest` were sent under, but for the newest: a session of days would keep kilobytes of
+    /// what nobody asks for.
+    pub(crate) fn forget(&mut self, oldest: Option<JobId>) {
+        let Some(oldest) = oldest else { return };
+        let before = self.kept.len();
+        while self.kept.len() > 1 && self.kept.front().is_some_and(|stretch| stretch.last < oldest) {
+            self.kept.pop_front();
+        }
+        if self.kept.len() < before {
+            self.kept.shrink_to(2 * self.kept.len());
+        }
+    }
+
     /// The epoch that a job was sent under, by its name on the wire. A number that this job was not sent under counts as
     /// the newest that it was; a job from before all that is remembered (of a session that was resumed) counts as the
     /// oldest's. `None` for a job that was never sent.
@@ -211,6 +224,24 @@ mod tests {
         assert_eq!((before.number, after.values.difficulty), (after.number, 1.0));
         assert_eq!(epochs.issue(JobId(2), values(2.0), false).values.difficulty, 2.0);
         assert_eq!(first.values.reissue, 0);
+    }
+
+    #[test]
+    fn what_no_job_that_is_kept_was_sent_under_is_forgotten() {
+        let mut epochs = Epochs::default();
+        for job in 0..40 {
+            epochs.issue(JobId(job), values(job as f64 + 1.0), true);
+        }
+        epochs.forget(None);
+        assert_eq!(epochs.kept.len(), 40);
+        epochs.forget(Some(JobId(30)));
+        assert_eq!(epochs.kept.len(), 10);
+        let named = |epochs: &Epochs, job| {
+            epochs.get(WireJob { job: JobId(job), epoch: job as u8 }).unwrap().values.difficulty
+        };
+        assert_eq!((named(&epochs, 30), named(&epochs, 39)), (31.0, 40.0));
+        epochs.forget(Some(JobId(1000)));
+        assert_eq!((epochs.kept.len(), named(&epochs, 39)), (1, 40.0), "the newest stays");
     }
 
     #[test]

@@ -10,14 +10,14 @@ use crate::vardiff::Vardiff;
 use millpond_dialect::{Dialect, Extranonce, JobRef, Push, SessionView};
 use millpond_jobs::Job;
 use millpond_recipe::{Recipe, RunError, SessionStage, Width};
-use millpond_types::{SessionId, Target};
+use millpond_types::{JobId, SessionId, Target};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Logins of one connection; a proxy may authorize several workers.
 const LOGINS: usize = 256;
-/// Session stages kept: a miner's shares are for its newest jobs.
-const STAGES: usize = 4;
+/// Session stages kept: a miner's shares are for its newest job, and for the one before while that is on its way.
+const STAGES: usize = 2;
 /// Jobs kept for miners that name a job by a register's value.
 const ISSUED: usize = 32;
 /// The longest worker name that is recorded, in bytes.
@@ -176,8 +176,9 @@ impl Session {
         has_field(recipe, PAYEE)
     }
 
-    /// The epoch to send a job under.
-    pub(crate) fn issue(&mut self, job: &Job) -> Arc<Epoch> {
+    /// The epoch to send a job under; shares of jobs before `oldest` count for nothing any more.
+    pub(crate) fn issue(&mut self, job: &Job, oldest: Option<JobId>) -> Arc<Epoch> {
+        self.epochs.forget(oldest);
         let recipe = job.stage.recipe();
         let values = Values {
             difficulty: self.vardiff.difficulty(),

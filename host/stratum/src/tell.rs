@@ -219,11 +219,12 @@ impl<B: Backend> Connection<B> {
     /// at it as the session would hash it, and that session stage is given too. Whatever cannot be looked at is refused:
     /// no work is better than work for somebody else. The next job is looked at again.
     fn opened(&mut self, job: &Job) -> Option<(Arc<Epoch>, Option<Arc<SessionStage>>)> {
+        let oldest = self.shared.jobs.oldest();
         if !Session::pays_in_work(job.stage.recipe()) {
-            return Some((self.session.issue(job), None));
+            return Some((self.session.issue(job, oldest), None));
         }
         let before = self.session.epochs.clone();
-        let epoch = self.session.issue(job);
+        let epoch = self.session.issue(job, oldest);
         let looked = match &epoch.values.payee {
             None => Err("nobody has logged in whom it could pay".to_owned()),
             Some(payee) => match self.session.stage(job, &epoch) {
