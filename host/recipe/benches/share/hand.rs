@@ -1,7 +1,7 @@
 //! The four families by hand: what each job can know is done once, buffers are kept, and no check of the document is
 //! left out.
 
-use crate::{Family, session};
+use super::family::{Family, session};
 use millpond_algorithms::{Algorithms, Context};
 use millpond_types::Target;
 use std::sync::Arc;

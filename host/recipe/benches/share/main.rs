@@ -7,12 +7,11 @@
 //! same algorithms of this host, compare with a share's and the network's target, and return pow, id and both verdicts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod family;
 mod hand;
 
-use hand::Outcome;
-use millpond_algorithms::Algorithms;
-use millpond_recipe::{Recipe, Scratch, SessionStage};
-use millpond_types::Target;
+use family::{Family, by_recipe, targets};
+use millpond_recipe::Scratch;
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -21,50 +20,10 @@ use std::time::{Duration, Instant};
 const ROUNDS: u32 = 801;
 const SHARES: u32 = 100;
 
-/// A share's values as a family's dialect hands them over.
-type Values = [Vec<u8>];
-
-/// A share judged by hand, with a buffer that is kept.
-type ByHand = dyn Fn(&Values, &mut Vec<u8>) -> Option<Outcome>;
-
-/// A family's document with a job, and the same by hand.
-struct Family {
-    name: &'static str,
-    session: SessionStage,
-    hand: Box<ByHand>,
-    /// The values of a share, out of its number.
-    vary: fn(u32) -> Vec<Vec<u8>>,
-}
-
-fn targets() -> (Target, Target) {
-    let target = |first: u8| Target::from_be_bytes(std::array::from_fn(|i| if i < 2 { first } else { 0xff }));
-    (target(0x7f), target(0))
-}
-
-fn session(document: &str, consts: &[Vec<u8>], session: &[Vec<u8>]) -> SessionStage {
-    let recipe = Recipe::compile("bench", document, &Algorithms::native()).unwrap();
-    recipe.job(consts).unwrap().session(session).unwrap()
-}
-
 /// The tenth percentile: what it costs when nothing else runs.
 fn undisturbed(mut all: Vec<Duration>) -> f64 {
     all.sort();
     all[all.len() / 10].as_nanos() as f64 / f64::from(SHARES)
-}
-
-fn by_recipe(
-    session: &SessionStage,
-    values: &Values,
-    (share, network): &(Target, Target),
-    scratch: &mut Scratch,
-) -> Option<Outcome> {
-    let judged = session.judge(values, scratch).ok()?;
-    Some(Outcome {
-        pow: judged.pow,
-        id: judged.id,
-        meets_share: share.is_met_by(&judged.pow),
-        meets_network: network.is_met_by(&judged.pow),
-    })
 }
 
 fn measure(family: &Family) -> Value {
