@@ -126,7 +126,7 @@ impl Desk {
 
     /// Takes this from now on, and waits until nothing else is being done, as long as `patience`. False when something is.
     pub async fn only(&self, takes: Takes, patience: Duration) -> bool {
-        self.traffic.lock().takes = takes;
+        self.take_only(takes);
         let idle = async {
             loop {
                 let (looks, changes) = {
@@ -140,6 +140,11 @@ impl Desk {
             }
         };
         takes == Takes::All || tokio::time::timeout(patience, idle).await.is_ok()
+    }
+
+    /// Takes this from now on.
+    pub fn take_only(&self, takes: Takes) {
+        self.traffic.lock().takes = takes;
     }
 
     /// Begins a command, if the desk takes it.

@@ -499,12 +499,6 @@ impl Pool {
         self.stopping.lock().as_ref().map(|stopping| stopping.server.carried().clone()).unwrap_or_default()
     }
 
-    /// Whether somebody beside the process's list of pools has this one in hand.
-    #[must_use]
-    pub fn is_in_use(self: &Arc<Self>) -> bool {
-        Arc::strong_count(self) > 1
-    }
-
     /// Before [`Pool::hand_over`]: payments that are under way come to their end, and none is begun. Miners are served.
     pub async fn settle(&self) {
         let threads = match &mut *self.stopping.lock() {

@@ -15,7 +15,7 @@ use millpond_http::{
 use millpond_pool::setup::{Prepared, SetupError, prepare};
 use millpond_pool::{Edges, Pool, PoolError, Process, UnknownEdge, sockets};
 use millpond_runtime::{Compiler, LoadError, LogSink, Sandbox, TracingSink};
-use millpond_stratum::{Carried, StratumConfig};
+use millpond_stratum::{Carried, StartError, StratumConfig, TlsConfig};
 use millpond_validator::{Limits, Validator};
 use parking_lot::Mutex;
 use std::net::{SocketAddr, TcpListener};
@@ -253,6 +253,7 @@ impl Running {
     /// Hears miners from now on.
     pub fn open(&self) {
         self.pools.all.iter().for_each(|pool| pool.open());
+        self.desk.take_only(Takes::All);
     }
 
     /// What became of the sessions that were handed over to this process.
@@ -291,7 +292,8 @@ impl Running {
     /// When the files are not closed: something hangs that holds them, and nobody else may open them.
     pub(crate) async fn hand_over(self) -> (Result<HandedOver, StillOpen>, Callers) {
         let Self { pools, reload, forecast, http, admin, desk, lock, .. } = self;
-        let idle = desk.only(Takes::Nothing, CLOSING).await;
+        // Whatever still holds a pool is seen below.
+        desk.only(Takes::Nothing, CLOSING).await;
         forecast.abort();
         let _ = forecast.await;
         let mut over = HandedOver::default();
@@ -304,7 +306,7 @@ impl Running {
             let pool = Arc::clone(pool);
             leaving.spawn(async move { (pool.name().to_owned(), pool.hand_over().await) });
         }
-        let mut left = idle;
+        let mut left = true;
         while let Some(one) = leaving.join_next().await {
             match one {
                 Ok((name, Some(pool))) => drop(over.pools.insert(name, pool)),
@@ -407,6 +409,14 @@ async fn prepare_pools(
         let made = made.map_err(|why| RunError::Threads(why.to_string()))?;
         let made = made.map_err(|why| RunError::Setup(name.clone(), why))?;
         let stratum = sockets::stratum(&made.section).map_err(|why| RunError::Setup(name.clone(), why))?;
+        // What cannot be read is found out before anything else has given way for it.
+        for port in &stratum.ports {
+            if let Some(Err(why)) = port.tls.as_ref().map(TlsConfig::acceptor) {
+                let source = Box::new(StartError::Tls(port.listen, why));
+                let why = PoolError::Stratum { line: made.section.stratum.span.line, source };
+                return Err(RunError::Pool(name, Box::new(why)));
+            }
+        }
         prepared.push((name, made, stratum));
     }
     Ok(prepared)
@@ -484,6 +494,8 @@ async fn doors(
         data: process.data.clone(),
     };
     let desk = Desk::new(Arc::new(commands));
+    // Until it is certain that this process goes on, nothing is changed by it.
+    desk.take_only(Takes::Looks);
     let admin = millpond_admin::listen(&process.data.join("admin.sock"), Arc::clone(&desk))?;
     let Some(section) = &config.http else { return Ok(Doors { http: None, admin, desk }) };
     let tokens = Tokens::open(Arc::clone(&process.disk), &process.data.join("tokens.json"))?;

@@ -40,8 +40,9 @@ const PROTOCOL: u32 = 1;
 const DATA: u32 = 1;
 /// Loading plugins takes some seconds when they have to be compiled.
 const PREPARING: Duration = Duration::from_secs(180);
-/// Between its being prepared and its taking over the old process finishes payments that are under way.
-const WAITING: Duration = Duration::from_secs(900);
+/// Between its being prepared and its taking over the old process finishes payments that are under way. When the old one ends
+/// the link does, too.
+const WAITING: Duration = Duration::from_secs(24 * 3600);
 /// A message is passed on within this time.
 const PASSING: Duration = Duration::from_secs(60);
 /// Work and health are looked at this often.
@@ -174,20 +175,22 @@ impl Running {
             Ok(successor) => successor,
             Err(why) => return self.stayed(&actor, why, answer).await,
         };
-        // The way back is made before it may be needed: files that it needs may have changed.
+        if !self.desk.only(Takes::Looks, COMMANDS).await {
+            self.desk.take_only(Takes::All);
+            let why = "a command is still being done: order it again afterwards".to_owned();
+            return self.stayed(&actor, why, answer).await;
+        }
+        // The way back is made before it may be needed: files that it needs may have changed. No command changes any more
+        // what is in force.
         let config = self.reload.in_force().await;
         let back = match Ready::prepare(config, &file, compiler).await {
             Ok(back) => back,
             Err(why) => {
+                self.desk.take_only(Takes::All);
                 let why = format!("there would be no way back: {why}");
                 return self.stayed(&actor, why, answer).await;
             }
         };
-        if !self.desk.only(Takes::Looks, COMMANDS).await {
-            self.desk.only(Takes::All, COMMANDS).await;
-            let why = "a command is still being done: order it again afterwards".to_owned();
-            return self.stayed(&actor, why, answer).await;
-        }
         self.settle().await;
         let (over, callers) = self.hand_over().await;
         let over = match over {
@@ -419,7 +422,8 @@ async fn follow(link: &Link, config: Config, file: &Path, compiler: Compiler) ->
     match healthy {
         Ok(()) => Ok(running),
         Err(why) => {
-            // Its threads may not write any more when the old one opens the files.
+            let _ = link.send(&Word::Failed { why: why.clone() }, &[], PASSING);
+            // The old one kills this process before it opens the files. Where it cannot any more, nothing may write either.
             running.stop().await;
             Err(why)
         }

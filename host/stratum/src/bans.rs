@@ -121,6 +121,12 @@ impl Bans {
         entries.get(&source)?.until.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
+    /// Whether the operator himself shuts a source out now: its connections, too, which have done nothing.
+    pub(crate) fn is_shut_out(&self, source: Source, now: Instant) -> bool {
+        let entries = self.entries.lock();
+        entries.get(&source).is_some_and(|entry| entry.reason == BanReason::Operator && entry.until > now)
+    }
+
     /// Bans a source: twice as long for each earlier ban that is not yet forgotten. Returns for how long; `None` when
     /// bans are off.
     pub fn ban(&self, source: Source, reason: BanReason, now: Instant) -> Option<Duration> {

@@ -302,3 +302,22 @@ async fn sessions_that_do_not_fit_are_counted_and_not_carried() {
     let server = Server::take_over(config(), longer, parts(&jobs, &seen, &pool), left).await.unwrap();
     assert_eq!(server.carried().closed, 1, "its miner rolls fewer bytes than the recipe has");
 }
+
+#[tokio::test]
+async fn neighbours_of_a_miner_who_was_banned_go_on() {
+    let pool = start().await;
+    pool.publish(&Template::default());
+    let mut honest = Client::ready(pool.address(), "alice").await;
+    let job = honest.notify().await;
+    let mut other = Client::connect(pool.address()).await;
+    for _ in 0..8 {
+        other.send_raw(b"no request\n").await;
+    }
+    other.closed().await;
+    assert_eq!(pool.handle.bans().len(), 1);
+    let (pool, _left) = pool.successor(config()).await;
+    pool.server.open();
+    let share = honest.find(&job, 1, EASY, BLOCK);
+    assert!(is_true(&honest.submit("alice", &share).await));
+    Client::connect(pool.address()).await.closed().await;
+}

@@ -53,7 +53,11 @@ impl Run {
                     _ = int.recv() => break,
                     _ = hup.recv() => say(running.reload("SIGHUP").await),
                     order = running.ordered() => match running.upgrade(order).await {
-                        Upgraded::Stayed(same) => running = *same,
+                        Upgraded::Stayed(same) => {
+                            running = *same;
+                            // The other one may have said that it is the one to watch.
+                            tell_service_manager();
+                        }
                         Upgraded::Gone(process) => {
                             eprintln!("process {process} goes on with the miners");
                             return Ok(ExitCode::SUCCESS);

@@ -27,7 +27,7 @@ pub(crate) enum NotCarried {
     Dialect(String),
     #[error("the division of the extranonce has changed")]
     Extranonce,
-    #[error("its address was banned meanwhile")]
+    #[error("the operator banned its address meanwhile")]
     Banned,
 }
 
@@ -140,7 +140,8 @@ impl<B: Backend> Connection<B> {
         let client = state.peer.ip();
         let exempt = limits.allow.iter().any(|network: &Network| network.contains(client));
         let source = Source::of(client, limits.ipv6_prefix);
-        if !exempt && core.bans.banned(source, moment.0).is_some() {
+        // A ban for misconduct ends the connection that deserved it, and not its neighbours behind the same address.
+        if !exempt && core.bans.is_shut_out(source, moment.0) {
             return Err(NotCarried::Banned);
         }
         if state.session.xn_size != core.tree.layout().total {
