@@ -226,8 +226,10 @@ section! {
         keepalive: Duration = "\"45s\"";
         /// After this long without a packet TCP asks the peer whether it lives; "0s" for never.
         tcp_keepalive: Duration = "\"2m\"";
-        /// The least difficulty by the beginning of the miner's user agent, for hash marketplaces.
+        /// The least difficulty by the beginning of the miner's user agent (the longest that fits counts), for hash marketplaces.
         agent_minimum: Numbers = "{}", eg "{ \"NiceHash/\" = 500000 }";
+        /// The difficulty that a new connection starts with by the beginning of its user agent, likewise: before what its port says, within the port's limits and `agent_minimum`. A difficulty that the miner asks for, and where the worker's last session ended, go before it.
+        agent_difficulty: Numbers = "{}", eg "{ \"cpuminer\" = 0.001, \"NerdMiner\" = 0.0001 }";
         /// Dialects of your own beside the adapter's: files, looked for beside this one. One with the name of the adapter's takes its place.
         dialects: Vec<String> = "[]", eg "[\"rig.dialect\"]";
         /// Ask each miner once after its login for its version, and show the answer in `millpond miners list`.

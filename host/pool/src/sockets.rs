@@ -48,6 +48,7 @@ pub fn stratum(section: &Section) -> Result<StratumConfig, SetupError> {
     config.keepalive = Span(rules.keepalive);
     config.tcp_keepalive = Span(rules.tcp_keepalive);
     config.agent_minimum.clone_from(&rules.agent_minimum);
+    config.agent_difficulty.clone_from(&rules.agent_difficulty);
     config.ask_version = rules.ask_version;
     config.extranonce.resume = Span(rules.resume);
     config.bans.duration = Span(rules.ban);

@@ -31,8 +31,11 @@ pub struct StratumConfig {
     /// What a session may roll of each field that a dialect negotiates, as hex: the recipe's field to its mask. For
     /// Bitcoin `mask = "1fffe000"` (BIP 320).
     pub masks: BTreeMap<String, String>,
-    /// The least difficulty by user agent (its beginning), such as `"NiceHash/" = 500000`.
+    /// The least difficulty by user agent (its beginning; the longest that fits), such as `"NiceHash/" = 500000`.
     pub agent_minimum: BTreeMap<String, f64>,
+    /// Where a session starts by user agent, likewise, such as `"cpuminer" = 0.001`: before what its port says, and behind
+    /// what the miner asks for and where he was last. The limits of the port and [`StratumConfig::agent_minimum`] hold.
+    pub agent_difficulty: BTreeMap<String, f64>,
     /// Asks each miner once after its login what it is, where its dialect can (`client.get_version`); the answer is shown
     /// in the list of sessions.
     pub ask_version: bool,
@@ -54,6 +57,7 @@ impl Default for StratumConfig {
             keepalive: Span::secs(45),
             masks: BTreeMap::new(),
             agent_minimum: BTreeMap::new(),
+            agent_difficulty: BTreeMap::new(),
             ask_version: false,
             tcp_keepalive: Span::secs(120),
             drain: Span::secs(5),
@@ -158,14 +162,25 @@ impl StratumConfig {
                 problems.push(format!("stratum.masks.{field} = {mask:?} is not hex"));
             }
         }
-        for (agent, minimum) in &self.agent_minimum {
-            if !minimum.is_finite() || *minimum <= 0.0 {
-                problems
-                    .push(format!("stratum.agent_minimum.{agent:?} = {minimum} must be a positive number"));
+        for (name, table) in
+            [("agent_minimum", &self.agent_minimum), ("agent_difficulty", &self.agent_difficulty)]
+        {
+            for (agent, difficulty) in table {
+                if !difficulty.is_finite() || *difficulty <= 0.0 {
+                    problems
+                        .push(format!("stratum.{name}.{agent:?} = {difficulty} must be a positive number"));
+                }
             }
         }
         problems
     }
+}
+
+/// What a table says of a user agent: of all beginnings that fit, the longest, so that one machine can be told apart from
+/// the others of its maker.
+pub(crate) fn by_agent(table: &BTreeMap<String, f64>, agent: &str) -> Option<f64> {
+    let fitting = table.iter().filter(|(beginning, _)| agent.starts_with(beginning.as_str()));
+    fitting.max_by_key(|(beginning, _)| beginning.len()).map(|(_, difficulty)| *difficulty)
 }
 
 #[cfg(test)]
@@ -206,11 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_beginning_of_a_user_agent_counts() {
+        let table = [("", 1.0), ("cgminer/", 2.0), ("cgminer/4.12", 3.0), ("cgminer/5", 4.0)];
+        let table = table.map(|(beginning, value)| (beginning.to_owned(), value)).into();
+        for (agent, value) in [("cgminer/4.12.1", 3.0), ("cgminer/4.11", 2.0), ("CGMiner/4", 1.0), ("", 1.0)]
+        {
+            assert_eq!(by_agent(&table, agent), Some(value), "{agent}");
+        }
+        assert_eq!(by_agent(&BTreeMap::from([("x".to_owned(), 1.0)]), "cgminer"), None);
+    }
+
+    #[test]
     fn all_problems_are_named_at_once_and_a_misspelt_key_is_one() {
-        let text =
-            "keepalive = 0\n[limits]\nline = 10\n[vardiff]\nmin = 10.0\nmax = 1.0\n[masks]\nmask = \"xyz\"";
+        let text = "keepalive = 0\nagent_difficulty = { x = 0 }\n[limits]\nline = 10\n[vardiff]\nmin = 10.0\n\
+                    max = 1.0\n[masks]\nmask = \"xyz\"";
         let config: StratumConfig = toml::from_str(text).unwrap();
-        assert_eq!(config.problems().len(), 4, "{:?}", config.problems());
+        assert_eq!(config.problems().len(), 5, "{:?}", config.problems());
         assert!(toml::from_str::<StratumConfig>("keepalife = 3").is_err());
     }
 }

@@ -6,6 +6,7 @@
 pub(crate) mod carried;
 
 use crate::backend::{Backend, NoPayee, Payee};
+use crate::config::by_agent;
 use crate::connection::{Connection, End};
 use crate::counters::add;
 use crate::extranonce::{Lease, NoLease, Owner};
@@ -137,18 +138,41 @@ impl<B: Backend> Connection<B> {
         self.reply(call)
     }
 
-    /// The user agent is known now: what the operator asks of its kind applies.
+    /// The user agent is known now: what the operator asks of its kind applies, and a session begins where its kind does.
     fn met(&mut self, agent: &str) {
+        let now = Instant::now();
         let agent: String = agent.chars().take(128).collect();
-        let minimum =
-            self.shared.core.config.agent_minimum.iter().find(|(begin, _)| agent.starts_with(begin.as_str()));
-        if let Some((_, minimum)) = minimum {
-            self.session.vardiff.set_floor(*minimum, Instant::now());
-            self.retarget();
+        let config = &self.shared.core.config;
+        let (floor, start) =
+            (by_agent(&config.agent_minimum, &agent), by_agent(&config.agent_difficulty, &agent));
+        if let Some(floor) = floor {
+            self.session.vardiff.set_floor(floor, now);
         }
+        // Who has named himself before, or mines already, has begun.
+        let begins = self.session.agent.is_empty() && self.worked.is_none() && !self.chose;
         let agent: Arc<str> = agent.into();
         self.entry.known.lock().agent = Arc::clone(&agent);
         self.session.agent = agent;
+        if begins {
+            if let Some(start) = start {
+                self.session.vardiff.suggest(start, now);
+            }
+            if let Some(payee) = self.session.payee().cloned() {
+                self.go_on_from_last_session(&payee, now);
+            }
+        }
+        self.retarget();
+    }
+
+    /// A worker who was here before begins where he was, unless he has said where.
+    fn go_on_from_last_session(&mut self, payee: &Payee, now: Instant) {
+        if self.chose {
+            return;
+        }
+        if let Some(difficulty) = self.shared.core.last_seen.get(payee, &self.session.agent) {
+            self.session.vardiff.remember(difficulty, now);
+            self.chose = true;
+        }
     }
 
     /// An extranonce of before, or a new one, where that needs no waiting.
@@ -246,11 +270,8 @@ impl<B: Backend> Connection<B> {
         if let Some(difficulty) = login.password.as_deref().and_then(password_difficulty) {
             self.session.vardiff.fix(difficulty, now);
             self.chose = true;
-        } else if !self.chose
-            && let Some(difficulty) = self.shared.core.last_seen.get(&payee, &self.session.agent)
-        {
-            self.session.vardiff.remember(difficulty, now);
-            self.chose = true;
+        } else {
+            self.go_on_from_last_session(&payee, now);
         }
         self.retarget();
         {
