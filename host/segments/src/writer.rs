@@ -6,7 +6,7 @@ use crate::open::Found;
 use crate::scan::GroupBuilder;
 use crate::{Commit, LogError, Resolver, SegmentInfo, View};
 use millpond_disk::{Disk, DiskFile};
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -117,11 +117,7 @@ impl<O: Owner> Shared<O> {
             queue.items.push_back((item, resolver));
         }
         let ripe = place == Place::First || queue.bytes >= self.options.group_bytes;
-        let rouse = queue.rouse(ripe);
-        drop(queue);
-        if rouse {
-            self.wake.notify_one();
-        }
+        self.wake_writer(queue, ripe);
         commit
     }
 
@@ -135,11 +131,7 @@ impl<O: Owner> Shared<O> {
                 return;
             }
         }
-        let rouse = queue.rouse(true);
-        drop(queue);
-        if rouse {
-            self.wake.notify_one();
-        }
+        self.wake_writer(queue, true);
     }
 
     pub(crate) fn view(&self) -> View {
@@ -159,12 +151,15 @@ impl<O: Owner> Shared<O> {
     }
 
     pub(crate) fn close(&self) {
-        let rouse = {
-            let mut queue = self.queue.lock();
-            queue.closed = true;
-            queue.rouse(true)
-        };
-        if rouse {
+        let mut queue = self.queue.lock();
+        queue.closed = true;
+        self.wake_writer(queue, true);
+    }
+
+    /// Wakes the writer if it needs to be, and lets go of the queue: in this order, since whoever comes next relies on it
+    /// having been woken, and who was to do so may not run again for a while.
+    fn wake_writer(&self, mut queue: MutexGuard<'_, Queue<O>>, now: bool) {
+        if queue.rouse(now) {
             self.wake.notify_one();
         }
     }
@@ -214,7 +209,10 @@ impl<O: Owner> Shared<O> {
 
     /// Refuses everything from now on, and everything that waits.
     fn poison(&self, error: &LogError) -> LogError {
-        let why: Arc<str> = error.to_string().into();
+        self.stop(error.to_string().into())
+    }
+
+    fn stop(&self, why: Arc<str>) -> LogError {
         tracing::error!(dir = %self.dir.display(), error = %why, "the log stopped: nothing more is acknowledged");
         let poisoned = LogError::Poisoned(Arc::clone(&why));
         let (items, urgent, requests) = {
@@ -231,6 +229,34 @@ impl<O: Owner> Shared<O> {
             request.resolver().resolve(Err(poisoned.clone()));
         }
         poisoned
+    }
+}
+
+/// What the writer has taken to write. If it breaks down meanwhile nobody waits for it for ever, and nobody appends any
+/// more: the log stops as after a failed write.
+struct Taken<T, O: Owner> {
+    resolvers: Vec<Resolver<T>>,
+    of: Arc<Shared<O>>,
+}
+
+impl<T: Clone, O: Owner> Taken<T, O> {
+    /// Answers a request; a failure is given back to poison the log.
+    fn answer(mut self, outcome: Result<T, LogError>) -> Result<(), LogError> {
+        for resolver in std::mem::take(&mut self.resolvers) {
+            resolver.resolve(outcome.clone());
+        }
+        outcome.map(|_| ())
+    }
+}
+
+impl<T, O: Owner> Drop for Taken<T, O> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let poisoned = self.of.stop("the thread that writes broke down: this is a defect".into());
+            for resolver in std::mem::take(&mut self.resolvers) {
+                resolver.resolve(Err(poisoned.clone()));
+            }
+        }
     }
 }
 
@@ -305,14 +331,17 @@ impl<O: Owner> Writer<O> {
             let outcome = match self.shared.next_turn() {
                 Turn::Group(waiting) => self.commit(waiting),
                 Turn::Request(Request::Roll(resolver)) => {
+                    let asked = self.taken(vec![resolver]);
                     let rolled = self.roll().map(|()| self.active.first);
-                    answer(resolver, rolled)
+                    asked.answer(rolled)
                 }
                 Turn::Request(Request::DropBefore(index, resolver)) => {
+                    let asked = self.taken(vec![resolver]);
                     let dropped = self.drop_before(index);
-                    answer(resolver, dropped)
+                    asked.answer(dropped)
                 }
                 Turn::Close => {
+                    let _asked = self.taken::<()>(Vec::new());
                     // An empty group proves that the last one was synced: damage to it is then no torn tail.
                     if self.unconfirmed && self.shared.poisoned().is_none() {
                         let group = GroupBuilder::new(self.active.next);
@@ -329,8 +358,13 @@ impl<O: Owner> Writer<O> {
         }
     }
 
+    fn taken<T>(&self, resolvers: Vec<Resolver<T>>) -> Taken<T, O> {
+        Taken { resolvers, of: Arc::clone(&self.shared) }
+    }
+
     fn commit(&mut self, waiting: Vec<Waiting<O>>) -> Result<(), LogError> {
         let (items, resolvers): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+        let mut taken = self.taken(resolvers);
         let mut group = GroupBuilder::new(self.active.next);
         let receipts = self.owner.encode(items, &mut group);
         let written =
@@ -338,14 +372,14 @@ impl<O: Owner> Writer<O> {
         if let Err(error) = written {
             // Poison first: whoever hears of the failure must find the log closed already.
             let poisoned = self.shared.poison(&error);
-            for resolver in resolvers {
+            for resolver in std::mem::take(&mut taken.resolvers) {
                 resolver.resolve(Err(poisoned.clone()));
             }
             return Ok(());
         }
         self.owner.synced();
         // All outcomes first: who is woken finds everything of his in this group.
-        let settled = resolvers.into_iter().zip(receipts);
+        let settled = std::mem::take(&mut taken.resolvers).into_iter().zip(receipts);
         let wakers: Vec<_> = settled.filter_map(|(resolver, receipt)| resolver.settle(Ok(receipt))).collect();
         wakers.into_iter().for_each(Waker::wake);
         let written = self.active.bytes.saturating_sub(self.opened_with);
@@ -430,12 +464,6 @@ impl<O: Owner> Writer<O> {
     fn path(&self, segment: &SegmentInfo) -> PathBuf {
         self.shared.dir.join(segment.name())
     }
-}
-
-/// Answers a request; a failure is given back to poison the log.
-fn answer(resolver: Resolver<u64>, outcome: Result<u64, LogError>) -> Result<(), LogError> {
-    resolver.resolve(outcome.clone());
-    outcome.map(|_| ())
 }
 
 /// Creates a segment: header and first group in one write, file synced, folder synced.

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use millpond_disk::{Disk, Fault, Operation, RealDisk, SimDisk};
-use millpond_segments::{Commit, Log, LogError, Options, View};
+use millpond_segments::{
+    Commit, GroupBuilder, GroupLog, Log, LogError, Options, Owner, RecordRef, SegmentInfo, View,
+};
 use millpond_types::UnixMillis;
 use parking_lot::Mutex;
 use std::future::Future;
@@ -338,4 +340,60 @@ fn the_forecast_follows_the_pace_of_the_newest_segments() {
     assert_eq!(forecast.days_left, Some(10_000 / (2 * bytes)));
     let idle = millpond_segments::Forecast::of(&log.view(), UnixMillis(1_000), 10_000);
     assert_eq!(idle.days_left, None);
+}
+
+/// Breaks down over one number, or when it is to sum up.
+struct Brittle;
+
+impl Owner for Brittle {
+    type Item = u64;
+    type Receipt = u64;
+
+    fn weight(_: &u64) -> usize {
+        8
+    }
+
+    fn encode(&mut self, items: Vec<u64>, group: &mut GroupBuilder) -> Vec<u64> {
+        let push = |number: u64| {
+            assert_ne!(number, 13, "a defect");
+            group.push(1, &number.to_le_bytes())
+        };
+        items.into_iter().map(push).collect()
+    }
+
+    fn synced(&mut self) {}
+
+    fn summary(&mut self) -> Vec<u8> {
+        panic!("another defect");
+    }
+
+    fn sealed(&mut self, _: &SegmentInfo, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn preamble(&mut self, _: &mut GroupBuilder) {}
+
+    fn recover(&mut self, _: RecordRef<'_>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+type Defect = fn(&GroupLog<Brittle>) -> Commit<u64>;
+
+#[test]
+fn nobody_waits_for_a_writer_that_broke_down() {
+    let defects: [Defect; 2] = [|log| log.append_urgent(13), |log| log.roll()];
+    for defect in defects {
+        let options = Options { max_wait: Duration::from_secs(600), ..Options::new("test") };
+        let disk = Arc::new(SimDisk::new());
+        let (log, _) = GroupLog::open(disk, Path::new(DIR), options, Brittle).unwrap();
+        assert_eq!(log.append_urgent(1).wait().unwrap(), 1);
+        let queued = log.append(2);
+        let poisoned = |outcome| matches!(outcome, Err(LogError::Poisoned(_)));
+        assert!(poisoned(defect(&log).wait()), "what it broke down over");
+        assert!(poisoned(queued.wait()), "what waited");
+        assert!(poisoned(log.append(3).wait()), "what comes after");
+        assert!(poisoned(log.append_urgent(4).wait()));
+        assert!(log.poisoned().unwrap().contains("defect"));
+    }
 }
