@@ -40,6 +40,11 @@ struct Ring {
 /// Topics remembered; a node with more is remembered in part.
 const TOPICS: usize = 256;
 
+/// Instances of an adapter's algorithms that have hashed nothing for so long are given back.
+const IDLE: Duration = Duration::from_secs(300);
+/// They are looked for this often.
+const IDLE_LOOK: Duration = Duration::from_secs(60);
+
 /// Alarms of an adapter's making that are shown in a span.
 const ALARMS: u32 = 16;
 /// The span.
@@ -82,6 +87,7 @@ pub(crate) struct Driver {
     previous: Option<Arc<Version>>,
     candidate: Option<Candidate>,
     restart_at: Option<Instant>,
+    idle_look: Instant,
     refusals: u32,
     quarantined: bool,
     saved: Vec<u8>,
@@ -118,6 +124,7 @@ impl Driver {
             previous: None,
             candidate: None,
             restart_at: Some(Instant::now()),
+            idle_look: Instant::now(),
             refusals: 0,
             quarantined: false,
             saved,
@@ -184,7 +191,8 @@ impl Driver {
             self.candidate.as_ref().map(|c| c.instance.next_due().map_or(c.deadline, |d| d.min(c.deadline)));
         let delayed = self.delayed.iter().map(|(at, _)| *at).min();
         let barred = self.barred.next_due();
-        [lead, candidate, delayed, barred, self.restart_at].into_iter().flatten().min()
+        let others = [lead, candidate, delayed, barred, self.restart_at];
+        others.into_iter().flatten().chain([self.idle_look]).min()
     }
 
     /// What time alone brings: timers, restarts, a candidate that took too long, maturity that was waited for.
@@ -195,6 +203,11 @@ impl Driver {
             self.input(input);
         }
         self.unbar(now);
+        if self.idle_look <= now {
+            self.idle_look = now + IDLE_LOOK;
+            let versions = self.shared.versions.lock().clone();
+            versions.iter().for_each(|version| version.adapter.rest(IDLE));
+        }
         if self.restart_at.is_some_and(|at| at <= now) {
             self.restart_at = None;
             self.start_lead();

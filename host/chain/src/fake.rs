@@ -10,6 +10,7 @@ use millpond_contracts::{CallError, Done, Outcome, Settings, TrapKind};
 use millpond_types::{Amount, Digest};
 use parking_lot::{Condvar, Mutex};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// A little chain: 12 bytes of job, 8 of extranonce, 4 of nonce, one hash.
@@ -86,6 +87,8 @@ pub struct Fake {
     pub handle: Arc<Handle>,
     pub assemble: Arc<Assemble>,
     pub settings: Settings,
+    /// How often it was told to give idle instances back.
+    pub rested: Arc<AtomicU32>,
 }
 
 impl Fake {
@@ -107,6 +110,7 @@ impl Fake {
             handle: Arc::new(handle),
             assemble: Arc::new(assemble),
             settings: vec![],
+            rested: Arc::default(),
         }
     }
 }
@@ -178,6 +182,9 @@ impl ChainAdapter for Fake {
     }
     fn pow(&self, _: &str, _: &[u8], _: u32, _: &[u8]) -> Outcome<Vec<u8>> {
         none()
+    }
+    fn rest(&self, _: Duration) {
+        self.rested.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -15,10 +15,11 @@ use crate::version::{Version, VersionError};
 use bytes::Bytes;
 use millpond_algorithms::Algorithms;
 use millpond_contracts::Outcome;
-use millpond_contracts::chain::{Action, Aux, ChainAdapter, Event, Output, Solution, Watched};
+use millpond_contracts::chain::{Action, Aux, ChainAdapter, Event, Output, PowFigures, Solution, Watched};
 use millpond_jobs::{Job, Origin};
 use millpond_types::{Amount, UnixMillis};
 use parking_lot::Mutex;
+use std::ops::Add;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::JoinHandle;
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     pub(crate) book: Mutex<Book>,
     pub(crate) status: Mutex<Status>,
+    /// Versions whose jobs may still be alive; a swap's candidate, too.
+    pub(crate) versions: Mutex<Vec<Arc<Version>>>,
     pub(crate) port: Arc<dyn NodePort>,
     pub(crate) sink: Arc<dyn ChainSink>,
 }
@@ -134,7 +137,6 @@ pub struct ChainHandle {
     shared: Arc<Shared>,
     trust: Trust,
     algorithms: Algorithms,
-    versions: Arc<Mutex<Vec<Arc<Version>>>>,
     generation: Mutex<u64>,
     solutions: Mutex<Option<Sender<Solved>>>,
     submitter: Sender<Message>,
@@ -196,6 +198,7 @@ impl ChainHandle {
             queue: Queue::default(),
             book: Mutex::new(Book::new(setup.blocks, setup.incomes)),
             status: Mutex::new(status),
+            versions: Mutex::new(vec![Arc::clone(&version)]),
             port,
             sink,
         });
@@ -205,7 +208,7 @@ impl ChainHandle {
             trust.clone(),
             recorder,
             (swap_time, renew_after),
-            Arc::clone(&version),
+            version,
             saved,
             revisions,
         );
@@ -240,7 +243,6 @@ impl ChainHandle {
             submitter,
             trust,
             algorithms,
-            versions: Arc::new(Mutex::new(vec![version])),
             generation: Mutex::new(1),
             solutions: Mutex::new(Some(solutions)),
             threads: Mutex::new(threads),
@@ -334,7 +336,7 @@ impl ChainHandle {
         };
         let version = Version::prepare(adapter, generation, &self.algorithms, grants)?;
         {
-            let mut versions = self.versions.lock();
+            let mut versions = self.shared.versions.lock();
             versions.push(Arc::clone(&version));
             if versions.len() > VERSIONS {
                 // The leading version is never the oldest of so many: only failed swaps lie between.
@@ -352,7 +354,7 @@ impl ChainHandle {
     /// Versions that made jobs of before this chain's start: they assemble the blocks of these. The leading one is none of
     /// them, whatever its digest.
     pub fn remember(&self, versions: Vec<Arc<Version>>) {
-        self.versions.lock().extend(versions.into_iter().take(VERSIONS / 2));
+        self.shared.versions.lock().extend(versions.into_iter().take(VERSIONS / 2));
     }
 
     /// Lets the adapter out of quarantine.
@@ -376,7 +378,20 @@ impl ChainHandle {
     /// The version that made a job.
     #[must_use]
     pub fn version_of(&self, origin: Origin) -> Option<Arc<Version>> {
-        self.versions.lock().iter().find(|version| version.origin == origin).cloned()
+        self.shared.versions.lock().iter().find(|version| version.origin == origin).cloned()
+    }
+
+    /// What the adapter's own algorithms have cost so far, in all versions whose jobs may still be alive.
+    #[must_use]
+    pub fn pow_figures(&self) -> PowFigures {
+        let mut adapters: Vec<Arc<dyn ChainAdapter>> = Vec::new();
+        for version in self.shared.versions.lock().iter() {
+            // One may stand behind several versions.
+            if !adapters.iter().any(|adapter| Arc::ptr_eq(adapter, &version.adapter)) {
+                adapters.push(Arc::clone(&version.adapter));
+            }
+        }
+        adapters.iter().map(|adapter| adapter.pow_figures()).fold(PowFigures::default(), PowFigures::add)
     }
 
     /// The trust rules in force.

@@ -8,6 +8,7 @@ use crate::chain::{
 use millpond_runtime::{CallError, Outcome};
 use millpond_types::Digest;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// The optional interfaces that an adapter exports.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,11 +34,30 @@ pub struct PowFigures {
     pub prepared: u64,
     /// Batches that failed in an instance that had served before, and were hashed again in a new one.
     pub again: u64,
+    /// Batches that were done again in a new instance and came to the same.
+    pub checked: u64,
     /// Instances that wait for a batch.
     pub idle: usize,
     /// A result was another in an instance that had served before than in a new one: since then each batch has an
     /// instance of its own.
     pub stateful: bool,
+}
+
+impl std::ops::Add for PowFigures {
+    type Output = Self;
+
+    /// Of two adapters together.
+    fn add(self, other: Self) -> Self {
+        Self {
+            batches: self.batches.saturating_add(other.batches),
+            instances: self.instances.saturating_add(other.instances),
+            prepared: self.prepared.saturating_add(other.prepared),
+            again: self.again.saturating_add(other.again),
+            checked: self.checked.saturating_add(other.checked),
+            idle: self.idle.saturating_add(other.idle),
+            stateful: self.stateful || other.stateful,
+        }
+    }
 }
 
 /// One version of a chain adapter with its settings. Everything here but [`ChainAdapter::start_actor`] is pure and
@@ -119,6 +139,9 @@ pub trait ChainAdapter: Send + Sync {
     fn pow_figures(&self) -> PowFigures {
         PowFigures::default()
     }
+    /// Gives back the instances of its own algorithms that have hashed nothing for longer than this. Called now and then
+    /// by whoever drives the adapter, so that a pool that stands holds no memory.
+    fn rest(&self, _after: Duration) {}
 }
 
 /// The one stateful instance. Calls are serial. After a trap it is dropped and another one starts.

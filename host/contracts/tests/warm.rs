@@ -8,6 +8,7 @@ use millpond_runtime::limits::KEPT;
 use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
 use millpond_test_guests as guest;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 /// Bytes of an input.
 const WIDTH: u32 = 80;
@@ -76,8 +77,9 @@ fn a_key_is_prepared_once_in_an_instance() {
         assert_eq!(hash(&*adapter, b"one key", b"ab").unwrap().len(), 64);
         assert_eq!(hash(&*adapter, b"another", b"ab").unwrap().len(), 64);
     }
-    let expected = PowFigures { batches: 20, instances: 2, prepared: 4, idle: 1, ..PowFigures::default() };
-    // The first instance served 16; the second began with the last of these, and with both keys in turn.
+    let expected =
+        PowFigures { batches: 20, instances: 2, prepared: 4, checked: 1, idle: 1, ..PowFigures::default() };
+    // The first instance served 17; the second began with the last of these, and with both keys in turn.
     assert_eq!(adapter.pow_figures(), expected);
 }
 
@@ -90,11 +92,70 @@ fn an_adapter_whose_hashes_depend_on_earlier_ones_is_found_out_and_gets_a_new_in
     assert_eq!(fresh[31], 1, "the first call of an instance");
     let adapter = own("(i32.const 0)", &counting);
     let served: Vec<_> = (0..40).map(|_| hash(&*adapter, b"", b"a").unwrap()).collect();
-    assert_eq!(served[14][31], 15, "it does misbehave");
-    assert!(served[15..].iter().all(|one| *one == fresh), "from the first replacement on");
+    assert_eq!(served[15][31], 16, "it does misbehave");
+    assert!(served[16..].iter().all(|one| *one == fresh), "from the first check on");
     let figures = adapter.pow_figures();
-    assert!(figures.stateful && figures.idle == 0, "{figures:?}");
-    assert_eq!(figures.instances, 1 + 25);
+    assert!(figures.stateful && figures.idle == 0 && figures.checked == 0, "{figures:?}");
+    assert_eq!(figures.instances, 1 + 24);
+}
+
+#[test]
+fn an_adapter_whose_instances_never_live_long_is_found_out_all_the_same() {
+    let counting = format!(
+        "{FIRST_32} {COUNT} (i32.store8 (i32.const 2097183) (i32.load (i32.const 16))) (i32.const 0)"
+    );
+    let adapter = own("(i32.const 0)", &counting);
+    // A key for every third batch: an instance has room for four, and goes after twelve batches.
+    for batch in 0..100_u8 {
+        hash(&*adapter, &[batch / 3], b"a").unwrap();
+    }
+    let figures = adapter.pow_figures();
+    assert!(figures.stateful, "{figures:?}");
+}
+
+#[test]
+fn checks_become_rarer_with_each_that_agrees_and_never_end() {
+    let adapter = own("(i32.const 0)", &format!("{FIRST_32} (i32.const 0)"));
+    for batch in 0..1_000_u32 {
+        hash(&*adapter, &(batch / 3).to_le_bytes(), b"a").unwrap();
+    }
+    let figures = adapter.pow_figures();
+    // One in twelve needs a new instance for its key, or a few more; 917 others: 16 + 32 + 64 + 128 + 256, and 512 are too many.
+    assert_eq!((figures.checked, figures.stateful), (5, false), "{figures:?}");
+}
+
+#[test]
+fn a_new_instance_that_traps_is_not_held_against_the_adapter_for_ever() {
+    // The first call of an instance traps where the input begins with a t.
+    let run = format!(
+        "{FIRST_32} {COUNT} (if (i32.and (i32.eq (i32.load (i32.const 16)) (i32.const 1))
+            (i32.eq (i32.load8_u (local.get 5)) (i32.const 116))) (then (unreachable))) (i32.const 0)"
+    );
+    let adapter = own("(i32.const 0)", &run);
+    for _ in 0..16 {
+        hash(&*adapter, b"", b"a").unwrap();
+    }
+    let error = hash(&*adapter, b"", b"t").unwrap_err();
+    assert!(error.starts_with("pow.run: trap"), "a new instance's outcome counts: {error}");
+    let figures = adapter.pow_figures();
+    assert_eq!((figures.instances, figures.checked, figures.stateful), (3, 0, false), "{figures:?}");
+    // The check is still owed: a new instance for the first, and for the second that one and another.
+    for _ in 0..2 {
+        hash(&*adapter, b"", b"a").unwrap();
+    }
+    let figures = adapter.pow_figures();
+    assert_eq!((figures.instances, figures.checked, figures.stateful), (5, 1, false), "{figures:?}");
+}
+
+#[test]
+fn an_instance_that_nobody_asks_goes() {
+    let adapter = own("(i32.const 0)", &format!("{FIRST_32} (i32.const 0)"));
+    hash(&*adapter, b"", b"a").unwrap();
+    adapter.rest(Duration::from_secs(3_600));
+    assert_eq!(adapter.pow_figures().idle, 1);
+    adapter.rest(Duration::ZERO);
+    assert_eq!(adapter.pow_figures().idle, 0);
+    assert_eq!(hash(&*adapter, b"", b"ab").unwrap().len(), 64);
 }
 
 #[test]
@@ -154,7 +215,10 @@ fn a_key_that_is_refused_is_no_context() {
 
 #[test]
 fn threads_that_hash_at_once_have_an_instance_each_and_few_stay() {
-    let adapter = loaded(&guest::spun_adapter());
+    // Of its own: so many that are kept would leave the other tests none.
+    let sandbox = Sandbox::new(None, Compiler::InProcess).unwrap();
+    let sink: Arc<dyn LogSink> = Arc::new(TracingSink);
+    let adapter = load_adapter(&sandbox, "pow", &guest::spun_adapter(), &vec![], &sink).unwrap();
     let key = [9; 32];
     let table = guest::spun_table(sha256, &key);
     std::thread::scope(|scope| {

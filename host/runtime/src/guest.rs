@@ -216,6 +216,14 @@ pub fn trapped(function: &str, error: &wasmtime::Error, budget: Budget) -> CallE
         };
         return CallError::Trap { function, kind, message };
     }
+    // Of the guest's own doing come traps and wrong values, never an error of the operating system.
+    let of_system = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<std::io::Error>() || cause.is::<rustix::io::Errno>()
+    };
+    if error.chain().any(of_system) {
+        let message = clean(&format!("{error:#}"), 1024);
+        return CallError::Trap { function, kind: TrapKind::Machine, message };
+    }
     let cause = error.root_cause().to_string();
     // wasmtime keeps this error's type to itself; a test holds its words.
     if cause.contains("fuel allocated for hostcalls") {
@@ -244,4 +252,28 @@ fn place(error: &wasmtime::Error) -> String {
         })
         .collect();
     if names.is_empty() { String::new() } else { format!(", in {}", names.join(" < ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::CallSize;
+    use crate::limits::Class;
+
+    #[test]
+    fn what_the_operating_system_refuses_is_not_held_against_the_plugin() {
+        let budget = Budget::of(Class::Adapter, CallSize::default());
+        let refused = [
+            wasmtime::Error::from(rustix::io::Errno::NOMEM).context("mprotect failed"),
+            wasmtime::Error::from(std::io::Error::from(std::io::ErrorKind::OutOfMemory)),
+        ];
+        for error in refused {
+            let error = trapped("pow.run", &error, budget);
+            assert!(matches!(&error, CallError::Trap { kind: TrapKind::Machine, .. }), "{error:?}");
+            assert!(!error.is_strike());
+        }
+        // A guest that grows beyond what its own type allows, as wasmtime words it.
+        let own = trapped("pow.run", &wasmtime::Error::msg("Memory maximum size exceeded"), budget);
+        assert!(own.is_strike(), "{own:?}");
+    }
 }

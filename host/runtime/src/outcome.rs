@@ -55,10 +55,10 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether this counts against the plugin: every trap does, but for one by the host's own overload.
+    /// Whether this counts against the plugin: every trap does, but for one by the host's own overload or want.
     #[must_use]
     pub fn is_strike(&self) -> bool {
-        matches!(self, Self::Trap { kind, .. } if *kind != TrapKind::Overload)
+        matches!(self, Self::Trap { kind, .. } if !matches!(kind, TrapKind::Overload | TrapKind::Machine))
     }
 
     /// Whether the instance is gone.
@@ -77,6 +77,8 @@ pub enum TrapKind {
     Epoch,
     /// The wall-clock time of a call while the host gave it little CPU time: retried, and no strike.
     Overload,
+    /// The machine did not give what the plugin may have, most likely memory: no strike.
+    Machine,
     /// Memory or tables beyond the limit.
     Memory,
     /// The stack overflowed: recursion too deep.
@@ -93,6 +95,7 @@ impl fmt::Display for TrapKind {
             Self::Fuel => "out of fuel",
             Self::Epoch => "out of time",
             Self::Overload => "out of wall-clock time on an overloaded host",
+            Self::Machine => "the machine has not enough",
             Self::Memory => "out of memory",
             Self::Stack => "stack overflow",
             Self::Hostcall => "too many bytes handed to the host",

@@ -8,6 +8,7 @@ use millpond_types::{Amount, Digest, UnixMillis};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 /// An adapter that listens to the topic `tip` and publishes the job that a push names; a push of `trap` traps it.
 fn honest(name: &'static str) -> Fake {
@@ -424,4 +425,16 @@ fn a_call_to_a_node_that_goes_down_is_answered_at_once_and_only_once() {
     rig.pool.job(3);
     assert_eq!(rig.pool.jobs(), [2, 3], "the first call was answered before");
     assert_eq!(rig.chain.status().refused, 0);
+}
+
+#[test]
+fn each_version_is_told_to_give_idle_instances_back() {
+    let adapter = honest("resting");
+    let rested = Arc::clone(&adapter.rested);
+    let (_chain, _pool) = start(adapter);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while rested.load(Ordering::Relaxed) == 0 {
+        assert!(Instant::now() < deadline, "it was never told");
+        std::thread::yield_now();
+    }
 }

@@ -11,6 +11,7 @@ use crate::{CallError, Outcome, Settings};
 use millpond_runtime::{CallSize, Done, Guest, LogSink, Place, Plugin, Urgency, call, clean, store};
 use millpond_types::Digest;
 use std::sync::Arc;
+use std::time::Duration;
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, Linker};
 
@@ -367,6 +368,12 @@ impl ChainAdapter for AdapterComponent {
 
     fn pow_figures(&self) -> PowFigures {
         self.bound.pow.as_ref().map_or_else(PowFigures::default, WarmPow::figures)
+    }
+
+    fn rest(&self, after: Duration) {
+        if let Some(pow) = &self.bound.pow {
+            pow.rest(after);
+        }
     }
 }
 
