@@ -8,7 +8,7 @@ use crate::intent::{
 };
 use crate::json::{self, Json, MAX_LINE_BYTES};
 use crate::select::glob;
-use crate::small::{Fields, Short};
+use crate::small::{Fields, Name, Short};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -223,7 +223,7 @@ fn submit(
     for field in &rule.fields {
         let start = fields.open().len();
         if field.read(field.place.find(message).map(Json::found), &job, session, fields.open())? {
-            fields.close(&Short::new(&field.name), start);
+            fields.close(&Name::new(&field.name), start);
         }
     }
     Ok(Submit { worker, job, fields })

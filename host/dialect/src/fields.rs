@@ -1,6 +1,7 @@
 //! Parameters of a miner that become bytes: share fields, negotiated fields, targets.
 
 use crate::document::Place;
+use crate::hex::digit;
 use crate::intent::{JobRef, SessionView};
 use crate::json::Json;
 use crate::small::FieldBytes;
@@ -251,16 +252,5 @@ impl FieldRule {
         }
         out.push(low);
         Ok(())
-    }
-}
-
-/// What a hex digit stands for; more than 15 for anything else.
-#[inline]
-fn digit(of: u8) -> u8 {
-    match of {
-        b'0'..=b'9' => of - b'0',
-        b'a'..=b'f' => of - b'a' + 10,
-        b'A'..=b'F' => of - b'A' + 10,
-        _ => 0xff,
     }
 }

@@ -24,6 +24,7 @@ mod document;
 mod encode;
 mod errors;
 mod fields;
+mod hex;
 mod intent;
 mod json;
 mod parse;

@@ -7,9 +7,10 @@
 use crate::decode::{MAX_ID_BYTES, MAX_TEXT_BYTES};
 use crate::document::{Condition, Dialect, Handler, JobRule, Place, Verb};
 use crate::fields::{FieldRule, Found};
+use crate::hex::Digits;
 use crate::intent::{Decoded, Intent, JobRef, SessionView};
 use crate::json::MAX_LINE_BYTES;
-use crate::small::Short;
+use crate::small::{Name, Short};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ const MAX_PARAMS: usize = 8;
 /// The handlers of a method, as far as they are read here.
 #[derive(Debug)]
 pub(crate) struct Quick {
+    /// With its quotes, as a line has it.
     method: Box<str>,
     /// In the document's order: the first whose conditions hold is the one.
     rules: Vec<QuickSubmit>,
@@ -39,7 +41,9 @@ struct QuickSubmit {
 #[derive(Debug)]
 struct QuickField {
     param: usize,
-    name: Short,
+    name: Name,
+    /// Where the field is hex: what is as long as it should be is read by this, all else by the rule.
+    digits: Option<Digits>,
     rule: FieldRule,
 }
 
@@ -47,7 +51,9 @@ struct QuickField {
 pub(crate) fn compile(handlers: &HashMap<String, Vec<Arc<Handler>>>) -> Vec<Quick> {
     let quick = |(method, handlers): (&String, &Vec<Arc<Handler>>)| {
         let rules = handlers.iter().map(QuickSubmit::of).collect::<Option<Vec<_>>>()?;
-        Some(Quick { method: method.as_str().into(), rules })
+        // Another one would stand in the line with escapes.
+        let as_written = plain(method.as_bytes()) == method.len();
+        as_written.then(|| Quick { method: format!("\"{method}\"").into(), rules })
     };
     let mut all: Vec<Quick> = handlers.iter().filter_map(quick).collect();
     all.sort_by(|a, b| a.method.cmp(&b.method));
@@ -75,8 +81,8 @@ impl QuickSubmit {
             _ => None,
         });
         let fields = rule.fields.iter().map(|field| {
-            let name = Short::new(&field.name);
-            Some(QuickField { param: param(&field.place)?, name, rule: field.clone() })
+            let (name, digits) = (Name::new(&field.name), Digits::of(field));
+            Some(QuickField { param: param(&field.place)?, name, digits, rule: field.clone() })
         });
         Some(Self {
             handler: Arc::clone(handler),
@@ -100,10 +106,8 @@ impl Dialect {
         session: &dyn SessionView,
         decoded: &mut Decoded<'l>,
     ) -> Option<()> {
-        let mut message = Message { id: "null", method: "", params: [None; MAX_PARAMS] };
-        message.read(line)?;
-        let quick = self.quick.iter().find(|quick| *quick.method == *message.method)?;
-        let rule = quick.rules.iter().find(|rule| {
+        let message = Message::read(&self.quick, line)?;
+        let rule = message.method.rules.iter().find(|rule| {
             rule.conditions.iter().all(|(at, present)| message.param(*at).is_some() == *present)
         })?;
         let Decoded { call, intent: Intent::Submit(share) } = decoded else { return None };
@@ -115,11 +119,18 @@ impl Dialect {
         for field in &rule.fields {
             let start = share.fields.open().len();
             let found = message.param(field.param);
-            if field.rule.read(found, &share.job, session, share.fields.open()).ok()? {
+            let read = match (&field.digits, found) {
+                (Some(digits), Some(Found::Text(text))) => {
+                    digits.read(text, &share.job, session, share.fields.open())
+                }
+                _ => false,
+            };
+            if read || field.rule.read(found, &share.job, session, share.fields.open()).ok()? {
                 share.fields.close(&field.name, start);
             }
         }
-        call.id = Short::new(message.id);
+        let (after, len) = message.id;
+        call.id = Short::beginning(after, len)?;
         call.handler = Some(Arc::clone(&rule.handler));
         call.known = true;
         Some(())
@@ -127,44 +138,48 @@ impl Dialect {
 }
 
 /// A plain message, taken apart.
-struct Message<'l> {
-    /// As written.
-    id: &'l str,
-    method: &'l str,
+struct Message<'l, 'q> {
+    /// The line from the id on, and the bytes of the id as written.
+    id: (&'l str, usize),
+    method: &'q Quick,
     /// Null counts as absent.
     params: [Option<Found<'l>>; MAX_PARAMS],
 }
 
-impl<'l> Message<'l> {
-    fn read(&mut self, line: &'l [u8]) -> Option<()> {
+impl<'l, 'q> Message<'l, 'q> {
+    #[inline]
+    fn read(known: &'q [Quick], line: &'l [u8]) -> Option<Self> {
         if line.len() > MAX_LINE_BYTES {
             return None;
         }
         let mut reader = Reader { rest: std::str::from_utf8(line).ok()? };
         // A member that is there twice is the other reader's to decide.
-        let (mut id, mut method, mut params) = (false, false, false);
+        let (mut id, mut method, mut params) = (None, None, None);
         reader.mark(b'{')?;
         loop {
             reader.space();
-            let name = reader.string()?;
-            reader.mark(b':')?;
-            reader.space();
-            match name {
-                "id" if !id => (self.id, id) = (reader.id()?, true),
-                "method" if !method => (self.method, method) = (reader.string()?, true),
-                "params" if !params => {
-                    reader.params(&mut self.params)?;
-                    params = true;
-                }
-                "jsonrpc" => drop(reader.string()?),
-                _ => return None,
+            if reader.member("\"id\"")? {
+                let from = reader.rest;
+                let len = reader.id()?.len();
+                (len <= MAX_ID_BYTES && id.replace((from, len)).is_none()).then_some(())?;
+            } else if reader.member("\"method\"")? {
+                let found = known.iter().find(|quick| reader.rest.starts_with(&*quick.method))?;
+                reader.take(found.method.len())?;
+                method.replace(found).is_none().then_some(())?;
+            } else if reader.member("\"params\"")? {
+                params.replace(reader.params()?).is_none().then_some(())?;
+            } else if reader.member("\"jsonrpc\"")? {
+                reader.string()?;
+            } else {
+                return None;
             }
             if reader.either(b',', b'}')? == b'}' {
                 break;
             }
         }
         reader.space();
-        (reader.rest.is_empty() && method && params).then_some(())
+        reader.rest.is_empty().then_some(())?;
+        Some(Self { id: id.unwrap_or(("null", 4)), method: method?, params: params? })
     }
 
     #[inline]
@@ -224,16 +239,22 @@ impl<'l> Reader<'l> {
         Some(first)
     }
 
+    /// Whether a member of that name comes next, which is then taken up to its value.
+    #[inline]
+    fn member(&mut self, quoted: &'static str) -> Option<bool> {
+        let Some(rest) = self.rest.strip_prefix(quoted) else { return Some(false) };
+        self.rest = rest;
+        self.mark(b':')?;
+        self.space();
+        Some(true)
+    }
+
     /// A string of printable ASCII without escapes.
     #[inline]
     fn string(&mut self) -> Option<&'l str> {
-        let [b'"', inside @ ..] = self.rest.as_bytes() else { return None };
-        let len = plain(inside);
-        if inside.get(len) != Some(&b'"') {
-            return None;
-        }
-        let text = self.rest.get(1..=len)?;
-        self.rest = self.rest.get(len + 2..)?;
+        let inside = self.rest.strip_prefix('"')?;
+        let (text, rest) = inside.split_at_checked(plain(inside.as_bytes()))?;
+        self.rest = rest.strip_prefix('"')?;
         Some(text)
     }
 
@@ -256,23 +277,24 @@ impl<'l> Reader<'l> {
         Some(word)
     }
 
+    #[inline]
     fn id(&mut self) -> Option<&'l str> {
         let before = self.rest;
-        let id = match self.first()? {
+        match self.first()? {
             b'"' => {
                 let inside = self.string()?;
-                before.get(..inside.len() + 2)?
+                before.get(..inside.len() + 2)
             }
-            b'n' => self.word("null")?,
-            _ => self.number()?,
-        };
-        (id.len() <= MAX_ID_BYTES).then_some(id)
+            b'n' => self.word("null"),
+            _ => self.number(),
+        }
     }
 
     #[inline]
-    fn params(&mut self, params: &mut [Option<Found<'l>>; MAX_PARAMS]) -> Option<()> {
+    fn params(&mut self) -> Option<[Option<Found<'l>>; MAX_PARAMS]> {
         self.mark(b'[')?;
-        for place in params {
+        let mut params = [None; MAX_PARAMS];
+        for place in &mut params {
             self.space();
             *place = match self.first()? {
                 b'"' => Some(Found::Text(self.string()?)),
@@ -280,33 +302,34 @@ impl<'l> Reader<'l> {
                 _ => Some(Found::Number(self.number()?)),
             };
             if self.either(b',', b']')? == b']' {
-                return Some(());
+                return Some(params);
             }
         }
         None
     }
 }
 
+/// Whether a byte is printable ASCII other than `"` and `\`.
+#[inline]
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, 0x20..0x7f) & !matches!(byte, b'"' | b'\\')
+}
+
 /// How many bytes at the front are printable ASCII other than `"` and `\`.
+///
+/// The last few are found one by one: the processor guesses rightly how many they are, since a miner's lines are like
+/// each other, and goes on. It would have to wait for a number that is computed.
 #[inline]
 fn plain(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = 0x8080_8080_8080_8080;
     let mut count = 0;
-    for chunk in bytes.as_chunks::<8>().0 {
-        let word = u64::from_le_bytes(*chunk);
-        // The highest bit of each byte that is what is looked for, exact up to the first one.
-        let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
-        let quotes = zeros(word ^ (ONES * 0x22)) | zeros(word ^ (ONES * 0x5c)) | zeros(word ^ (ONES * 0x7f));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let found = (quotes | control | word) & HIGH;
-        if found != 0 {
-            return count + found.trailing_zeros() as usize / 8;
+    for chunk in bytes.as_chunks::<16>().0 {
+        if !chunk.iter().fold(true, |all, byte| all & is_plain(*byte)) {
+            break;
         }
-        count += 8;
+        count += 16;
     }
     let rest = bytes.get(count..).unwrap_or_default();
-    count + rest.iter().take_while(|byte| matches!(byte, 0x20..0x7f) && !matches!(byte, b'"' | b'\\')).count()
+    count + rest.iter().take_while(|byte| is_plain(**byte)).count()
 }
 
 #[cfg(test)]
