@@ -8,7 +8,8 @@ use crate::payments::Rules;
 use crate::setup::{Prepared, SetupError};
 use crate::sockets;
 use millpond_alerts::Level;
-use millpond_stratum::PortConfig;
+use millpond_config::Stratum as Limits;
+use millpond_stratum::{PortConfig, StratumConfig};
 use millpond_types::UnixMillis;
 
 /// What came of a changed section.
@@ -24,7 +25,7 @@ pub struct Followed {
 pub struct Following {
     prepared: Prepared,
     rules: Rules,
-    ports: Vec<PortConfig>,
+    stratum: StratumConfig,
 }
 
 impl std::fmt::Debug for Following {
@@ -40,8 +41,8 @@ impl Following {
     /// Options of payments or ports that are not understood.
     pub fn check(prepared: Prepared) -> Result<Self, SetupError> {
         let rules = Rules::of(&prepared.section, prepared.fee_addresses.clone())?;
-        let ports = sockets::stratum(&prepared.section)?.ports;
-        Ok(Self { prepared, rules, ports })
+        let stratum = sockets::stratum(&prepared.section)?;
+        Ok(Self { prepared, rules, stratum })
     }
 }
 
@@ -52,13 +53,15 @@ impl Pool {
     /// # Errors
     /// When the order could not be recorded: then nothing is changed.
     pub fn follow(&self, new: Following, changes: &[String], actor: &str) -> Result<Followed, String> {
-        let Following { prepared, rules, ports } = new;
+        let Following { prepared, rules, stratum } = new;
         let changes: Vec<&str> = changes.iter().map(String::as_str).collect();
         self.record_admin(actor, "reload", &changes)?;
         let mut followed = Followed::default();
+        // Before what may take a while: under attack the lists are what the file was changed for.
+        self.follow_limits(&prepared, &stratum, &mut followed);
         self.follow_adapter(&prepared, &mut followed);
         self.follow_policy(&prepared, actor, &mut followed);
-        self.follow_certificates(&prepared, &ports, &mut followed);
+        self.follow_certificates(&prepared, &stratum.ports, &mut followed);
         let section = &prepared.section;
         let mut sections = self.sections.write();
         sections.configured = section.clone();
@@ -74,6 +77,17 @@ impl Pool {
             self.core.alarm(Level::Warning, "swap", format!("after a reload: {why}"));
         }
         Ok(followed)
+    }
+
+    /// Who is denied now is hung up on; nobody else is.
+    fn follow_limits(&self, new: &Prepared, stratum: &StratumConfig, followed: &mut Followed) {
+        match self.server.follow(stratum) {
+            Ok(()) => {
+                let in_force = &mut self.sections.write().in_force.stratum;
+                *in_force = limits_in_force(in_force, &new.section.stratum);
+            }
+            Err(why) => followed.failed.push(format!("limits and lists stay as they were: {why}")),
+        }
     }
 
     fn follow_adapter(&self, new: &Prepared, followed: &mut Followed) {
@@ -154,5 +168,23 @@ impl Pool {
             }
             Err(why) => followed.failed.push(format!("the payout scheme or fee policy stays: {why}")),
         }
+    }
+}
+
+/// What of `[pool.stratum]` is in force once a running server has followed it: all but what its connections and ports were
+/// built of.
+fn limits_in_force(running: &Limits, new: &Limits) -> Limits {
+    Limits {
+        shares_per_minute: running.shares_per_minute,
+        minimum_difficulty: running.minimum_difficulty,
+        maximum_difficulty: running.maximum_difficulty,
+        powers_of_two: running.powers_of_two,
+        ipv6_prefix: running.ipv6_prefix,
+        extranonce_prefix: running.extranonce_prefix,
+        marketplaces: running.marketplaces,
+        tcp_keepalive: running.tcp_keepalive,
+        dialects: running.dialects.clone(),
+        resume: running.resume,
+        ..new.clone()
     }
 }

@@ -222,6 +222,21 @@ const FOLLOWING: &[&str] = &[
     "fee",
     "settlement",
     "retention",
+    "stratum",
+];
+
+/// What of a followed section stays until the next start: a running server's connections and ports were built of it.
+const STAYING: &[&str] = &[
+    "stratum.shares_per_minute",
+    "stratum.minimum_difficulty",
+    "stratum.maximum_difficulty",
+    "stratum.powers_of_two",
+    "stratum.ipv6_prefix",
+    "stratum.extranonce_prefix",
+    "stratum.marketplaces",
+    "stratum.tcp_keepalive",
+    "stratum.dialects",
+    "stratum.resume",
 ];
 
 /// Files of a port's certificate follow; whether a port speaks TLS at all does not.
@@ -240,7 +255,8 @@ fn foretold(differences: &[Difference]) -> Reloaded {
         };
         match of_pool {
             Some((_, option)) => {
-                FOLLOWING.iter().any(|whole| within(option, whole)) || is_certificate(option, difference)
+                let listed = |list: &[&str]| list.iter().any(|whole| within(option, whole));
+                listed(FOLLOWING) && !listed(STAYING) || is_certificate(option, difference)
             }
             None => option == "host.disk_forecast" || within(option, "alert") || within(option, "backup"),
         }

@@ -186,6 +186,64 @@ async fn a_reload_shows_a_renewed_certificate_and_disconnects_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reload_shuts_out_who_is_denied_at_once_and_disconnects_nobody_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    let data = folder.path().join("data");
+    let section = pool("dev", &chain);
+    let text = |rules: &str| {
+        format!(
+            "[host]\ndata = \"{}\"\n{section}{rules}[[pool.port]]\nlisten = \"127.0.0.1:0\"\ndifficulty = 1e-12\nfixed = true\n",
+            data.display()
+        )
+    };
+    let file = folder.path().join("pool.toml");
+    let running = start(&file, &text("")).await;
+    let port = running.pools()[0].addresses()[0];
+    let login = chain.new_address();
+    let mut honest = Client::connect(port).await;
+    let mut unwanted = Client::connect_from([127, 0, 7, 1], port).await;
+    for miner in [&mut honest, &mut unwanted] {
+        miner.ready("test/1", &login).await;
+        miner.share(&login, 1).await;
+    }
+
+    // Limits and lists, and beside them what a running server was built of.
+    let rules = "deny = [\"127.0.7.0/24\"]\nallow = [\"10.0.0.0/8\"]\nconnections = 500\nconnections_per_address = 7\n\
+                 handshakes = 300\nhandshakes_per_address = 5\nline_bytes = 4096\nbytes_per_second = 100000\n\
+                 refused_work = 100\nhandshake = \"50s\"\nidle = \"20m\"\nkeepalive = \"40s\"\nask_version = true\n\
+                 agent_difficulty = { \"late/\" = 3.0 }\nban = \"3m\"\nban_longest = \"20h\"\nban_forgotten = \"2h\"\n\
+                 ban_window = 60\nban_percent = 40\n";
+    let fixed = "shares_per_minute = 20\nmaximum_difficulty = 1e9\npowers_of_two = true\nipv6_prefix = 64\n\
+                 tcp_keepalive = \"3m\"\nresume = \"5m\"\n";
+    std::fs::write(&file, text(&format!("{rules}{fixed}"))).unwrap();
+    let foretold = order(&data, Command::Reload { dry_run: true }).await.unwrap();
+    honest.share(&login, 2).await;
+    unwanted.share(&login, 2).await;
+    let reloaded = running.reload("test").await.unwrap();
+    assert_eq!((reloaded.applied.len(), reloaded.needs_restart.len()), (19, 6), "{reloaded:?}");
+    assert_eq!(foretold["applied"], json!(reloaded.applied), "the dry run foretells what comes");
+    assert_eq!(foretold["needs_restart"].as_array().unwrap().len(), 6, "{foretold}");
+    assert!(reloaded.applied.iter().any(|line| line.contains("stratum.deny")), "{reloaded:?}");
+
+    unwanted.closed().await;
+    Client::connect_from([127, 0, 7, 2], port).await.closed().await;
+    honest.share(&login, 3).await;
+    let counted = running.pools()[0].view().stratum;
+    assert_eq!((counted.denied, counted.refused_denied), (1, 1));
+    assert_eq!(running.reload("test").await.unwrap().applied, [] as [String; 0], "it is in force");
+
+    // Attack over: the door opens again.
+    std::fs::write(&file, text("")).unwrap();
+    assert_eq!(running.reload("test").await.unwrap().applied.len(), 19);
+    let mut back = Client::connect_from([127, 0, 7, 1], port).await;
+    back.ready("test/1", &login).await;
+    back.share(&login, 4).await;
+    honest.share(&login, 5).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_token_counts_when_it_is_made_and_ends_when_it_is_revoked() {
     let folder = tempfile::tempdir().unwrap();
     let chain = chain().await;

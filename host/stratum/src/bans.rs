@@ -100,10 +100,19 @@ struct Entry {
     at: Instant,
 }
 
+impl Entry {
+    /// Its severity, as far as it is not forgotten.
+    fn weighs(&self, config: &BanConfig, now: Instant) -> f64 {
+        let half_life = config.half_life.0.as_secs_f64().max(0.001);
+        let age = now.saturating_duration_since(self.at).as_secs_f64();
+        self.severity * 0.5_f64.powf(age / half_life)
+    }
+}
+
 /// All bans of a server.
 #[derive(Debug)]
 pub struct Bans {
-    config: BanConfig,
+    config: Mutex<BanConfig>,
     entries: Mutex<HashMap<Source, Entry>>,
 }
 
@@ -111,7 +120,12 @@ impl Bans {
     /// No bans yet.
     #[must_use]
     pub fn new(config: BanConfig) -> Self {
-        Self { config, entries: Mutex::new(HashMap::new()) }
+        Self { config: Mutex::new(config), entries: Mutex::new(HashMap::new()) }
+    }
+
+    /// Other rules from now on. Bans that are in force last as long as they were given for.
+    pub(crate) fn follow(&self, config: BanConfig) {
+        *self.config.lock() = config;
     }
 
     /// Whether a source is banned now, and for how long.
@@ -130,15 +144,19 @@ impl Bans {
     /// Bans a source: twice as long for each earlier ban that is not yet forgotten. Returns for how long; `None` when
     /// bans are off.
     pub fn ban(&self, source: Source, reason: BanReason, now: Instant) -> Option<Duration> {
-        if !self.config.enabled && reason != BanReason::Operator {
+        let config = self.config.lock().clone();
+        if !config.enabled && reason != BanReason::Operator {
             return None;
         }
         let mut entries = self.entries.lock();
-        self.forget(&mut entries, now);
-        let earlier = entries.get(&source).map_or(0.0, |entry| self.severity(entry, now));
-        let length = self.config.duration.0.as_secs_f64() * 2_f64.powf(earlier.min(40.0));
-        let length = length.min(self.config.longest.0.as_secs_f64());
-        let length = Duration::try_from_secs_f64(length).unwrap_or(self.config.longest.0);
+        // What is neither in force nor remembered is dropped, so that a scan of the internet does not fill memory.
+        if entries.len() >= 1024 {
+            entries.retain(|_, entry| entry.until > now || entry.weighs(&config, now) > 0.25);
+        }
+        let earlier = entries.get(&source).map_or(0.0, |entry| entry.weighs(&config, now));
+        let length = config.duration.0.as_secs_f64() * 2_f64.powf(earlier.min(40.0));
+        let length = length.min(config.longest.0.as_secs_f64());
+        let length = Duration::try_from_secs_f64(length).unwrap_or(config.longest.0);
         let until = now.checked_add(length)?;
         entries.insert(source, Entry { until, reason, severity: earlier + 1.0, at: now });
         Some(length)
@@ -162,19 +180,6 @@ impl Bans {
             .collect();
         list.sort_by_key(|ban| std::cmp::Reverse(ban.remaining));
         list
-    }
-
-    fn severity(&self, entry: &Entry, now: Instant) -> f64 {
-        let half_life = self.config.half_life.0.as_secs_f64().max(0.001);
-        let age = now.saturating_duration_since(entry.at).as_secs_f64();
-        entry.severity * 0.5_f64.powf(age / half_life)
-    }
-
-    /// Drops what is neither in force nor remembered, so that a scan of the internet does not fill memory.
-    fn forget(&self, entries: &mut HashMap<Source, Entry>, now: Instant) {
-        if entries.len() >= 1024 {
-            entries.retain(|_, entry| entry.until > now || self.severity(entry, now) > 0.25);
-        }
     }
 }
 

@@ -176,6 +176,24 @@ impl StratumConfig {
     }
 }
 
+impl StratumConfig {
+    /// What a running server goes on with when the configuration has become another: what can change under connections does,
+    /// and the rest stays until the next start. Which prefixes are divided how, what a source is, where ports listen and what
+    /// their vardiff aims at are in what connections were built of.
+    pub(crate) fn followed_by(&self, new: &Self) -> Self {
+        Self {
+            limits: LimitsConfig { ipv6_prefix: self.limits.ipv6_prefix, ..new.limits.clone() },
+            bans: new.bans.clone(),
+            keepalive: new.keepalive,
+            agent_minimum: new.agent_minimum.clone(),
+            agent_difficulty: new.agent_difficulty.clone(),
+            ask_version: new.ask_version,
+            drain: new.drain,
+            ..self.clone()
+        }
+    }
+}
+
 /// What a table says of a user agent: of all beginnings that fit, the longest, so that one machine can be told apart from
 /// the others of its maker.
 pub(crate) fn by_agent(table: &BTreeMap<String, f64>, agent: &str) -> Option<f64> {

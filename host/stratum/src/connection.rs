@@ -10,6 +10,7 @@ pub(crate) mod carried;
 use crate::backend::Backend;
 use crate::bans::Conduct;
 use crate::board::Announcement;
+use crate::config::StratumConfig;
 use crate::counters::{Entry, Hashrate, Known, add, count};
 use crate::extranonce::Owner;
 use crate::flight::Flights;
@@ -28,7 +29,7 @@ use crate::vardiff::Vardiff;
 use millpond_dialect::DialectSet;
 use millpond_types::{JobId, SessionId};
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -79,6 +80,8 @@ pub(crate) enum End {
     Invalid,
     #[error("banned")]
     Banned,
+    #[error("the operator shuts its address out")]
+    Denied,
     #[error("no extranonce is free")]
     NoExtranonce,
     #[error("another process goes on with it")]
@@ -93,6 +96,9 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {
 
     /// Whether there is such a socket.
     const CARRIED: bool;
+
+    /// The address of its other end.
+    fn through(&self) -> Option<IpAddr>;
 }
 
 impl Stream for TcpStream {
@@ -101,6 +107,10 @@ impl Stream for TcpStream {
     fn into_socket(self) -> Option<std::net::TcpStream> {
         self.into_std().ok()
     }
+
+    fn through(&self) -> Option<IpAddr> {
+        self.peer_addr().ok().map(|peer| peer.ip())
+    }
 }
 
 impl Stream for TlsStream<Prefixed<TcpStream>> {
@@ -108,6 +118,10 @@ impl Stream for TlsStream<Prefixed<TcpStream>> {
 
     fn into_socket(self) -> Option<std::net::TcpStream> {
         None
+    }
+
+    fn through(&self) -> Option<IpAddr> {
+        self.get_ref().0.inner().through()
     }
 }
 
@@ -153,6 +167,8 @@ pub(crate) struct Connection<B: Backend> {
     /// The dialects spoken here, of the chain's documents as last looked at.
     pub(crate) dialects: Arc<DialectSet>,
     chain: Arc<Chain>,
+    /// The configuration as last looked at.
+    pub(crate) config: Arc<StratumConfig>,
     /// What was seen of the board: its turn, its announcements, the current job.
     turn: Option<u64>,
     announced: u64,
@@ -182,7 +198,7 @@ impl<B: Backend> Connection<B> {
     ) -> Self {
         let now = Instant::now();
         let core = &shared.core;
-        let limits = &core.config.limits;
+        let config = core.config();
         let announced = core.board.count();
         let chain = shared.chain();
         let dialects = listening.dialects(&chain);
@@ -206,7 +222,7 @@ impl<B: Backend> Connection<B> {
         };
         let entry = Entry::new(seat.source(), listening.address.port(), known);
         let entry = core.registry.insert(number, entry);
-        let pace = Pace::new(limits, now);
+        let pace = Pace::new(&config.limits, now);
         Self {
             listening,
             session,
@@ -231,6 +247,7 @@ impl<B: Backend> Connection<B> {
             not_resumed: None,
             dialects,
             chain,
+            config,
             turn: None,
             announced,
             job: None,
@@ -286,7 +303,7 @@ impl<B: Backend> Connection<B> {
 
     fn turn<S: Stream>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Result<(), End> {
         loop {
-            self.look()?;
+            self.look(stream)?;
             if self.leaving && !S::CARRIED {
                 return Err(End::Stopping);
             }
@@ -320,12 +337,16 @@ impl<B: Backend> Connection<B> {
     }
 
     /// Looks at the board, if anything is new there.
-    fn look(&mut self) -> Result<(), End> {
+    fn look<S: Stream>(&mut self, stream: &S) -> Result<(), End> {
         let turn = self.shared.core.board.turn();
         if self.turn == Some(turn) {
             return Ok(());
         }
-        self.turn = Some(turn);
+        // It was let in by the configuration of before, maybe.
+        let first = self.turn.replace(turn).is_none();
+        if first || !Arc::ptr_eq(&self.config, &self.shared.core.config()) {
+            self.follow(stream.through())?;
+        }
         let shared = Arc::clone(&self.shared);
         match shared.core.phase() {
             Phase::Held | Phase::Serving => {}
@@ -356,7 +377,7 @@ impl<B: Backend> Connection<B> {
             && !self.leaving
             && !self.outbox.is_stuck()
             && self.outbox.waiting().len() < UNWRITTEN
-            && self.flights.len() < self.shared.core.config.limits.shares_in_flight
+            && self.flights.len() < self.config.limits.shares_in_flight
             && self.read_from.is_none_or(|from| from <= Instant::now())
     }
 
@@ -377,7 +398,7 @@ impl<B: Backend> Connection<B> {
             self.kept = first;
             looked?;
         }
-        let mut incoming = Incoming::resume(&mut self.kept, self.shared.core.config.limits.line);
+        let mut incoming = Incoming::resume(&mut self.kept, self.config.limits.line);
         let heard = self.hear_lines(&mut incoming, stream, context);
         self.kept = incoming.leave();
         heard
@@ -502,7 +523,7 @@ impl<B: Backend> Connection<B> {
     }
 
     fn deadline(&self) -> Instant {
-        let limits = &self.shared.core.config.limits;
+        let limits = &self.config.limits;
         let mut deadline = self.heard + limits.idle.0;
         let others = [
             self.read_from,
@@ -520,13 +541,13 @@ impl<B: Backend> Connection<B> {
     fn keepalive(&self) -> Duration {
         let of_dialect =
             self.session.dialect.keepalive_seconds().map(|seconds| Duration::from_secs(seconds.into()));
-        of_dialect.unwrap_or(self.shared.core.config.keepalive.0)
+        of_dialect.unwrap_or(self.config.keepalive.0)
     }
 
     fn on_time(&mut self) -> Result<(), End> {
         let now = Instant::now();
         let core = &self.shared.core;
-        let limits = &core.config.limits;
+        let limits = &self.config.limits;
         if self.session.payee().is_none() && now >= self.opened + limits.handshake.0 {
             add(&core.counters.handshake_timeouts);
             return Err(End::Handshake);
@@ -561,7 +582,7 @@ impl<B: Backend> Connection<B> {
         self.span().in_scope(
             || tracing::debug!(session = %self.session.id_text, reason = %end, "connection closed"),
         );
-        let drain = self.shared.core.config.drain.0;
+        let drain = self.config.drain.0;
         if matches!(end, End::Stopping | End::Invalid) {
             let all = async {
                 while !self.flights.is_empty() {
@@ -583,7 +604,7 @@ impl<B: Backend> Connection<B> {
                 lease.kept.epochs = self.session.epochs.take_newest();
                 let (source, agent) = (self.seat.source(), Arc::clone(&self.session.agent));
                 lease.kept.owner = Some(Owner { source, agent });
-                let most = self.shared.core.config.limits.connections_per_source;
+                let most = self.config.limits.connections_per_source;
                 lease.leaving = Leaving::ParkedOf(self.seat.source(), most);
             }
         } else if let Some(lease) = &mut self.session.lease {
@@ -592,7 +613,7 @@ impl<B: Backend> Connection<B> {
         // Before the socket closes, so that a miner that comes back at once finds its session.
         self.session.lease = None;
         self.shared.core.registry.remove(self.number);
-        if !matches!(end, End::Slow | End::Flood | End::HungUp) {
+        if !matches!(end, End::Slow | End::Flood | End::HungUp | End::Denied) {
             let outbox = std::mem::take(&mut self.outbox);
             outbox.finish(stream, drain).await;
         }

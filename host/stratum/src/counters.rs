@@ -87,6 +87,8 @@ counters! {
     slowed_refused,
     /// Connections dropped because of too many lines with nothing in them.
     floods,
+    /// Connections dropped because the operator shuts their address out since.
+    denied,
     /// Lines that are no request.
     garbage,
     /// Bans.

@@ -2,13 +2,14 @@
 //! that are refused.
 
 use crate::backend::{Backend, Refusal};
-use crate::connection::Connection;
+use crate::connection::{Connection, End};
 use crate::counters::add;
 use crate::limits::{Network, Seat, Source};
 use crate::server::Core;
 use crate::submit::Outcome;
 use millpond_recipe::Recipe;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What hashing by a heavy algorithm is taken to cost at least: scrypt takes about 100 us, and its hand-over some.
@@ -27,7 +28,7 @@ fn within(networks: &[Network], address: IpAddr) -> bool {
 
 /// Whether the operator shuts an address out.
 pub(crate) fn is_denied(core: &Core, address: IpAddr) -> bool {
-    let denied = within(&core.config.limits.deny, address);
+    let denied = within(&core.config().limits.deny, address);
     if denied {
         add(&core.counters.refused_denied);
     }
@@ -39,8 +40,9 @@ pub(crate) fn seat(core: &Core, client: IpAddr, opened: Instant) -> Option<Seat>
     if is_denied(core, client) {
         return None;
     }
-    let source = Source::of(client, core.config.limits.ipv6_prefix);
-    let exempt = within(&core.config.limits.allow, client);
+    let config = core.config();
+    let source = Source::of(client, config.limits.ipv6_prefix);
+    let exempt = within(&config.limits.allow, client);
     if !exempt && core.bans.banned(source, opened).is_some() {
         add(&core.counters.refused_banned);
         return None;
@@ -59,6 +61,25 @@ pub(crate) fn seat(core: &Core, client: IpAddr, opened: Instant) -> Option<Seat>
 }
 
 impl<B: Backend> Connection<B> {
+    /// The operator's configuration as it is now, in a connection's first turn and whenever it changes. `through` is where
+    /// its socket ends, which is a proxy's where that is not the miner himself: whom the operator shuts out now is hung up
+    /// on, as he would be refused from now on.
+    pub(crate) fn follow(&mut self, through: Option<IpAddr>) -> Result<(), End> {
+        let config = self.shared.core.config();
+        let limits = &config.limits;
+        let client = self.peer.ip();
+        if within(&limits.deny, client) || through.is_some_and(|proxy| within(&limits.deny, proxy)) {
+            add(&self.shared.core.counters.denied);
+            return Err(End::Denied);
+        }
+        if !Arc::ptr_eq(&config, &self.config) {
+            self.seat.set_exempt(within(&limits.allow, client));
+            self.pace.follow(limits, Instant::now());
+            self.config = config;
+        }
+        Ok(())
+    }
+
     /// A share goes to a heavy hash: its source pays for that ahead, so that hanging up before the answer saves nothing.
     /// While the source owes, a connection that has shown no share that counts is read no further; those that have, a
     /// neighbour's behind the same address, are not held up by it.

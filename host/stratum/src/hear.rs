@@ -148,7 +148,7 @@ impl<B: Backend> Connection<B> {
             read = match read {
                 Ok(candidate) if candidate.is_cheap() && candidate.gains_together() => {
                     together.push(call, candidate.into_owned());
-                    let most = shared.core.config.limits.shares_in_flight;
+                    let most = self.config.limits.shares_in_flight;
                     let full = together.is_full() || self.flights.len() + together.len() >= most;
                     return if more && !full { Ok(()) } else { self.judge_together(together) };
                 }
@@ -235,7 +235,7 @@ impl<B: Backend> Connection<B> {
                     known.last_share = Some(counted.time);
                     known.hashrate.share(counted.target, now);
                 }
-                self.conduct.valid(&self.shared.core.config.bans);
+                self.conduct.valid(&self.config.bans);
                 self.slowed = None;
                 self.reply(call)?;
                 if self.session.vardiff.share(counted.difficulty, now).is_some() {
@@ -272,7 +272,7 @@ impl<B: Backend> Connection<B> {
         &mut self,
         judge: impl FnOnce(&mut Conduct, &BanConfig) -> Verdict,
     ) -> Result<(), End> {
-        match judge(&mut self.conduct, &self.shared.core.config.bans) {
+        match judge(&mut self.conduct, &self.config.bans) {
             Verdict::Fine => Ok(()),
             Verdict::FreshJob => self.send_job(),
             Verdict::Reconnect => match self.push(Push::Reconnect) {
@@ -299,7 +299,7 @@ impl<B: Backend> Connection<B> {
                 add(&self.shared.core.counters.slowed);
                 self.slowed = Some(now);
             }
-            Some(since) if now >= since + self.shared.core.config.limits.flood.0 => {
+            Some(since) if now >= since + self.config.limits.flood.0 => {
                 add(&self.shared.core.counters.floods);
                 self.ban(BanReason::Flood);
                 return Err(End::Flood);

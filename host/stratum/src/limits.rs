@@ -220,16 +220,22 @@ impl OfSource {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counts {
+    limits: LimitsConfig,
     all: Use,
     by_source: HashMap<Source, OfSource>,
+}
+
+/// What refused shares of a source may cost, in microseconds: a second, and at once.
+fn refused_work(limits: &LimitsConfig) -> (f64, f64) {
+    let rate = limits.refused_work * 1000.0;
+    (rate, 10.0 * rate)
 }
 
 /// Counts the connections of a server, and lets in what the limits allow.
 #[derive(Debug)]
 pub struct Gate {
-    limits: LimitsConfig,
     counts: Mutex<Counts>,
 }
 
@@ -237,7 +243,18 @@ impl Gate {
     /// Nobody is in yet.
     #[must_use]
     pub fn new(limits: LimitsConfig) -> Arc<Self> {
-        Arc::new(Self { limits, counts: Mutex::default() })
+        let counts = Counts { limits, all: Use::default(), by_source: HashMap::new() };
+        Arc::new(Self { counts: Mutex::new(counts) })
+    }
+
+    /// Other limits for whoever comes from now on, and another price of refused work for everybody. Who is in stays in.
+    pub(crate) fn follow(&self, limits: LimitsConfig, now: Instant) {
+        let mut counts = self.counts.lock();
+        let (rate, burst) = refused_work(&limits);
+        for own in counts.by_source.values_mut() {
+            own.refused_work.change(rate, burst, now);
+        }
+        counts.limits = limits;
     }
 
     /// Lets a connection in. The seat counts as a handshake until [`Seat::settled`]. An `exempt` source has no limits of its
@@ -246,8 +263,8 @@ impl Gate {
     /// # Errors
     /// Which limit is reached.
     pub fn enter(self: &Arc<Self>, source: Source, exempt: bool) -> Result<Seat, Full> {
-        let limits = &self.limits;
         let mut counts = self.counts.lock();
+        let limits = &counts.limits;
         let own = counts.by_source.get(&source).map(|own| own.now).unwrap_or_default();
         if counts.all.connections >= limits.connections {
             return Err(Full::Connections);
@@ -270,9 +287,10 @@ impl Gate {
     fn seat(self: &Arc<Self>, counts: &mut Counts, source: Source, exempt: bool) -> Seat {
         counts.all.connections += 1;
         counts.all.handshakes += 1;
-        let own = counts.by_source.entry(source).or_insert_with(|| {
-            let work = self.limits.refused_work * 1000.0;
-            OfSource { now: Use::default(), refused_work: Bucket::new(work, 10.0 * work, Instant::now()) }
+        let (rate, burst) = refused_work(&counts.limits);
+        let own = counts.by_source.entry(source).or_insert_with(|| OfSource {
+            now: Use::default(),
+            refused_work: Bucket::new(rate, burst, Instant::now()),
         });
         own.now.connections += 1;
         own.now.handshakes += 1;
@@ -322,6 +340,11 @@ impl Seat {
     #[must_use]
     pub fn is_exempt(&self) -> bool {
         self.exempt
+    }
+
+    /// The operator says anew whether its source is exempt.
+    pub(crate) fn set_exempt(&mut self, exempt: bool) {
+        self.exempt = exempt;
     }
 
     /// So much work is done for a share of the connection, of which nobody knows yet whether it counts. Returns until when
@@ -376,6 +399,14 @@ impl Bucket {
         Self { rate, burst, tokens: burst, at: now }
     }
 
+    /// Another rate and burst from now on. What was used up stays used up.
+    pub(crate) fn change(&mut self, rate: f64, burst: f64, now: Instant) {
+        self.take(0.0, now);
+        let used = self.burst - self.tokens;
+        (self.rate, self.burst) = (rate, burst);
+        self.tokens = (burst - used).clamp(-burst, burst);
+    }
+
     /// Takes tokens, which may be some that are still to come, up to another burst; fewer than none gives some back.
     pub fn take(&mut self, tokens: f64, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
@@ -411,6 +442,13 @@ impl Bucket {
     }
 }
 
+/// Bytes that a connection may send: a second, and at once.
+fn bytes_per_second(limits: &LimitsConfig) -> (f64, f64) {
+    let of_lines = limits.lines_per_second * 1024.0;
+    let rate = if limits.bytes_per_second > 0.0 { limits.bytes_per_second } else { of_lines };
+    (rate, 2.0 * rate + limits.line as f64)
+}
+
 /// How fast one connection may send: lines and bytes.
 #[derive(Clone, Debug)]
 pub struct Pace {
@@ -422,13 +460,18 @@ impl Pace {
     /// Nothing was sent yet.
     #[must_use]
     pub fn new(limits: &LimitsConfig, now: Instant) -> Self {
-        let of_lines = limits.lines_per_second * 1024.0;
-        let rate = if limits.bytes_per_second > 0.0 { limits.bytes_per_second } else { of_lines };
-        let burst = 2.0 * rate + limits.line as f64;
+        let (rate, burst) = bytes_per_second(limits);
         Self {
             lines: Bucket::new(limits.lines_per_second, limits.burst, now),
             bytes: Bucket::new(rate, burst, now),
         }
+    }
+
+    /// Other limits from now on.
+    pub(crate) fn follow(&mut self, limits: &LimitsConfig, now: Instant) {
+        let (rate, burst) = bytes_per_second(limits);
+        self.lines.change(limits.lines_per_second, limits.burst, now);
+        self.bytes.change(rate, burst, now);
     }
 
     /// A line of so many bytes was read.
@@ -505,6 +548,40 @@ mod tests {
         bucket.take(1.0, now + Duration::from_secs(100));
         bucket.take(1.0, now + Duration::from_secs(100));
         assert_eq!(bucket.ready_at(), None);
+    }
+
+    #[test]
+    fn what_was_used_up_of_a_bucket_stays_used_up_under_another_rate() {
+        let now = Instant::now();
+        let mut bucket = Bucket::new(10.0, 20.0, now);
+        bucket.take(15.0, now);
+        bucket.change(1.0, 20.0, now);
+        assert_eq!((bucket.tokens, bucket.is_full(now + Duration::from_secs(14))), (5.0, false));
+        bucket.change(1.0, 10.0, now);
+        assert_eq!(bucket.tokens, -5.0, "of the ten that it may use at once");
+        bucket.change(100.0, 200.0, now + Duration::from_secs(5));
+        assert_eq!(bucket.tokens, 190.0);
+    }
+
+    #[test]
+    fn other_limits_hold_for_who_comes_and_let_stay_who_is_in() {
+        let gate = Gate::new(LimitsConfig::default());
+        let source = Source::of("192.0.2.1".parse().unwrap(), 56);
+        let enter = || {
+            gate.enter(source, false).map(|mut seat| {
+                seat.settled();
+                seat
+            })
+        };
+        let farm: Vec<_> = (0..10).map(|_| enter().unwrap()).collect();
+        let (now, work) = (Instant::now(), Duration::from_millis(6));
+        assert_eq!(farm[0].charge(work, now), None, "two seconds at once");
+        gate.follow(LimitsConfig { connections_per_source: 5, refused_work: 0.5, ..Default::default() }, now);
+        assert_eq!((enter().unwrap_err(), gate.connections()), (Full::Source, 10));
+        assert!(farm[0].charge(Duration::ZERO, now).is_some(), "five milliseconds at once");
+        gate.follow(LimitsConfig::default(), now);
+        assert!(enter().is_ok());
+        assert_eq!(farm[0].charge(Duration::ZERO, now), None);
     }
 
     #[test]

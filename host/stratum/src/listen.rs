@@ -163,7 +163,7 @@ async fn admit<B: Backend>(
     if doors::is_denied(core, peer.ip()) {
         return;
     }
-    let deadline = opened + core.config.limits.handshake.0;
+    let deadline = opened + core.config().limits.handshake.0;
     // A proxy's own connections are limited once they have said whose they are.
     let (client, head) = if listening.trusts(peer.ip()) {
         match in_time(core, deadline, proxy::accept(&mut stream, peer)).await {
@@ -232,7 +232,7 @@ async fn ending(core: &Core) {
 
 /// Forgets sessions that can no longer be resumed.
 pub(crate) async fn sweep(core: Arc<Core>) {
-    let pause = core.config.extranonce.resume.0.clamp(Duration::from_millis(100), Duration::from_secs(60));
+    let pause = core.config().extranonce.resume.0.clamp(Duration::from_millis(100), Duration::from_secs(60));
     loop {
         tokio::select! {
             () = sleep(pause) => {

@@ -142,7 +142,7 @@ impl<B: Backend> Connection<B> {
     fn met(&mut self, agent: &str) {
         let now = Instant::now();
         let agent: String = agent.chars().take(128).collect();
-        let config = &self.shared.core.config;
+        let config = &self.config;
         let (floor, start) =
             (by_agent(&config.agent_minimum, &agent), by_agent(&config.agent_difficulty, &agent));
         if let Some(floor) = floor {
@@ -221,7 +221,7 @@ impl<B: Backend> Connection<B> {
             self.met(&agent);
         }
         let (shared, asked) = (Arc::clone(&self.shared), user.clone());
-        let limit = shared.core.config.limits.handshake.0;
+        let limit = self.config.limits.handshake.0;
         let resolve = async move {
             let resolved = timeout(limit, shared.backend.resolve(&asked)).await;
             let late = || NoPayee::Pool("the pool cannot look up logins now; try again".to_owned());
@@ -287,7 +287,7 @@ impl<B: Backend> Connection<B> {
 
     /// Asks the miner once what it is, where the operator wants that and the dialect has words for it.
     fn ask_version(&mut self) -> Result<(), End> {
-        let wanted = self.shared.core.config.ask_version && self.asked.is_none();
+        let wanted = self.config.ask_version && self.asked.is_none();
         if wanted
             && self.session.dialect.may_push(Push::Version, &self.session)
             && self.push(Push::Version)?

@@ -115,6 +115,11 @@ impl<S> Prefixed<S> {
     pub fn new(head: Bytes, inner: S) -> Self {
         Self { head, inner }
     }
+
+    /// The stream itself.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Prefixed<S> {

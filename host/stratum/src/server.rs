@@ -11,7 +11,7 @@ use crate::connection::carried::SessionState;
 use crate::counters::{Counters, CountersNow, Registry, SessionInfo, add};
 use crate::extranonce::{ExtranonceError, Layout, Lease, NoLease, PrefixTree};
 use crate::firmware::Told;
-use crate::limits::{Gate, Source};
+use crate::limits::{Gate, LimitsConfig, Source};
 use crate::listen::{bind, listen, sweep};
 use crate::tls::{Certificate, TlsError};
 use crate::unjudged::UnjudgedLog;
@@ -19,7 +19,7 @@ use millpond_dialect::{Dialect, DialectSet, EncodeError, Rope};
 use millpond_jobs::{Job, JobTable, Seen};
 use millpond_types::{JobId, Target};
 use millpond_validator::Validator;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
@@ -102,7 +102,8 @@ impl Phase {
 
 /// What all connections share and the outside may look at.
 pub(crate) struct Core {
-    pub(crate) config: StratumConfig,
+    /// As it is in force. Connections look at it again when it changes.
+    config: RwLock<Arc<StratumConfig>>,
     pub(crate) tree: Arc<PrefixTree>,
     /// Held while numbers of leases are made durable.
     reserving: tokio::sync::Mutex<()>,
@@ -129,6 +130,11 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) fn next_connection(&self) -> u64 {
         self.connections.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// The configuration as it is in force.
+    pub(crate) fn config(&self) -> Arc<StratumConfig> {
+        Arc::clone(&self.config.read())
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -338,17 +344,7 @@ impl Server {
         let certificates = each
             .filter_map(|(port, (_, listening))| Some((port.listen, Arc::clone(listening.certificate()?))))
             .collect();
-        let mut limits = config.limits.clone();
-        let slots = usize::try_from(layout.slots()).unwrap_or(usize::MAX);
-        if slots < limits.connections {
-            // Whoever is let in gets a prefix.
-            tracing::warn!(
-                slots,
-                wanted = limits.connections,
-                "a prefix of this length serves fewer connections"
-            );
-            limits.connections = slots;
-        }
+        let limits = for_prefixes(config.limits.clone(), &layout);
         let core = Arc::new(Core {
             tree,
             reserving: tokio::sync::Mutex::default(),
@@ -366,7 +362,7 @@ impl Server {
             ropes: Mutex::default(),
             connections: AtomicU64::new(1),
             certificates,
-            config,
+            config: RwLock::new(Arc::new(config)),
         });
         let Parts { backend, jobs, seen, validator } = parts;
         let table = Arc::clone(&jobs);
@@ -421,7 +417,7 @@ impl Server {
     async fn end(&mut self, phase: Phase) -> usize {
         self.core.phase.send_replace(phase);
         // Connection tasks are the children of their listener's task, which waits for them.
-        let patience = self.core.config.drain.0 * 2 + Duration::from_secs(1);
+        let patience = self.core.config().drain.0 * 2 + Duration::from_secs(1);
         let all = async { while self.listeners.join_next().await.is_some() {} };
         if timeout(patience, all).await.is_ok() {
             return 0;
@@ -468,7 +464,7 @@ impl ServerHandle {
     /// The source that an address counts as: itself, or its network for IPv6.
     #[must_use]
     pub fn source(&self, address: IpAddr) -> Source {
-        Source::of(address, self.core.config.limits.ipv6_prefix)
+        Source::of(address, self.core.config().limits.ipv6_prefix)
     }
 
     /// The bans in force.
@@ -513,6 +509,28 @@ impl ServerHandle {
         each.map(|(address, certificate)| (*address, certificate.reload(named(*address)))).collect()
     }
 
+    /// Goes on with another configuration, as far as a running server can: limits, deadlines, bans, the lists of whom to
+    /// refuse and whom never to ban, difficulties by user agent, signs of life. It holds at once, for those who are
+    /// connected, too: who is denied now is hung up on, and nobody else. Ports, vardiff, the division of the extranonce, what
+    /// may be rolled, TCP's keepalive and how much of an IPv6 address is a source stay what they were at the start.
+    ///
+    /// # Errors
+    /// What is wrong with the configuration; then nothing changes.
+    pub fn follow(&self, new: &StratumConfig) -> Result<(), StartError> {
+        let problems = new.problems();
+        if !problems.is_empty() {
+            return Err(StartError::Config(problems));
+        }
+        let core = &self.core;
+        let config = Arc::new(core.config().followed_by(new));
+        let limits = for_prefixes(config.limits.clone(), &core.tree.layout());
+        core.gate.follow(limits, Instant::now());
+        core.bans.follow(config.bans.clone());
+        *core.config.write() = config;
+        core.board.ring(&core.registry);
+        Ok(())
+    }
+
     /// Ends a ban. False when there was none.
     pub fn lift_ban(&self, source: Source) -> bool {
         self.core.bans.lift(source)
@@ -526,9 +544,23 @@ impl ServerHandle {
         if chain.extranonce != self.core.tree.layout().total {
             return false;
         }
-        self.core.chain.send_replace(Arc::new(with_masks(chain, &self.core.config)));
+        self.core.chain.send_replace(Arc::new(with_masks(chain, &self.core.config())));
         true
     }
+}
+
+/// Whoever is let in gets a prefix: no more connections than there are of those.
+fn for_prefixes(mut limits: LimitsConfig, layout: &Layout) -> LimitsConfig {
+    let slots = usize::try_from(layout.slots()).unwrap_or(usize::MAX);
+    if slots < limits.connections {
+        tracing::warn!(
+            slots,
+            wanted = limits.connections,
+            "a prefix of this length serves fewer connections"
+        );
+        limits.connections = slots;
+    }
+    limits
 }
 
 fn with_masks(mut chain: Chain, config: &StratumConfig) -> Chain {

@@ -136,7 +136,8 @@ impl<B: Backend> Connection<B> {
         let Some(dialect) = dialects.all().find(|one| one.name() == state.session.dialect) else {
             return Err(NotCarried::Dialect(state.session.dialect));
         };
-        let limits = &core.config.limits;
+        let config = core.config();
+        let limits = &config.limits;
         let client = state.peer.ip();
         let exempt = limits.allow.iter().any(|network: &Network| network.contains(client));
         let source = Source::of(client, limits.ipv6_prefix);
@@ -214,6 +215,7 @@ impl<B: Backend> Connection<B> {
             not_resumed: state.not_resumed.map(|before| moment.earlier(before)),
             dialects,
             chain,
+            config,
             turn: None,
             announced: core.board.count(),
             job: None,

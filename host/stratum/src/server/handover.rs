@@ -84,7 +84,7 @@ pub(super) fn arrive<B: Backend>(
         tracing::warn!(closed, %why, "sessions of the process before cannot go on");
     }
     // After those that are connected, whose prefixes come first.
-    let most = core.config.limits.connections_per_source;
+    let most = core.config().limits.connections_per_source;
     core.tree.park_again(known.parked, most, moment, &mut payees);
     (arrived, carried)
 }

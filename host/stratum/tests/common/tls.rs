@@ -20,13 +20,17 @@ pub fn certificate(folder: &std::path::Path) -> (TlsConfig, rustls::RootCertStor
 
 /// A miner over TLS who believes in these certificates and no others.
 pub async fn over_tls(pool: &Harness, roots: rustls::RootCertStore) -> std::io::Result<Client> {
+    over_tls_on(TcpStream::connect(pool.address()).await?, roots).await
+}
+
+/// The same on a connection that is there already.
+pub async fn over_tls_on(stream: TcpStream, roots: rustls::RootCertStore) -> std::io::Result<Client> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let client = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = TcpStream::connect(pool.address()).await?;
     let name = rustls::pki_types::ServerName::try_from("pool.test").unwrap();
     Ok(Client::over(TlsConnector::from(Arc::new(client)).connect(name, stream).await?))
 }
