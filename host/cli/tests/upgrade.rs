@@ -6,10 +6,13 @@ mod support;
 use millpond_disk::{Disk, RealDisk};
 use millpond_journal::{Journal, Options};
 use millpond_load::node::{MockNode, Shape};
+use millpond_process::Upgraded;
+use millpond_runtime::Compiler;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -120,16 +123,7 @@ impl Rig {
 
     /// The process that takes over, once it has all that the old one had and waits for work.
     fn successor(&self) -> Orphan {
-        let file = self.file.to_str().unwrap();
-        let is_it = |process: &String| {
-            let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
-            let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            words.contains(&b"--take-over".as_slice()) && words.contains(&file.as_bytes())
-        };
-        let found = until("it is there", || {
-            let all = std::fs::read_dir("/proc").unwrap().flatten();
-            all.map(|entry| entry.file_name().to_string_lossy().into_owned()).find(is_it)
-        });
+        let found = until("it is there", || successor_of(self.file.to_str().unwrap()));
         // It answers at the admin socket from when it has taken over, which the old one has closed before.
         let old = self.running.id().to_string();
         until("it has taken over", || (self.accepted()? == 0 && found != old).then_some(()));
@@ -177,6 +171,17 @@ impl Rig {
         let different: HashSet<_> = ids.iter().map(|(_, id)| *id).collect();
         (ids.len(), different.len())
     }
+}
+
+/// The process that is there to take over with this configuration.
+fn successor_of(file: &str) -> Option<String> {
+    let is_it = |process: &String| {
+        let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        words.contains(&b"--take-over".as_slice()) && words.contains(&file.as_bytes())
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    all.map(|entry| entry.file_name().to_string_lossy().into_owned()).find(is_it)
 }
 
 /// What a load came to: every share was sent once and accepted once, and nobody was disconnected.
@@ -311,6 +316,89 @@ fn whichever_of_the_two_is_killed_the_other_goes_on() {
     until("it is gone", || new.is_gone().then_some(()));
     let shares = shares as usize;
     assert_eq!(rig.recorded(), (shares, shares), "also by kill -9");
+}
+
+#[test]
+fn a_new_process_that_ends_while_payments_come_to_their_end_costs_nobody_anything() {
+    let rig = Rig::start();
+    let load = rig.load("20", 8_000);
+    until("shares come", || rig.accepted().filter(|accepted| *accepted > 200));
+    // It says that it could take over, and is gone.
+    let folder = std::fs::metadata(&rig.data).unwrap();
+    let word = json!({"prepared": {"protocol": millpond_process::upgrade::PROTOCOL, "version": "0",
+        "data": millpond_process::upgrade::DATA, "folder": [folder.dev(), folder.ino()]}})
+    .to_string();
+    let length: String =
+        (word.len() as u64).to_le_bytes().iter().map(|byte| format!("\\{byte:03o}")).collect();
+    let script = rig.folder.path().join("short-lived");
+    let text = format!("#!/bin/sh\nprintf 'mpho{length}\\000\\000\\000\\000%s' '{word}' >&0\n");
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let before = rig.accepted().unwrap();
+    let why = rig.upgrade(&["--program", script.to_str().unwrap()]).map(|(_, said)| said).unwrap_err();
+    assert!(why.contains("has ended before its turn came"), "{why}");
+    // A process that began anew would count from nothing.
+    assert!(rig.accepted().unwrap() >= before);
+    assert_eq!(rig.connections(), 20);
+    // What was ended for it goes on, and can be ended again.
+    let (new, said) = rig.upgrade(&["--patience", "60"]).unwrap();
+    assert_eq!(said["sessions"], json!(20), "{said}");
+    all_counted(load, 8_000);
+    new.signal("-TERM");
+    until("it is gone", || new.is_gone().then_some(()));
+}
+
+#[test]
+fn who_is_told_to_stop_while_he_gives_way_stops_when_nothing_came_of_it() {
+    let mut rig = Rig::start();
+    let _silent = rig.without_node();
+    let order = rig.order();
+    let new = rig.successor();
+    rig.running.signal("-TERM");
+    new.signal("-KILL");
+    assert_eq!(rig.running.ended(), Some(0), "it has not forgotten");
+    assert!(!order.wait_with_output().unwrap().status.success());
+}
+
+/// Files that something holds when the miners rest already, which lets go of them when nobody takes over any more.
+#[test]
+fn files_that_are_held_on_to_cost_the_miners_a_pause_and_not_their_connections() {
+    let shape = Shape { transactions: 20, bytes: 6_000, ..Shape::default() };
+    let node = MockNode::start("127.0.0.1:0".parse().unwrap(), shape).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("pool.toml"));
+    std::fs::write(&file, configuration(&data, &node.url())).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let config = millpond_config::load(&file).unwrap();
+    let mut running =
+        runtime.block_on(millpond_process::Running::start(config, &file, Compiler::InProcess)).unwrap();
+    let pool = Arc::clone(&running.pools()[0]);
+    let mut watcher = watcher(&pool.addresses()[0].to_string());
+    let order = Command::new(env!("CARGO_BIN_EXE_millpond"))
+        .args(["upgrade", "--data", data.to_str().unwrap(), "--patience", "120"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The old process ends the new one when it cannot have the files, and that is seen here.
+    let named = file.to_str().unwrap().to_owned();
+    let there = move || successor_of(&named).is_some();
+    let holder = std::thread::spawn(move || {
+        until("the new process is there", || there().then_some(()));
+        until("it was ended", || (!there()).then_some(()));
+        drop(pool);
+    });
+    let upgraded = runtime.block_on(async {
+        let order = running.ordered().await;
+        running.upgrade(order).await
+    });
+    let Upgraded::Stayed(running) = upgraded else { panic!("{upgraded:?}") };
+    holder.join().unwrap();
+    let said = String::from_utf8(order.wait_with_output().unwrap().stderr).unwrap();
+    assert!(said.contains("this one goes on") && said.contains("files were held"), "{said}");
+    watcher.get_mut().write_all(b"{\"id\":2,\"method\":\"mining.ping\",\"params\":[]}\n").unwrap();
+    while !line(&mut watcher).contains("\"id\":2") {}
+    runtime.block_on(running.stop());
 }
 
 #[test]

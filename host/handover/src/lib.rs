@@ -207,7 +207,8 @@ impl Link {
 
     fn read(&self, mut into: &mut [u8], deadline: Instant) -> Result<(), LinkError> {
         while !into.is_empty() {
-            self.0.set_read_timeout(Some(left(deadline)?))?;
+            // Also when it is late: what lies here already was said in time.
+            self.0.set_read_timeout(Some(left(deadline).unwrap_or(PAUSE)))?;
             match (&self.0).read(into) {
                 Ok(0) => return Err(LinkError::Gone),
                 Ok(bytes) => into = into.get_mut(bytes..).unwrap_or_default(),
@@ -268,6 +269,14 @@ mod tests {
         let sender = std::thread::spawn(move || near.send(&sent, &[], PATIENCE).unwrap());
         assert!(far.receive::<String>(PATIENCE).unwrap().0 == long);
         sender.join().unwrap();
+    }
+
+    #[test]
+    fn what_was_said_in_time_is_heard_by_who_was_held_up() {
+        let (near, far) = Link::pair().unwrap();
+        near.send(&"taken", &[], PATIENCE).unwrap();
+        assert_eq!(far.receive::<String>(Duration::ZERO).unwrap().0, "taken");
+        assert!(matches!(far.receive::<String>(Duration::ZERO), Err(LinkError::Late)));
     }
 
     #[test]

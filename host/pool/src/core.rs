@@ -109,6 +109,8 @@ pub(crate) struct Core {
     pub(crate) changing: Mutex<SignedChanges>,
     pub(crate) edges: Edges,
     tags: AtomicU64,
+    /// The last of all fields, and so dropped after them: who sees nobody hold it finds journal and ledger closed.
+    pub(crate) files: Arc<()>,
 }
 
 /// The parts that a core is made of.
@@ -153,6 +155,7 @@ impl Core {
             key,
             changing: Mutex::default(),
             tags: AtomicU64::new(1),
+            files: Arc::default(),
         })
     }
 

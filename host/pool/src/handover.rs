@@ -125,8 +125,8 @@ pub struct HandedOver {
     pub(crate) jobs: Jobs,
     pub(crate) had_work: bool,
     pub(crate) silent_since: Option<Instant>,
-    /// Of the pool that handed over.
-    pub(crate) core: Weak<Core>,
+    /// Of the pool that handed over: held as long as its files are open.
+    pub(crate) files: Weak<()>,
 }
 
 impl std::fmt::Debug for HandedOver {
@@ -151,7 +151,7 @@ impl HandedOver {
     /// Nothing holds the pool's files any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.core.strong_count() == 0
+        self.files.strong_count() == 0
     }
 
     /// Whether miners had work: whoever takes over has to have some before they hear of him.

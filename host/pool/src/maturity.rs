@@ -169,6 +169,11 @@ impl NodesCount {
         deep
     }
 
+    /// After an end: whoever asks next is not ended at once.
+    pub(crate) fn begin(&self) {
+        self.inner.lock().end = false;
+    }
+
     pub(crate) fn end(&self) {
         self.inner.lock().end = true;
         self.news.notify_all();

@@ -258,6 +258,11 @@ impl Payments {
         }
     }
 
+    /// After an end: who pays next is not ended at once.
+    pub(crate) fn begin(&self) {
+        self.stop.store(false, Ordering::Release);
+    }
+
     pub(crate) fn end(&self) {
         self.stop.store(true, Ordering::Release);
     }

@@ -268,20 +268,12 @@ impl Pool {
         )?
         .map(|payments| Arc::new(payments.held(prepared.payments_held)));
 
-        let mut threads = Vec::new();
         let of_money = Arc::clone(&core);
-        let named = |what: &str| std::thread::Builder::new().name(format!("{what}-{}", core.name));
-        let money = named("money").spawn(move || money::run(&of_money, &queue))?;
-        if let Some(maturity) = &maturity {
-            let (maturity, core) = (Arc::clone(maturity), Arc::clone(&core));
-            threads.push(named("maturity").spawn(move || maturity.keep_asking(&core))?);
-        }
+        let named = std::thread::Builder::new().name(format!("money-{}", core.name));
+        let money = named.spawn(move || money::run(&of_money, &queue))?;
         let sections =
             Arc::new(parking_lot::RwLock::new(Sections { configured: section.clone(), in_force: section }));
-        let (retention, stop) = std::sync::mpsc::channel();
-        let (keeper, order) = (Arc::clone(&core), Arc::clone(&sections));
-        let order = move || crate::retention::order(&order.read().in_force);
-        threads.push(named("keep").spawn(move || crate::retention::run(&keeper, order, &stop))?);
+        let (retention, threads) = waiting(&core, maturity.as_ref(), &sections)?;
         let mut roles = BTreeMap::new();
         let component = &prepared.adapter_component;
         roles.insert("adapter", (component.name.clone(), component.digest));
@@ -512,6 +504,30 @@ impl Pool {
         join(threads).await;
     }
 
+    /// Takes up again what [`Pool::settle`] ended: nothing is handed over after all.
+    pub fn go_on(&self) {
+        if let Some(maturity) = &self.maturity {
+            maturity.begin();
+        }
+        if let Some(payments) = &self.payments {
+            payments.begin();
+        }
+        if let Some(stopping) = &mut *self.stopping.lock() {
+            match waiting(&self.core, self.maturity.as_ref(), &self.sections) {
+                Ok((retention, threads)) => {
+                    (stopping.retention, stopping.threads) = (Some(retention), threads);
+                }
+                Err(why) => {
+                    let text =
+                        format!("nothing matures and nothing old is dropped, for want of threads: {why}");
+                    self.core.alarm(Level::Critical, "threads", text);
+                }
+            }
+            stopping.paying = false;
+        }
+        self.open();
+    }
+
     /// Whether miners would get work.
     #[must_use]
     pub fn has_work(&self) -> bool {
@@ -529,7 +545,7 @@ impl Pool {
         let server = server.hand_over().await;
         let jobs = handover::jobs(&self.core);
         self.close(vec![money]).await;
-        Some(HandedOver { server, jobs, had_work, silent_since, core: Arc::downgrade(&self.core) })
+        Some(HandedOver { server, jobs, had_work, silent_since, files: Arc::downgrade(&self.core.files) })
     }
 
     fn end_waiting(&self) {
@@ -564,6 +580,26 @@ impl Pool {
         let left = Arc::strong_count(&self.core).saturating_sub(1);
         tracing::warn!(pool = %self.core.name, left, "something of the pool outlives its stop");
     }
+}
+
+/// The threads that wait for nodes and for time: those of maturity and of retention, and what ends the latter.
+type Waiting = (std::sync::mpsc::Sender<()>, Vec<JoinHandle<()>>);
+
+fn waiting(
+    core: &Arc<Core>,
+    maturity: Option<&Arc<NodesCount>>,
+    sections: &Arc<parking_lot::RwLock<Sections>>,
+) -> std::io::Result<Waiting> {
+    let named = |what: &str| std::thread::Builder::new().name(format!("{what}-{}", core.name));
+    let (retention, stop) = std::sync::mpsc::channel();
+    let (keeper, order) = (Arc::clone(core), Arc::clone(sections));
+    let order = move || crate::retention::order(&order.read().in_force);
+    let mut threads = vec![named("keep").spawn(move || crate::retention::run(&keeper, order, &stop))?];
+    if let Some(maturity) = maturity {
+        let (maturity, core) = (Arc::clone(maturity), Arc::clone(core));
+        threads.push(named("maturity").spawn(move || maturity.keep_asking(&core))?);
+    }
+    Ok((retention, threads))
 }
 
 async fn join(threads: Vec<JoinHandle<()>>) {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -26,8 +27,25 @@ pub(crate) struct Commands {
     pub(crate) pools: Weak<Pools>,
     pub(crate) reload: Weak<Reload>,
     pub(crate) orders: mpsc::Sender<Order>,
+    /// An order to give way is being done.
+    pub(crate) upgrading: AtomicBool,
     /// The data folder.
     pub(crate) data: PathBuf,
+}
+
+/// Of the one order to give way that is being done.
+struct Upgrading<'a>(&'a AtomicBool);
+
+impl<'a> Upgrading<'a> {
+    fn begin(of: &'a AtomicBool) -> Option<Self> {
+        (!of.swap(true, Ordering::AcqRel)).then_some(Self(of))
+    }
+}
+
+impl Drop for Upgrading<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 impl Commands {
@@ -47,6 +65,10 @@ impl Commands {
         patience: u64,
         force: bool,
     ) -> Result<Value, String> {
+        // Before anything is recorded: in the middle of an upgrade nobody but that writes.
+        let Some(_upgrading) = Upgrading::begin(&self.upgrading) else {
+            return Err("an upgrade is under way already".to_owned());
+        };
         let mut args = vec![program.display().to_string()];
         args.extend(force.then(|| "force".to_owned()));
         self.record(None, actor, "upgrade", args).await?;
@@ -55,7 +77,7 @@ impl Commands {
         let patience = Duration::from_secs(patience.clamp(1, LONGEST_PATIENCE));
         let order = Order { program, patience, force, actor: actor.to_owned(), taken, answer };
         let sent = self.orders.try_send(order).is_ok();
-        // Nobody takes it: this process has no one for such orders, or another one is under way. It is void then.
+        // Nobody takes it: this process has no one for such orders. It is void then.
         if !sent || !tokio::time::timeout(TAKEN, begun).await.is_ok_and(|begun| begun.is_ok()) {
             self.record(None, actor, "not_done", vec!["upgrade".to_owned()]).await?;
             return Err("this process does not give way to another one now".to_owned());

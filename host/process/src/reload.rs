@@ -5,6 +5,7 @@
 
 use crate::running::{backup_plan, hooks};
 use crate::source::Pools;
+use millpond_alerts::Level;
 use millpond_backup::{Plan, Scheduled};
 use millpond_config::{Config, Difference, differences};
 use millpond_pool::reload::Following;
@@ -56,26 +57,37 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 impl Reload {
-    /// For a process that was started from this file; starts its backups' schedule.
-    pub(crate) fn start(
-        file: &Path,
-        process: &Process,
-        pools: &Arc<Pools>,
-        config: &Config,
-    ) -> std::io::Result<Self> {
-        let plan = backup_plan(config);
-        let scheduled =
-            plan.clone().map(|plan| millpond_backup::start(plan, process.alarms.clone())).transpose()?;
-        Ok(Self {
+    /// For a process that was started from this file. Backups are made from [`Reload::begin`] on.
+    pub(crate) fn new(file: &Path, process: &Process, pools: &Arc<Pools>, config: &Config) -> Self {
+        Self {
             file: file.to_owned(),
             process: process.clone(),
             pools: Arc::clone(pools),
             config: Mutex::new(config.clone()),
-            plan: RwLock::new(plan),
-            scheduled: parking_lot::Mutex::new(scheduled),
+            plan: RwLock::new(backup_plan(config)),
+            scheduled: parking_lot::Mutex::new(None),
             forecast_ms: AtomicU64::new(milliseconds(config.host.disk_forecast)),
             ending: AtomicBool::new(false),
-        })
+        }
+    }
+
+    /// Has backups made on schedule: from when it is certain that this process goes on, and again when it goes on after an
+    /// end.
+    pub(crate) fn begin(&self) {
+        self.ending.store(false, Ordering::Release);
+        let mut scheduled = self.scheduled.lock();
+        if scheduled.is_some() {
+            return;
+        }
+        let alarms = self.process.alarms.clone();
+        let plan = self.plan.read().clone();
+        match plan.map(|plan| millpond_backup::start(plan, alarms)).transpose() {
+            Ok(started) => *scheduled = started,
+            Err(why) => {
+                let text = format!("no backups are made, since there is no thread for it: {why}");
+                self.process.alarms.raise(Level::Critical, "", "backup", text);
+            }
+        }
     }
 
     /// The data folder.

@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
@@ -32,12 +33,9 @@ const REPEAT_MS: u64 = 600_000;
 pub(crate) const RESTORED: &str = "restored";
 
 /// Files that were closed are closed within this time, or something hangs.
-const CLOSING: Duration = Duration::from_secs(60);
-
-/// Something holds the pools' files although everything was ended.
-#[derive(Debug, thiserror::Error)]
-#[error("the files are still held by something that hangs, the disk perhaps: nobody else may open them")]
-pub(crate) struct StillOpen;
+const CLOSING: Duration = Duration::from_secs(5);
+/// Closed files are looked for this often.
+const CLOSED_LOOK: Duration = Duration::from_millis(2);
 
 /// The disk's forecast is looked at this often.
 const DISK_LOOK: Duration = Duration::from_secs(300);
@@ -209,13 +207,7 @@ impl Ready {
             return Err(why);
         }
         let pools = Arc::new(Pools { all, alarms: process.alarms.clone() });
-        let reload = match Reload::start(&file, &process, &pools, &config) {
-            Ok(reload) => Arc::new(reload),
-            Err(why) => {
-                stop_all(&pools.all).await;
-                return Err(RunError::Threads(why.to_string()));
-            }
-        };
+        let reload = Arc::new(Reload::new(&file, &process, &pools, &config));
         let (order, orders) = mpsc::channel(1);
         match doors(&config, &process, &pools, &reload, order, from.http.take()).await {
             Ok(Doors { http, admin, desk }) => {
@@ -253,7 +245,15 @@ impl Running {
     /// Hears miners from now on.
     pub fn open(&self) {
         self.pools.all.iter().for_each(|pool| pool.open());
+        self.reload.begin();
         self.desk.take_only(Takes::All);
+    }
+
+    /// Takes up again what [`Running::settle`] ended: nothing is handed over after all.
+    pub(crate) fn go_on(&mut self) {
+        self.pools.all.iter().for_each(|pool| pool.go_on());
+        self.forecast = tokio::spawn(watch_disk(Arc::clone(&self.pools), Arc::clone(&self.reload)));
+        self.open();
     }
 
     /// What became of the sessions that were handed over to this process.
@@ -285,14 +285,9 @@ impl Running {
         while settling.join_next().await.is_some() {}
     }
 
-    /// Ends as [`Running::stop`] does, but for the miners' connections, which are left open. Gives who waits for an answer at
-    /// the admin socket, too.
-    ///
-    /// # Errors
-    /// When the files are not closed: something hangs that holds them, and nobody else may open them.
-    pub(crate) async fn hand_over(self) -> (Result<HandedOver, StillOpen>, Callers) {
+    /// Ends as [`Running::stop`] does, but for the miners' connections, which are left open.
+    pub(crate) async fn hand_over(self) -> Left {
         let Self { pools, reload, forecast, http, admin, desk, lock, .. } = self;
-        // Whatever still holds a pool is seen below.
         desk.only(Takes::Nothing, CLOSING).await;
         forecast.abort();
         let _ = forecast.await;
@@ -306,27 +301,18 @@ impl Running {
             let pool = Arc::clone(pool);
             leaving.spawn(async move { (pool.name().to_owned(), pool.hand_over().await) });
         }
-        let mut left = true;
+        let mut whole = true;
         while let Some(one) = leaving.join_next().await {
             match one {
                 Ok((name, Some(pool))) => drop(over.pools.insert(name, pool)),
-                Ok((_, None)) | Err(_) => left = false,
+                Ok((_, None)) | Err(_) => whole = false,
             }
         }
         drop(reload);
         drop(pools);
-        let closed = async {
-            while !over.pools.values().all(millpond_pool::HandedOver::is_closed) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        if !left || tokio::time::timeout(CLOSING, closed).await.is_err() {
-            // The lock goes with the process.
-            std::mem::forget(lock);
-            return (Err(StillOpen), callers);
-        }
-        drop(lock);
-        (Ok(over), callers)
+        let mut left = Left { over, callers, whole, lock: Some(lock) };
+        left.closed(CLOSING).await;
+        left
     }
 
     /// Reads the configuration again and follows it as far as a running process can. `actor` is who asked.
@@ -365,6 +351,32 @@ impl Running {
             http.stop().await;
         }
         stop_all(&self.pools.all).await;
+    }
+}
+
+/// What a process that has handed over leaves.
+pub(crate) struct Left {
+    pub(crate) over: HandedOver,
+    /// Who waits for an answer at the admin socket.
+    pub(crate) callers: Callers,
+    /// Every pool did hand over.
+    pub(crate) whole: bool,
+    /// The data folder's, as long as something of this process has files open in it.
+    pub(crate) lock: Option<DiskLock>,
+}
+
+impl Left {
+    /// Waits until nothing holds the files any more, and gives the data folder free then: nobody else may open them before.
+    pub(crate) async fn closed(&mut self, patience: Duration) -> bool {
+        let closed = async {
+            while !self.over.pools.values().all(millpond_pool::HandedOver::is_closed) {
+                tokio::time::sleep(CLOSED_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(patience, closed).await.is_ok() {
+            self.lock = None;
+        }
+        self.lock.is_none()
     }
 }
 
@@ -491,6 +503,7 @@ async fn doors(
         pools: Arc::downgrade(pools),
         reload: Arc::downgrade(reload),
         orders,
+        upgrading: AtomicBool::new(false),
         data: process.data.clone(),
     };
     let desk = Desk::new(Arc::new(commands));

@@ -16,7 +16,7 @@
 //! the new one fails before, is late or ends, it is killed, and the old one starts again with what it had handed over:
 //! miners have waited, and that is all. When the old one dies the new one goes on as soon as it can.
 
-use crate::running::{Ready, RunError, Running, lock};
+use crate::running::{Left, Ready, RunError, Running, lock};
 use millpond_admin::{Callers, Takes};
 use millpond_config::Config;
 use millpond_handover::{Link, LinkError};
@@ -35,9 +35,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// What the two say to each other is of this kind. A program of another kind is not given way to.
-const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 1;
 /// The kind of data that is written: goes up with a record that the version before cannot read.
-const DATA: u32 = 1;
+pub const DATA: u32 = 1;
 /// Loading plugins takes some seconds when they have to be compiled.
 const PREPARING: Duration = Duration::from_secs(180);
 /// Between its being prepared and its taking over the old process finishes payments that are under way. When the old one ends
@@ -49,6 +49,10 @@ const PASSING: Duration = Duration::from_secs(60);
 const LOOK: Duration = Duration::from_millis(5);
 /// Commands that are being done when the order comes are waited for.
 const COMMANDS: Duration = Duration::from_secs(120);
+/// Files that are still held when miners rest are waited for this long at most,
+const HELD: Duration = Duration::from_secs(600);
+/// and that they are is said this often.
+const HELD_SAID: Duration = Duration::from_secs(10);
 /// The new process says by itself that it is late; this much later it is not waited for any longer.
 const GRACE: Duration = Duration::from_secs(10);
 /// It hears the miners this soon after it may.
@@ -156,7 +160,7 @@ impl HandedOver {
 
 impl Running {
     /// Gives way to the program of an order.
-    pub async fn upgrade(self, order: Order) -> Upgraded {
+    pub async fn upgrade(mut self, order: Order) -> Upgraded {
         let Order { program, patience, force, actor, taken, answer } = order;
         if taken.send(()).is_err() {
             // Who gave it was told that it is void.
@@ -171,7 +175,7 @@ impl Running {
         let of_file = file.clone();
         let prepared = move || Successor::prepare(&program, &of_file, folder, force);
         let prepared = tokio::task::spawn_blocking(prepared).await;
-        let successor = match prepared.map_err(|why| why.to_string()).and_then(|prepared| prepared) {
+        let mut successor = match prepared.map_err(|why| why.to_string()).and_then(|prepared| prepared) {
             Ok(successor) => successor,
             Err(why) => return self.stayed(&actor, why, answer).await,
         };
@@ -192,18 +196,46 @@ impl Running {
             }
         };
         self.settle().await;
-        let (over, callers) = self.hand_over().await;
-        let over = match over {
-            Ok(over) => over,
-            Err(why) => return lost(why.to_string(), answer, callers).await,
+        // That may have taken long: nobody rests for a process that is gone, or before who looks at something is done.
+        let why = if !successor.lives() {
+            Some("the new process has ended before its turn came")
+        } else if !self.desk.only(Takes::Nothing, COMMANDS).await {
+            Some("a command is still being done: order it again afterwards")
+        } else {
+            None
         };
+        if let Some(why) = why {
+            self.go_on();
+            return self.stayed(&actor, why.to_owned(), answer).await;
+        }
+        let mut left = self.hand_over().await;
         let (id, version) = (successor.id(), successor.version.clone());
-        let late = over.late();
-        let passed = tokio::task::spawn_blocking(move || (successor.take_over(&over, patience, force), over));
-        let (taken, over) = match passed.await {
-            Ok(both) => both,
-            Err(why) => return lost(why.to_string(), answer, callers).await,
+        let late = left.over.late();
+        let taken = if left.lock.is_none() && left.whole {
+            let over = std::mem::take(&mut left.over);
+            let passed =
+                tokio::task::spawn_blocking(move || (successor.take_over(&over, patience, force), over));
+            match passed.await {
+                Ok((taken, over)) => {
+                    left.over = over;
+                    taken
+                }
+                Err(why) => return lost(why.to_string(), answer, left.callers).await,
+            }
+        } else {
+            let ended = tokio::task::spawn_blocking(move || drop(successor));
+            let _ = ended.await;
+            match until_closed(&mut left).await {
+                true => Err("files were held by something that hung, the disk perhaps".to_owned()),
+                false => {
+                    // The lock goes with the process.
+                    std::mem::forget(left.lock.take());
+                    let why = "the files are still held by something that hangs, the disk perhaps: nobody else may open them";
+                    return lost(why.to_owned(), answer, left.callers).await;
+                }
+            }
         };
+        let Left { over, callers, .. } = left;
         let why = match taken {
             Ok(carried) => {
                 let pause = over.silent_since().map_or(0, |since| since.elapsed().as_millis());
@@ -264,6 +296,19 @@ impl Running {
     }
 }
 
+/// This process is the only one that can write its files: as long as they are held, its miners wait. A long pause is better
+/// than to lose them.
+async fn until_closed(left: &mut Left) -> bool {
+    let deadline = Instant::now() + HELD;
+    while !left.closed(HELD_SAID).await {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        tracing::error!("miners wait: something that hangs still holds the files, the disk perhaps");
+    }
+    true
+}
+
 /// Neither process goes on.
 async fn lost(why: String, answer: oneshot::Sender<Result<Value, String>>, callers: Callers) -> Upgraded {
     tracing::error!(%why, "no process goes on");
@@ -306,6 +351,11 @@ impl Drop for Successor {
 impl Successor {
     fn id(&self) -> u32 {
         self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Whether it has not ended.
+    fn lives(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Starts it, and waits until it could take over.

@@ -215,3 +215,25 @@ async fn a_released_plugin_is_asked_again_and_alarms_that_were_seen_to_are_clear
     assert_eq!(times(&pool), None);
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_second_order_to_give_way_is_refused_before_anything_is_recorded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, data) = (chain().await, folder.path().join("data"));
+    let text = file(&data, &format!("{}{PORT}", pool("dev", &chain)));
+    let running = start(&folder.path().join("pool.toml"), &text).await;
+    let pool = Arc::clone(&running.pools()[0]);
+    let upgrade = || Command::Upgrade { program: "/bin/true".into(), patience: 1, force: false };
+    // Nobody takes the first one here: it waits.
+    let first = tokio::spawn({
+        let data = data.clone();
+        async move { order(&data, upgrade()).await }
+    });
+    let recorded = || noted(&pool).iter().filter(|(_, action, _)| action == "upgrade").count();
+    until("the first is recorded", || recorded() == 1).await;
+    assert_eq!(order(&data, upgrade()).await.unwrap_err(), "an upgrade is under way already");
+    assert_eq!(recorded(), 1);
+    assert!(first.await.unwrap().unwrap_err().contains("does not give way"));
+    assert!(has(&pool, "local:test", "not_done", "upgrade"), "{:?}", noted(&pool));
+    running.stop().await;
+}

@@ -27,7 +27,7 @@ impl Run {
             millpond_config::load(&self.file).map_err(|errors| Failure::usage(errors.to_string()))?;
         let compiler = Compiler::this_executable()?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(async {
+        let outcome = runtime.block_on(async {
             // Before anything else: who is told to stop while he starts stops in order too, when he has started.
             let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
             let mut hup = signal(SignalKind::hangup())?;
@@ -69,7 +69,12 @@ impl Run {
             eprintln!("stopping: shares on their way are recorded and answered");
             running.stop().await;
             Ok(ExitCode::SUCCESS)
-        })
+        });
+        if outcome.is_err() {
+            // What hangs is not waited for: the data folder is free for another start only when this process is gone.
+            runtime.shutdown_background();
+        }
+        outcome
     }
 }
 
