@@ -6,8 +6,9 @@
 
 use crate::error::{RunError, ShareError};
 use crate::field::Stage;
+use crate::judged::Judged;
 use crate::program::{ContextAt, Instruction, Operand, Operation};
-use crate::stage::{Judged, Scratch, SessionStage};
+use crate::stage::{Scratch, SessionStage};
 use millpond_algorithms::Cost;
 use std::sync::Arc;
 
@@ -124,7 +125,7 @@ fn flat_together<V: AsRef<[u8]>>(runs: &mut [Run<'_, '_, V>]) {
             *going = done && flat.take(step, *hash).is_ok();
         }
     }
-    let last = from..plan.steps.len();
+    let last = from..layout.ops.all.len();
     for (run, going) in runs.iter_mut().zip(going) {
         let mut flat = || run.session.flat(plan, layout, &mut *run.scratch, true).run(last.clone()).is_ok();
         if !(going && flat()) {

@@ -2,12 +2,13 @@
 //! a share.
 //!
 //! What an instruction joins is computed where it is joined, so that `cat` costs only what was computed elsewhere. What
-//! the job knows stands in the buffer before the first share. A register whose width only the share decides is appended
+//! the job knows stands in the buffer before the first share, and what the session knows before each. A register whose width only the share decides is appended
 //! behind all others by the plain interpreter, which also runs whatever is too rare for a step of its own.
 //!
 //! No step decides what an operation means: `run` does, and a share that a step cannot take is run there again.
 
 use crate::field::Stage;
+use crate::ops::{Known, Ops};
 use crate::program::{Bank, ContextAt, Operand};
 use crate::run::{MAX_SHARE_BYTES, MAX_SHARE_HASHED};
 use millpond_algorithms::Context;
@@ -19,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) enum Source {
     /// In the share's buffer, at a place that no share changes.
     Own { at: u32, len: u32 },
-    /// A register of the session, or one of a length that the document leaves open.
+    /// One of a length that the document leaves open.
     Register(Operand),
 }
 
@@ -115,10 +116,10 @@ pub(crate) enum Step {
 /// Where a field's value goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum FieldAt {
-    Fixed {
-        at: u32,
-        len: u32,
-    },
+    /// All of the place, or its default.
+    Exact { at: u32, len: u32 },
+    /// The end of the place, or its default; zeros before it.
+    Filled { at: u32, len: u32 },
     /// Behind everything else.
     Open,
 }
@@ -146,7 +147,7 @@ pub(crate) struct Ahead {
     pub(crate) prefix: Vec<Operand>,
 }
 
-/// Bytes of the buffer that are the same for all shares of a job.
+/// Bytes of the buffer that are the same for all shares of a job, or of a session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Constant {
     pub(crate) to: u32,
@@ -164,6 +165,8 @@ pub(crate) struct Plan {
     pub(crate) joined: Vec<Joined>,
     pub(crate) aheads: Vec<Ahead>,
     pub(crate) constants: Vec<Constant>,
+    /// What the session knows.
+    pub(crate) of_session: Vec<Constant>,
     /// Bytes of the buffer that the document fixes.
     pub(crate) fixed: u32,
     /// Bytes that the registers of fixed width would take each by itself: what the limit counts.
@@ -182,7 +185,11 @@ pub(crate) struct Layout {
     pub(crate) joins: Box<[Box<[Write]>]>,
     /// By hash: what is taken ahead.
     pub(crate) aheads: Box<[Option<Taken>]>,
-    /// The steps that hash, by algorithms for which shares are worth collecting.
+    /// The steps, with every place that the job knows.
+    pub(crate) ops: Ops,
+    /// Where the judged hash and the share's name lie, both of 32 bytes.
+    pub(crate) verdict: Option<(u32, u32)>,
+    /// The operations that hash, by algorithms for which shares are worth collecting.
     pub(crate) wide: Box<[usize]>,
     /// Bytes that the buffer may grow to.
     pub(crate) limit: usize,
@@ -197,8 +204,8 @@ pub(crate) struct Write {
 }
 
 impl Plan {
-    /// Puts a job's values into the plan. `None` where they leave no room: such a share is run plainly.
-    pub(crate) fn layout(&self, document: &Bank, job: &Bank) -> Option<Layout> {
+    /// Puts a job's values into the plan. `judged` is the judged hash and the share's name. `None` where they leave no room: such a share is run plainly.
+    pub(crate) fn layout(&self, document: &Bank, job: &Bank, judged: (Operand, Operand)) -> Option<Layout> {
         let below = |operand: Operand| match operand.stage {
             Stage::Document => document.get(operand.slot),
             Stage::Job => job.get(operand.slot),
@@ -213,7 +220,7 @@ impl Plan {
         let mut spans: Vec<(u32, u32)> =
             self.homes.iter().map(|home| home.map_or((0, 0), |(at, len)| (at, at + len))).collect();
         let mut counted = self.counted;
-        let mut joins = Vec::new();
+        let mut joins: Vec<Box<[Write]>> = Vec::new();
         for joined in &self.joined {
             let start = template.len();
             let mut writes = Vec::new();
@@ -242,16 +249,14 @@ impl Plan {
         let room = MAX_SHARE_BYTES.checked_sub(counted)?;
         let aheads: Box<[Option<Taken>]> =
             self.aheads.iter().map(|ahead| ahead.taken(document, job)).collect();
-        let wide = |step: &Step| match step {
-            Step::Hash { output: 32, with, ahead, .. } if with.stage <= Stage::Job => {
-                let taken = ahead.and_then(|ahead| aheads.get(usize::from(ahead))?.as_ref());
-                let bank = if with.stage == Stage::Document { document } else { job };
-                let whole = || bank.contexts.get(usize::from(with.slot));
-                taken.map(|taken| &taken.rest).or_else(whole).is_some_and(|context| context.gains_together())
-            }
-            _ => false,
+        let known =
+            Known { document, job, template: &template, spans: &spans, joins: &joins, aheads: &aheads };
+        let ops = Ops::new(self, &known)?;
+        let wide = ops.wide(self, &known);
+        let hash = |operand: Operand| {
+            let home = self.homes.get(usize::from(operand.slot)).filter(|_| operand.stage == Stage::Share);
+            home.copied().flatten().filter(|(_, len)| *len == 32).map(|(at, _)| at)
         };
-        let wide = self.steps.iter().enumerate().filter(|(_, step)| wide(step)).map(|(at, _)| at).collect();
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Some(Layout {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -260,6 +265,8 @@ impl Plan {
             spans: spans.into(),
             joins: joins.into(),
             aheads,
+            ops,
+            verdict: hash(judged.0).zip(hash(judged.1)),
             wide,
         })
     }

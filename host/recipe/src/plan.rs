@@ -1,7 +1,7 @@
 //! Lays out a document's share stage: gives each register its place, and turns each instruction into its step.
 
 use crate::builder::Type;
-use crate::field::{Field, Stage};
+use crate::field::{Field, Stage, Width};
 use crate::layout::{Ahead, Bound, Constant, FieldAt, Joined, JoinedPart, Plan, Source, Step};
 use crate::program::{BoundAt, ContextAt, Instruction, Operand, Operation};
 use crate::run::MAX_SHARE_BYTES;
@@ -26,6 +26,7 @@ struct Planner<'a> {
     next: u32,
     interned: BTreeMap<(usize, u16), u32>,
     constants: Vec<Constant>,
+    of_session: Vec<Constant>,
     joined: Vec<Joined>,
     aheads: Vec<Ahead>,
     steps: Vec<Step>,
@@ -46,6 +47,7 @@ impl Plan {
             next: 0,
             interned: BTreeMap::new(),
             constants: Vec::new(),
+            of_session: Vec::new(),
             joined: Vec::new(),
             aheads: Vec::new(),
             steps: Vec::new(),
@@ -57,9 +59,12 @@ impl Plan {
             planner.lower(index as u32, &instruction.operation, slot)?;
         }
         let counted = planner.homes.iter().flatten().map(|(_, len)| *len as usize).sum();
-        let fields = planner.homes.iter().take(fields.len());
-        let fields =
-            fields.map(|home| home.map_or(FieldAt::Open, |(at, len)| FieldAt::Fixed { at, len })).collect();
+        let fields = fields.iter().zip(&planner.homes).map(|(field, home)| match (field.width, *home) {
+            (Width::Fixed(_), Some((at, len))) => FieldAt::Exact { at, len },
+            (_, Some((at, len))) => FieldAt::Filled { at, len },
+            (_, None) => FieldAt::Open,
+        });
+        let fields = fields.collect();
         let fits = planner.next as usize <= MAX_SHARE_BYTES && counted <= MAX_SHARE_BYTES;
         fits.then_some(Self {
             fields,
@@ -68,6 +73,7 @@ impl Plan {
             joined: planner.joined,
             aheads: planner.aheads,
             constants: planner.constants,
+            of_session: planner.of_session,
             fixed: planner.next,
             counted,
         })
@@ -168,23 +174,28 @@ impl Planner<'_> {
         Some(at)
     }
 
-    /// Where a step finds a register. What the job knows gets a place in the buffer.
+    /// Where a step finds a register. What the job or the session knows gets a place in the buffer.
     fn source(&mut self, operand: Operand) -> Option<Source> {
         let Some(len) = self.width(operand) else { return Some(Source::Register(operand)) };
         match operand.stage {
             Stage::Share => self.home(operand.slot).map(|(at, len)| Source::Own { at, len }),
-            Stage::Session => Some(Source::Register(operand)),
-            Stage::Document | Stage::Job => {
+            _ => {
                 let key = (operand.stage.index(), operand.slot);
                 if let Some(at) = self.interned.get(&key) {
                     return Some(Source::Own { at: *at, len });
                 }
                 let at = self.reserve(len)?;
                 self.interned.insert(key, at);
-                self.constants.push(Constant { to: at, len, from: operand });
+                self.known(Constant { to: at, len, from: operand });
                 Some(Source::Own { at, len })
             }
         }
+    }
+
+    /// Bytes that the job or the session knows.
+    fn known(&mut self, constant: Constant) {
+        let of_session = constant.from.stage == Stage::Session;
+        if of_session { &mut self.of_session } else { &mut self.constants }.push(constant);
     }
 
     fn bound(&mut self, bound: &BoundAt) -> Option<Bound> {
@@ -299,10 +310,10 @@ impl Planner<'_> {
                     let there = part.stage == Stage::Share && self.home(part.slot) == Some((to, len));
                     match part.stage {
                         _ if there || len == 0 => {}
-                        Stage::Document | Stage::Job => {
-                            self.constants.push(Constant { to, len, from: part });
+                        Stage::Document | Stage::Job | Stage::Session => {
+                            self.known(Constant { to, len, from: part });
                         }
-                        _ => {
+                        Stage::Share => {
                             let from = self.source(part)?;
                             self.steps.push(Step::Copy { to, len, from });
                         }

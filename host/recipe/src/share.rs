@@ -1,13 +1,16 @@
-//! Runs the flat steps of a share. Nothing is trusted here either: a place outside the buffer, or a width that is not
+//! Runs the operations of a share. Nothing is trusted here either: a place outside the buffer, or a width that is not
 //! what the compiler proved, ends the flat run, and the share is judged plainly.
 
+mod steps;
+
 use crate::error::RunError;
-use crate::field::{Field, Stage, Width};
-use crate::layout::{Bound, FieldAt, Layout, Plan, Source, Step, Write};
-use crate::program::{Bank, ContextAt, Instruction};
-use crate::run::{Frame, MAX_FOLD, MAX_SHARE_HASHED};
+use crate::field::Stage;
+use crate::layout::{Constant, FieldAt, Layout, Plan, Step};
+use crate::ops::Op;
+use crate::program::{Bank, Instruction};
+use crate::run::Frame;
 use crate::stage::{Recipe, Scratch};
-use millpond_algorithms::{AlgorithmError, Context, MAX_OUTPUT};
+use millpond_algorithms::{AlgorithmError, Context};
 
 /// Why a flat run ended early.
 pub(crate) enum Stop {
@@ -40,68 +43,178 @@ pub(crate) struct Flat<'f> {
     pub(crate) proofs: bool,
 }
 
+/// A word at a place of the buffer. Not a copy of it: in one that may be missing it would be moved about in pieces.
+#[inline(always)]
+fn word<const N: usize>(bytes: &[u8], at: u32) -> Ran<&[u8; N]> {
+    let at = at as usize;
+    bytes.get(at..at + N).and_then(<[u8]>::first_chunk).ok_or(Stop::Plainly)
+}
+
+/// Puts a word at a place of the buffer.
+#[inline(always)]
+fn set<const N: usize>(bytes: &mut [u8], at: u32, word: [u8; N]) -> Ran {
+    let at = at as usize;
+    match bytes.get_mut(at..at + N).and_then(<[u8]>::first_chunk_mut) {
+        Some(place) => {
+            *place = word;
+            Ok(())
+        }
+        None => Err(Stop::Plainly),
+    }
+}
+
 impl Flat<'_> {
-    /// Loads the fields and runs all steps. There are as many values as fields.
+    /// Loads the fields and runs all operations. There are as many values as fields.
+    #[inline]
     pub(crate) fn judge(mut self, values: &[impl AsRef<[u8]>]) -> Ran {
         self.load_all(values)?;
-        let plan = self.plan;
-        plan.steps.iter().try_for_each(|step| self.step(step))
+        self.run(0..self.layout.ops.all.len())
     }
 
-    /// Runs some of the steps.
+    /// Runs some of the operations.
     pub(crate) fn run(&mut self, part: std::ops::Range<usize>) -> Ran {
-        let plan = self.plan;
-        plan.steps.get(part).unwrap_or_default().iter().try_for_each(|step| self.step(step))
-    }
-
-    /// Loads the fields.
-    #[inline]
-    pub(crate) fn load_all(&mut self, values: &[impl AsRef<[u8]>]) -> Ran {
-        self.begin();
-        let fields = self.recipe.share_fields.iter().zip(&self.plan.fields);
-        for (slot, ((field, at), value)) in fields.zip(values).enumerate() {
-            let value = value.as_ref();
-            match (field.width, at) {
-                (Width::Fixed(_), FieldAt::Fixed { at, len }) if value.len() == *len as usize => {
-                    self.put(*at, value)?;
+        let ops = &self.layout.ops;
+        for op in ops.all.get(part).unwrap_or_default() {
+            let bytes = self.scratch.bank.bytes.as_mut_slice();
+            match *op {
+                Op::Copy4 { to, from } => set(bytes, to, *word::<4>(bytes, from)?)?,
+                Op::Copy8 { to, from } => set(bytes, to, *word::<8>(bytes, from)?)?,
+                Op::Copy32 { to, from } => set(bytes, to, *word::<32>(bytes, from)?)?,
+                Op::Reverse4 { to, from } => {
+                    set(bytes, to, u32::from_le_bytes(*word(bytes, from)?).to_be_bytes())?;
                 }
-                _ => self.load(slot, field, *at, value)?,
+                Op::Reverse8 { to, from } => {
+                    set(bytes, to, u64::from_le_bytes(*word(bytes, from)?).to_be_bytes())?;
+                }
+                Op::Blend4 { to, base, bits, mask } => {
+                    let (base, bits) = (u32::from_ne_bytes(*word(bytes, base)?), *word(bytes, bits)?);
+                    let mask = u32::from_ne_bytes(*word(bytes, mask)?);
+                    let blend = (base & !mask) | (u32::from_ne_bytes(bits) & mask);
+                    set(bytes, to, blend.to_ne_bytes())?;
+                }
+                Op::Number4 { to, from, little_endian } => {
+                    let number = u32::from_le_bytes(*word(bytes, from)?);
+                    let number = if little_endian { number } else { number.swap_bytes() };
+                    set(bytes, to, u64::from(number).to_le_bytes())?;
+                }
+                Op::Range4 { to, from, little_endian, between, index } => {
+                    let number = u32::from_le_bytes(*word(bytes, from)?);
+                    let number = u64::from(if little_endian { number } else { number.swap_bytes() });
+                    set(bytes, to, number.to_le_bytes())?;
+                    let (low, high) = *ops.ranges.get(usize::from(between)).ok_or(Stop::Plainly)?;
+                    if number < low || high < number {
+                        self.plainly(index)?;
+                    }
+                }
+                Op::Range { what, between, index } => {
+                    let number = u64::from_le_bytes(*word(bytes, what)?);
+                    let (low, high) = *ops.ranges.get(usize::from(between)).ok_or(Stop::Plainly)?;
+                    if number < low || high < number {
+                        self.plainly(index)?;
+                    }
+                }
+                Op::Subset4 { what, mask, index } => {
+                    let (what, mask) = (*word(bytes, what)?, *word(bytes, mask)?);
+                    if u32::from_ne_bytes(what) & !u32::from_ne_bytes(mask) != 0 {
+                        self.plainly(index)?;
+                    }
+                }
+                Op::Hash { to, from, len, context, index } => {
+                    let context = ops.contexts.get(usize::from(context)).ok_or(Stop::Plainly)?;
+                    let input = bytes.get(from as usize..from as usize + len as usize);
+                    let mut out = [0; 32];
+                    match context.hash(input.ok_or(Stop::Plainly)?, &mut out) {
+                        Ok(()) => set(bytes, to, out)?,
+                        Err(error) => return Err(self.failed(index, error)),
+                    }
+                }
+                Op::Fold { to, start, list, context, index } => {
+                    let context = ops.contexts.get(usize::from(context)).ok_or(Stop::Plainly)?;
+                    let bank: &Bank = self.below.get(list.stage.index()).ok_or(Stop::Plainly)?;
+                    let (items, _) = bank.get(list.slot).ok_or(Stop::Plainly)?.as_chunks::<32>();
+                    let mut acc = *word::<32>(bytes, start)?;
+                    match context.fold(&mut acc, items) {
+                        Ok(()) => set(bytes, to, acc)?,
+                        Err(error) => return Err(self.failed(index, error)),
+                    }
+                }
+                Op::Step(at) => self.step_at(at)?,
             }
         }
         Ok(())
     }
 
-    /// What a step that hashes would hash, and by what: the hash of it is for [`Flat::take`].
-    pub(crate) fn hashed(&mut self, step: usize) -> Ran<(&[u8], &dyn Context)> {
-        match self.plan.steps.get(step) {
-            Some(Step::Hash { with, of, ahead, .. }) => {
-                self.charge(self.read(*of)?.len())?;
-                self.input(*with, *of, *ahead)
+    /// Loads the fields.
+    #[inline]
+    pub(crate) fn load_all(&mut self, values: &[impl AsRef<[u8]>]) -> Ran {
+        self.begin()?;
+        for (slot, (at, value)) in self.plan.fields.iter().zip(values).enumerate() {
+            let value = value.as_ref();
+            let bytes = self.scratch.bank.bytes.as_mut_slice();
+            match *at {
+                FieldAt::Exact { at, len } if value.len() == len as usize => match value.len() {
+                    4 => set(bytes, at, *word::<4>(value, 0)?)?,
+                    8 => set(bytes, at, *word::<8>(value, 0)?)?,
+                    _ => self.put(at, value)?,
+                },
+                at => self.load(slot, at, value)?,
             }
+        }
+        Ok(())
+    }
+
+    /// What an operation that hashes would hash, and by what: the hash of it is for [`Flat::take`].
+    pub(crate) fn hashed(&mut self, op: usize) -> Ran<(&[u8], &dyn Context)> {
+        let ops = &self.layout.ops;
+        match ops.all.get(op) {
+            Some(Op::Hash { from, len, context, .. }) => {
+                let bytes = self.scratch.bank.bytes.get(*from as usize..);
+                let input = bytes.and_then(|bytes| bytes.get(..*len as usize)).ok_or(Stop::Plainly)?;
+                Ok((input, &**ops.contexts.get(usize::from(*context)).ok_or(Stop::Plainly)?))
+            }
+            Some(Op::Step(at)) => match self.plan.steps.get(*at as usize) {
+                Some(Step::Hash { with, of, ahead, .. }) => {
+                    self.charge(self.read(*of)?.len())?;
+                    self.input(*with, *of, *ahead)
+                }
+                _ => Err(Stop::Plainly),
+            },
             _ => Err(Stop::Plainly),
         }
     }
 
-    /// By what a step hashes.
-    pub(crate) fn hashes_by(&self, step: usize) -> Ran<&dyn Context> {
-        match self.plan.steps.get(step) {
-            Some(Step::Hash { with, of, ahead, .. }) => Ok(self.input(*with, *of, *ahead)?.1),
+    /// By what an operation hashes.
+    pub(crate) fn hashes_by(&self, op: usize) -> Ran<&dyn Context> {
+        let ops = &self.layout.ops;
+        match ops.all.get(op) {
+            Some(Op::Hash { context, .. }) => {
+                Ok(&**ops.contexts.get(usize::from(*context)).ok_or(Stop::Plainly)?)
+            }
+            Some(Op::Step(at)) => match self.plan.steps.get(*at as usize) {
+                Some(Step::Hash { with, of, ahead, .. }) => Ok(self.input(*with, *of, *ahead)?.1),
+                _ => Err(Stop::Plainly),
+            },
             _ => Err(Stop::Plainly),
         }
     }
 
-    /// Takes a hash in the place of a step.
-    pub(crate) fn take(&mut self, step: usize, hash: [u8; 32]) -> Ran {
-        match self.plan.steps.get(step) {
-            Some(Step::Hash { to, output: 32, .. }) => self.set(*to, hash),
-            _ => Err(Stop::Plainly),
-        }
+    /// Takes a hash in the place of an operation.
+    pub(crate) fn take(&mut self, op: usize, hash: [u8; 32]) -> Ran {
+        let to = match self.layout.ops.all.get(op) {
+            Some(Op::Hash { to, .. }) => *to,
+            Some(Op::Step(at)) => match self.plan.steps.get(*at as usize) {
+                Some(Step::Hash { to, output: 32, .. }) => *to,
+                _ => return Err(Stop::Plainly),
+            },
+            _ => return Err(Stop::Plainly),
+        };
+        set(&mut self.scratch.bank.bytes, to, hash)
     }
 
     /// Makes the buffer what it is before a share. What an earlier share of the same job left is overwritten before it
     /// is read, and what the job knows is never written over.
     #[inline]
-    fn begin(&mut self) {
+    fn begin(&mut self) -> Ran {
         let (layout, bank) = (self.layout, &mut self.scratch.bank);
         if self.scratch.filled == layout.id {
             bank.bytes.truncate(layout.template.len());
@@ -111,11 +224,24 @@ impl Flat<'_> {
             bank.spans.extend_from_slice(&layout.spans);
             self.scratch.filled = layout.id;
         }
-        bank.hashed = 0;
+        bank.hashed = layout.ops.hashed;
+        if self.plan.of_session.is_empty() { Ok(()) } else { self.session_values() }
+    }
+
+    /// What the session knows. The share before was perhaps another session's.
+    fn session_values(&mut self) -> Ran {
+        let [_, _, session] = self.below;
+        for Constant { to, len, from } in &self.plan.of_session {
+            let value = session.get(from.slot).filter(|value| value.len() == *len as usize);
+            self.put(*to, value.ok_or(Stop::Plainly)?)?;
+        }
+        Ok(())
     }
 
     /// A field that takes a default, is filled up, or has an open length.
-    fn load(&mut self, slot: usize, field: &Field, at: FieldAt, given: &[u8]) -> Ran {
+    #[inline(never)]
+    fn load(&mut self, slot: usize, at: FieldAt, given: &[u8]) -> Ran {
+        let field = self.recipe.share_fields.get(slot).ok_or(Stop::Plainly)?;
         let value = match &field.default {
             Some(default) if given.is_empty() => default,
             _ => given,
@@ -124,7 +250,7 @@ impl Flat<'_> {
             return Err(field.refuses(value.len()).into());
         }
         match at {
-            FieldAt::Fixed { at, len } => {
+            FieldAt::Exact { at, len } | FieldAt::Filled { at, len } => {
                 let padding = (len as usize).checked_sub(value.len()).ok_or(Stop::Plainly)?;
                 let place = self.place(at, len as usize)?;
                 let (zeros, rest) = place.split_at_mut_checked(padding).ok_or(Stop::Plainly)?;
@@ -153,149 +279,12 @@ impl Flat<'_> {
     #[inline]
     fn put(&mut self, at: u32, bytes: &[u8]) -> Ran {
         match bytes.len() {
-            4 => self.set(at, *bytes.first_chunk::<4>().ok_or(Stop::Plainly)?),
-            8 => self.set(at, *bytes.first_chunk::<8>().ok_or(Stop::Plainly)?),
+            4 => set(&mut self.scratch.bank.bytes, at, *word::<4>(bytes, 0)?),
+            8 => set(&mut self.scratch.bank.bytes, at, *word::<8>(bytes, 0)?),
             len => {
                 self.place(at, len)?.copy_from_slice(bytes);
                 Ok(())
             }
-        }
-    }
-
-    #[inline]
-    fn read(&self, source: Source) -> Ran<&[u8]> {
-        let found = match source {
-            Source::Own { at, len } => self.scratch.bank.bytes.get(at as usize..at as usize + len as usize),
-            Source::Register(operand) => match self.below.get(operand.stage.index()) {
-                Some(bank) => bank.get(operand.slot),
-                None => self.scratch.bank.get(operand.slot),
-            },
-        };
-        found.ok_or(Stop::Plainly)
-    }
-
-    /// A value of exactly that width.
-    #[inline]
-    fn word<const N: usize>(&self, source: Source) -> Ran<[u8; N]> {
-        let found: Option<&[u8; N]> = match source {
-            Source::Own { at, len } if len as usize == N => {
-                self.scratch.bank.bytes.get(at as usize..).and_then(|bytes| bytes.first_chunk())
-            }
-            Source::Own { .. } => None,
-            Source::Register(_) => self.read(source)?.try_into().ok(),
-        };
-        found.copied().ok_or(Stop::Plainly)
-    }
-
-    #[inline]
-    fn set<const N: usize>(&mut self, at: u32, word: [u8; N]) -> Ran {
-        let place = self.scratch.bank.bytes.get_mut(at as usize..).and_then(|bytes| bytes.first_chunk_mut());
-        *place.ok_or(Stop::Plainly)? = word;
-        Ok(())
-    }
-
-    #[inline]
-    fn copy(&mut self, write: Write) -> Ran {
-        match write.len {
-            4 => self.set(write.to, self.word::<4>(write.from)?),
-            8 => self.set(write.to, self.word::<8>(write.from)?),
-            32 => self.set(write.to, self.word::<32>(write.from)?),
-            _ => self.copy_any(write),
-        }
-    }
-
-    fn copy_any(&mut self, Write { to, len, from }: Write) -> Ran {
-        let (to, len) = (to as usize, len as usize);
-        if let Source::Own { at, len: given } = from {
-            let (at, bytes) = (at as usize, &mut self.scratch.bank.bytes);
-            if given as usize != len || at.max(to) + len > bytes.len() {
-                return Err(Stop::Plainly);
-            }
-            bytes.copy_within(at..at + len, to);
-            return Ok(());
-        }
-        let Source::Register(operand) = from else { return Err(Stop::Plainly) };
-        if operand.stage == Stage::Share {
-            return Err(Stop::Plainly);
-        }
-        let bank = *self.below.get(operand.stage.index()).ok_or(Stop::Plainly)?;
-        let bytes = bank.get(operand.slot).filter(|bytes| bytes.len() == len).ok_or(Stop::Plainly)?;
-        self.put(to as u32, bytes)
-    }
-
-    fn step(&mut self, step: &Step) -> Ran {
-        match *step {
-            Step::Copy { to, len, from } => self.copy(Write { to, len, from }),
-            Step::Reverse { to, len, from } => match len {
-                4 => self.set(to, u32::from_le_bytes(self.word(from)?).to_be_bytes()),
-                8 => self.set(to, u64::from_le_bytes(self.word(from)?).to_be_bytes()),
-                _ => {
-                    self.copy_any(Write { to, len, from })?;
-                    self.place(to, len as usize)?.reverse();
-                    Ok(())
-                }
-            },
-            Step::SwapWords { to, len, from, word } => {
-                self.copy_any(Write { to, len, from })?;
-                self.place(to, len as usize)?
-                    .chunks_exact_mut(word.max(1) as usize)
-                    .for_each(<[u8]>::reverse);
-                Ok(())
-            }
-            Step::Blend4 { to, base, bits, mask } => {
-                let (base, bits) =
-                    (u32::from_ne_bytes(self.word(base)?), u32::from_ne_bytes(self.word(bits)?));
-                let mask = u32::from_ne_bytes(self.word(mask)?);
-                self.set(to, ((base & !mask) | (bits & mask)).to_ne_bytes())
-            }
-            Step::Xor32 { to, a, b } => {
-                let (mut a, b) = (self.word::<32>(a)?, self.word::<32>(b)?);
-                a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
-                self.set(to, a)
-            }
-            Step::Number { to, from, little_endian } => {
-                let number = self.integer(from, little_endian)?;
-                self.set(to, number.to_le_bytes())
-            }
-            Step::Hash { to, output, with, of, ahead, index } => {
-                self.hash(to, output, with, of, ahead, index)
-            }
-            Step::Fold { to, with, start, list, index } => self.fold(to, with, start, list, index),
-            Step::Join { joined } => {
-                let layout = self.layout;
-                let writes = layout.joins.get(usize::from(joined)).ok_or(Stop::Plainly)?;
-                writes.iter().try_for_each(|write| self.copy(*write))
-            }
-            Step::Range { what, low, high, index } => {
-                let number = self.number(what)?;
-                if self.bound(low)? <= number && number <= self.bound(high)? {
-                    return Ok(());
-                }
-                self.plainly(index)
-            }
-            Step::Subset4 { what, mask, index } => {
-                let (what, mask) = (self.word::<4>(what)?, self.word::<4>(mask)?);
-                if u32::from_ne_bytes(what) & !u32::from_ne_bytes(mask) == 0 {
-                    return Ok(());
-                }
-                self.plainly(index)
-            }
-            Step::Append { slot, index } => {
-                let span = self.appended(index)?;
-                *self.scratch.bank.spans.get_mut(usize::from(slot)).ok_or(Stop::Plainly)? = span;
-                Ok(())
-            }
-            Step::Settle { to, len, index } => {
-                let (start, end) = self.appended(index)?;
-                if end - start != len || to as usize + len as usize > start as usize {
-                    return Err(Stop::Plainly);
-                }
-                let bytes = &mut self.scratch.bank.bytes;
-                bytes.copy_within(start as usize..end as usize, to as usize);
-                bytes.truncate(start as usize);
-                Ok(())
-            }
-            Step::Check { index } => self.plainly(index),
         }
     }
 
@@ -304,11 +293,6 @@ impl Flat<'_> {
         let at = index as usize;
         let instructions = self.recipe.share.get(at..at + 1).ok_or(Stop::Plainly)?;
         Ok(self.frame().run(instructions)?)
-    }
-
-    fn appended(&mut self, index: u32) -> Ran<(u32, u32)> {
-        let instruction = self.instruction(index)?;
-        Ok(self.frame().append_result(instruction)?)
     }
 
     fn instruction<'s>(&self, index: u32) -> Ran<&'s Instruction>
@@ -329,105 +313,11 @@ impl Flat<'_> {
         }
     }
 
-    #[inline]
-    fn number(&self, source: Source) -> Ran<u64> {
-        Ok(u64::from_le_bytes(self.word(source)?))
-    }
-
-    #[inline]
-    fn bound(&self, bound: Bound) -> Ran<u64> {
-        let base = match bound.register {
-            Some(register) => self.number(register)?,
-            None => 0,
-        };
-        Ok(base.saturating_add(bound.plus).saturating_sub(bound.minus))
-    }
-
-    #[inline]
-    fn integer(&self, source: Source, little_endian: bool) -> Ran<u64> {
-        let bytes = self.read(source)?;
-        if let (Ok(bytes), false) = (<[u8; 4]>::try_from(bytes), little_endian) {
-            return Ok(u64::from(u32::from_be_bytes(bytes)));
-        }
-        let fold = |sum: u64, byte: &u8| sum << 8 | u64::from(*byte);
-        match bytes.len() {
-            0..=8 if little_endian => Ok(bytes.iter().rev().fold(0, fold)),
-            0..=8 => Ok(bytes.iter().fold(0, fold)),
-            _ => Err(Stop::Plainly),
-        }
-    }
-
-    #[inline]
-    fn charge(&mut self, bytes: usize) -> Ran {
-        let hashed = &mut self.scratch.bank.hashed;
-        *hashed = hashed.saturating_add(bytes);
-        if *hashed > MAX_SHARE_HASHED { Err(Stop::Plainly) } else { Ok(()) }
-    }
-
-    #[inline]
-    fn context<'s>(&self, at: ContextAt) -> Ran<&'s dyn Context>
-    where
-        Self: 's,
-    {
-        let bank: &'s Bank = self.below.get(at.stage.index()).ok_or(Stop::Plainly)?;
-        bank.contexts.get(usize::from(at.slot)).map(|context| &**context).ok_or(Stop::Plainly)
-    }
-
     #[cold]
     fn failed(&self, index: u32, source: AlgorithmError) -> Stop {
         match self.instruction(index) {
             Ok(instruction) => RunError::Algorithm { line: instruction.line, source }.into(),
             Err(stop) => stop,
-        }
-    }
-
-    #[inline]
-    fn input(&self, with: ContextAt, of: Source, ahead: Option<u16>) -> Ran<(&[u8], &dyn Context)> {
-        let layout = self.layout;
-        let ahead = ahead.and_then(|ahead| layout.aheads.get(usize::from(ahead))?.as_ref());
-        let (taken, context) = match ahead {
-            Some(ahead) => (ahead.bytes, &*ahead.rest),
-            None => (0, self.context(with)?),
-        };
-        Ok((self.read(of)?.get(taken..).ok_or(Stop::Plainly)?, context))
-    }
-
-    fn hash(
-        &mut self,
-        to: u32,
-        output: u32,
-        with: ContextAt,
-        of: Source,
-        ahead: Option<u16>,
-        index: u32,
-    ) -> Ran {
-        self.charge(self.read(of)?.len())?;
-        let (input, context) = self.input(with, of, ahead)?;
-        if output == 32 {
-            let mut out = [0; 32];
-            return match context.hash(input, &mut out) {
-                Ok(()) => self.set(to, out),
-                Err(error) => Err(self.failed(index, error)),
-            };
-        }
-        let mut out = [0; MAX_OUTPUT];
-        let out = out.get_mut(..output as usize).ok_or(Stop::Plainly)?;
-        match context.hash(input, out) {
-            Ok(()) => self.put(to, out),
-            Err(error) => Err(self.failed(index, error)),
-        }
-    }
-
-    fn fold(&mut self, to: u32, with: ContextAt, start: u32, list: Source, index: u32) -> Ran {
-        self.charge(self.read(list)?.len().saturating_mul(2))?;
-        let (items, rest) = self.read(list)?.as_chunks::<32>();
-        if !rest.is_empty() || items.len() > MAX_FOLD {
-            return Err(Stop::Plainly);
-        }
-        let mut acc = self.word::<32>(Source::Own { at: start, len: 32 })?;
-        match self.context(with)?.fold(&mut acc, items) {
-            Ok(()) => self.set(to, acc),
-            Err(error) => Err(self.failed(index, error)),
         }
     }
 }

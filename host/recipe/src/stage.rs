@@ -5,6 +5,7 @@ use crate::compile::compile;
 use crate::error::{DocumentErrors, RunError, ShareError};
 use crate::field::{Field, RegisterInfo, Stage};
 use crate::flow::Register;
+use crate::judged::Judged;
 use crate::layout::{Layout, Plan};
 use crate::program::{Bank, Instruction, Judge, Operand, Tables, TargetForm};
 use crate::run::Frame;
@@ -157,7 +158,8 @@ impl Recipe {
         };
         frame.load(&self.consts, consts)?;
         frame.run(&self.job)?;
-        let layout = self.plan.as_ref().and_then(|plan| plan.layout(&self.document, &bank));
+        let judged = (self.judge.hash, self.id);
+        let layout = self.plan.as_ref().and_then(|plan| plan.layout(&self.document, &bank, judged));
         let mut job = JobStage { recipe: Arc::clone(self), bank, network_target: None, layout };
         if let Some((form, operand)) = self.network {
             let bytes =
@@ -312,83 +314,6 @@ pub struct Scratch {
     pub(crate) filled: u64,
 }
 
-/// What a share came to.
-#[derive(Debug)]
-pub struct Judged<'s> {
-    /// The judged hash as a number: 32 big-endian bytes, to compare with targets.
-    pub pow: [u8; 32],
-    /// What names the share: the key of duplicate detection, as computed.
-    pub id: [u8; 32],
-    /// One bit for each `judge … against` line that is met, the first line lowest.
-    pub met: u64,
-    outs: Outs<'s>,
-}
-
-impl Judged<'_> {
-    /// The `out` registers, in order.
-    pub fn outs(&self) -> impl Iterator<Item = &[u8]> {
-        self.outs.recipe.outs.iter().map(|(_, operand)| self.outs.get(*operand).unwrap_or_default())
-    }
-
-    /// The `out` registers as `assemble` gets them.
-    #[must_use]
-    pub fn results(&self) -> Vec<Vec<u8>> {
-        self.outs().map(<[u8]>::to_vec).collect()
-    }
-
-    /// Any register by name: for diagnosis, not for the share path.
-    #[must_use]
-    pub fn register(&self, name: &str) -> Option<&[u8]> {
-        self.outs.get(self.outs.recipe.names.get(name)?.operand)
-    }
-}
-
-struct Outs<'s> {
-    recipe: &'s Recipe,
-    banks: [&'s Bank; 4],
-}
-
-impl std::fmt::Debug for Outs<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.recipe.outs.iter().map(|(name, _)| name)).finish()
-    }
-}
-
-impl<'s> Outs<'s> {
-    fn get(&self, operand: Operand) -> Option<&'s [u8]> {
-        self.banks.get(operand.stage.index())?.get(operand.slot)
-    }
-
-    #[inline]
-    fn exact(&self, operand: Operand) -> Result<&'s [u8; 32], RunError> {
-        match self.get(operand).map(TryInto::try_into) {
-            Some(Ok(bytes)) => Ok(bytes),
-            _ => Err(not_32_bytes()),
-        }
-    }
-
-    /// A judged hash as a big-endian number. By halves of 16 bytes: byte by byte, the processor would wait for its
-    /// own stores when the number is compared.
-    #[inline]
-    fn number(&self, judge: &Judge) -> Result<[u8; 32], RunError> {
-        let hash = self.exact(judge.hash)?;
-        if !judge.little_endian {
-            return Ok(*hash);
-        }
-        let mut number = [0; 32];
-        if let ([low, high], [first, second]) = (hash.as_chunks::<16>().0, number.as_chunks_mut::<16>().0) {
-            *first = u128::from_le_bytes(*high).to_be_bytes();
-            *second = u128::from_le_bytes(*low).to_be_bytes();
-        }
-        Ok(number)
-    }
-}
-
-#[cold]
-fn not_32_bytes() -> RunError {
-    RunError::Value { line: 0, what: "a hash has not 32 bytes".into() }
-}
-
 impl SessionStage {
     /// The job this belongs to.
     #[must_use]
@@ -409,7 +334,7 @@ impl SessionStage {
         self.read(register.operand_of(&self.job.recipe)?)
     }
 
-    fn read(&self, operand: Operand) -> Option<&[u8]> {
+    pub(crate) fn read(&self, operand: Operand) -> Option<&[u8]> {
         match operand.stage {
             Stage::Session => self.bank.get(operand.slot),
             Stage::Share => None,
@@ -455,9 +380,11 @@ impl SessionStage {
     ) -> Result<Judged<'s>, ShareError> {
         let recipe = &*self.job.recipe;
         if let (Some(plan), Some(layout)) = (&recipe.plan, &self.job.layout) {
-            recipe.counted("share", recipe.share_fields.len(), values.len())?;
+            if values.len() != plan.fields.len() {
+                recipe.counted("share", recipe.share_fields.len(), values.len())?;
+            }
             match self.flat(plan, layout, scratch, proofs).judge(values) {
-                Ok(()) => return self.judged(scratch),
+                Ok(()) => return self.judged_of(layout, scratch),
                 Err(Stop::Refused(error)) => return Err(*error),
                 Err(Stop::Plainly) => {}
             }
@@ -510,22 +437,6 @@ impl SessionStage {
         let tables = &self.job.recipe.tables;
         let limit = Stage::Share.limit();
         Frame { below, stage: Stage::Share, bank: &mut scratch.bank, tables, proofs, limit }
-    }
-
-    /// What a share came to, once its stage has run.
-    pub(crate) fn judged<'s>(&'s self, scratch: &'s Scratch) -> Result<Judged<'s>, ShareError> {
-        let recipe = &*self.job.recipe;
-        let outs = Outs { recipe, banks: [&recipe.document, &self.job.bank, &self.bank, &scratch.bank] };
-        let (pow, id) = (outs.number(&recipe.judge)?, *outs.exact(recipe.id)?);
-        let mut met = 0;
-        for (i, judge) in recipe.further.iter().enumerate() {
-            if let Some(against) = judge.against
-                && outs.number(judge)? <= *outs.exact(against)?
-            {
-                met |= 1 << i;
-            }
-        }
-        Ok(Judged { pow, id, met, outs })
     }
 
     /// The const, session and share fields in the order of the document, as `assemble` gets them: defaults in the

@@ -16,7 +16,8 @@
 
 use crate::error::{DocumentErrors, RunError};
 use crate::field::Field;
-use crate::stage::{Judged, Recipe, Scratch};
+use crate::judged::Judged;
+use crate::stage::{Recipe, Scratch};
 use millpond_algorithms::Algorithms;
 use millpond_types::Target;
 use serde::Deserialize;

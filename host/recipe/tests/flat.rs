@@ -322,3 +322,45 @@ fn what_a_share_may_hash_is_counted_the_same_with_a_beginning_taken_ahead() {
         assert_eq!(result.is_ok(), fits, "{len}");
     }
 }
+
+#[test]
+fn sessions_of_a_job_take_turns_in_one_buffer() {
+    // Without a further target, and with what the session knows joined, blended, hashed and checked against.
+    let text = "recipe 1 \"t\"\nconst head:bytes version:4 at:4\nsession mask:4 prefix:3 far:32\n\
+                share xn:8 time:4 nonce:4 vbits:4=0\n\
+                c = cat head prefix xn far\nroot = sha256d c\n\
+                hdr = cat (rev (blend version vbits mask)) prefix root (rev time) (rev nonce) (xor root far)\n\
+                pow = sha256d hdr\njudge le pow | id pow | out hdr c\nsubset vbits mask\nrange time at..at+100";
+    let recipe = Recipe::compile("t", text, &Algorithms::native()).unwrap();
+    let job = |head: &[u8]| recipe.job(&[head, &[0x20, 0, 0, 0], &[0, 0, 1, 0]]).unwrap();
+    let mut scratch = Scratch::default();
+    for job in [job(b"one"), job(&[7; 300]), job(b"")] {
+        let masks = [[0x1f, 0xff, 0xe0, 0], [0, 0, 0xe0, 0]];
+        let sessions: Vec<_> = masks
+            .iter()
+            .enumerate()
+            .map(|(i, mask)| job.session(&[&mask[..], &[i as u8; 3], &[0xf0 | i as u8; 32]]).unwrap())
+            .collect();
+        for turn in 0..4_u8 {
+            for (i, session) in sessions.iter().enumerate() {
+                let share = |time: [u8; 4], bits: &'static [u8]| {
+                    [vec![turn; 8], time.to_vec(), vec![turn; 4], bits.to_vec()]
+                };
+                let mut judge = |share: [Vec<u8>; 4]| {
+                    let share: Vec<&[u8]> = share.iter().map(Vec::as_slice).collect();
+                    agree(session, &share, &mut scratch)
+                };
+                let (_, registers) = judge(share([0, 0, 1, 100], &[0, 0, 0x20, 0])).unwrap();
+                let [.., hdr, c] = registers.as_slice() else { panic!() };
+                assert_eq!(hdr[..7], [0, 0x20, 0, 0x20, i as u8, i as u8, i as u8]);
+                assert!(c.ends_with(&[0xf0 | i as u8; 32]));
+                assert!(judge(share([0, 0, 1, 0], &[])).is_ok());
+                let beyond = judge(share([0, 0, 1, 0], &[0x10, 0, 0, 0]));
+                assert_eq!(beyond.is_ok(), i == 0, "{beyond:?}");
+                for time in [[0, 0, 0, 255], [0, 0, 1, 101]] {
+                    assert!(matches!(judge(share(time, &[])), Err(RunError::Range { .. })));
+                }
+            }
+        }
+    }
+}
