@@ -112,7 +112,8 @@ fn the_bitcoin_adapter_makes_a_job_of_a_full_block_well_within_its_limits() {
     actor.handle(&event(1, Happening::Start(start))).unwrap();
     let looked = actor.handle(&event(2, Happening::Link { link: 0, up: true })).unwrap().value;
     let id = call_of(&looked, "getblockchaininfo");
-    let reply = |id, answer: Vec<u8>| Happening::Reply(Reply { id, link: 0, outcome: Ok(answer), body: 9 });
+    let reply =
+        |id, answer: Vec<u8>| Happening::Reply(Reply { id, link: 0, outcome: Ok(answer.into()), body: 9 });
     let chain = reply(id, br#"{"chain":"regtest","initialblockdownload":false}"#.to_vec());
     let asked = actor.handle(&event(3, chain)).unwrap().value;
 

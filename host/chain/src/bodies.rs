@@ -1,38 +1,32 @@
-//! Bodies of replies and pushes, kept by id until newer ones need the room: a job that names one keeps it for good.
+//! Bodies of the replies and pushes of one turn, by id: a job of that turn that names one keeps it, and the others go.
 
 use bytes::Bytes;
-use std::collections::VecDeque;
+use millpond_bodies::Body;
+use std::sync::Arc;
 
-/// Bodies kept at a time.
-const KEPT: usize = 32;
-/// Bytes kept at a time.
-const BYTES: usize = 128 << 20;
-
-/// The newest bodies.
+/// The bodies of this turn. Jobs that name the same share it.
 #[derive(Debug, Default)]
 pub(crate) struct Bodies {
-    kept: VecDeque<(u64, Bytes)>,
-    bytes: usize,
+    kept: Vec<(u64, Arc<Body>)>,
     last: u64,
 }
 
 impl Bodies {
-    /// Keeps a body; ids start at 1 and ascend.
+    /// Keeps a body for this turn; ids start at 1 and ascend.
     pub(crate) fn keep(&mut self, body: Bytes) -> u64 {
         self.last = self.last.saturating_add(1);
-        self.bytes = self.bytes.saturating_add(body.len());
-        self.kept.push_back((self.last, body));
-        while self.kept.len() > KEPT || (self.bytes > BYTES && self.kept.len() > 1) {
-            if let Some((_, old)) = self.kept.pop_front() {
-                self.bytes = self.bytes.saturating_sub(old.len());
-            }
-        }
+        self.kept.push((self.last, Arc::new(Body::new(body))));
         self.last
     }
 
-    /// A body that is still kept.
-    pub(crate) fn get(&self, id: u64) -> Option<Bytes> {
-        self.kept.iter().find(|(kept, _)| *kept == id).map(|(_, body)| body.clone())
+    /// A body of this turn.
+    pub(crate) fn get(&self, id: u64) -> Option<Arc<Body>> {
+        self.kept.iter().find(|(kept, _)| *kept == id).map(|(_, body)| Arc::clone(body))
+    }
+
+    /// The turn is over: what no job keeps is gone.
+    pub(crate) fn forget(&mut self) {
+        self.kept.clear();
     }
 }
 
@@ -41,15 +35,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_newest_bodies_are_kept_within_bounds() {
+    fn a_body_can_be_named_in_its_turn_and_its_id_is_never_another_ones() {
         let mut bodies = Bodies::default();
-        let first = bodies.keep(Bytes::from_static(b"first"));
-        assert_eq!(bodies.get(first), Some(Bytes::from_static(b"first")));
-        for _ in 0..KEPT {
-            bodies.keep(Bytes::from_static(b"x"));
-        }
-        assert_eq!(bodies.get(first), None);
-        let large = bodies.keep(Bytes::from(vec![0; BYTES + 1]));
-        assert!(bodies.get(large).is_some(), "the newest stays whatever its size");
+        let (first, second) =
+            (bodies.keep(Bytes::from_static(b"first")), bodies.keep(Bytes::from_static(b"second")));
+        assert_eq!(bodies.get(first).map(|body| body.bytes()), Some(Bytes::from_static(b"first")));
+        assert_eq!(bodies.get(second).map(|body| body.bytes()), Some(Bytes::from_static(b"second")));
+        bodies.forget();
+        let third = bodies.keep(Bytes::from_static(b"third"));
+        assert!(bodies.get(first).is_none() && bodies.get(second).is_none() && third > second);
     }
 }

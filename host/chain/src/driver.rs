@@ -158,6 +158,7 @@ impl Driver {
                 self.clock();
                 self.renew();
             });
+            self.bodies.forget();
         }
     }
 
@@ -329,7 +330,7 @@ impl Driver {
             return; // It was answered for the node when that went down.
         }
         let body = match &answer.outcome {
-            Ok(bytes) => self.bodies.keep(Bytes::copy_from_slice(bytes)),
+            Ok(bytes) => self.bodies.keep(bytes.clone()),
             Err(_) => 0,
         };
         self.deliver(who, Happening::Reply(Reply { id, link: answer.link, outcome: answer.outcome, body }));

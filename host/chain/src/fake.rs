@@ -4,6 +4,7 @@ use crate::port::{Answered, NodeAnswer, NodeCall, NodePort};
 use crate::{
     Alarm, ChainHandle, ChainSink, CheckedIncome, Grant, ReadyJob, Setup, Submission, Trust, Version,
 };
+use bytes::Bytes;
 use millpond_algorithms::Algorithms;
 use millpond_contracts::chain::*;
 use millpond_contracts::{CallError, Done, Outcome, Settings, TrapKind};
@@ -229,7 +230,7 @@ impl FakeNodes {
     /// The silent node answers the call that has waited longest.
     pub fn answer_late(&self, body: &[u8]) {
         let answered = self.waiting.lock().remove(0);
-        answered(NodeAnswer { link: self.silent.unwrap(), outcome: Ok(body.to_vec()) });
+        answered(NodeAnswer { link: self.silent.unwrap(), outcome: Ok(Bytes::copy_from_slice(body)) });
     }
 
     /// Waits for so many calls of a method; fails the test after a minute.
@@ -256,7 +257,7 @@ impl NodePort for FakeNodes {
             self.calls.lock().push(call);
             return self.waiting.lock().push(answered);
         }
-        let outcome = (self.answer)(link, &call.method);
+        let outcome = (self.answer)(link, &call.method).map(Bytes::from);
         self.calls.lock().push(call);
         answered(NodeAnswer { link, outcome });
     }
@@ -264,7 +265,7 @@ impl NodePort for FakeNodes {
         // An error of the node's own is an answer, as text.
         let text = move |mut answer: NodeAnswer| {
             if let Err(NodeError { kind: NodeErrorKind::Rpc, code, message }) = &answer.outcome {
-                answer.outcome = Ok(format!(r#"{{"code":{code},"message":"{message}"}}"#).into_bytes());
+                answer.outcome = Ok(format!(r#"{{"code":{code},"message":"{message}"}}"#).into());
             }
             answered(answer);
         };

@@ -304,8 +304,14 @@ impl ChainHandle {
             self.shared.sink.unassembled(tag, &solution, &text);
             return Err(text);
         };
-        let solved =
-            Solved { tag, version, coord: job.coord, reward: job.reward, body: job.body.clone(), solution };
+        let solved = Solved {
+            tag,
+            version,
+            coord: job.coord,
+            reward: job.reward,
+            body: job.body.as_ref().map(|body| body.bytes()),
+            solution,
+        };
         self.solve_with(solved)
     }
 

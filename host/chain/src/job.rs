@@ -6,6 +6,7 @@ use crate::probe::probe;
 use crate::trust::{RecentRewards, Trust};
 use crate::version::Version;
 use bytes::Bytes;
+use millpond_bodies::Body;
 use millpond_contracts::chain::{Extra, Job, Output};
 use millpond_jobs::Origin;
 use millpond_recipe::{JobStage, SessionStage};
@@ -62,7 +63,7 @@ pub struct ReadyJob {
     /// Back to `assemble` unread.
     pub private: Bytes,
     /// The node's answer that `assemble` takes slices of.
-    pub body: Option<Bytes>,
+    pub body: Option<Arc<Body>>,
     /// How long it may be worked on.
     pub expires_ms: u32,
     /// Growth inside a version.
@@ -188,7 +189,7 @@ impl Checks<'_> {
         Ok(Arc::new(ready))
     }
 
-    fn bounds(&self, job: &Job) -> Result<Option<Bytes>, Refused> {
+    fn bounds(&self, job: &Job) -> Result<Option<Arc<Body>>, Refused> {
         let bounds = |text: String| Err(Refused::Bounds(text));
         if job.recipe == AUX {
             return bounds("merged-mining jobs are not served by this pool yet".to_owned());

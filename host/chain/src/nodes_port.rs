@@ -99,7 +99,7 @@ impl NodesPort {
                 Purpose::Call => nodes.call(link, transport, &method, &body, timeout).await,
                 Purpose::Submission => nodes.submit(link, transport, &method, &body, timeout).await,
             };
-            let outcome = outcome.map(|bytes| bytes.to_vec()).map_err(|error| told(&error));
+            let outcome = outcome.map_err(|error| told(&error));
             answered(NodeAnswer { link, outcome });
         });
     }

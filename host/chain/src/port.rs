@@ -1,5 +1,6 @@
 //! The way to the nodes: what the actor needs from `millpond-node`, as a trait, so that tests bring nodes of their own.
 
+use bytes::Bytes;
 use millpond_contracts::chain::NodeError;
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub struct NodeAnswer {
     /// The node that answered, or that would have.
     pub link: u16,
     /// For JSON-RPC the value of `result`.
-    pub outcome: Result<Vec<u8>, NodeError>,
+    pub outcome: Result<Bytes, NodeError>,
 }
 
 /// Called exactly once with the answer, on any thread; it does not block.

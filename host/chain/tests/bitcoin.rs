@@ -127,7 +127,7 @@ fn mine(job: &ReadyJob, payee: &[u8]) -> Solved {
                 results,
                 proof: None,
             };
-            let (version, body) = (job.version.clone(), job.body.clone());
+            let (version, body) = (job.version.clone(), job.body.as_ref().map(|body| body.bytes()));
             return Solved { tag: job.coord, version, coord: job.coord, reward: job.reward, body, solution };
         }
     }

@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 it did not work, 2 the command line or a file given is wrong.
 
 mod commands;
+mod heap;
 mod progress;
 mod terminal;
 
@@ -81,6 +82,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    heap::set();
     // The sandbox compiles plugins in a child of this very program.
     let mut words = std::env::args().skip(1);
     if words.next().as_deref() == Some(millpond_runtime::COMPILE_ARGUMENT) {

@@ -70,7 +70,7 @@ fn main() {
     });
     for bytes in [1_000_usize, 1_000_000, 8_000_000] {
         time(&format!("adapter.handle: an unknown reply of {bytes} bytes"), 20, || {
-            let reply = Reply { id: u64::MAX, link: 0, outcome: Ok(vec![b'0'; bytes]), body: 0 };
+            let reply = Reply { id: u64::MAX, link: 0, outcome: Ok(vec![b'0'; bytes].into()), body: 0 };
             black_box(tell(Happening::Reply(reply)));
         });
     }

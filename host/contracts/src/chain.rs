@@ -3,6 +3,7 @@
 //! Amounts are ledger units, hashes and targets are bytes in the order the field says, times are Unix
 //! milliseconds. Nothing here is checked yet: `millpond-chain` checks before anything counts.
 
+use bytes::Bytes;
 use millpond_types::Amount;
 use serde::{Deserialize, Serialize};
 
@@ -141,9 +142,27 @@ pub struct Reply {
     /// The node that answered.
     pub link: u16,
     /// Its answer (JSON-RPC: the value of `result`), or why there is none.
-    pub outcome: Result<Vec<u8>, NodeError>,
+    #[serde(with = "outcome")]
+    pub outcome: Result<Bytes, NodeError>,
     /// The id under which the host keeps the answer's bytes for a job.
     pub body: u64,
+}
+
+/// An answer's bytes as a list of numbers, as all other bytes are written.
+mod outcome {
+    use super::NodeError;
+    use bytes::Bytes;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    type Outcome = Result<Bytes, NodeError>;
+
+    pub(super) fn serialize<S: Serializer>(outcome: &Outcome, to: S) -> Result<S::Ok, S::Error> {
+        outcome.as_deref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Outcome, D::Error> {
+        Ok(Result::<Vec<u8>, NodeError>::deserialize(from)?.map(Bytes::from))
+    }
 }
 
 /// Why a node gave no answer.

@@ -1,6 +1,7 @@
 //! One job: everything that judging a share of it, and assembling a block from it, needs.
 
 use bytes::Bytes;
+use millpond_bodies::Body;
 use millpond_recipe::JobStage;
 use millpond_types::{Amount, Digest, JobId, Target, UnixMillis, Work, WorkShift};
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub struct Job {
     /// The adapter's own bytes, back to `assemble` unread.
     pub private: Bytes,
     /// The node's response that `assemble` takes slices of.
-    pub body: Option<Bytes>,
+    pub body: Option<Arc<Body>>,
     /// When it was published.
     pub published_at: UnixMillis,
     /// From when on it is no longer kept.

@@ -5,11 +5,12 @@
 //! be made durable may be sent again. Ids are dropped with the last job of their coordinate.
 //!
 //! A pool remembers millions of ids, and every share of every miner asks. So they are spread over many sets with a lock each,
-//! which two shares at once hardly ever both want; and an id is kept as 96 bits of a hash of it under a secret key (a
-//! document may name shares by something that is no hash, such as what miners count up), after further 6 bits of that hash
-//! chose its set. An honest share is refused when all 102 bits are those of another share of its coordinate: a chance of
-//! n / 2^102 with n ids kept. At 100,000 shares a second all day, and the ids of an hour kept, that is
-//! 8.6e9 * 3.6e8 / 2^102 = 6e-13 shares a day.
+//! which two shares at once hardly ever both want; and an id is kept as 64 bits of a hash of it under a secret key (a
+//! document may name shares by something that is no hash, such as what miners count up), after further 6 bits of another
+//! chose its set. An honest share is refused when all 70 bits are those of another share of its coordinate: a chance of
+//! n / 2^70 with n ids kept. At 5,000 shares a second all day, and the ids of an hour kept, that is
+//! 4.3e8 * 1.8e7 / 2^70 = 7e-6 shares a day, one in four centuries; at 100,000 a second one in a year, of 3e12. Nobody can
+//! bring it about without the keys, which no one learns.
 
 use crate::ids::{Ids, Key, key};
 use parking_lot::Mutex;
@@ -24,7 +25,7 @@ const SHARDS: usize = 64;
 pub struct Seen {
     first: Shard,
     others: Box<[Shard]>,
-    /// Two secret keys, for each half of what is kept.
+    /// Two secret keys: for what is kept of an id, and for the set that it belongs to.
     keys: [RandomState; 2],
 }
 
@@ -49,12 +50,11 @@ impl Seen {
         Self { first: Shard::default(), others, keys: [RandomState::new(), RandomState::new()] }
     }
 
-    /// What is kept of an id, and the set that it belongs to: by the lowest bits of its hash, which are not kept.
+    /// What is kept of an id, and the set that it belongs to.
     fn short(&self, id: &[u8; 32]) -> (Key, &Mutex<ByCoord>) {
-        let [low, high] = &self.keys;
-        let (high, low) = (high.hash_one(id), low.hash_one(id));
-        let at = low as usize % SHARDS;
-        (key(u128::from(high) << 64 | u128::from(low)), &self.others.get(at).unwrap_or(&self.first).0)
+        let [kept, set] = &self.keys;
+        let at = set.hash_one(id) as usize % SHARDS;
+        (key(kept.hash_one(id)), &self.others.get(at).unwrap_or(&self.first).0)
     }
 
     fn shards(&self) -> impl Iterator<Item = &Mutex<ByCoord>> {
@@ -72,7 +72,7 @@ impl Seen {
         let (key, shard) = self.short(id);
         let mut by_coord = shard.lock();
         if let Some(ids) = by_coord.get_mut(&coord) {
-            ids.remove(&key);
+            ids.remove(key);
             if ids.len() == 0 {
                 by_coord.remove(&coord);
             }
@@ -83,7 +83,7 @@ impl Seen {
     #[must_use]
     pub fn contains(&self, coord: u64, id: &[u8; 32]) -> bool {
         let (key, shard) = self.short(id);
-        shard.lock().get(&coord).is_some_and(|ids| ids.contains(&key))
+        shard.lock().get(&coord).is_some_and(|ids| ids.contains(key))
     }
 
     /// Enters ids from the journal at start, as (coordinate, id).

@@ -2,8 +2,9 @@
 
 use crate::secret::Credentials;
 use crate::{Auth, CallError, NodeError};
-use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Incoming};
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use hyper::{Method, Request, Uri};
 use hyper_util::client::legacy::Client;
@@ -146,14 +147,29 @@ impl HttpClient {
         let reply = self.client.request(request).await.map_err(|error| self.failed(&error))?;
         let status = reply.status().as_u16();
         let date = reply.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
-        let body = Limited::new(reply.into_body(), self.limits.body).collect().await.map_err(|error| {
-            if error.downcast_ref::<LengthLimitError>().is_some() {
-                CallError::TooLarge { at: self.at.clone(), limit: self.limits.body }
-            } else {
-                CallError::Broken { at: self.at.clone(), why: error.to_string() }
+        Ok(HttpReply { status, body: self.read(reply.into_body()).await?, date })
+    }
+
+    /// A body in one piece, put together while it comes: a template is megabytes, and miners wait for its last byte.
+    async fn read(&self, mut body: Incoming) -> Result<Bytes, CallError> {
+        let limit = self.limits.body;
+        let too_large = || CallError::TooLarge { at: self.at.clone(), limit };
+        let said =
+            body.size_hint().exact().map_or(Ok(0), |said| usize::try_from(said).map_err(|_| too_large()))?;
+        if said > limit {
+            return Err(too_large());
+        }
+        let mut whole = BytesMut::with_capacity(said);
+        while let Some(frame) = body.frame().await {
+            let frame =
+                frame.map_err(|why| CallError::Broken { at: self.at.clone(), why: why.to_string() })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if whole.len().saturating_add(data.len()) > limit {
+                return Err(too_large());
             }
-        })?;
-        Ok(HttpReply { status, body: body.to_bytes(), date })
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.freeze())
     }
 
     fn failed(&self, error: &hyper_util::client::legacy::Error) -> CallError {

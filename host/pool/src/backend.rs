@@ -181,8 +181,8 @@ impl PoolBackend {
         };
         let credited = share.credited.then(|| recorded(share, miner, worker));
         // The template is written before the record that needs it after a kill, and synced beside it.
-        let body = match job.body.clone() {
-            Some(body) => Some(self.keep(&id, body).await),
+        let body = match &job.body {
+            Some(body) => Some(self.keep(&id, body.bytes()).await),
             None => None,
         };
         let durable = core.journal.solution_for(record, credited, recording);

@@ -8,6 +8,7 @@ use crate::settings::SignedChanges;
 use crate::stats::Stats;
 use crate::view::BlockView;
 use millpond_alerts::{Alarms, Level};
+use millpond_bodies::Pieces;
 use millpond_chain::{ChainHandle, CheckedIncome, ReadyJob};
 use millpond_contracts::chain::Verdict;
 use millpond_disk::Disk;
@@ -97,6 +98,8 @@ pub(crate) struct Core {
     /// What shows who leads, since the sockets are open.
     pub(crate) shown_chain: OnceLock<Leading>,
     pub(crate) ready: Mutex<BTreeMap<JobId, Arc<ReadyJob>>>,
+    /// What the bodies of older jobs are made of.
+    pub(crate) pieces: Mutex<Pieces>,
     pub(crate) on_their_way: Mutex<HashMap<u64, OnItsWay>>,
     /// Solutions whose record is on its way to the disk, with what the chain said of their incomes meanwhile.
     pub(crate) recording: Mutex<HashMap<Vec<u8>, Vec<CheckedIncome>>>,
@@ -148,6 +151,7 @@ impl Core {
             chain: RwLock::new(None),
             shown_chain: OnceLock::new(),
             ready: Mutex::default(),
+            pieces: Mutex::default(),
             on_their_way: Mutex::default(),
             recording: Mutex::default(),
             names: Mutex::default(),

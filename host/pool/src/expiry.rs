@@ -6,6 +6,7 @@
 
 use crate::core::Core;
 use millpond_alerts::Level;
+use millpond_bodies::Body;
 use millpond_types::UnixMillis;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -28,7 +29,9 @@ pub(crate) async fn watch(core: Weak<Core>) {
 }
 
 fn look(core: &Arc<Core>, now: UnixMillis) {
-    let Some(ended) = core.jobs.expire(now) else { return };
+    let ended = core.jobs.expire(now);
+    fold(core);
+    let Some(ended) = ended else { return };
     let status = core.chain().map(|chain| chain.status()).unwrap_or_default();
     let why = status.quarantined.or(status.stopped).or(status.last_error);
     let why = why.unwrap_or_else(|| "no node gave a newer template".to_owned());
@@ -37,4 +40,26 @@ fn look(core: &Arc<Core>, now: UnixMillis) {
         ended.id
     );
     core.alarm(Level::Critical, ABOUT, text);
+}
+
+/// Jobs that left the table take what they were checked with along, and of the bodies of those that stay all but the
+/// newest are folded.
+fn fold(core: &Arc<Core>) {
+    let jobs = core.jobs.all();
+    let newest = jobs.last().map(|(job, _)| job.id);
+    // One that is newer is about to be published.
+    core.ready.lock().retain(|id, _| Some(*id) > newest || jobs.iter().any(|(job, _)| job.id == *id));
+    let newest = jobs.last().and_then(|(job, _)| job.body.clone());
+    let whole = |body: &Arc<Body>| {
+        body.would_fold() && newest.as_ref().is_none_or(|newest| !Arc::ptr_eq(newest, body))
+    };
+    let whole: Vec<Arc<Body>> = jobs.iter().filter_map(|(job, _)| job.body.clone()).filter(whole).collect();
+    if !whole.is_empty() {
+        // Milliseconds for each, which no miner shall wait for.
+        let core = Arc::clone(core);
+        drop(tokio::task::spawn_blocking(move || {
+            let mut pieces = core.pieces.lock();
+            whole.iter().for_each(|body| body.fold(&mut pieces));
+        }));
+    }
 }

@@ -6,8 +6,8 @@
 
 use crate::core::Core;
 use crate::unfinished::Makers;
-use bytes::Bytes;
 use millpond_algorithms::Algorithms;
+use millpond_bodies::Body;
 use millpond_chain::Version;
 use millpond_jobs::{HELD_MS, Job};
 use millpond_stratum::{ServerState, WrongSockets};
@@ -76,7 +76,7 @@ impl JobState {
     }
 
     /// The job again, of a version with the recipe that it was made with.
-    fn job(&self, version: &Version, bodies: &[Bytes]) -> Result<Job, String> {
+    fn job(&self, version: &Version, bodies: &[Arc<Body>]) -> Result<Job, String> {
         let bytes = |text: &String| hex::decode(text).map_err(|why| why.to_string());
         let recipe = version.recipes.get(usize::from(self.recipe));
         let recipe = recipe.ok_or_else(|| format!("its version has no recipe {}", self.recipe))?;
@@ -198,14 +198,13 @@ impl HandedOver {
 
 /// The jobs that a pool's miners have in hand, the oldest first: as many of the newest as there is room for.
 pub(crate) fn jobs(core: &Core) -> Jobs {
-    let (mut told, mut known) = (Jobs::default(), Vec::<Bytes>::new());
+    let (mut told, mut known) = (Jobs::default(), Vec::<Arc<Body>>::new());
     let mut room = JOB_BYTES;
     for (job, stale) in core.jobs.all().into_iter().rev() {
         let body = job.body.as_ref().map(|body| {
-            // Those of one template are the same bytes in memory.
-            let same = |one: &Bytes| one.as_ptr() == body.as_ptr() && one.len() == body.len();
+            let same = |one: &Arc<Body>| Arc::ptr_eq(one, body);
             known.iter().position(same).unwrap_or_else(|| {
-                known.push(body.clone());
+                known.push(Arc::clone(body));
                 known.len() - 1
             })
         });
@@ -215,7 +214,7 @@ pub(crate) fn jobs(core: &Core) -> Jobs {
             break;
         };
         room = left;
-        told.bodies.extend(more.map(hex::encode));
+        told.bodies.extend(more.map(|body| hex::encode(body.bytes())));
         told.jobs.push(state);
     }
     told.jobs.reverse();
@@ -226,8 +225,8 @@ pub(crate) fn jobs(core: &Core) -> Jobs {
 /// whose version cannot be had any more is left out, and shares of it are stale. Blocks while versions are loaded.
 pub(crate) fn take_over(core: &Core, makers: &mut Makers, from: &Jobs) -> Vec<Arc<Version>> {
     let now = UnixMillis::now();
-    let bodies: Vec<Bytes> =
-        from.bodies.iter().map(|body| hex::decode(body).unwrap_or_default().into()).collect();
+    let body = |text: &String| Arc::new(Body::new(hex::decode(text).unwrap_or_default().into()));
+    let bodies: Vec<Arc<Body>> = from.bodies.iter().map(body).collect();
     let mut versions: HashMap<Digest, Result<Arc<Version>, String>> = HashMap::new();
     let mut taken = Vec::new();
     for state in from.jobs.iter().filter(|job| now.0 < job.expires_at.0.saturating_add(HELD_MS)) {

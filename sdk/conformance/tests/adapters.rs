@@ -168,8 +168,9 @@ fn an_adapter_that_forgets_its_blocks_at_a_restart_is_found() {
 fn an_adapter_that_makes_work_of_garbage_is_found() {
     let credulous = Spoiled {
         spoil: Arc::new(|event, actions| {
-            let garbage =
-                |bytes: &Vec<u8>| !matches!(bytes.first(), Some(b'{' | b'"' | b'0'..=b'9' | b'n' | b't'));
+            let garbage = |bytes: &bytes::Bytes| {
+                !matches!(bytes.first(), Some(b'{' | b'"' | b'0'..=b'9' | b'n' | b't'))
+            };
             if let Happening::Reply(reply) = &event.what
                 && reply.outcome.as_ref().is_ok_and(garbage)
             {
@@ -205,7 +206,7 @@ fn invented() -> Job {
 fn an_adapter_that_traps_on_what_a_node_says_is_found() {
     let fragile = Spoiled {
         spoil: Arc::new(|event, _| match &event.what {
-            Happening::Reply(reply) if reply.outcome.as_ref().is_ok_and(Vec::is_empty) => {
+            Happening::Reply(reply) if reply.outcome.as_ref().is_ok_and(|bytes| bytes.is_empty()) => {
                 Err(CallError::Trap {
                     function: "adapter.handle".into(),
                     kind: TrapKind::Other,

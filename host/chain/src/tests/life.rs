@@ -59,7 +59,8 @@ fn asking(name: &'static str) -> Fake {
         })]),
         Happening::Reply(reply) => {
             let said = reply.outcome.clone().unwrap_or_default();
-            let reward = Amount(String::from_utf8(said).unwrap_or_default().parse().unwrap_or_default());
+            let reward =
+                Amount(String::from_utf8(said.into()).unwrap_or_default().parse().unwrap_or_default());
             done(vec![Action::Publish(Job { reward, ..job(u64::from(reply.link) + 1) })])
         }
         _ => done(vec![]),

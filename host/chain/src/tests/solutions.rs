@@ -24,7 +24,7 @@ fn solved(job: &crate::ReadyJob, tag: u64) -> Solved {
         version: job.version.clone(),
         coord: job.coord,
         reward: job.reward,
-        body: job.body.clone(),
+        body: job.body.as_ref().map(|body| body.bytes()),
         solution,
     }
 }

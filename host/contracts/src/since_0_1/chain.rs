@@ -424,7 +424,9 @@ fn event_size(event: &Event) -> usize {
                 + outputs
                 + start.aux.iter().map(|a| a.chain.len() + a.hash.len()).sum::<usize>()
         }
-        Happening::Reply(reply) => reply.outcome.as_ref().map_or_else(|error| error.message.len(), Vec::len),
+        Happening::Reply(reply) => {
+            reply.outcome.as_ref().map_or_else(|error| error.message.len(), |bytes| bytes.len())
+        }
         Happening::Push(push) => push.data.len() + push.topic.len(),
         Happening::Outputs { outputs, .. } => outputs.iter().map(|o| o.payee.len() + 16).sum(),
         Happening::Aux { aux, .. } => aux.iter().map(|a| a.chain.len() + a.hash.len() + 16).sum(),

@@ -79,7 +79,7 @@ impl From<&Happening> for wit::Happening {
                 id: reply.id,
                 link: reply.link,
                 outcome: match &reply.outcome {
-                    Ok(bytes) => Ok(bytes.clone()),
+                    Ok(bytes) => Ok(bytes.to_vec()),
                     Err(error) => Err(wit::CallError {
                         kind: match error.kind {
                             NodeErrorKind::Timeout => wit::ErrorKind::Timeout,

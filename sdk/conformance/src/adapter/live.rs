@@ -282,7 +282,7 @@ impl Work {
                 version: job.version.clone(),
                 coord: job.coord,
                 reward: job.reward,
-                body: job.body.clone(),
+                body: job.body.as_ref().map(|body| body.bytes()),
                 solution,
             };
             if let Err(why) = chain.solve_with(found) {

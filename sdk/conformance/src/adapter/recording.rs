@@ -5,8 +5,9 @@
 //! where they are printable and `{"$hex": …}` elsewhere; the body of a reply or push, which may be megabytes, stands
 //! beside its event.
 
+use bytes::Bytes;
 use millpond_chain::Recorder;
-use millpond_contracts::chain::{Action, Event, Happening, NodeError};
+use millpond_contracts::chain::{Action, Event, Happening, NodeError, Reply};
 use millpond_contracts::{Outcome, Setting, Settings};
 use millpond_jobs::Origin;
 use millpond_types::Digest;
@@ -150,9 +151,7 @@ fn read_step(mut value: Value) -> Result<Step, String> {
     if let Some(body) = body {
         let body: Vec<u8> =
             serde_json::from_value(unpacked(body)?).map_err(|error| format!("body: {error}"))?;
-        if let Some(place) = body_of(&mut event) {
-            *place = body;
-        }
+        replace_body(&mut event, body);
     }
     let outcome = match (take("actions"), take("error")) {
         (Some(actions), None) => {
@@ -164,11 +163,11 @@ fn read_step(mut value: Value) -> Result<Step, String> {
     Ok(Step { event, outcome })
 }
 
-/// The bytes that may be large.
-fn body_of(event: &mut Event) -> Option<&mut Vec<u8>> {
+/// Puts others in the place of the bytes that may be large, and gives those, if the event has any.
+fn replace_body(event: &mut Event, with: Vec<u8>) -> Option<Bytes> {
     match &mut event.what {
-        Happening::Reply(reply) => reply.outcome.as_mut().ok(),
-        Happening::Push(push) => Some(&mut push.data),
+        Happening::Reply(Reply { outcome: Ok(body), .. }) => Some(std::mem::replace(body, with.into())),
+        Happening::Push(push) => Some(std::mem::replace(&mut push.data, with).into()),
         _ => None,
     }
 }
@@ -261,7 +260,7 @@ impl<W: Write + Send> Writer<W> {
     /// When it cannot be written.
     pub fn step(&self, event: &Event, outcome: &Outcome<Vec<Action>>) -> std::io::Result<()> {
         let mut event = event.clone();
-        let body = body_of(&mut event).map(std::mem::take);
+        let body = replace_body(&mut event, Vec::new());
         let mut line = Map::new();
         line.insert("event".to_owned(), packed(serde_json::to_value(&event)?));
         if let Some(body) = body {
@@ -299,9 +298,9 @@ mod tests {
         let down = NodeError { kind: NodeErrorKind::Rpc, code: -5, message: "no".to_owned() };
         let events = [
             event(1, Happening::Start(Start { saved: vec![1, 255], ..Start::default() })),
-            event(2, reply(Ok(br#"{"a":[1,2]}"#.to_vec()))),
-            event(3, reply(Ok(vec![0, 1, 2]))),
-            event(4, reply(Ok(Vec::new()))),
+            event(2, reply(Ok(br#"{"a":[1,2]}"#.as_slice().into()))),
+            event(3, reply(Ok(vec![0, 1, 2].into()))),
+            event(4, reply(Ok(Bytes::new()))),
             event(5, reply(Err(down))),
             event(
                 6,

@@ -212,7 +212,8 @@ impl<N: ScriptedNode> Play<N> {
         for (id, call) in std::mem::take(&mut self.waiting) {
             match self.answer(&asked(&call)) {
                 Some(answer) => {
-                    let reply = Happening::Reply(Reply { id, link: 0, outcome: answer, body: 0 });
+                    let reply =
+                        Happening::Reply(Reply { id, link: 0, outcome: answer.map(Into::into), body: 0 });
                     self.put(self.now + LATENCY_MS, Due::Give(reply));
                 }
                 None => drop(self.waiting.insert(id, call)),
@@ -223,6 +224,7 @@ impl<N: ScriptedNode> Play<N> {
     fn ask(&mut self, call: Call) {
         match self.answer(&asked(&call)) {
             Some(outcome) => {
+                let outcome = outcome.map(Into::into);
                 let reply = Happening::Reply(Reply { id: call.id, link: 0, outcome, body: 0 });
                 self.put(self.now, Due::Give(reply));
             }
@@ -253,7 +255,7 @@ impl<N: ScriptedNode> Play<N> {
             && let Ok(bytes) = &reply.outcome
         {
             reply.body = self.seq;
-            self.bodies = BTreeMap::from([(self.seq, Arc::new(bytes.clone()))]);
+            self.bodies = BTreeMap::from([(self.seq, Arc::new(bytes.to_vec()))]);
         }
         let outcome = self.actor.handle(&event);
         self.writer.step(&event, &outcome).map_err(|error| error.to_string())?;

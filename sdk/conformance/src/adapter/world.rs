@@ -102,7 +102,7 @@ impl<'a> World<'a> {
                 Happening::Reply(reply) => {
                     if let Some(asked) = calls.remove(&reply.id) {
                         let (at_ms, link, outcome) =
-                            (event.now_ms, reply.link, Arc::new(reply.outcome.clone()));
+                            (event.now_ms, reply.link, Arc::new(reply.outcome.clone().map(Vec::from)));
                         world.answers.entry(asked).or_default().push(Answer { at_ms, link, outcome });
                     }
                 }
@@ -291,7 +291,7 @@ impl Run<'_> {
         let mut event = Event { seq: self.seq, now_ms: now, what: happening.clone() };
         let body = match &mut event.what {
             Happening::Reply(reply) => {
-                reply.outcome.as_ref().ok().map(|bytes| (&mut reply.body, bytes.clone()))
+                reply.outcome.as_ref().ok().map(|bytes| (&mut reply.body, bytes.to_vec()))
             }
             Happening::Push(push) => Some((&mut push.body, push.data.clone())),
             _ => None,
@@ -364,7 +364,10 @@ impl Run<'_> {
             Some((method, lie)) if method == call.method && middle.contains(&at) => lie.of(&outcome),
             _ => outcome,
         };
-        self.put(at, Happening::Reply(Reply { id: call.id, link, outcome, body: 0 }));
+        self.put(
+            at,
+            Happening::Reply(Reply { id: call.id, link, outcome: outcome.map(Into::into), body: 0 }),
+        );
     }
 
     fn unanswered(&mut self, call: &Call) {
