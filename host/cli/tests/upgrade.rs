@@ -7,6 +7,7 @@ use millpond_disk::{Disk, RealDisk};
 use millpond_journal::{Journal, Options};
 use millpond_load::node::{MockNode, Shape};
 use millpond_process::Upgraded;
+use millpond_process::upgrade::words;
 use millpond_runtime::Compiler;
 use serde_json::{Value, json};
 use std::collections::HashSet;
@@ -325,8 +326,8 @@ fn a_new_process_that_ends_while_payments_come_to_their_end_costs_nobody_anythin
     until("shares come", || rig.accepted().filter(|accepted| *accepted > 200));
     // It says that it could take over, and is gone.
     let folder = std::fs::metadata(&rig.data).unwrap();
-    let word = json!({"prepared": {"protocol": millpond_process::upgrade::PROTOCOL, "version": "0",
-        "data": millpond_process::upgrade::DATA, "folder": [folder.dev(), folder.ino()]}})
+    let word = json!({"prepared": {"protocol": words::PROTOCOL, "version": "0",
+        "data": words::DATA, "folder": [folder.dev(), folder.ino()]}})
     .to_string();
     let length: String =
         (word.len() as u64).to_le_bytes().iter().map(|byte| format!("\\{byte:03o}")).collect();

@@ -1,7 +1,7 @@
 //! The link between a process and the one that takes its place: words, and open sockets with them.
 //!
-//! A [`Link`] is one end of a pair of Unix stream sockets. A message is a value as JSON, so that a newer program may add
-//! fields and an older one is told by name what it does not know, and any number of descriptors. Both ends belong to the
+//! A [`Link`] is one end of a pair of Unix stream sockets. A message is a value as JSON, so that a program of another version
+//! is told by name what it does not know, and any number of descriptors. Both ends belong to the
 //! same operator: what comes is believed, and still bounded, so that a broken peer is an error and not a full memory.
 //!
 //! ```text

@@ -26,6 +26,7 @@ const OF_BEFORE: u64 = 0;
 
 /// A job as words. Its registers follow from its constants and its version's recipe.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct JobState {
     id: JobId,
     recipe: u16,
@@ -40,6 +41,7 @@ pub(crate) struct JobState {
     adapter: Digest,
     private: String,
     /// Which of the bodies that are told once.
+    #[serde(deserialize_with = "Option::deserialize")]
     body: Option<usize>,
     published_at: UnixMillis,
     expires_at: UnixMillis,
@@ -104,6 +106,7 @@ impl JobState {
 
 /// What a pool hands over, as words.
 #[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PoolState {
     server: ServerState,
     jobs: Jobs,
@@ -112,6 +115,7 @@ pub struct PoolState {
 
 /// Jobs, and the nodes' answers that they keep, which those of one template share.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Jobs {
     jobs: Vec<JobState>,
     bodies: Vec<String>,

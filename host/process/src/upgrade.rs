@@ -16,14 +16,14 @@
 //! the new one fails before, is late or ends, it is killed, and the old one starts again with what it had handed over:
 //! miners have waited, and that is all. When the old one dies the new one goes on as soon as it can.
 
+pub mod words;
+
 use crate::running::{Left, Ready, RunError, Running, lock};
 use millpond_admin::{Callers, Takes};
 use millpond_config::Config;
 use millpond_handover::{Link, LinkError};
-use millpond_pool::PoolState;
 use millpond_runtime::Compiler;
 use millpond_stratum::Carried;
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -33,11 +33,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use words::{DATA, PROTOCOL, State, Word};
 
-/// What the two say to each other is of this kind. A program of another kind is not given way to.
-pub const PROTOCOL: u32 = 1;
-/// The kind of data that is written: goes up with a record that the version before cannot read.
-pub const DATA: u32 = 1;
 /// Loading plugins takes some seconds when they have to be compiled.
 const PREPARING: Duration = Duration::from_secs(180);
 /// Between its being prepared and its taking over the old process finishes payments that are under way. When the old one ends
@@ -87,30 +84,6 @@ pub enum Upgraded {
 pub struct HandedOver {
     pub(crate) http: Option<TcpListener>,
     pub(crate) pools: BTreeMap<String, millpond_pool::HandedOver>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct State {
-    patience_ms: u64,
-    http: bool,
-    pools: Vec<(String, PoolState)>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Word {
-    /// The new process could take over.
-    Prepared { protocol: u32, version: String, data: u32, folder: (u64, u64) },
-    /// What it takes over.
-    State(State),
-    /// It has everything, and work for the miners.
-    Healthy { carried: Carried },
-    /// It cannot.
-    Failed { why: String },
-    /// It is its turn.
-    Go {},
-    /// It hears the miners.
-    Taken {},
 }
 
 impl HandedOver {

@@ -7,6 +7,7 @@
 use crate::bans::carried::BanState;
 use crate::connection::carried::SessionState;
 use crate::extranonce::carried::ParkedState;
+use crate::listen::Beginning;
 use serde::{Deserialize, Serialize};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -109,14 +110,38 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// What is known of a connection whose trusted proxy has not said yet whose it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BeginningState {
+    /// The address of its port, as it was bound.
+    pub(crate) port: SocketAddr,
+    peer: SocketAddr,
+    opened: u64,
+    unheard: Hex,
+}
+
+impl BeginningState {
+    pub(crate) fn of(port: SocketAddr, beginning: &Beginning, moment: Moment) -> Self {
+        let Beginning { peer, opened, head } = beginning;
+        Self { port, peer: *peer, opened: moment.before(*opened), unheard: head.as_ref().into() }
+    }
+
+    pub(crate) fn beginning(self, moment: Moment) -> Beginning {
+        Beginning { peer: self.peer, opened: moment.earlier(self.opened), head: self.unheard.0.into() }
+    }
+}
+
 /// What is known of a server that has handed over, as words for its successor.
 #[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields)]
 pub struct ServerState {
     /// The ports as they were configured, in their order: one descriptor each.
     pub(crate) ports: Vec<SocketAddr>,
     /// The sessions: one descriptor each, after those of the ports.
     pub(crate) sessions: Vec<SessionState>,
+    /// Connections that have not said yet whose they are: one descriptor each, after those of the sessions.
+    pub(crate) beginning: Vec<BeginningState>,
     /// Sessions that are not connected and may be taken up again.
     pub(crate) parked: Vec<ParkedState>,
     pub(crate) bans: Vec<BanState>,
@@ -126,13 +151,14 @@ pub struct ServerState {
 
 /// What became of sessions that were handed over.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields)]
 pub struct Carried {
     /// They go on.
     pub sessions: usize,
     /// They cannot, and are disconnected.
     pub closed: usize,
     /// Why the first of these cannot.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub why: Option<String>,
 }
 
@@ -147,11 +173,11 @@ impl Carried {
 
 /// What came is not what a server hands over.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{sockets} sockets came for {ports} ports and {sessions} sessions")]
+#[error("{sockets} sockets came for {ports} ports and {connections} connections")]
 pub struct WrongSockets {
     sockets: usize,
     ports: usize,
-    sessions: usize,
+    connections: usize,
 }
 
 /// A server that has handed over: it hears nobody any more, and its sockets are open. As long as this is kept, nobody is
@@ -160,6 +186,7 @@ pub struct WrongSockets {
 pub struct HandedOver {
     pub(crate) listeners: Vec<(SocketAddr, TcpListener)>,
     pub(crate) sessions: Vec<(SessionState, TcpStream)>,
+    pub(crate) beginning: Vec<(BeginningState, TcpStream)>,
     /// Without ports and sessions, which are beside it.
     pub(crate) known: ServerState,
     /// Connections that did not come to rest in time: they are closed.
@@ -185,6 +212,7 @@ impl HandedOver {
         ServerState {
             ports: self.listeners.iter().map(|(configured, _)| *configured).collect(),
             sessions: self.sessions.iter().map(|(session, _)| session.clone()).collect(),
+            beginning: self.beginning.iter().map(|(one, _)| one.clone()).collect(),
             parked: self.known.parked.clone(),
             bans: self.known.bans.clone(),
             last_seen: self.known.last_seen.clone(),
@@ -194,7 +222,8 @@ impl HandedOver {
     /// The sockets that belong to the words, in their order.
     pub fn sockets(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
         let listeners = self.listeners.iter().map(|(_, listener)| listener.as_fd());
-        listeners.chain(self.sessions.iter().map(|(_, stream)| stream.as_fd()))
+        let sessions = self.sessions.iter().map(|(_, stream)| stream.as_fd());
+        listeners.chain(sessions).chain(self.beginning.iter().map(|(_, stream)| stream.as_fd()))
     }
 
     /// Puts words and sockets together again, taking as many sockets as there are words for.
@@ -205,20 +234,19 @@ impl HandedOver {
         state: ServerState,
         sockets: &mut impl ExactSizeIterator<Item = OwnedFd>,
     ) -> Result<Self, WrongSockets> {
-        let ServerState { ports, sessions, parked, bans, last_seen } = state;
-        if sockets.len() < ports.len().saturating_add(sessions.len()) {
-            return Err(WrongSockets {
-                sockets: sockets.len(),
-                ports: ports.len(),
-                sessions: sessions.len(),
-            });
+        let ServerState { ports, sessions, beginning, parked, bans, last_seen } = state;
+        let connections = sessions.len().saturating_add(beginning.len());
+        if sockets.len() < ports.len().saturating_add(connections) {
+            return Err(WrongSockets { sockets: sockets.len(), ports: ports.len(), connections });
         }
         let listeners = ports.into_iter().zip(sockets.by_ref()).map(|(port, socket)| (port, socket.into()));
         let listeners = listeners.collect();
         let sessions = sessions.into_iter().zip(sockets.by_ref());
         let sessions = sessions.map(|(session, socket)| (session, socket.into())).collect();
+        let beginning = beginning.into_iter().zip(sockets.by_ref());
+        let beginning = beginning.map(|(one, socket)| (one, socket.into())).collect();
         let known = ServerState { parked, bans, last_seen, ..ServerState::default() };
-        Ok(Self { listeners, sessions, known, late: 0 })
+        Ok(Self { listeners, sessions, beginning, known, late: 0 })
     }
 }
 
@@ -250,6 +278,6 @@ mod tests {
         assert_eq!(sockets.len(), 1, "the other server's is left");
         HandedOver::of(state(), &mut sockets).unwrap();
         let wrong = HandedOver::of(state(), &mut sockets).unwrap_err();
-        assert_eq!(wrong, WrongSockets { sockets: 0, ports: 1, sessions: 0 });
+        assert_eq!(wrong, WrongSockets { sockets: 0, ports: 1, connections: 0 });
     }
 }

@@ -38,6 +38,7 @@ const FEW: f64 = 8.0;
 
 /// Shares and the exposure in which they came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Count {
     #[serde(with = "bits")]
     shares: f64,
@@ -65,6 +66,7 @@ impl Count {
 
 /// A cumulative sum, and what was counted since it was nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Sum {
     #[serde(with = "bits")]
     score: f64,
@@ -85,6 +87,7 @@ impl Sum {
 
 /// The evidence of one session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Evidence {
     /// A first share has come. What passed before it is no measure: a new difficulty has to reach the miner, and a miner his
     /// speed.

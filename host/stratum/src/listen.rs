@@ -7,10 +7,10 @@ use crate::counters::add;
 use crate::doors;
 use crate::limits::Network;
 use crate::proxy::{self, Prefixed};
-use crate::server::{Chain, Core, Phase, Shared, StartError};
+use crate::server::{Chain, Core, Phase, Shared, StartError, handover};
 use crate::tls::Certificate;
 use crate::vardiff::VardiffConfig;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use millpond_dialect::DialectSet;
 use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
@@ -94,13 +94,33 @@ pub(crate) async fn bind(
     Ok((listener, Listening { address, vardiff, dialect, proxy_from, tls, of: Mutex::default() }))
 }
 
-/// Accepts the connections of a port until the server stops, and waits for them to end. `arrived` came from another
-/// process, and is served from the opening on.
+/// A connection that has not said yet whose it is, as far as it came.
+pub(crate) struct Beginning {
+    pub(crate) peer: SocketAddr,
+    pub(crate) opened: Instant,
+    /// What was read of it.
+    pub(crate) head: Bytes,
+}
+
+/// The connections of a port that came from another process.
+pub(crate) struct Arrived<B: Backend> {
+    pub(crate) sessions: Vec<(Connection<B>, std::net::TcpStream)>,
+    pub(crate) beginning: Vec<(Beginning, std::net::TcpStream)>,
+}
+
+impl<B: Backend> Default for Arrived<B> {
+    fn default() -> Self {
+        Self { sessions: Vec::new(), beginning: Vec::new() }
+    }
+}
+
+/// Accepts the connections of a port until the server stops, and waits for them to end. `arrived` is served from the
+/// opening on.
 pub(crate) async fn listen<B: Backend>(
     shared: Arc<Shared<B>>,
     listening: Arc<Listening>,
     listener: TcpListener,
-    arrived: Vec<(Connection<B>, std::net::TcpStream)>,
+    arrived: Arrived<B>,
 ) {
     let mut phase = shared.core.phase.subscribe();
     let held = phase.wait_for(|phase| *phase != Phase::Held).await;
@@ -109,10 +129,19 @@ pub(crate) async fn listen<B: Backend>(
         return;
     }
     let mut connections = JoinSet::new();
-    for (connection, socket) in arrived {
+    let unusable =
+        |error: std::io::Error| tracing::warn!(%error, "a socket of the process before cannot be used");
+    for (connection, socket) in arrived.sessions {
         match TcpStream::from_std(socket) {
             Ok(stream) => drop(connections.spawn(connection.serve(stream))),
-            Err(error) => tracing::warn!(%error, "a socket of the process before cannot be used"),
+            Err(error) => unusable(error),
+        }
+    }
+    for (beginning, socket) in arrived.beginning {
+        let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
+        match TcpStream::from_std(socket) {
+            Ok(stream) => drop(connections.spawn(admit(shared, listening, stream, beginning))),
+            Err(error) => unusable(error),
         }
     }
     loop {
@@ -132,7 +161,8 @@ pub(crate) async fn listen<B: Backend>(
                 let opened = Instant::now();
                 if listening.tls.is_some() || listening.trusts(peer.ip()) {
                     let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
-                    connections.spawn(admit(shared, listening, stream, peer, opened));
+                    let beginning = Beginning { peer, opened, head: Bytes::new() };
+                    connections.spawn(admit(shared, listening, stream, beginning));
                 } else if let Some(seat) = doors::seat(&shared.core, peer.ip(), opened) {
                     let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));
                     let connection = Connection::new(shared, listening, peer, seat, opened, &[], true);
@@ -150,14 +180,16 @@ pub(crate) async fn listen<B: Backend>(
     while connections.join_next().await.is_some() {}
 }
 
-/// Lets a connection in that begins with a trusted proxy's header, or with TLS.
+/// Lets a connection in that begins with a trusted proxy's header, or with TLS. One whose header is not there when the server
+/// hands over is left to the next one.
 async fn admit<B: Backend>(
     shared: Arc<Shared<B>>,
     listening: Arc<Listening>,
     mut stream: TcpStream,
-    peer: SocketAddr,
-    opened: Instant,
+    beginning: Beginning,
 ) {
+    let Beginning { peer, opened, head } = beginning;
+    let mut head = BytesMut::from(head);
     let core = &shared.core;
     // A denied proxy is not listened to either.
     if doors::is_denied(core, peer.ip()) {
@@ -165,18 +197,23 @@ async fn admit<B: Backend>(
     }
     let deadline = opened + core.config().limits.handshake.0;
     // A proxy's own connections are limited once they have said whose they are.
-    let (client, head) = if listening.trusts(peer.ip()) {
-        match in_time(core, deadline, proxy::accept(&mut stream, peer)).await {
-            Some(Ok(accepted)) => accepted,
+    let client = if listening.trusts(peer.ip()) {
+        match in_time(core, deadline, proxy::accept(&mut stream, &mut head, peer)).await {
+            Some(Ok(client)) => client,
             Some(Err(error)) => {
                 tracing::debug!(%error, "a connection was refused");
                 return add(&core.counters.refused_proxy);
             }
+            None if core.phase() == Phase::HandingOver => {
+                let beginning = Beginning { peer, opened, head: head.freeze() };
+                return handover::leave(core, &listening, beginning, stream);
+            }
             None => return,
         }
     } else {
-        (peer, Bytes::new())
+        peer
     };
+    let head = head.freeze();
     let Some(seat) = doors::seat(core, client.ip(), opened) else { return };
     let Some(certificate) = &listening.tls else {
         let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));

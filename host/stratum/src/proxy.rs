@@ -166,27 +166,28 @@ pub enum ProxyError {
     Io(#[from] std::io::Error),
 }
 
-/// Reads the beginning of a trusted proxy's connection: its header, if it sent one. Returns the client's address and what
-/// was read beyond the header.
+/// Reads the beginning of a trusted proxy's connection after what `head` has of it: its header, if it sent one. Returns the
+/// client's address, and leaves in `head` what was read beyond the header. Who gives up waiting finds in `head` what came.
 ///
 /// # Errors
 /// When the header is broken, or the connection failed.
 pub async fn accept<S: AsyncRead + Unpin>(
     stream: &mut S,
+    head: &mut BytesMut,
     peer: SocketAddr,
-) -> Result<(SocketAddr, Bytes), ProxyError> {
-    let mut head = BytesMut::with_capacity(256);
+) -> Result<SocketAddr, ProxyError> {
     loop {
-        match parse(&head) {
+        match parse(head) {
             Parsed::Invalid => return Err(ProxyError::Invalid(peer.ip())),
             Parsed::Header(length, client) => {
                 head.advance(length.min(head.len()));
-                return Ok((client.unwrap_or(peer), head.freeze()));
+                return Ok(client.unwrap_or(peer));
             }
-            Parsed::Absent => return Ok((peer, head.freeze())),
+            Parsed::Absent => return Ok(peer),
             Parsed::Incomplete => {
-                if stream.read_buf(&mut head).await? == 0 {
-                    return Ok((peer, head.freeze()));
+                head.reserve(256);
+                if stream.read_buf(head).await? == 0 {
+                    return Ok(peer);
                 }
             }
         }

@@ -1,11 +1,11 @@
 //! The server of one pool: listeners, what its connections share, and a stop that loses nothing.
 
-mod handover;
+pub(crate) mod handover;
 
 use crate::backend::{Backend, NotDurable, Payee};
 use crate::bans::{Ban, BanReason, Bans};
 use crate::board::{Announcement, Board, cry};
-use crate::carried::{Carried, HandedOver};
+use crate::carried::{BeginningState, Carried, HandedOver};
 use crate::config::{PortConfig, StratumConfig};
 use crate::connection::carried::SessionState;
 use crate::counters::{Counters, CountersNow, Registry, SessionInfo, add};
@@ -117,6 +117,8 @@ pub(crate) struct Core {
     pub(crate) phase: watch::Sender<Phase>,
     /// Connections that have left this process.
     pub(crate) carried: Mutex<Vec<(SessionState, TcpStream)>>,
+    /// As those, of connections that have not said yet whose they are.
+    pub(crate) beginning: Mutex<Vec<(BeginningState, TcpStream)>>,
     /// What connections look at.
     pub(crate) board: Board,
     /// Connections look at it again when it changes.
@@ -357,6 +359,7 @@ impl Server {
             last_seen: LastSeen::default(),
             phase: watch::Sender::new(Phase::Held),
             carried: Mutex::default(),
+            beginning: Mutex::default(),
             board: Board::default(),
             chain: watch::Sender::new(Arc::new(chain)),
             ropes: Mutex::default(),

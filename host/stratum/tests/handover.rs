@@ -241,6 +241,32 @@ async fn a_miner_who_reads_slowly_gets_every_line_whole_and_in_order() {
 }
 
 #[tokio::test]
+async fn who_has_not_said_yet_whose_he_is_says_it_to_the_next_process() -> Result<(), NetworkError> {
+    let mut config = config();
+    config.ports[0].proxy_from = vec!["127.0.0.1".parse()?];
+    let pool = start_with(config.clone()).await;
+    pool.publish(&Template::default());
+    let mut silent = Client::connect(pool.address()).await;
+    let mut halfway = Client::connect(pool.address()).await;
+    halfway.send_raw(b"PROXY TCP4 192.0.2.7 127").await;
+    // Who comes last is served: the others were let in, and what they sent was read.
+    let mut served = Client::connect(pool.address()).await;
+    served.subscribe(json!(["test/1"])).await;
+    let (pool, left) = pool.successor(config).await;
+    assert_eq!(left.sessions(), 1);
+    pool.server.open();
+    drop(left);
+    silent.send_raw(b"PROXY TCP4 192.0.2.8 127.0.0.1 1 2\r\n").await;
+    halfway.send_raw(b".0.0.1 1 2\r\n").await;
+    for (client, source) in [(&mut silent, "192.0.2.8"), (&mut halfway, "192.0.2.7")] {
+        client.subscribe(json!(["test/1"])).await;
+        let sessions = pool.handle.sessions();
+        assert!(sessions.iter().any(|session| session.source.to_string() == source), "{source}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn tls_sessions_are_closed_and_can_be_taken_up_again() {
     let folder = tempfile::tempdir().unwrap();
     let (tls, roots) = certificate(folder.path());

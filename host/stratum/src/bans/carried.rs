@@ -6,6 +6,7 @@ use crate::limits::Source;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct BanState {
     source: Source,
     reason: BanReason,
@@ -15,11 +16,14 @@ pub(crate) struct BanState {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ConductState {
     recent: Vec<bool>,
+    #[serde(deserialize_with = "Option::deserialize")]
     only_invalid: Option<u64>,
     warned: u8,
     garbage: Bits,
+    #[serde(deserialize_with = "Option::deserialize")]
     garbage_at: Option<u64>,
 }
 

@@ -33,6 +33,7 @@ pub(crate) enum NotCarried {
 
 /// What is known of a connection beside its socket.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SessionState {
     /// The address of its port, as it was bound.
     pub(crate) port: SocketAddr,
@@ -46,22 +47,27 @@ pub struct SessionState {
     conduct: ConductState,
     opened: u64,
     heard: u64,
+    #[serde(deserialize_with = "Option::deserialize")]
     worked: Option<u64>,
     chose: bool,
     owes_login: bool,
     owes_job: bool,
+    #[serde(deserialize_with = "Option::deserialize")]
     asked: Option<bool>,
+    #[serde(deserialize_with = "Option::deserialize")]
     not_resumed: Option<u64>,
     shown: Shown,
 }
 
 /// What people are shown of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Shown {
     since: UnixMillis,
     version: String,
     accepted: u64,
     refused: u64,
+    #[serde(deserialize_with = "Option::deserialize")]
     last_share: Option<UnixMillis>,
     hashrate: Bits,
     hashrate_at: u64,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct StretchState {
     number: u8,
     first: JobId,
@@ -17,13 +18,16 @@ pub(crate) struct StretchState {
     target: Target,
     prefix: Hex,
     negotiated: BTreeMap<String, Hex>,
+    #[serde(deserialize_with = "Option::deserialize")]
     payee: Option<PayeeState>,
     reissue: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct EpochsState {
     stretches: Vec<StretchState>,
+    #[serde(deserialize_with = "Option::deserialize")]
     last: Option<JobId>,
 }
 

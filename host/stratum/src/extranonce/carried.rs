@@ -14,11 +14,14 @@ use std::sync::Arc;
 
 /// A session that is not connected and may be taken up again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct ParkedState {
     session: SessionId,
     left: u64,
+    #[serde(deserialize_with = "Option::deserialize")]
     difficulty: Option<Bits>,
     epochs: EpochsState,
+    #[serde(deserialize_with = "Option::deserialize")]
     owner: Option<(Source, String)>,
 }
 

@@ -1,17 +1,17 @@
 //! From one process to another: a server that leaves its sockets, and one that begins with them.
 
-use super::{LastSeen, Phase, Server, Shared};
+use super::{Core, LastSeen, Phase, Server, Shared};
 use crate::backend::Backend;
-use crate::carried::{Bits, Carried, HandedOver, Moment, ServerState};
+use crate::carried::{BeginningState, Bits, Carried, HandedOver, Moment, ServerState};
 use crate::connection::Connection;
-use crate::listen::Listening;
+use crate::listen::{Arrived, Beginning, Listening};
 use crate::login::carried::Payees;
 use std::collections::HashMap;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 /// The connections of each port that came from another process, by the port's address as bound.
-pub(super) type Arrived<B> = HashMap<SocketAddr, Vec<(Connection<B>, TcpStream)>>;
+pub(super) type AllArrived<B> = HashMap<SocketAddr, Arrived<B>>;
 
 impl Server {
     /// Ends as [`Server::stop`] does, and disconnects nobody: shares on their way are recorded and answered, and then
@@ -28,13 +28,23 @@ impl Server {
             ..ServerState::default()
         };
         let sessions = std::mem::take(&mut *core.carried.lock());
-        HandedOver { listeners: std::mem::take(&mut self.sockets), sessions, known, late }
+        let beginning = std::mem::take(&mut *core.beginning.lock());
+        HandedOver { listeners: std::mem::take(&mut self.sockets), sessions, beginning, known, late }
     }
 
     /// What became of the sessions that were handed over to this server.
     #[must_use]
     pub fn carried(&self) -> &Carried {
         &self.carried
+    }
+}
+
+/// Leaves a connection that has not said yet whose it is to the process that takes over.
+pub(crate) fn leave(core: &Core, listening: &Listening, beginning: Beginning, stream: tokio::net::TcpStream) {
+    let state = BeginningState::of(listening.address, &beginning, Moment::now());
+    match stream.into_std() {
+        Ok(socket) => core.beginning.lock().push((state, socket)),
+        Err(error) => tracing::warn!(%error, "a connection cannot be handed over"),
     }
 }
 
@@ -51,13 +61,13 @@ pub(super) fn arrive<B: Backend>(
     shared: &Arc<Shared<B>>,
     ports: &[Arc<Listening>],
     from: HandedOver,
-) -> (Arrived<B>, Carried) {
+) -> (AllArrived<B>, Carried) {
     let (moment, mut payees) = (Moment::now(), Payees::default());
     let core = &shared.core;
-    let HandedOver { sessions, known, .. } = from;
+    let HandedOver { sessions, beginning, known, .. } = from;
     core.bans.restore(&known.bans, moment);
     core.last_seen.restore(known.last_seen);
-    let mut arrived = Arrived::new();
+    let mut arrived = AllArrived::<B>::new();
     let mut carried = Carried::default();
     for (state, socket) in sessions {
         let made = match ports.iter().find(|listening| listening.address == state.port) {
@@ -72,12 +82,19 @@ pub(super) fn arrive<B: Backend>(
         match made {
             Ok((address, connection)) => {
                 carried.sessions += 1;
-                arrived.entry(address).or_default().push((connection, socket));
+                arrived.entry(address).or_default().sessions.push((connection, socket));
             }
             Err(why) => {
                 carried.closed += 1;
                 carried.why.get_or_insert(why);
             }
+        }
+    }
+    for (state, socket) in beginning {
+        // Where there is no such port any more nobody has a session to lose.
+        if ports.iter().any(|listening| listening.address == state.port) {
+            let here = arrived.entry(state.port).or_default();
+            here.beginning.push((state.beginning(moment), socket));
         }
     }
     if let Carried { closed, why: Some(why), .. } = &carried {

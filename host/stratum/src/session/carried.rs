@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Words {
     id: SessionId,
     pub(crate) dialect: String,
@@ -28,6 +29,7 @@ pub(crate) struct Words {
     told_fields: BTreeMap<String, Hex>,
     able: BTreeMap<String, Hex>,
     vardiff: VardiffState,
+    #[serde(deserialize_with = "Option::deserialize")]
     told: Option<Bits>,
     epochs: EpochsState,
     logins: Vec<(String, PayeeState)>,

@@ -7,6 +7,7 @@ use millpond_dialect::Rounding;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct VardiffState {
     difficulty: Bits,
     floor: Bits,
