@@ -22,7 +22,7 @@ impl Digits {
     }
 
     /// Appends what the rule would; `false`, and nothing is appended, where only the rule can tell what the text means.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read(
         self,
         text: &str,
@@ -52,7 +52,7 @@ impl Digits {
         length == digits.len() / 2 && self.append(prefix, digits, out)
     }
 
-    #[inline]
+    #[inline(always)]
     fn append(self, prefix: &[u8], digits: &[u8], out: &mut FieldBytes) -> bool {
         let (start, len) = (out.len(), digits.len() / 2);
         let Some((before, place)) =
@@ -73,7 +73,7 @@ impl Digits {
 }
 
 /// Decodes as many pairs of digits as there is place for; `false` where one is no hex.
-#[inline]
+#[inline(always)]
 fn decode(digits: &[u8], place: &mut [u8]) -> bool {
     let ((eights, pairs), (words, bytes)) = (digits.as_chunks::<8>(), place.as_chunks_mut::<4>());
     let mut wrong = 0;

@@ -106,7 +106,8 @@ impl Dialect {
         session: &dyn SessionView,
         decoded: &mut Decoded<'l>,
     ) -> Option<()> {
-        let message = Message::read(&self.quick, line)?;
+        let mut params = [None; MAX_PARAMS];
+        let message = Message::read(&self.quick, line, &mut params)?;
         let rule = message.method.rules.iter().find(|rule| {
             rule.conditions.iter().all(|(at, present)| message.param(*at).is_some() == *present)
         })?;
@@ -138,23 +139,27 @@ impl Dialect {
 }
 
 /// A plain message, taken apart.
-struct Message<'l, 'q> {
+struct Message<'l, 'm> {
     /// The line from the id on, and the bytes of the id as written.
     id: (&'l str, usize),
-    method: &'q Quick,
+    method: &'m Quick,
     /// Null counts as absent.
-    params: [Option<Found<'l>>; MAX_PARAMS],
+    params: &'m [Option<Found<'l>>; MAX_PARAMS],
 }
 
-impl<'l, 'q> Message<'l, 'q> {
-    #[inline]
-    fn read(known: &'q [Quick], line: &'l [u8]) -> Option<Self> {
+impl<'l, 'm> Message<'l, 'm> {
+    #[inline(always)]
+    fn read(
+        known: &'m [Quick],
+        line: &'l [u8],
+        params: &'m mut [Option<Found<'l>>; MAX_PARAMS],
+    ) -> Option<Self> {
         if line.len() > MAX_LINE_BYTES {
             return None;
         }
         let mut reader = Reader { rest: std::str::from_utf8(line).ok()? };
         // A member that is there twice is the other reader's to decide.
-        let (mut id, mut method, mut params) = (None, None, None);
+        let (mut id, mut method, mut found_params) = (None, None, false);
         reader.mark(b'{')?;
         loop {
             reader.space();
@@ -167,7 +172,8 @@ impl<'l, 'q> Message<'l, 'q> {
                 reader.take(found.method.len())?;
                 method.replace(found).is_none().then_some(())?;
             } else if reader.member("\"params\"")? {
-                params.replace(reader.params()?).is_none().then_some(())?;
+                (!std::mem::replace(&mut found_params, true)).then_some(())?;
+                reader.params(params)?;
             } else if reader.member("\"jsonrpc\"")? {
                 reader.string()?;
             } else {
@@ -178,8 +184,8 @@ impl<'l, 'q> Message<'l, 'q> {
             }
         }
         reader.space();
-        reader.rest.is_empty().then_some(())?;
-        Some(Self { id: id.unwrap_or(("null", 4)), method: method?, params: params? })
+        (reader.rest.is_empty() && found_params).then_some(())?;
+        Some(Self { id: id.unwrap_or(("null", 4)), method: method?, params })
     }
 
     #[inline]
@@ -204,7 +210,7 @@ struct Reader<'l> {
 }
 
 impl<'l> Reader<'l> {
-    #[inline]
+    #[inline(always)]
     fn first(&self) -> Option<u8> {
         self.rest.as_bytes().first().copied()
     }
@@ -217,7 +223,7 @@ impl<'l> Reader<'l> {
         Some(taken)
     }
 
-    #[inline]
+    #[inline(always)]
     fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.first() {
             self.rest = self.rest.get(1..).unwrap_or_default();
@@ -225,13 +231,13 @@ impl<'l> Reader<'l> {
     }
 
     /// White space and one mark.
-    #[inline]
+    #[inline(always)]
     fn mark(&mut self, mark: u8) -> Option<()> {
         self.either(mark, mark).map(|_| ())
     }
 
     /// White space and one of two marks.
-    #[inline]
+    #[inline(always)]
     fn either(&mut self, one: u8, other: u8) -> Option<u8> {
         self.space();
         let first = self.first().filter(|first| *first == one || *first == other)?;
@@ -240,7 +246,7 @@ impl<'l> Reader<'l> {
     }
 
     /// Whether a member of that name comes next, which is then taken up to its value.
-    #[inline]
+    #[inline(always)]
     fn member(&mut self, quoted: &'static str) -> Option<bool> {
         let Some(rest) = self.rest.strip_prefix(quoted) else { return Some(false) };
         self.rest = rest;
@@ -250,7 +256,7 @@ impl<'l> Reader<'l> {
     }
 
     /// A string of printable ASCII without escapes.
-    #[inline]
+    #[inline(always)]
     fn string(&mut self) -> Option<&'l str> {
         let inside = self.rest.strip_prefix('"')?;
         let (text, rest) = inside.split_at_checked(plain(inside.as_bytes()))?;
@@ -259,7 +265,7 @@ impl<'l> Reader<'l> {
     }
 
     /// A whole number, as written.
-    #[inline]
+    #[inline(always)]
     fn number(&mut self) -> Option<&'l str> {
         let bytes = self.rest.as_bytes();
         let minus = usize::from(bytes.first() == Some(&b'-'));
@@ -277,7 +283,7 @@ impl<'l> Reader<'l> {
         Some(word)
     }
 
-    #[inline]
+    #[inline(always)]
     fn id(&mut self) -> Option<&'l str> {
         let before = self.rest;
         match self.first()? {
@@ -290,11 +296,10 @@ impl<'l> Reader<'l> {
         }
     }
 
-    #[inline]
-    fn params(&mut self) -> Option<[Option<Found<'l>>; MAX_PARAMS]> {
+    #[inline(always)]
+    fn params(&mut self, params: &mut [Option<Found<'l>>; MAX_PARAMS]) -> Option<()> {
         self.mark(b'[')?;
-        let mut params = [None; MAX_PARAMS];
-        for place in &mut params {
+        for place in params {
             self.space();
             *place = match self.first()? {
                 b'"' => Some(Found::Text(self.string()?)),
@@ -302,7 +307,7 @@ impl<'l> Reader<'l> {
                 _ => Some(Found::Number(self.number()?)),
             };
             if self.either(b',', b']')? == b']' {
-                return Some(params);
+                return Some(());
             }
         }
         None
@@ -319,7 +324,7 @@ fn is_plain(byte: u8) -> bool {
 ///
 /// The last few are found one by one: the processor guesses rightly how many they are, since a miner's lines are like
 /// each other, and goes on. It would have to wait for a number that is computed.
-#[inline]
+#[inline(always)]
 fn plain(bytes: &[u8]) -> usize {
     let mut count = 0;
     for chunk in bytes.as_chunks::<16>().0 {

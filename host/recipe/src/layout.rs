@@ -222,6 +222,7 @@ impl Plan {
         let mut counted = self.counted;
         let mut joins: Vec<Box<[Write]>> = Vec::new();
         for joined in &self.joined {
+            template.resize(template.len().next_multiple_of(16), 0);
             let start = template.len();
             let mut writes = Vec::new();
             for (part, width) in &joined.parts {

@@ -168,9 +168,10 @@ impl Planner<'_> {
         Some(())
     }
 
+    /// A place for so many bytes. It begins at a multiple of 16: what is hashed is read 16 bytes at a time.
     fn reserve(&mut self, len: u32) -> Option<u32> {
-        let at = self.next;
-        self.next = self.next.checked_add(len).filter(|next| *next as usize <= MAX_SHARE_BYTES)?;
+        let at = self.next.next_multiple_of(16);
+        self.next = at.checked_add(len).filter(|next| *next as usize <= MAX_SHARE_BYTES)?;
         Some(at)
     }
 
