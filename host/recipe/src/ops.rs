@@ -78,22 +78,24 @@ pub(crate) enum Op {
         context: u16,
         index: u32,
     },
+    /// A hash and the fold that begins with it.
+    Root(u16),
     /// A step of the plan.
     Step(u32),
 }
 
-impl Op {
-    /// Two operations in one, where there is such a one.
-    fn at_once(one: Self, other: Self) -> Option<Self> {
-        match (one, other) {
-            (Self::Number4 { to, from, little_endian }, Self::Range { what, between, index })
-                if what == to =>
-            {
-                Some(Self::Range4 { to, from, little_endian, between, index })
-            }
-            _ => None,
-        }
-    }
+/// A hash that a fold begins with: a coinbase and its path.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Root {
+    pub(crate) leaf: u32,
+    pub(crate) from: u32,
+    pub(crate) len: u32,
+    pub(crate) context: u16,
+    pub(crate) index: u32,
+    pub(crate) to: u32,
+    pub(crate) list: Operand,
+    pub(crate) fold: u16,
+    pub(crate) fold_index: u32,
 }
 
 /// A job's operations, and what they name by number.
@@ -101,6 +103,7 @@ pub(crate) struct Ops {
     pub(crate) all: Box<[Op]>,
     pub(crate) contexts: Box<[Arc<dyn Context>]>,
     pub(crate) ranges: Box<[(u64, u64)]>,
+    pub(crate) roots: Box<[Root]>,
     /// Bytes that the operations hash: what the job knows of it is counted once.
     pub(crate) hashed: usize,
 }
@@ -166,7 +169,8 @@ impl Known<'_> {
 impl Ops {
     /// Resolves the steps of a plan. `None` where a share would hash more than it may: it is run plainly, which says so.
     pub(crate) fn new(plan: &Plan, known: &Known<'_>) -> Option<Self> {
-        let mut making = Making { known, plan, contexts: Vec::new(), ranges: Vec::new(), hashed: 0 };
+        let mut making =
+            Making { known, plan, contexts: Vec::new(), ranges: Vec::new(), roots: Vec::new(), hashed: 0 };
         let mut all = Vec::new();
         for (at, step) in plan.steps.iter().enumerate() {
             if let Step::Join { joined } = step
@@ -176,13 +180,13 @@ impl Ops {
                 continue;
             }
             let op = making.op(step).unwrap_or(Op::Step(at as u32));
-            let both = all.last().and_then(|before| Op::at_once(*before, op));
+            let both = all.last().and_then(|before| making.at_once(*before, op));
             all.truncate(all.len() - usize::from(both.is_some()));
             all.push(both.unwrap_or(op));
         }
-        let Making { contexts, ranges, hashed, .. } = making;
-        let (all, contexts, ranges) = (all.into(), contexts.into(), ranges.into());
-        (hashed <= MAX_SHARE_HASHED).then_some(Self { all, contexts, ranges, hashed })
+        let Making { contexts, ranges, roots, hashed, .. } = making;
+        let (all, contexts, ranges, roots) = (all.into(), contexts.into(), ranges.into(), roots.into());
+        (hashed <= MAX_SHARE_HASHED).then_some(Self { all, contexts, ranges, roots, hashed })
     }
 
     /// The operations whose algorithms gain by many shares at once.
@@ -209,10 +213,28 @@ struct Making<'m> {
     plan: &'m Plan,
     contexts: Vec<Arc<dyn Context>>,
     ranges: Vec<(u64, u64)>,
+    roots: Vec<Root>,
     hashed: usize,
 }
 
 impl Making<'_> {
+    /// Two operations in one, where there is such a one. A hash that is taken for many shares at once stays by itself.
+    fn at_once(&mut self, one: Op, other: Op) -> Option<Op> {
+        match (one, other) {
+            (Op::Number4 { to, from, little_endian }, Op::Range { what, between, index }) if what == to => {
+                Some(Op::Range4 { to, from, little_endian, between, index })
+            }
+            (
+                Op::Hash { to: leaf, from, len, context, index },
+                Op::Fold { to, start, list, context: fold, index: fold_index },
+            ) if start == leaf && !self.contexts.get(usize::from(context))?.gains_together() => {
+                self.roots.push(Root { leaf, from, len, context, index, to, list, fold, fold_index });
+                u16::try_from(self.roots.len() - 1).ok().map(Op::Root)
+            }
+            _ => None,
+        }
+    }
+
     fn copy(&self, write: &Write) -> Option<Op> {
         let (to, from) = (write.to, self.known.exact(write.from, write.len)?);
         match write.len {

@@ -138,6 +138,23 @@ impl Flat<'_> {
                         Err(error) => return Err(self.failed(index, error)),
                     }
                 }
+                Op::Root(root) => {
+                    let root = ops.roots.get(usize::from(root)).ok_or(Stop::Plainly)?;
+                    let context = ops.contexts.get(usize::from(root.context)).ok_or(Stop::Plainly)?;
+                    let fold = ops.contexts.get(usize::from(root.fold)).ok_or(Stop::Plainly)?;
+                    let bank: &Bank = self.below.get(root.list.stage.index()).ok_or(Stop::Plainly)?;
+                    let (items, _) = bank.get(root.list.slot).ok_or(Stop::Plainly)?.as_chunks::<32>();
+                    let input = bytes.get(root.from as usize..root.from as usize + root.len as usize);
+                    let mut acc = [0; 32];
+                    if let Err(error) = context.hash(input.ok_or(Stop::Plainly)?, &mut acc) {
+                        return Err(self.failed(root.index, error));
+                    }
+                    set(bytes, root.leaf, acc)?;
+                    match fold.fold(&mut acc, items) {
+                        Ok(()) => set(bytes, root.to, acc)?,
+                        Err(error) => return Err(self.failed(root.fold_index, error)),
+                    }
+                }
                 Op::Step(at) => self.step_at(at)?,
             }
         }
