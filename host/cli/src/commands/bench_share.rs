@@ -4,7 +4,7 @@ use crate::progress::StepBar;
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
 use millpond_load::bench::{Bench, Figures, Other, Table, page};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,15 +14,11 @@ use std::time::Duration;
 /// of every block. Otherwise the command says what was off, writes no page and fails.
 #[derive(Debug, Args)]
 pub struct BenchShare {
-    /// A folder on a real file system; the pool's data is made in it and removed again. A tmpfs is refused.
-    #[arg(long, default_value = ".")]
-    folder: PathBuf,
+    #[command(flatten)]
+    how: How,
     /// Only these tables: paths, curve, memory, logins, jobs.
     #[arg(long, value_parser = table, value_delimiter = ',')]
     only: Vec<Table>,
-    /// Seconds that the miners of the memory table mine before it is looked at.
-    #[arg(long, default_value_t = 600)]
-    mining: u64,
     /// Measure another server that listens already, `host:port`, as far as any can be: refused shares, logins, memory,
     /// and blocks with --node.
     #[arg(long)]
@@ -33,9 +29,20 @@ pub struct BenchShare {
     /// The `millpond load node` that it asks.
     #[arg(long, requires = "address")]
     node: Option<String>,
+}
+
+/// What every bench of a pool is told: where, for how long, and what it writes.
+#[derive(Debug, Args)]
+pub(super) struct How {
+    /// A folder on a real file system; the pool's data is made in it and removed again. A tmpfs is refused.
+    #[arg(long, default_value = ".")]
+    folder: PathBuf,
+    /// Seconds that the miners of the memory table mine before it is looked at.
+    #[arg(long, default_value_t = 600)]
+    mining: u64,
     /// Small numbers and short times: to see that it works, not to quote.
     #[arg(long)]
-    quick: bool,
+    pub(super) quick: bool,
     /// Write the tables as a page, too.
     #[arg(long)]
     page: Option<PathBuf>,
@@ -51,38 +58,37 @@ fn table(text: &str) -> Result<Table, String> {
     })
 }
 
-/// A bench of a pool that this program runs itself.
-pub(super) fn own(
-    folder: PathBuf,
-    quick: bool,
-    tables: Vec<Table>,
-    mining: Duration,
-) -> Result<Bench, Failure> {
-    Ok(Bench { program: std::env::current_exe()?, folder, quick, tables, mining, against: None })
-}
+impl How {
+    /// A bench of a pool that this program runs itself.
+    pub(super) fn bench(&self, tables: Vec<Table>) -> Result<Bench, Failure> {
+        let (program, folder) = (std::env::current_exe()?, self.folder.clone());
+        let mining = Duration::from_secs(self.mining);
+        Ok(Bench { program, folder, quick: self.quick, tables, mining, against: None })
+    }
 
-/// Writes and prints what was measured; fails, with no page, when what came back was not what had to.
-pub(super) fn finish(
-    figures: &Figures,
-    page: &str,
-    file: Option<&Path>,
-    json: Option<serde_json::Value>,
-) -> Outcome {
-    if let Some(json) = &json {
-        println!("{json}");
+    /// Writes and prints what was measured; fails, with no page, when what came back was not what had to.
+    pub(super) fn finish(
+        &self,
+        figures: &Figures,
+        page: &str,
+        json: impl FnOnce() -> serde_json::Result<serde_json::Value>,
+    ) -> Outcome {
+        if self.json {
+            println!("{}", json()?);
+        }
+        if !figures.off.is_empty() {
+            let off = figures.off.join("\n  ");
+            return Err(Failure::new(format!("the figures mean nothing, for this was off:\n  {off}")));
+        }
+        if let Some(path) = &self.page {
+            std::fs::write(path, page)
+                .map_err(|why| Failure::new(format!("{} cannot be written: {why}", path.display())))?;
+        }
+        if !self.json {
+            print!("{page}");
+        }
+        Ok(ExitCode::SUCCESS)
     }
-    if !figures.off.is_empty() {
-        let off = figures.off.join("\n  ");
-        return Err(Failure::new(format!("the figures mean nothing, for this was off:\n  {off}")));
-    }
-    if let Some(path) = file {
-        std::fs::write(path, page)
-            .map_err(|why| Failure::new(format!("{} cannot be written: {why}", path.display())))?;
-    }
-    if json.is_none() {
-        print!("{page}");
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 impl BenchShare {
@@ -91,14 +97,12 @@ impl BenchShare {
         let tables = if self.only.is_empty() { Table::ALL.to_vec() } else { self.only };
         let (pid, node) = (self.server_pid, self.node);
         let against = self.address.map(|address| Other { address, pid, node });
-        let bench =
-            Bench { against, ..own(self.folder, self.quick, tables, Duration::from_secs(self.mining))? };
+        let bench = Bench { against, ..self.how.bench(tables)? };
         let mut bar = StepBar::new();
         let figures = bench.run(&mut |what, done, total| bar.step(what, done, total))?;
         drop(bar);
         let page = page(&figures, "millpond bench share", "");
-        let json = if self.json { Some(serde_json::to_value(&figures)?) } else { None };
-        finish(&figures, &page, self.page.as_deref(), json)
+        self.how.finish(&figures, &page, || serde_json::to_value(&figures))
     }
 }
 
