@@ -159,8 +159,8 @@ pub struct Bound {
     pub direct: bool,
 }
 
-/// Component and settings of the scheme, settings of the fee policies.
-type PolicyKey = (Digest, Digest, Vec<Digest>);
+/// Component and settings of the scheme, and of each fee policy.
+type PolicyKey = ([Digest; 2], Vec<[Digest; 2]>);
 
 /// Loads components by digest, once each.
 pub struct Loader {
@@ -206,8 +206,8 @@ impl Loader {
     /// # Errors
     /// When a component is missing or does not load.
     pub fn bind(&self, policy: &Policy) -> Result<Bound, PolicyError> {
-        let fees = policy.fees.iter().map(|fee| fee.config).collect();
-        let key = (policy.scheme.component, policy.scheme.config, fees);
+        let which = |plugin: &PluginInForce| [plugin.component, plugin.config];
+        let key = (which(&policy.scheme), policy.fees.iter().map(which).collect());
         let in_force = |bound: &Bound| Bound {
             scheme: bound.scheme.clone().in_force_after(policy.from),
             ..bound.clone()

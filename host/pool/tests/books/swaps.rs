@@ -2,8 +2,10 @@
 
 use crate::support::{Pool, wanted};
 use millpond_ledger::Owner;
+use millpond_pool::plugins::Component;
 use millpond_pool::policy::Wanted;
-use millpond_types::{Amount, MinerId};
+use millpond_types::{Amount, Digest, MinerId};
+use std::sync::Arc;
 
 /// A share of work 100 of 1000 is worth a tenth of the reward of 50.
 const SHARE: u64 = 500_000_000;
@@ -175,6 +177,38 @@ fn what_becomes_of_a_lost_income_is_for_its_own_policy_to_say() {
     pool.lose(&income);
     assert_eq!(pool.ledger.totals().immature, 0);
     replays(&pool, a, SHARE);
+}
+
+/// The same component with a note behind it: another digest, and nothing else.
+fn another_version(of: &Component) -> Component {
+    let note = b"\0\x05\x04note";
+    let bytes: Arc<[u8]> = of.bytes.iter().chain(note).copied().collect();
+    Component { name: of.name.clone(), digest: Digest::of(&bytes), bytes }
+}
+
+#[test]
+fn each_income_is_charged_by_the_fee_policys_version_of_its_time() {
+    let first = wanted("prop", Vec::new(), 250);
+    let mut second = first.clone();
+    let fee = second.fee.as_mut().unwrap();
+    fee.0 = another_version(&fee.0);
+    let mut pool = Pool::start(&first);
+    let a = pool.miner("a");
+    for wanted in [&second, &first] {
+        let income = pool.block(a, 1_000_000);
+        pool.mature(&income);
+        pool.swap(wanted);
+    }
+    let income = pool.block(a, 1_000_000);
+    pool.mature(&income);
+    let policies = pool.journal.policies();
+    assert_eq!(policies.len(), 3);
+    for policy in policies {
+        let bound = pool.loader.bind(&policy).unwrap();
+        assert_eq!(bound.fee.map(|fee| fee.digest()), policy.fees.first().map(|fee| fee.component));
+    }
+    assert_eq!(fees(&pool), 75_000);
+    replays(&pool, a, 3 * 975_000);
 }
 
 #[test]
