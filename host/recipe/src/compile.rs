@@ -146,7 +146,7 @@ impl Builder<'_> {
             network: once.network,
             sv2: once.sv2,
             cost: self.cost,
-            took: std::sync::atomic::AtomicU64::new(0),
+            took: Default::default(),
         })
     }
 

@@ -42,8 +42,45 @@ pub struct Recipe {
     pub(crate) network: Option<(TargetForm, Operand)>,
     pub(crate) sv2: Vec<(Box<str>, Box<str>)>,
     pub(crate) cost: Cost,
-    /// Nanoseconds that judging a share took lately; 0 before the first.
-    pub(crate) took: AtomicU64,
+    /// What judging a share took lately.
+    pub(crate) took: Took,
+}
+
+/// Times that are taken before the first is believed: of a fresh process the first batches pay for instances, contexts and
+/// pages that later ones find there.
+const WARMING: u64 = 8;
+/// Bits of a time in nanoseconds; above them stands how many were taken, up to [`WARMING`].
+const TIME: u32 = 56;
+
+/// What something took lately, in one word: nanoseconds and how many were measured.
+#[derive(Debug, Default)]
+pub(crate) struct Took(AtomicU64);
+
+impl Took {
+    fn parts(&self) -> (u64, u64) {
+        let word = self.0.load(Ordering::Relaxed);
+        (word >> TIME, word & ((1 << TIME) - 1))
+    }
+
+    fn usually(&self) -> Option<Duration> {
+        let (times, nanos) = self.parts();
+        (times >= WARMING).then(|| Duration::from_nanos(nanos))
+    }
+
+    fn took(&self, time: Duration) {
+        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).clamp(1, (1 << TIME) - 1);
+        let (times, before) = self.parts();
+        let now = match times {
+            0 => time,
+            // None measures too little.
+            times if times < WARMING => before.min(time),
+            _ if time < before => before - (before - time) / 2,
+            _ => before + (time - before) / 64,
+        };
+        // Whoever comes between loses one time of many.
+        let times = (times + 1).min(WARMING);
+        self.0.store(times << TIME | now.max(1), Ordering::Relaxed);
+    }
 }
 
 impl std::fmt::Debug for Recipe {
@@ -114,25 +151,17 @@ impl Recipe {
         self.cost
     }
 
-    /// What judging a share took lately, as told by [`Recipe::took`]; `None` before the first.
+    /// What judging a share took lately, as told by [`Recipe::took`]; `None` before enough were measured: the least of the
+    /// first eight is the first that is believed.
     #[must_use]
     pub fn usually_takes(&self) -> Option<Duration> {
-        let took = self.took.load(Ordering::Relaxed);
-        (took > 0).then(|| Duration::from_nanos(took))
+        self.took.usually()
     }
 
     /// Judging a share of this recipe took so long. A time is soon believed when it is shorter than those before, and late
     /// when it is longer: a thread that had to wait for the processor measures too much, none measures too little.
     pub fn took(&self, time: Duration) {
-        let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX).max(1);
-        let before = self.took.load(Ordering::Relaxed);
-        let now = match before {
-            0 => time,
-            before if time < before => before - (before - time) / 2,
-            before => before.saturating_add((time - before) / 64),
-        };
-        // Whoever comes between loses one time of many.
-        self.took.store(now.max(1), Ordering::Relaxed);
+        self.took.took(time);
     }
 
     /// Whether the document says where its network's target stands.

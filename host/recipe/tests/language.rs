@@ -182,8 +182,12 @@ fn a_list_of_a_miner_that_is_too_long_is_his_doing() {
 fn what_a_share_usually_takes_is_soon_less_and_late_more() {
     use std::time::Duration;
     let recipe = ending("share n:4\nx = sha256 n");
-    assert_eq!(recipe.usually_takes(), None);
-    recipe.took(Duration::from_micros(800));
+    // The first of a fresh process pay for what later ones find there: the least of eight is believed.
+    recipe.took(Duration::from_secs(2));
+    for _ in 0..7 {
+        assert_eq!(recipe.usually_takes(), None);
+        recipe.took(Duration::from_micros(800));
+    }
     assert_eq!(recipe.usually_takes(), Some(Duration::from_micros(800)));
     recipe.took(Duration::from_micros(400));
     assert_eq!(recipe.usually_takes(), Some(Duration::from_micros(600)));

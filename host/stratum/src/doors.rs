@@ -105,7 +105,13 @@ impl<B: Backend> Connection<B> {
                 let owes = self.seat.charge(Duration::ZERO, now);
                 self.hold(owes);
             }
-            Outcome::Counted(_) | Outcome::Refused { .. } => self.seat.give_back(cost, now),
+            Outcome::Counted(_) | Outcome::Refused { .. } => {
+                self.seat.give_back(cost, now);
+                // It was held for what might have come of it.
+                let innocent = self.entry.known.lock().refused == 0;
+                let owes = if innocent { None } else { self.seat.charge(Duration::ZERO, now) };
+                self.read_from = held_after(self.read_from, owes, self.pace.ready_at());
+            }
         }
     }
 
@@ -115,6 +121,12 @@ impl<B: Backend> Connection<B> {
             self.read_from = self.read_from.max(Some(until));
         }
     }
+}
+
+/// How long a connection is still held once a share of it has cost its source nothing after all: no longer than it was, for
+/// what its source owes now, where that is its own doing too, and for its pace.
+fn held_after(held: Option<Instant>, owes: Option<Instant>, pace: Option<Instant>) -> Option<Instant> {
+    held.and_then(|held| owes.max(pace).map(|until| until.min(held)))
 }
 
 #[cfg(test)]
@@ -127,10 +139,23 @@ mod tests {
         let text = "recipe 1 \"t\"\nshare n:4\npow = scrypt n\njudge be pow | id pow";
         let recipe = || Recipe::compile("t", text, &Algorithms::native()).unwrap();
         let (dear, cheap, spoiled) = (recipe(), recipe(), recipe());
-        assert_eq!(heavy(&dear), LEAST, "before the first");
-        dear.took(Duration::from_millis(3));
-        cheap.took(Duration::from_micros(20));
-        spoiled.took(Duration::from_secs(3));
+        for _ in 0..8 {
+            assert_eq!(heavy(&dear), LEAST, "before there are enough");
+            dear.took(Duration::from_millis(3));
+            cheap.took(Duration::from_micros(20));
+            spoiled.took(Duration::from_secs(3));
+        }
         assert_eq!([&dear, &cheap, &spoiled].map(|one| heavy(one)), [Duration::from_millis(3), LEAST, MOST]);
+    }
+
+    #[test]
+    fn a_hold_ends_with_what_it_was_for() {
+        let now = Instant::now();
+        let [soon, later, much_later] = [1, 10, 100].map(|seconds| Some(now + Duration::from_secs(seconds)));
+        assert_eq!(held_after(much_later, None, None), None, "its shares count: nothing is owed");
+        assert_eq!(held_after(much_later, None, soon), soon, "it sends too fast all the same");
+        assert_eq!(held_after(much_later, later, soon), later, "its refused ones are still owed");
+        assert_eq!(held_after(soon, much_later, later), soon, "what counts never makes it longer");
+        assert_eq!(held_after(None, much_later, None), None);
     }
 }

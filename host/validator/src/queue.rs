@@ -227,7 +227,8 @@ impl Shared {
     }
 }
 
-/// Tells a recipe what its shares took: those that were hashed to their end, in a batch of it alone.
+/// Tells a recipe what its shares took, in a batch of it alone: those that were hashed to their end. Others among them, which
+/// may have cost nothing, neither make them cheaper nor keep the batch from being measured.
 fn measured(
     shares: &[(&SessionStage, &[Vec<u8>], Targets)],
     verdicts: &[Result<Verdict, Refused>],
@@ -235,8 +236,9 @@ fn measured(
 ) {
     let recipe = |(session, ..): &(&SessionStage, &[Vec<u8>], Targets)| Arc::as_ptr(session.job().recipe());
     let Some(first) = shares.first() else { return };
-    if shares.iter().all(|share| recipe(share) == recipe(first)) && verdicts.iter().all(Result::is_ok) {
-        first.0.job().recipe().took(took / u32::try_from(shares.len()).unwrap_or(u32::MAX));
+    let hashed = verdicts.iter().filter(|verdict| verdict.is_ok()).count();
+    if hashed > 0 && shares.iter().all(|share| recipe(share) == recipe(first)) {
+        first.0.job().recipe().took(took / u32::try_from(hashed).unwrap_or(u32::MAX));
     }
 }
 
