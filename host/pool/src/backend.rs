@@ -4,7 +4,7 @@ use crate::core::{Core, OnItsWay, Task};
 use crate::edges::Edge;
 use crate::logins::Logins;
 use crate::sink;
-use crate::stats::{Count, Tally};
+use crate::stats::{Count, Own, Tally};
 use crate::view::BlockView;
 use millpond_alerts::Level;
 use millpond_disk::{DiskError, DiskFile};
@@ -40,7 +40,7 @@ pub(crate) struct PoolBackend {
 struct Party {
     miner: MinerId,
     worker: WorkerId,
-    tally: Arc<Tally>,
+    tally: Own,
 }
 
 /// Why shares cannot be judged, as the operator was told last. The words of an error may differ from share to share; one
@@ -284,7 +284,9 @@ impl PoolBackend {
         if share.credited && miner.0 != 0 {
             let tally = core.stats.tally(miner, &share.worker, share.time);
             core.stats.accepted(&tally, share.work, share.time);
-            if share.worker == share.payee.worker {
+            if share.worker == share.payee.worker
+                && let Some(tally) = tally.own()
+            {
                 share.payee.note.set(Party { miner, worker, tally });
             }
         }
@@ -303,7 +305,7 @@ impl Backend for PoolBackend {
             Some(party) => Accepting::Known {
                 backend: self,
                 durable: self.core.journal.share(recorded(&share, party.miner, party.worker)),
-                tally: Arc::clone(&party.tally),
+                tally: Arc::clone(party.tally.tally()),
                 work: share.work,
                 time: share.time,
             },
@@ -369,7 +371,7 @@ impl Backend for PoolBackend {
         };
         let (journal, stats) = (&self.core.journal, &self.core.stats);
         let tally = payee.and_then(|payee| match payee.note.get::<Party>() {
-            Some(party) if *payee.worker == *worker => Some(Arc::clone(&party.tally)),
+            Some(party) if *payee.worker == *worker => Some(Arc::clone(party.tally.tally())),
             Some(party) => stats.known(party.miner, worker),
             None => stats.known(journal.miner_by_payee(&payee.payee)?, worker),
         });

@@ -24,7 +24,9 @@ pub(crate) async fn watch(core: Weak<Core>) {
     loop {
         ticks.tick().await;
         let Some(core) = core.upgrade() else { return };
-        look(&core, UnixMillis::now());
+        let now = UnixMillis::now();
+        look(&core, now);
+        core.stats.sweep(now);
     }
 }
 

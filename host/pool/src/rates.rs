@@ -15,6 +15,9 @@ const FINE: u64 = 1;
 const MIDDLE: u64 = 10;
 const COARSE: u64 = 120;
 
+/// Minutes that a clock may be set back without a loss.
+const SET_BACK: u64 = 10;
+
 /// The sums of some spans of equal length that follow one another.
 #[derive(Clone, Copy, Debug)]
 struct Ring<const N: usize>([f32; N]);
@@ -81,9 +84,14 @@ impl Rates {
     }
 
     /// Puts the running minute's work into the rings when it is over, and forgets what has become too old. A clock that was
-    /// set back changes nothing until it has caught up.
+    /// set back a little changes nothing until it has caught up; one that comes back from far ahead begins anew, or what is
+    /// counted meanwhile would all be of one minute.
     fn turn(&mut self, now: UnixMillis) {
         let (from, to) = (u64::from(self.minute), minute_of(now));
+        if from > to.saturating_add(SET_BACK) {
+            *self = Self { minute: u32::try_from(to).unwrap_or(u32::MAX), ..Self::default() };
+            return;
+        }
         if to <= from {
             return;
         }
@@ -98,12 +106,24 @@ impl Rates {
         self.minute = u32::try_from(to).unwrap_or(u32::MAX);
     }
 
-    /// Hashes a second; a pool that has not lived as long as a window counts by its life.
-    pub(crate) fn hashrate(&self, now: UnixMillis, started: UnixMillis, shift: WorkShift) -> Hashrate {
+    /// How it is now, for how long that was counted, and the hashes of a unit.
+    fn seen(&self, now: UnixMillis, started: UnixMillis, shift: WorkShift) -> (Self, u64, f64) {
         let mut then = *self;
         then.turn(now);
-        let lived = now.since(started).max(1_000);
-        let hashes = 2_f64.powi(i32::from(shift.0));
+        // Where the clock was set back behind the start nobody knows, and no window is cut short.
+        let lived = if now < started { u64::MAX } else { now.since(started).max(1_000) };
+        (then, lived, 2_f64.powi(i32::from(shift.0)))
+    }
+
+    /// [`Rates::hashrate`] of five minutes alone.
+    pub(crate) fn five_minutes(&self, now: UnixMillis, started: UnixMillis, shift: WorkShift) -> f64 {
+        let (then, lived, hashes) = self.seen(now, started, shift);
+        then.fine.rate(then.fresh, now, FINE, lived) * hashes
+    }
+
+    /// Hashes a second; a pool that has not lived as long as a window counts by its life.
+    pub(crate) fn hashrate(&self, now: UnixMillis, started: UnixMillis, shift: WorkShift) -> Hashrate {
+        let (then, lived, hashes) = self.seen(now, started, shift);
         Hashrate {
             five_minutes: then.fine.rate(then.fresh, now, FINE, lived) * hashes,
             hour: then.middle.rate(then.fresh, now, MIDDLE, lived) * hashes,
@@ -169,6 +189,25 @@ mod tests {
         rates.add(at(300), Work(1_000));
         let seen = rates.hashrate(at(600), START, WorkShift(0));
         is(seen.hour * 600.0, 7_000.0);
+    }
+
+    #[test]
+    fn a_clock_that_was_far_ahead_for_a_moment_freezes_nothing() {
+        let mut rates = steady(100);
+        rates.add(at(200_000), Work(1));
+        (100..4_000).for_each(|second| rates.add(at(second), Work(10)));
+        let seen = rates.hashrate(at(4_000), START, WorkShift(0));
+        is(seen.five_minutes, 10.0);
+        is(seen.hour, 10.0);
+        is(rates.five_minutes(at(4_000), START, WorkShift(0)), 10.0);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_behind_the_start_shows_no_rate_that_nobody_has() {
+        let mut rates = Rates::default();
+        (0..300).for_each(|second| rates.add(at(second), Work(10)));
+        let seen = rates.hashrate(at(300), at(500), WorkShift(0));
+        assert!(seen.five_minutes <= 13.0 && seen.day <= 1.0, "{seen:?}");
     }
 
     #[test]

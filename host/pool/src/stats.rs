@@ -29,8 +29,22 @@ struct Counted {
 pub(crate) struct Tally {
     miner: MinerId,
     name: Arc<str>,
+    /// A worker's, and not that of the others of a miner.
+    own: bool,
     /// Beside it whether it is listed: one that was forgotten has to be listed again.
     counted: Mutex<(Counted, bool)>,
+}
+
+/// A worker's own tally. Only such a one may be held on to: a worker that there was no room for is looked up with each of
+/// his shares, since there may be room by now.
+#[derive(Clone, Debug)]
+pub(crate) struct Own(Arc<Tally>);
+
+impl Own {
+    /// Where its shares are counted.
+    pub(crate) fn tally(&self) -> &Arc<Tally> {
+        &self.0
+    }
 }
 
 #[derive(Debug)]
@@ -117,8 +131,13 @@ impl ShareCounts {
 }
 
 impl Tally {
-    fn new(miner: MinerId, name: &str) -> Arc<Self> {
-        Arc::new(Self { miner, name: Arc::from(name), counted: Mutex::new((Counted::default(), true)) })
+    fn new(miner: MinerId, name: &str, own: bool) -> Arc<Self> {
+        Arc::new(Self { miner, name: Arc::from(name), own, counted: Mutex::new((Counted::default(), true)) })
+    }
+
+    /// For a login to hold on to, if it is of one worker.
+    pub(crate) fn own(self: &Arc<Self>) -> Option<Own> {
+        self.own.then(|| Own(Arc::clone(self)))
     }
 
     /// Whose worker it is.
@@ -138,17 +157,11 @@ impl Tally {
 
 impl Miner {
     fn new(id: MinerId) -> Self {
-        Self { workers: HashMap::new(), rest: Tally::new(id, "") }
+        Self { workers: HashMap::new(), rest: Tally::new(id, "", false) }
     }
 
     fn tallies(&self) -> impl Iterator<Item = &Arc<Tally>> {
         self.workers.values().chain([&self.rest])
-    }
-
-    fn seen(&self, now: UnixMillis, stats: &Stats) -> (Hashrate, ShareCounts) {
-        let mut total = Total::default();
-        self.tallies().for_each(|tally| total.add(&tally.counted.lock().0, now, stats));
-        (total.0, total.1)
     }
 
     fn enter(&mut self, worker: &str, now: UnixMillis, tally: impl FnOnce() -> Arc<Tally>) -> Arc<Tally> {
@@ -188,12 +201,8 @@ impl Miner {
 impl Miners {
     /// A worker's tally, entered if it is new: within the limit one of its own.
     fn enter(&mut self, miner: MinerId, worker: &str, now: UnixMillis) -> Arc<Tally> {
-        if now.since(self.last_sweep) > FORGET_MS / 24 {
-            self.last_sweep = now;
-            self.all.retain(|_, miner| miner.forget(now));
-        }
         let entry = self.all.entry(miner).or_insert_with(|| Miner::new(miner));
-        entry.enter(worker, now, || Tally::new(miner, worker))
+        entry.enter(worker, now, || Tally::new(miner, worker, true))
     }
 
     /// One that was forgotten while its login held on to it: it is listed again, if nobody took its name meanwhile.
@@ -219,6 +228,15 @@ impl Stats {
     /// alone cost nothing.
     pub(crate) fn tally(&self, miner: MinerId, worker: &str, now: UnixMillis) -> Arc<Tally> {
         self.miners.lock().enter(miner, worker, now)
+    }
+
+    /// Forgets who was not seen for a day, once an hour: called every now and then, whether anybody comes or not.
+    pub(crate) fn sweep(&self, now: UnixMillis) {
+        let mut miners = self.miners.lock();
+        if now.since(miners.last_sweep) > FORGET_MS / 24 {
+            miners.last_sweep = now;
+            miners.all.retain(|_, miner| miner.forget(now));
+        }
     }
 
     /// Counts a share that is credited.
@@ -256,21 +274,47 @@ impl Stats {
     /// The miners of the last day by their rate of five minutes, best first, without the first `skip`.
     #[must_use]
     pub fn best(&self, now: UnixMillis, skip: usize, limit: usize) -> Vec<(MinerId, Hashrate, ShareCounts)> {
-        let miners = self.miners.lock();
-        let seen_of_late =
-            |miner: &Miner| miner.tallies().any(|tally| now.since(tally.counted.lock().0.last) < FORGET_MS);
-        let late = miners.all.iter().filter(|(_, miner)| seen_of_late(miner));
-        let mut ranks: Vec<_> = late.map(|(id, miner)| (miner.seen(now, self), *id)).collect();
-        drop(miners);
-        ranks.sort_by(|a, b| b.0.0.five_minutes.total_cmp(&a.0.0.five_minutes).then(a.1.cmp(&b.1)));
+        // Only who there is is asked under the lock: a first share waits for it, and a page must not hold that up.
+        let tallies: Vec<(MinerId, Vec<Arc<Tally>>)> = {
+            let miners = self.miners.lock();
+            miners.all.iter().map(|(id, miner)| (*id, miner.tallies().cloned().collect())).collect()
+        };
+        let rank = |(id, tallies): (MinerId, Vec<Arc<Tally>>)| {
+            let (mut rate, mut late) = (0.0, false);
+            for tally in &tallies {
+                let counted = tally.counted.lock();
+                rate += counted.0.work.five_minutes(now, self.started, self.shift);
+                late |= now.since(counted.0.last) < FORGET_MS;
+            }
+            late.then_some((rate, id, tallies))
+        };
+        let mut ranks: Vec<_> = tallies.into_iter().filter_map(rank).collect();
+        ranks.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
         let wanted = ranks.into_iter().skip(skip).take(limit);
-        wanted.map(|((rate, shares), id)| (id, rate, shares)).collect()
+        wanted
+            .map(|(_, id, tallies)| {
+                let (rate, shares) = self.seen(tallies.iter(), now);
+                (id, rate, shares)
+            })
+            .collect()
+    }
+
+    /// What several tallies are together.
+    fn seen<'a>(
+        &self,
+        tallies: impl Iterator<Item = &'a Arc<Tally>>,
+        now: UnixMillis,
+    ) -> (Hashrate, ShareCounts) {
+        let mut total = Total::default();
+        tallies.for_each(|tally| total.add(&tally.counted.lock().0, now, self));
+        (total.0, total.1)
     }
 
     /// One miner's rate and counts, if he was seen in the last day.
     #[must_use]
     pub fn miner(&self, miner: MinerId, now: UnixMillis) -> Option<(Hashrate, ShareCounts)> {
-        Some(self.miners.lock().all.get(&miner)?.seen(now, self))
+        let tallies: Vec<_> = self.miners.lock().all.get(&miner)?.tallies().cloned().collect();
+        Some(self.seen(tallies.iter(), now))
     }
 
     /// A miner's workers: name, rate, counts, last accepted share.
@@ -280,11 +324,12 @@ impl Stats {
         miner: MinerId,
         now: UnixMillis,
     ) -> Vec<(Arc<str>, Hashrate, ShareCounts, UnixMillis)> {
-        let miners = self.miners.lock();
-        let Some(miner) = miners.all.get(&miner) else { return Vec::new() };
-        let mut all: Vec<_> = miner
-            .workers
-            .values()
+        let workers: Vec<Arc<Tally>> = match self.miners.lock().all.get(&miner) {
+            Some(miner) => miner.workers.values().cloned().collect(),
+            None => return Vec::new(),
+        };
+        let mut all: Vec<_> = workers
+            .iter()
             .map(|tally| {
                 let counted = tally.counted.lock().0.clone();
                 let rate = counted.work.hashrate(now, self.started, self.shift);
@@ -374,8 +419,7 @@ mod tests {
         let (old, busy) = (stats.tally(MinerId(1), "old", START), stats.tally(MinerId(1), "busy", START));
         stats.accepted(&old, Work(1), START);
         stats.accepted(&busy, Work(1), at(90_000));
-        // Whoever enters sees to what is old.
-        let _ = stats.tally(MinerId(2), "x", at(90_000));
+        stats.sweep(at(90_000));
         let names =
             |now| stats.workers(MinerId(1), now).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
         assert_eq!(names(at(90_000)), ["busy".into()]);
@@ -383,6 +427,63 @@ mod tests {
         stats.accepted(&old, Work(1), at(90_001));
         assert_eq!(names(at(90_001)), ["busy".into(), "old".into()]);
         assert_eq!(stats.miner(MinerId(1), at(90_001)).unwrap().1.accepted, 3);
+    }
+
+    #[test]
+    fn who_left_is_forgotten_though_nobody_comes() {
+        let stats = Stats::new(WorkShift(0), START);
+        let stays = stats.tally(MinerId(1), "stays", START);
+        stats.accepted(&stats.tally(MinerId(1), "left", START), Work(1), START);
+        stats.accepted(&stats.tally(MinerId(2), "left", START), Work(1), START);
+        stats.accepted(&stays, Work(1), at(90_000));
+        stats.sweep(at(90_000));
+        let names: Vec<_> =
+            stats.workers(MinerId(1), at(90_000)).into_iter().map(|(name, ..)| name).collect();
+        assert_eq!(names, ["stays".into()]);
+        assert!(stats.miner(MinerId(2), at(90_000)).is_none());
+    }
+
+    #[test]
+    fn a_worker_for_whom_there_was_no_room_has_a_tally_of_his_own_once_there_is() {
+        let stats = Stats::new(WorkShift(0), START);
+        for name in 0..WORKERS_PER_MINER {
+            stats.accepted(&stats.tally(MinerId(1), &name.to_string(), START), Work(1), START);
+        }
+        let late = stats.tally(MinerId(1), "late", at(90_000));
+        assert!(late.own().is_none(), "nobody may hold on to it");
+        stats.accepted(&late, Work(1), at(90_000));
+        stats.sweep(at(90_000));
+        let late = stats.tally(MinerId(1), "late", at(90_001));
+        assert!(late.own().is_some());
+        stats.accepted(&late, Work(1), at(90_001));
+        let shown = stats.workers(MinerId(1), at(90_001));
+        assert_eq!((shown.len(), &*shown[0].0, shown[0].2.accepted), (1, "late", 1));
+    }
+
+    #[test]
+    fn whoever_looks_at_the_best_holds_up_nobody_who_comes() {
+        let stats = Arc::new(Stats::new(WorkShift(0), START));
+        let tally = stats.tally(MinerId(1), "rig", START);
+        stats.accepted(&tally, Work(1), START);
+        // His tally cannot be read now: whoever looks waits for it.
+        let counted = tally.counted.lock();
+        let held = Arc::strong_count(&tally);
+        let looks = {
+            let stats = Arc::clone(&stats);
+            std::thread::spawn(move || stats.best(START, 0, 10).len())
+        };
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while Arc::strong_count(&tally) == held {
+            assert!(
+                std::time::Instant::now() < deadline,
+                "it waits with the lock of all miners in its hands"
+            );
+            std::thread::yield_now();
+        }
+        let wait = std::time::Duration::from_secs(60);
+        assert!(stats.miners.try_lock_for(wait).is_some(), "who comes waits for who looks");
+        drop(counted);
+        assert_eq!(looks.join().unwrap(), 1);
     }
 
     #[test]

@@ -89,6 +89,11 @@ impl Stretch {
     fn covers(&self, job: JobId) -> bool {
         (self.first..=self.last).contains(&job)
     }
+
+    /// The first job that it is not about.
+    fn after(&self) -> JobId {
+        JobId(self.last.0.saturating_add(1))
+    }
 }
 
 /// The epochs of a session.
@@ -97,9 +102,18 @@ pub(crate) struct Epochs {
     kept: VecDeque<Stretch>,
     /// The job sent last.
     last: Option<JobId>,
+    /// All before this job that were sent are no longer remembered.
+    remembered: JobId,
 }
 
 impl Epochs {
+    /// Drops the oldest stretch.
+    fn drop_oldest(&mut self) {
+        if let Some(stretch) = self.kept.pop_front() {
+            self.remembered = stretch.after();
+        }
+    }
+
     /// The epoch to send a job under, given the session's values now (`values.reissue` is set here). `can_reissue`:
     /// the recipe has the field.
     pub(crate) fn issue(&mut self, job: JobId, mut values: Values, can_reissue: bool) -> Arc<Epoch> {
@@ -123,7 +137,7 @@ impl Epochs {
         let number = self.kept.back().map_or(0, |current| current.epoch.number.wrapping_add(1));
         let epoch = Arc::new(Epoch { number, values });
         if self.kept.len() >= KEPT {
-            self.kept.pop_front();
+            self.drop_oldest();
         }
         self.kept.push_back(Stretch { epoch: Arc::clone(&epoch), first: job, last: job });
         self.last = Some(job);
@@ -136,7 +150,7 @@ impl Epochs {
         let Some(oldest) = oldest else { return };
         let before = self.kept.len();
         while self.kept.len() > 1 && self.kept.front().is_some_and(|stretch| stretch.last < oldest) {
-            self.kept.pop_front();
+            self.drop_oldest();
         }
         if self.kept.len() < before {
             self.kept.shrink_to(2 * self.kept.len());
@@ -144,20 +158,21 @@ impl Epochs {
     }
 
     /// The epoch that a job was sent under, by its name on the wire. A number that this job was not sent under counts as
-    /// the newest that it was; a job from before all that is remembered (of a session that was resumed) counts as the
-    /// oldest's. `None` for a job that was never sent.
+    /// the newest that it was; a job from before the end of what is no longer remembered counts as the oldest's that is.
+    /// `None` for a job that was never sent.
     pub(crate) fn get(&self, wire: WireJob) -> Option<&Arc<Epoch>> {
         let mut covering = self.kept.iter().rev().filter(|stretch| stretch.covers(wire.job));
         let newest = covering.next();
         let named = newest.into_iter().chain(covering).find(|stretch| stretch.epoch.number == wire.epoch);
-        let oldest = || self.kept.front().filter(|stretch| wire.job < stretch.first);
+        let oldest = || self.kept.front().filter(|_| wire.job < self.remembered);
         Some(&named.or(newest).or_else(oldest)?.epoch)
     }
 
     /// The newest ones, to keep for a session that may be resumed.
     pub(crate) fn take_newest(&mut self) -> Self {
-        let old = self.kept.len().saturating_sub(PARKED);
-        self.kept.drain(..old);
+        while self.kept.len() > PARKED {
+            self.drop_oldest();
+        }
         std::mem::take(self)
     }
 
@@ -242,6 +257,19 @@ mod tests {
         assert_eq!((named(&epochs, 30), named(&epochs, 39)), (31.0, 40.0));
         epochs.forget(Some(JobId(1000)));
         assert_eq!((epochs.kept.len(), named(&epochs, 39)), (1, 40.0), "the newest stays");
+    }
+
+    #[test]
+    fn a_job_that_was_never_sent_is_not_taken_for_a_forgotten_one() {
+        let mut epochs = Epochs::default();
+        for job in (1..=5).chain(30..=40) {
+            epochs.issue(JobId(job), values(if job < 10 { 1.0 } else { 2.0 }), true);
+        }
+        epochs.forget(Some(JobId(10)));
+        assert_eq!(epochs.kept.len(), 1);
+        let named = |job| epochs.get(WireJob { job: JobId(job), epoch: 0 });
+        assert!(named(20).is_none(), "the table has it, and this session never had");
+        assert!(named(5).is_some() && named(30).is_some());
     }
 
     #[test]

@@ -53,7 +53,34 @@ pub(crate) struct Session {
     /// Whom a login credits; the newest last.
     logins: Vec<(Box<str>, Arc<Payee>)>,
     issued: VecDeque<WireJob>,
-    stages: VecDeque<(WireJob, Arc<SessionStage>)>,
+    stages: Stages,
+}
+
+/// The session stages of two jobs at most, the one that was asked for last in front. That of the newest job goes for no
+/// other's: whoever names old jobs in turn pays for theirs each time, and for his own the server never pays twice.
+#[derive(Debug, Default)]
+struct Stages(Vec<(WireJob, Arc<SessionStage>)>);
+
+impl Stages {
+    fn get(&mut self, wire: WireJob) -> Option<Arc<SessionStage>> {
+        let at = self.0.iter().position(|(known, _)| *known == wire)?;
+        if at > 0 {
+            self.0.swap(0, at);
+        }
+        self.0.first().map(|(_, stage)| Arc::clone(stage))
+    }
+
+    fn put(&mut self, wire: WireJob, stage: Arc<SessionStage>, newest: Option<WireJob>) {
+        if self.0.len() >= STAGES {
+            let spared = |(known, _): &(WireJob, _)| Some(*known) == newest;
+            let goes = self.0.iter().rposition(|one| !spared(one)).unwrap_or(0);
+            self.0.remove(goes);
+        }
+        if self.0.capacity() == 0 {
+            self.0.reserve_exact(STAGES);
+        }
+        self.0.insert(0, (wire, stage));
+    }
 }
 
 impl Session {
@@ -77,7 +104,7 @@ impl Session {
             epochs: Epochs::default(),
             logins: Vec::new(),
             issued: VecDeque::new(),
-            stages: VecDeque::new(),
+            stages: Stages::default(),
         }
     }
 
@@ -218,14 +245,13 @@ impl Session {
     /// The session stage of a job under an epoch, computed once.
     pub(crate) fn stage(&mut self, job: &Job, epoch: &Epoch) -> Result<Arc<SessionStage>, RunError> {
         let wire = WireJob { job: job.id, epoch: epoch.number };
-        if let Some((_, stage)) = self.stages.iter().find(|(known, _)| *known == wire) {
-            return Ok(Arc::clone(stage));
+        if let Some(stage) = self.stages.get(wire) {
+            return Ok(stage);
         }
         let stage = Arc::new(job.stage.session(&session_values(job.stage.recipe(), &epoch.values))?);
-        if self.stages.len() >= STAGES {
-            self.stages.pop_front();
-        }
-        self.stages.push_back((wire, Arc::clone(&stage)));
+        let newest = self.epochs.current().zip(self.epochs.last_job());
+        let newest = newest.map(|(epoch, job)| WireJob { job, epoch: epoch.number });
+        self.stages.put(wire, Arc::clone(&stage), newest);
         Ok(stage)
     }
 
@@ -404,6 +430,30 @@ mod tests {
         assert_eq!(session_of(&session_text(id)), Some(id));
         assert_eq!(session_of("a843016b"), None);
         assert_eq!(session_of("00000000a843016+"), None);
+    }
+
+    #[test]
+    fn the_newest_jobs_session_stage_stays_whichever_old_ones_are_named() {
+        let text = "recipe 1 \"t\"\nsession prefix:2\nshare n:4\nx = cat prefix n\npow = sha256d x\n\njudge be pow | id pow";
+        let recipe = Recipe::compile("t", text, &millpond_algorithms::Algorithms::native()).unwrap();
+        let stage = || Arc::new(recipe.job(&[] as &[Vec<u8>]).unwrap().session(&[vec![0; 2]]).unwrap());
+        let wire = |job| WireJob { job: JobId(job), epoch: 0 };
+        let kept = |stages: &Stages| stages.0.iter().map(|(wire, _)| wire.job.0).collect::<Vec<_>>();
+        let mut stages = Stages::default();
+        for job in [1, 2, 3] {
+            stages.put(wire(job), stage(), Some(wire(job)));
+        }
+        assert_eq!(kept(&stages), [3, 2]);
+        // A late share of the job before stays cheap beside those of the newest,
+        assert!(stages.get(wire(2)).is_some() && stages.get(wire(3)).is_some());
+        stages.put(wire(1), stage(), Some(wire(3)));
+        assert_eq!(kept(&stages), [1, 3], "one of an older takes the place of the one before");
+        stages.put(wire(2), stage(), Some(wire(3)));
+        assert_eq!(kept(&stages), [2, 3]);
+        // and without a newest among them, who was asked for longest ago goes.
+        assert!(stages.get(wire(3)).is_some());
+        stages.put(wire(4), stage(), Some(wire(4)));
+        assert_eq!(kept(&stages), [4, 3]);
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub(crate) struct EpochsState {
     stretches: Vec<StretchState>,
     #[serde(deserialize_with = "Option::deserialize")]
     last: Option<JobId>,
+    #[serde(default)]
+    remembered: JobId,
 }
 
 /// Negotiated fields as words.
@@ -63,8 +65,13 @@ impl Epochs {
         let counts = |(at, stretch): &(usize, &Stretch)| {
             *at == newest || oldest.is_some_and(|oldest| stretch.last >= oldest)
         };
-        let stretches = self.kept.iter().enumerate().filter(counts).map(|(_, kept)| stretch(kept));
-        EpochsState { stretches: stretches.collect(), last: self.last }
+        let kept = || self.kept.iter().enumerate();
+        let dropped = kept().filter(|one| !counts(one)).map(|(_, stretch)| stretch.after());
+        EpochsState {
+            remembered: dropped.fold(self.remembered, Ord::max),
+            stretches: kept().filter(counts).map(|(_, kept)| stretch(kept)).collect(),
+            last: self.last,
+        }
     }
 
     /// What is the same as in the session, or in the stretch before, is shared with it, as it was.
@@ -93,6 +100,10 @@ impl Epochs {
             let epoch = Arc::new(Epoch { number: state.number, values });
             Stretch { epoch, first: state.first, last: state.last }
         };
-        Self { kept: state.stretches.into_iter().map(stretch).collect(), last: state.last }
+        Self {
+            kept: state.stretches.into_iter().map(stretch).collect(),
+            last: state.last,
+            remembered: state.remembered,
+        }
     }
 }
