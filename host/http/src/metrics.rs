@@ -20,6 +20,15 @@ const READINGS: &[Reading] = &[
     }),
     ("millpond_coord", "gauge", "Height or score of the current job", |p| one(p.coord as f64)),
     ("millpond_connections", "gauge", "Open miner connections", |p| one(p.connections as f64)),
+    ("millpond_unread_connections", "gauge", "Miner connections that do not read", |p| {
+        one(p.unread.connections as f64)
+    }),
+    (
+        "millpond_unread_bytes",
+        "gauge",
+        "Bytes held for connections that do not read, beside the kernel's",
+        |p| one(p.unread.bytes as f64),
+    ),
     ("millpond_hashrate", "gauge", "Hashes a second, by window", |p| {
         vec![
             (",window=\"5m\"".into(), p.hashrate.five_minutes),

@@ -102,6 +102,7 @@ pub fn document() -> Value {
             "Pool": object(json!({"name": text("its name"), "network": text("the chain's network"),
                 "coord": count("height or score of the current job"), "not_ready": texts("why miners are not served"),
                 "hashrate": link("Hashrate"), "shares": link("Shares"), "connections": count("open"),
+                "unread": object(json!({"connections": count("that do not read"), "bytes": count("that wait for them, beside the kernel's")})),
                 "stratum": link("Stratum"),
                 "effort_percent": number("100 is par"), "blocks": count("incomes of blocks in the ledger, lost ones too"), "money": link("Money"),
                 "plugins": list("Plugin"), "trusted_to_adapter": texts("facts that the adapter alone vouches for"),

@@ -11,7 +11,7 @@ use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
     BlockView, EntryView, Hashrate, IncomeProof, MinerSettings, MinerView, Money, PaymentDetail,
     PaymentRowView, PaymentView, PluginView, PoolView, ProvenEntry, SettingChange, SettingText, ShareCounts,
-    StatementView, StratumCounters, WorkerView,
+    StatementView, StratumCounters, Unread, WorkerView,
 };
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde_json::Value;
@@ -35,6 +35,7 @@ impl Source for Fixed {
             hashrate: Hashrate { five_minutes: 1.5e6, hour: 2.0, day: 3.0 },
             shares: ShareCounts { accepted: 9, stale: 1, ..ShareCounts::default() },
             connections: 2,
+            unread: Unread { connections: 1, bytes: 700 },
             stratum: StratumCounters {
                 accepted: 9,
                 unknown_job: 1,
@@ -650,6 +651,8 @@ async fn metrics_are_in_prometheus_form() {
     let (_, body) = get(&client, "/metrics").await;
     assert!(body.contains("millpond_shares_total{pool=\"btc\",result=\"accepted\"} 9\n"), "{body}");
     assert!(body.contains("millpond_alarms{level=\"critical\"} 1\n"), "{body}");
+    assert!(body.contains("millpond_unread_connections{pool=\"btc\"} 1\n"), "{body}");
+    assert!(body.contains("millpond_unread_bytes{pool=\"btc\"} 700\n"), "{body}");
     for line in body.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').expect(line);
         assert!(name.ends_with('}') && value.parse::<f64>().is_ok(), "{line}");

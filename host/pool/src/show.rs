@@ -60,6 +60,7 @@ impl Pool {
             hashrate,
             shares,
             connections: u64::try_from(self.server.connections()).unwrap_or(u64::MAX),
+            unread: self.server.unread(),
             stratum: self.server.counters(),
             effort_percent: self.effort(now),
             blocks: core.ledger.book().income_count(),

@@ -2,6 +2,7 @@
 
 use millpond_ledger::{ProofStep, SumNode};
 pub use millpond_stratum::CountersNow as StratumCounters;
+pub use millpond_stratum::UnreadNow as Unread;
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde::{Deserialize, Serialize};
 
@@ -267,6 +268,8 @@ pub struct PoolView {
     pub shares: ShareCounts,
     /// Open connections.
     pub connections: u64,
+    /// Connections that do not read, and the bytes that wait for them.
+    pub unread: Unread,
     /// What its ports counted since the start.
     pub stratum: StratumCounters,
     /// Work of the round over the network's work, in percent; 100 is par.

@@ -25,6 +25,7 @@ use crate::server::{Chain, Phase, Shared};
 use crate::session::Session;
 use crate::submit::Together;
 use crate::tls::REFUSAL;
+use crate::unread::Part;
 use crate::vardiff::Vardiff;
 use millpond_dialect::DialectSet;
 use millpond_types::{JobId, SessionId};
@@ -138,6 +139,8 @@ pub(crate) struct Connection<B: Backend> {
     pub(crate) session: Session,
     pub(crate) seat: Seat,
     pub(crate) outbox: Outbox,
+    /// What of it waits for a miner who does not read.
+    unread: Part,
     pub(crate) entry: Arc<Entry>,
     pub(crate) number: u64,
     pub(crate) peer: SocketAddr,
@@ -228,6 +231,7 @@ impl<B: Backend> Connection<B> {
             session,
             seat,
             outbox: Outbox::default(),
+            unread: Part::default(),
             entry,
             number,
             peer,
@@ -486,9 +490,19 @@ impl<B: Backend> Connection<B> {
         let (bytes, result) = self.outbox.poll_write(stream, context);
         count(&self.shared.core.counters.bytes_written, bytes);
         match result {
-            Poll::Ready(Ok(())) => Ok(true),
+            Poll::Ready(Ok(())) => {
+                self.shared.core.unread.release(&mut self.unread);
+                Ok(true)
+            }
             Poll::Ready(Err(_)) => Err(End::HungUp),
-            Poll::Pending => Ok(false),
+            Poll::Pending => {
+                let (waiting, most) = (self.outbox.waiting().len(), self.config.limits.unread);
+                if self.shared.core.unread.hold(&mut self.unread, waiting, most) {
+                    return Ok(false);
+                }
+                add(&self.shared.core.counters.slow_readers);
+                Err(End::Slow)
+            }
         }
     }
 
@@ -582,6 +596,7 @@ impl<B: Backend> Connection<B> {
         self.span().in_scope(
             || tracing::debug!(session = %self.session.id_text, reason = %end, "connection closed"),
         );
+        self.shared.core.unread.release(&mut self.unread);
         let drain = self.config.drain.0;
         if matches!(end, End::Stopping | End::Invalid) {
             let all = async {
@@ -622,6 +637,7 @@ impl<B: Backend> Connection<B> {
 
 impl<B: Backend> Drop for Connection<B> {
     fn drop(&mut self) {
+        self.shared.core.unread.release(&mut self.unread);
         self.shared.core.registry.remove(self.number);
     }
 }

@@ -45,6 +45,7 @@ mod submit;
 mod tell;
 mod tls;
 mod unjudged;
+mod unread;
 mod vardiff;
 
 pub use backend::{Accepted, Backend, NoPayee, NotDurable, Note, Payee, Refusal, Solution};
@@ -60,4 +61,5 @@ pub use names::NameKey;
 pub use server::{Chain, Parts, Server, ServerHandle, StartError};
 pub use span::{Span, SpanError};
 pub use tls::{TlsConfig, TlsError};
+pub use unread::UnreadNow;
 pub use vardiff::{Vardiff, VardiffConfig};

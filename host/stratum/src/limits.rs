@@ -49,6 +49,9 @@ pub struct LimitsConfig {
     /// What was written to a miner must be taken within this time. Until then it is read no further and gets no job but
     /// the newest; afterwards it is dropped.
     pub write: Span,
+    /// Bytes in all that may wait for miners who do not take them, beside what the kernel holds; who would be above that is
+    /// dropped at once. Three kilobytes for each of 20,000: more than a job's line has.
+    pub unread: usize,
     /// Shares of one connection that wait for their record; the socket is not read meanwhile.
     pub shares_in_flight: usize,
 }
@@ -72,6 +75,7 @@ impl Default for LimitsConfig {
             allow: Vec::new(),
             flood: Span::secs(30),
             write: Span::secs(30),
+            unread: 64 * 1024 * 1024,
             shares_in_flight: 64,
         }
     }

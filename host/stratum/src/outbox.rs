@@ -108,6 +108,10 @@ impl Outbox {
 
     /// The thread's buffer stays the thread's: what is left moves into one of its own size.
     fn keep_what_is_left(&mut self) {
+        if self.at == 0 && self.bytes.capacity() == self.bytes.len() {
+            // It is that already, and the socket took nothing of it.
+            return;
+        }
         let left = self.waiting().to_vec();
         let buffer = std::mem::replace(&mut self.bytes, left);
         self.at = 0;
@@ -176,6 +180,14 @@ mod tests {
         let (written, result) = poll_fn(|context| Poll::Ready(outbox.poll_write(&mut far, context))).await;
         assert!((written, result.is_pending(), outbox.is_stuck()) == (16, true, true));
         assert_eq!(outbox.waiting(), b"ghij\n");
+        let kept = (outbox.bytes.as_ptr(), outbox.bytes.capacity());
+        assert_eq!(kept.1, 5, "what is left and no more");
+        let (written, _) = poll_fn(|context| Poll::Ready(outbox.poll_write(&mut far, context))).await;
+        assert_eq!(
+            (written, (outbox.bytes.as_ptr(), outbox.bytes.capacity())),
+            (0, kept),
+            "nothing is copied again"
+        );
         assert!(outbox.deadline(Duration::from_secs(1)).is_some());
         let reader = tokio::spawn(async move {
             let mut text = [0; 21];

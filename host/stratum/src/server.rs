@@ -15,6 +15,7 @@ use crate::limits::{Gate, LimitsConfig, Source};
 use crate::listen::{bind, listen, sweep};
 use crate::tls::{Certificate, TlsError};
 use crate::unjudged::UnjudgedLog;
+use crate::unread::{Unread, UnreadNow};
 use millpond_dialect::{Dialect, DialectSet, EncodeError, Rope};
 use millpond_jobs::{Job, JobTable, Seen};
 use millpond_types::{JobId, Target};
@@ -110,6 +111,7 @@ pub(crate) struct Core {
     pub(crate) gate: Arc<Gate>,
     pub(crate) bans: Bans,
     pub(crate) counters: Counters,
+    pub(crate) unread: Unread,
     pub(crate) registry: Registry,
     pub(crate) told_of_firmware: Told,
     pub(crate) unjudged: UnjudgedLog,
@@ -353,6 +355,7 @@ impl Server {
             gate: Gate::new(limits),
             bans: Bans::new(config.bans.clone()),
             counters: Counters::default(),
+            unread: Unread::default(),
             registry: Registry::default(),
             told_of_firmware: Told::default(),
             unjudged: UnjudgedLog::default(),
@@ -450,6 +453,12 @@ impl ServerHandle {
     #[must_use]
     pub fn counters(&self) -> CountersNow {
         self.core.counters.now()
+    }
+
+    /// What waits for miners who do not read.
+    #[must_use]
+    pub fn unread(&self) -> UnreadNow {
+        self.core.unread.now()
     }
 
     /// Connections now.

@@ -14,6 +14,7 @@ use crate::parking::Leaving;
 use crate::server::Shared;
 use crate::session::Session;
 use crate::session::carried::Words;
+use crate::unread::Part;
 use millpond_dialect::Push;
 use millpond_types::UnixMillis;
 use serde::{Deserialize, Serialize};
@@ -202,6 +203,7 @@ impl<B: Backend> Connection<B> {
             session,
             seat,
             outbox,
+            unread: Part::default(),
             entry,
             number,
             peer: state.peer,
