@@ -26,7 +26,7 @@ struct Counted {
 
 /// What is counted of one worker, or of those of a miner that are not shown.
 #[derive(Debug)]
-pub(crate) struct Tally {
+pub struct Tally {
     miner: MinerId,
     name: Arc<str>,
     /// A worker's, and not that of the others of a miner.
@@ -226,7 +226,7 @@ impl Stats {
 
     /// Where a worker is counted, for whoever holds on to it. A worker enters with his first accepted share, so that names
     /// alone cost nothing.
-    pub(crate) fn tally(&self, miner: MinerId, worker: &str, now: UnixMillis) -> Arc<Tally> {
+    pub fn tally(&self, miner: MinerId, worker: &str, now: UnixMillis) -> Arc<Tally> {
         self.miners.lock().enter(miner, worker, now)
     }
 
@@ -240,7 +240,7 @@ impl Stats {
     }
 
     /// Counts a share that is credited.
-    pub(crate) fn accepted(&self, tally: &Arc<Tally>, work: Work, now: UnixMillis) {
+    pub fn accepted(&self, tally: &Arc<Tally>, work: Work, now: UnixMillis) {
         self.sum(tally.miner).lock().count(Count::Accepted, work, now);
         if !tally.count(Count::Accepted, work, now) {
             let listed = self.miners.lock().enter_again(tally, now);

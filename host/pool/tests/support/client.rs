@@ -162,11 +162,16 @@ impl Client {
     }
 
     async fn send(&mut self, method: &str, params: Value) -> Result<u64> {
+        let line = self.line(method, &params);
         let id = self.next_id;
         self.next_id += 1;
-        let line = format!("{}\n", json!({"id": id, "method": method, "params": params}));
         self.writer.write_all(line.as_bytes()).await?;
         Ok(id)
+    }
+
+    /// A request under the next number.
+    fn line(&self, method: &str, params: &Value) -> String {
+        format!("{}\n", json!({"id": self.next_id, "method": method, "params": params}))
     }
 
     /// The next reply to anything.
@@ -302,17 +307,31 @@ impl Client {
         Share { job: job.id.clone(), ..share.clone() }
     }
 
-    /// Sends a share; its reply comes by [`Client::reply`] under this id.
-    pub async fn send_share(&mut self, share: &Share) -> Result<u64> {
-        let params = json!([
+    fn params(&self, share: &Share) -> Value {
+        json!([
             self.login,
             share.job,
             hex::encode(&share.extranonce2),
             format!("{:08x}", share.time),
             format!("{:08x}", share.nonce),
             format!("{:08x}", share.rolled),
-        ]);
+        ])
+    }
+
+    /// Sends a share; its reply comes by [`Client::reply`] under this id.
+    pub async fn send_share(&mut self, share: &Share) -> Result<u64> {
+        let params = self.params(share);
         self.send("mining.submit", params).await
+    }
+
+    /// Sends shares in one write; their replies come in their order.
+    pub async fn send_shares(&mut self, shares: &[Share]) -> Result<()> {
+        let mut lines = String::new();
+        for share in shares {
+            lines.push_str(&self.line("mining.submit", &self.params(share)));
+            self.next_id += 1;
+        }
+        self.writer.write_all(lines.as_bytes()).await
     }
 
     /// Sends a share and waits for the reply.
