@@ -1,5 +1,6 @@
 //! What is hashed: the inputs that the algorithms' chains have, and the public implementations.
 
+use blake_hash::Digest as _;
 use sha2::{Digest as _, Sha256};
 
 /// Hashes one input; a public implementation.
@@ -38,7 +39,7 @@ pub fn cases() -> Vec<Case> {
         case("eaglesong", 48, 32, Some(("the eaglesong crate", eaglesong))),
         case("eaglesong-blake2b", 48, 32, Some(("eaglesong, blake2b_simd", eaglesong_blake2b))),
         case("blake3", 180, 0, Some(("the blake3 crate", |input| *blake3::hash(input).as_bytes()))),
-        case("blake256", 180, 128, None),
+        case("blake256", 180, 128, Some(("the blake-hash crate", blake256))),
         case("blake2b-256", 128, 0, Some(("the blake2b_simd crate", blake2b))),
         case(
             "sha3-256",
@@ -79,6 +80,10 @@ fn eaglesong(input: &[u8]) -> [u8; 32] {
 fn eaglesong_blake2b(input: &[u8]) -> [u8; 32] {
     let mut params = blake2b_simd::Params::new();
     cut(&params.hash_length(32).personal(b"ckb-default-hash").hash(&eaglesong(input)))
+}
+
+fn blake256(input: &[u8]) -> [u8; 32] {
+    blake_hash::Blake256::digest(input).into()
 }
 
 fn blake2b(input: &[u8]) -> [u8; 32] {
