@@ -27,6 +27,8 @@ pub struct CacheFigures {
     pub hits: u64,
     /// Contexts that had to be made.
     pub misses: u64,
+    /// Contexts that were forgotten for others.
+    pub evicted: u64,
     /// Contexts held.
     pub contexts: usize,
     /// Bytes they hold.
@@ -68,6 +70,12 @@ impl ContextCache {
     #[must_use]
     pub fn new(budget: usize) -> Self {
         Self { budget, kept: Mutex::default() }
+    }
+
+    /// The bytes that its contexts may have together.
+    #[must_use]
+    pub fn budget(&self) -> usize {
+        self.budget
     }
 
     /// What it has done and holds.
@@ -139,6 +147,7 @@ impl Kept {
             let oldest = self.places.iter().min_by_key(|(_, slot)| slot.used).map(|(name, _)| name.clone());
             let Some(gone) = oldest.and_then(|name| self.places.remove(&name)) else { break };
             self.figures.bytes = self.figures.bytes.saturating_sub(gone.bytes);
+            self.figures.evicted = self.figures.evicted.saturating_add(1);
         }
         self.figures.contexts = self.places.len();
     }

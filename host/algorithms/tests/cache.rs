@@ -53,7 +53,10 @@ fn the_same_key_is_prepared_once_and_shared() {
     assert!(Arc::ptr_eq(&first, &cache.prepare(&dear, &[1]).unwrap()));
     assert!(!Arc::ptr_eq(&first, &cache.prepare(&dear, &[2]).unwrap()));
     assert_eq!(dear.made.load(SeqCst), 2);
-    assert_eq!(cache.figures(), CacheFigures { hits: 1, misses: 2, contexts: 2, bytes: 2 * (BYTES + 1) });
+    assert_eq!(
+        cache.figures(),
+        CacheFigures { hits: 1, misses: 2, evicted: 0, contexts: 2, bytes: 2 * (BYTES + 1) }
+    );
 }
 
 #[test]
@@ -63,7 +66,7 @@ fn what_was_used_least_lately_is_forgotten_when_the_budget_is_full() {
         cache.prepare(&dear, &[key]).unwrap();
     }
     assert_eq!(cache.figures().contexts, 3);
-    assert_eq!(cache.figures().bytes, 3 * (BYTES + 1));
+    assert_eq!((cache.figures().bytes, cache.figures().evicted), (3 * (BYTES + 1), 1));
     for key in [1, 3, 4] {
         cache.prepare(&dear, &[key]).unwrap();
     }
@@ -87,7 +90,7 @@ fn a_key_that_is_refused_is_not_kept() {
     for _ in 0..2 {
         assert!(matches!(cache.prepare(&dear, &[]), Err(AlgorithmError::Key { .. })));
     }
-    assert_eq!(cache.figures(), CacheFigures { hits: 0, misses: 2, contexts: 0, bytes: 0 });
+    assert_eq!(cache.figures(), CacheFigures { hits: 0, misses: 2, evicted: 0, contexts: 0, bytes: 0 });
 }
 
 #[test]

@@ -34,6 +34,8 @@ section! {
         data: PathBuf = "\"millpond-data\"";
         /// Threads that check proofs of work; 0 takes one per core.
         validator_threads: u16 = "0";
+        /// Mebibytes of prepared keys (matrices, data sets) of native algorithms that are kept, for all pools together: those least lately used are forgotten beyond that.
+        context_memory: u16 = "64";
         /// The longest that a share waits to be written to the disk together with others: a longer wait costs the miner's answer as much and saves syncs. "0ms" writes at once, and what comes meanwhile is written together after.
         commit_interval: Duration = "\"1ms\"";
         /// Warn when the disk would be full within this time at the present rate.

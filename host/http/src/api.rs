@@ -131,7 +131,7 @@ async fn ready(State(answers): Shared) -> Response {
 
 async fn prometheus(State(answers): Shared) -> Response {
     let make = |source: &dyn Source| {
-        let body = metrics::render(&source.pools(), &source.alarms()).into();
+        let body = metrics::render(&source.pools(), &source.contexts(), &source.alarms()).into();
         Answer { status: StatusCode::OK, kind: "text/plain; version=0.0.4; charset=utf-8", body }
     };
     answers.get("metrics".to_owned(), make).await

@@ -1,7 +1,7 @@
 //! Metrics in Prometheus' text format, version 0.0.4.
 
 use millpond_alerts::{Alarm, Level};
-use millpond_pool::view::{PoolView, StratumCounters};
+use millpond_pool::view::{ContextsView, PoolView, StratumCounters};
 use std::fmt::Write as _;
 
 type Reading = (&'static str, &'static str, &'static str, fn(&PoolView) -> Vec<(String, f64)>);
@@ -64,6 +64,29 @@ const READINGS: &[Reading] = &[
     ("millpond_shares_dropped_to", "gauge", "Number of the last share that retention dropped", |p| {
         one(p.shares_dropped_to as f64)
     }),
+    ("millpond_pow_batches_total", "counter", "Batches for the adapter's own algorithms", |p| {
+        one(p.pow.batches as f64)
+    }),
+    ("millpond_pow_instances_total", "counter", "Instances made for them", |p| one(p.pow.instances as f64)),
+    ("millpond_pow_prepared_total", "counter", "Keys prepared in these instances", |p| {
+        one(p.pow.prepared as f64)
+    }),
+    (
+        "millpond_pow_again_total",
+        "counter",
+        "Batches that failed in a kept instance, done again in a new one",
+        |p| one(p.pow.again as f64),
+    ),
+    (
+        "millpond_pow_checked_total",
+        "counter",
+        "Batches held against a new instance that came to the same",
+        |p| one(p.pow.checked as f64),
+    ),
+    ("millpond_pow_idle_instances", "gauge", "Instances that wait for a batch", |p| one(p.pow.idle as f64)),
+    ("millpond_pow_stateful", "gauge", "1 when an algorithm's results depend on earlier ones", |p| {
+        one(f64::from(u8::from(p.pow.stateful)))
+    }),
     ("millpond_plugin_info", "gauge", "Plugins in use; 1 when running", |p| {
         p.plugins
             .iter()
@@ -121,10 +144,32 @@ fn stratum(pools: &[PoolView], out: &mut String) {
     }
 }
 
+/// What is kept of prepared keys.
+fn contexts(of: &ContextsView, out: &mut String) {
+    let figures = of.figures;
+    let readings = [
+        ("millpond_contexts", "gauge", "Prepared keys of algorithms that are kept", figures.contexts as f64),
+        ("millpond_context_bytes", "gauge", "Bytes of prepared keys that are kept", figures.bytes as f64),
+        ("millpond_context_limit_bytes", "gauge", "Bytes that prepared keys may have", of.limit as f64),
+        ("millpond_context_builds_total", "counter", "Keys that had to be prepared", figures.misses as f64),
+        ("millpond_context_hits_total", "counter", "Keys that were prepared already", figures.hits as f64),
+        (
+            "millpond_context_evictions_total",
+            "counter",
+            "Prepared keys that were forgotten for others",
+            figures.evicted as f64,
+        ),
+    ];
+    for (name, kind, help, value) in readings {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name}{{of=\"native\"}} {value}");
+    }
+}
+
 /// All pools' metrics as text.
 #[must_use]
-pub fn render(pools: &[PoolView], alarms: &[Alarm]) -> String {
+pub fn render(pools: &[PoolView], prepared: &ContextsView, alarms: &[Alarm]) -> String {
     let mut out = String::new();
+    contexts(prepared, &mut out);
     stratum(pools, &mut out);
     for (name, kind, help, read) in READINGS {
         let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");

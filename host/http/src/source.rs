@@ -3,8 +3,8 @@
 use millpond_alerts::Alarm;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, EntryView, MinerSettings, MinerView, PaymentDetail, PaymentView, PoolView, SettingChange,
-    SettingText, StatementView,
+    BlockView, ContextsView, EntryView, MinerSettings, MinerView, PaymentDetail, PaymentView, PoolView,
+    SettingChange, SettingText, StatementView,
 };
 use millpond_types::Amount;
 
@@ -50,6 +50,8 @@ pub trait Source: Send + Sync + 'static {
         address: &str,
         change: &SettingChange,
     ) -> Option<Result<MinerSettings, SettingRefused>>;
+    /// The prepared keys of native algorithms.
+    fn contexts(&self) -> ContextsView;
     /// The alarms kept, newest last.
     fn alarms(&self) -> Vec<Alarm>;
 }

@@ -13,6 +13,7 @@ use millpond_pool::view::{
     PaymentRowView, PaymentView, PluginView, PoolView, ProvenEntry, SettingChange, SettingText, ShareCounts,
     StatementView, StratumCounters, Unread, WorkerView,
 };
+use millpond_pool::view::{CacheFigures, ContextsView, PowFigures};
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -63,7 +64,12 @@ impl Source for Fixed {
             disk_days_left: Some(12.5),
             journal_bytes: 4096,
             shares_dropped_to: 7,
+            pow: PowFigures { batches: 12, checked: 2, stateful: true, ..PowFigures::default() },
         }]
+    }
+    fn contexts(&self) -> ContextsView {
+        let figures = CacheFigures { hits: 5, misses: 4, evicted: 3, contexts: 1, bytes: 4_096 };
+        ContextsView { figures, limit: 1 << 20 }
     }
     fn blocks(&self, pool: &str, before: Option<&str>, limit: usize) -> Option<Vec<BlockView>> {
         let block = BlockView {
@@ -563,6 +569,9 @@ impl Source for Slow {
     ) -> Option<Result<MinerSettings, SettingRefused>> {
         None
     }
+    fn contexts(&self) -> ContextsView {
+        ContextsView::default()
+    }
     fn alarms(&self) -> Vec<Alarm> {
         Vec::new()
     }
@@ -656,6 +665,18 @@ async fn metrics_are_in_prometheus_form() {
     for line in body.lines().filter(|line| !line.starts_with('#')) {
         let (name, value) = line.rsplit_once(' ').expect(line);
         assert!(name.ends_with('}') && value.parse::<f64>().is_ok(), "{line}");
+    }
+    for line in [
+        "millpond_contexts{of=\"native\"} 1",
+        "millpond_context_bytes{of=\"native\"} 4096",
+        "millpond_context_limit_bytes{of=\"native\"} 1048576",
+        "millpond_context_builds_total{of=\"native\"} 4",
+        "millpond_context_evictions_total{of=\"native\"} 3",
+        "millpond_pow_batches_total{pool=\"btc\"} 12",
+        "millpond_pow_checked_total{pool=\"btc\"} 2",
+        "millpond_pow_stateful{pool=\"btc\"} 1",
+    ] {
+        assert!(body.lines().any(|one| one == line), "{line}: {body}");
     }
     // Every counter of the ports is there once: a share's result as a label, any other as a metric with its meaning.
     for counter in StratumCounters::default().all() {

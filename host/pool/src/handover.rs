@@ -6,7 +6,6 @@
 
 use crate::core::Core;
 use crate::unfinished::Makers;
-use millpond_algorithms::Algorithms;
 use millpond_bodies::Body;
 use millpond_chain::Version;
 use millpond_jobs::{HELD_MS, Job};
@@ -236,7 +235,7 @@ pub(crate) fn take_over(core: &Core, makers: &mut Makers, from: &Jobs) -> Vec<Ar
     for state in from.jobs.iter().filter(|job| now.0 < job.expires_at.0.saturating_add(HELD_MS)) {
         let version = versions.entry(state.adapter).or_insert_with(|| {
             let (adapter, grants) = makers.version(state.adapter)?;
-            let version = Version::prepare(adapter, OF_BEFORE, &Algorithms::native(), &grants);
+            let version = Version::prepare(adapter, OF_BEFORE, makers.algorithms(), &grants);
             version.map_err(|why| why.to_string())
         });
         let made = version.as_ref().map_err(Clone::clone).and_then(|version| state.job(version, &bodies));

@@ -52,6 +52,8 @@ pub struct Process {
     pub sink: Arc<dyn LogSink>,
     /// Judges shares.
     pub validator: Arc<Validator>,
+    /// The native algorithms, with one memory of prepared keys for all pools.
+    pub algorithms: Algorithms,
     /// Tells people.
     pub alarms: Alarms,
     /// The longest that a share waits to be written together with others.
@@ -216,7 +218,7 @@ impl Pool {
         let saved = read_file(core.disk.as_ref(), &folder.join("adapter-state")).unwrap_or_default();
         let chain_setup = Setup {
             adapter: Arc::clone(&prepared.adapter),
-            algorithms: Algorithms::native(),
+            algorithms: process.algorithms.clone(),
             grants: prepared.grants.clone(),
             trust,
             port: Arc::clone(&port) as _,

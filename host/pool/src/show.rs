@@ -70,6 +70,7 @@ impl Pool {
             disk_days_left: self.disk_days_left(journal_bytes),
             journal_bytes,
             shares_dropped_to: core.journal.dropped().last.0,
+            pow: core.chain().map(|chain| chain.pow_figures()).unwrap_or_default(),
         }
     }
 

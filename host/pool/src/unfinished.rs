@@ -9,6 +9,7 @@ use crate::plugins::PluginStore;
 use crate::pool::{PoolError, Process};
 use crate::setup::{self, Prepared};
 use millpond_alerts::Level;
+use millpond_algorithms::Algorithms;
 use millpond_chain::{ChainHandle, Grant, KnownBlock, KnownIncome, Solved, Version};
 use millpond_config::Chain as Section;
 use millpond_contracts::chain as contract;
@@ -34,6 +35,11 @@ pub(crate) struct Makers {
 }
 
 impl Makers {
+    /// The native algorithms.
+    pub(crate) fn algorithms(&self) -> &Algorithms {
+        &self.process.algorithms
+    }
+
     pub(crate) fn new(process: &Process, core: &Core, prepared: &Prepared) -> Self {
         Self {
             process: process.clone(),

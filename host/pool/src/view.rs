@@ -1,5 +1,7 @@
 //! What a pool shows: plain data for the HTTP API, the terminal and the dashboard. Amounts are base units.
 
+pub use millpond_algorithms::CacheFigures;
+pub use millpond_contracts::chain::PowFigures;
 use millpond_ledger::{ProofStep, SumNode};
 pub use millpond_stratum::CountersNow as StratumCounters;
 pub use millpond_stratum::UnreadNow as Unread;
@@ -289,6 +291,18 @@ pub struct PoolView {
     pub journal_bytes: u64,
     /// The last share that was dropped; 0 when none was.
     pub shares_dropped_to: u64,
+    /// What the adapter's own algorithms have cost; for `/metrics` alone.
+    #[serde(skip)]
+    pub pow: PowFigures,
+}
+
+/// The prepared keys of native algorithms, of all pools together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContextsView {
+    /// What was done and is held.
+    pub figures: CacheFigures,
+    /// The bytes that they may have.
+    pub limit: usize,
 }
 
 /// The ledger at a glance. Of matured income: `income = credited + fees + carried`, and where the operator made good what

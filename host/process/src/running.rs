@@ -6,6 +6,7 @@ use crate::source::Pools;
 use crate::upgrade::{HandedOver, Order};
 use millpond_admin::{AdminSocket, Callers, Desk, SocketError, Takes, Tokens, TokensError};
 use millpond_alerts::{Alarms, Hook, Level};
+use millpond_algorithms::{Algorithms, Processor};
 use millpond_backup::{CARRYING, Plan, Restored};
 use millpond_config::{Alert, Config, Http};
 use millpond_disk::{Disk, DiskError, DiskLock, RealDisk};
@@ -164,12 +165,14 @@ impl Ready {
         let alarms = Alarms::start(hooks(&config.alert)?, REPEAT_MS);
         let sandbox = Sandbox::new(Some(&data.join("cache")), compiler.clone())?;
         let edges = Edges::from_environment()?;
+        let contexts = usize::from(config.host.context_memory) << 20;
         let process = Process {
             data: data.clone(),
             disk,
             sandbox,
             sink,
             validator: Arc::new(validator),
+            algorithms: Algorithms::native_within(Processor::allowed(), contexts),
             alarms,
             commit_interval: config.host.commit_interval,
             edges,
@@ -206,7 +209,8 @@ impl Ready {
             stop_all(&all).await;
             return Err(why);
         }
-        let pools = Arc::new(Pools { all, alarms: process.alarms.clone() });
+        let pools =
+            Arc::new(Pools { all, alarms: process.alarms.clone(), algorithms: process.algorithms.clone() });
         let reload = Arc::new(Reload::new(&file, &process, &pools, &config));
         let (order, orders) = mpsc::channel(1);
         match doors(&config, &process, &pools, &reload, order, from.http.take()).await {

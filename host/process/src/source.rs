@@ -1,12 +1,13 @@
 //! The pages' view of all pools.
 
 use millpond_alerts::{Alarm, Alarms};
+use millpond_algorithms::Algorithms;
 use millpond_http::Source;
 use millpond_pool::Pool;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, EntryView, MinerSettings, MinerView, PaymentDetail, PaymentView, PoolView, SettingChange,
-    SettingText, StatementView,
+    BlockView, ContextsView, EntryView, MinerSettings, MinerView, PaymentDetail, PaymentView, PoolView,
+    SettingChange, SettingText, StatementView,
 };
 use millpond_types::Amount;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 pub(crate) struct Pools {
     pub(crate) all: Vec<Arc<Pool>>,
     pub(crate) alarms: Alarms,
+    pub(crate) algorithms: Algorithms,
 }
 
 impl Pools {
@@ -83,6 +85,11 @@ impl Source for Pools {
         change: &SettingChange,
     ) -> Option<Result<MinerSettings, SettingRefused>> {
         Some(self.named(pool)?.change_setting(address, change))
+    }
+
+    fn contexts(&self) -> ContextsView {
+        let contexts = self.algorithms.contexts();
+        ContextsView { figures: contexts.figures(), limit: contexts.budget() }
     }
 
     fn alarms(&self) -> Vec<Alarm> {

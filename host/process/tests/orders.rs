@@ -115,7 +115,8 @@ async fn metric(page: SocketAddr, name: &str) -> u64 {
 async fn a_ban_hangs_up_keeps_out_and_is_lifted_and_the_ports_counters_tell_of_it() {
     let folder = tempfile::tempdir().unwrap();
     let (chain, data) = (chain().await, folder.path().join("data"));
-    let text = file(&data, &format!("{}{PORT}", pool("dev", &chain)));
+    let text = file(&data, &format!("{}{PORT}", pool("dev", &chain)))
+        .replace("[http]", "context_memory = 3\n[http]");
     let running = start(&folder.path().join("pool.toml"), &text).await;
     let pool = Arc::clone(&running.pools()[0]);
     let (address, page, login) = (pool.addresses()[0], running.http().unwrap(), chain.new_address());
@@ -150,6 +151,8 @@ async fn a_ban_hangs_up_keeps_out_and_is_lifted_and_the_ports_counters_tell_of_i
     let nobody = order(&data, Command::BansList { pool: "btc".to_owned() }).await.unwrap_err();
     assert!(nobody.contains("there is no pool \"btc\"; there are: dev"), "{nobody}");
 
+    assert_eq!(metric(page, "millpond_context_limit_bytes{of=\"native\"}").await, 3 << 20);
+    assert_eq!(metric(page, "millpond_pow_batches_total{pool=\"dev\"}").await, 0);
     let shares = "millpond_stratum_shares_total{pool=\"dev\",result=";
     assert_eq!(metric(page, &format!("{shares}\"accepted\"}}")).await, 1);
     assert_eq!(metric(page, &format!("{shares}\"duplicate\"}}")).await, 1);

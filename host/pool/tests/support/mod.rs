@@ -37,6 +37,7 @@ pub fn process(data: &Path) -> Process {
     assert!(millpond_bundled::replace_for_tests());
     let sink: Arc<dyn LogSink> = Arc::new(TracingSink);
     Process {
+        algorithms: millpond_algorithms::Algorithms::native(),
         data: data.to_owned(),
         disk: Arc::new(RealDisk),
         sandbox: Sandbox::new(Some(&data.join("cache")), Compiler::InProcess).unwrap(),
