@@ -9,7 +9,7 @@ use millpond_stratum::Carried;
 use serde::{Deserialize, Serialize};
 
 /// The words are of this kind. A program of another kind is not given way to.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 /// The kind of data that is written: goes up with a record that the version before cannot read.
 pub const DATA: u32 = 1;
 

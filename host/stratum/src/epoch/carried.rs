@@ -29,7 +29,6 @@ pub(crate) struct EpochsState {
     stretches: Vec<StretchState>,
     #[serde(deserialize_with = "Option::deserialize")]
     last: Option<JobId>,
-    #[serde(default)]
     remembered: JobId,
 }
 
