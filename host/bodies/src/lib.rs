@@ -32,8 +32,11 @@ pub struct Body {
 #[derive(Debug)]
 enum Held {
     Whole(Bytes),
-    Folded(Vec<Arc<[u8]>>),
+    Folded(Vec<Piece>),
 }
+
+/// A piece. Boxed, so that its bytes go with the last body that has it, though it is still known by its hash.
+type Piece = Arc<Box<[u8]>>;
 
 impl Body {
     /// Whole.
@@ -49,7 +52,7 @@ impl Body {
             Held::Whole(bytes) => return bytes.clone(),
             Held::Folded(pieces) => pieces.clone(),
         };
-        pieces.concat().into()
+        pieces.iter().map(|piece| &***piece).collect::<Vec<&[u8]>>().concat().into()
     }
 
     /// How many bytes it has.
@@ -78,6 +81,9 @@ impl Body {
             _ => return,
         };
         let pieces = known.cut(&whole);
+        if pieces.iter().map(|piece| piece.len()).sum::<usize>() != whole.len() {
+            return; // A cut that loses something would be a lost block.
+        }
         // What it was is freed after the unlock.
         let _was = std::mem::replace(&mut *self.held.lock(), Held::Folded(pieces));
     }
@@ -92,7 +98,7 @@ impl From<Bytes> for Body {
 /// The pieces that bodies are made of, as long as one of them is kept.
 #[derive(Debug, Default)]
 pub struct Pieces {
-    known: HashMap<[u8; 32], Weak<[u8]>>,
+    known: HashMap<[u8; 32], Weak<Box<[u8]>>>,
     /// When those that are gone are looked for.
     tidy: usize,
 }
@@ -104,7 +110,7 @@ impl Pieces {
         Self::default()
     }
 
-    fn cut(&mut self, bytes: &[u8]) -> Vec<Arc<[u8]>> {
+    fn cut(&mut self, bytes: &[u8]) -> Vec<Piece> {
         let [least, usual, most] = PIECE;
         let cuts = FastCDC::new(bytes, least, usual, most);
         let pieces = cuts.filter_map(|cut| bytes.get(cut.offset..cut.offset.saturating_add(cut.length)));
@@ -118,10 +124,10 @@ impl Pieces {
     }
 
     /// A piece: the one that is known, where there is an equal one.
-    fn one(&mut self, piece: &[u8]) -> Arc<[u8]> {
+    fn one(&mut self, piece: &[u8]) -> Piece {
         let hash = blake3::hash(piece).into();
         self.known.get(&hash).and_then(Weak::upgrade).unwrap_or_else(|| {
-            let piece = Arc::from(piece);
+            let piece = Arc::new(Box::from(piece));
             self.known.insert(hash, Arc::downgrade(&piece));
             piece
         })

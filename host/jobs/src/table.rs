@@ -243,6 +243,12 @@ impl JobTable {
         self.shown.load().jobs.clone()
     }
 
+    /// The last id that was published, kept or not.
+    #[must_use]
+    pub fn last(&self) -> Option<JobId> {
+        self.shown.load().last
+    }
+
     /// The oldest job that is kept: no share of an older one counts.
     #[must_use]
     pub fn oldest(&self) -> Option<JobId> {

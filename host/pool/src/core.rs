@@ -99,7 +99,7 @@ pub(crate) struct Core {
     pub(crate) shown_chain: OnceLock<Leading>,
     pub(crate) ready: Mutex<BTreeMap<JobId, Arc<ReadyJob>>>,
     /// What the bodies of older jobs are made of.
-    pub(crate) pieces: Mutex<Pieces>,
+    pub(crate) pieces: Arc<Mutex<Pieces>>,
     pub(crate) on_their_way: Mutex<HashMap<u64, OnItsWay>>,
     /// Solutions whose record is on its way to the disk, with what the chain said of their incomes meanwhile.
     pub(crate) recording: Mutex<HashMap<Vec<u8>, Vec<CheckedIncome>>>,
@@ -151,7 +151,7 @@ impl Core {
             chain: RwLock::new(None),
             shown_chain: OnceLock::new(),
             ready: Mutex::default(),
-            pieces: Mutex::default(),
+            pieces: Arc::default(),
             on_their_way: Mutex::default(),
             recording: Mutex::default(),
             names: Mutex::default(),

@@ -47,10 +47,10 @@ fn look(core: &Arc<Core>, now: UnixMillis) {
 /// Jobs that left the table take what they were checked with along, and of the bodies of those that stay all but the
 /// newest are folded.
 fn fold(core: &Arc<Core>) {
+    // One above the last is about to be published, or was since.
+    let last = core.jobs.last();
     let jobs = core.jobs.all();
-    let newest = jobs.last().map(|(job, _)| job.id);
-    // One that is newer is about to be published.
-    core.ready.lock().retain(|id, _| Some(*id) > newest || jobs.iter().any(|(job, _)| job.id == *id));
+    core.ready.lock().retain(|id, _| Some(*id) > last || jobs.iter().any(|(job, _)| job.id == *id));
     let newest = jobs.last().and_then(|(job, _)| job.body.clone());
     let whole = |body: &Arc<Body>| {
         body.would_fold() && newest.as_ref().is_none_or(|newest| !Arc::ptr_eq(newest, body))
@@ -58,10 +58,12 @@ fn fold(core: &Arc<Core>) {
     let whole: Vec<Arc<Body>> = jobs.iter().filter_map(|(job, _)| job.body.clone()).filter(whole).collect();
     if !whole.is_empty() {
         // Milliseconds for each, which no miner shall wait for.
-        let core = Arc::clone(core);
+        let pieces = Arc::clone(&core.pieces);
         drop(tokio::task::spawn_blocking(move || {
-            let mut pieces = core.pieces.lock();
-            whole.iter().for_each(|body| body.fold(&mut pieces));
+            // Whoever folds already folds these as well, or they are found at the next tick.
+            if let Some(mut pieces) = pieces.try_lock() {
+                whole.iter().for_each(|body| body.fold(&mut pieces));
+            }
         }));
     }
 }

@@ -233,7 +233,10 @@ impl Stats {
     /// Forgets who was not seen for a day, once an hour: called every now and then, whether anybody comes or not.
     pub(crate) fn sweep(&self, now: UnixMillis) {
         let mut miners = self.miners.lock();
-        if now.since(miners.last_sweep) > FORGET_MS / 24 {
+        if now < miners.last_sweep {
+            // The clock was ahead then.
+            miners.last_sweep = now;
+        } else if now.since(miners.last_sweep) > FORGET_MS / 24 {
             miners.last_sweep = now;
             miners.all.retain(|_, miner| miner.forget(now));
         }

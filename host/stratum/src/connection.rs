@@ -24,7 +24,7 @@ use crate::proxy::{self, Prefixed};
 use crate::server::{Chain, Phase, Shared};
 use crate::session::Session;
 use crate::submit::Together;
-use crate::tls::REFUSAL;
+use crate::tls::{self, REFUSAL};
 use crate::unread::Part;
 use crate::vardiff::Vardiff;
 use millpond_dialect::DialectSet;
@@ -349,7 +349,7 @@ impl<B: Backend> Connection<B> {
         // It was let in by the configuration of before, maybe.
         let first = self.turn.replace(turn).is_none();
         if first || !Arc::ptr_eq(&self.config, &self.shared.core.config()) {
-            self.follow(stream.through())?;
+            self.follow(|| stream.through())?;
         }
         let shared = Arc::clone(&self.shared);
         match shared.core.phase() {
@@ -482,11 +482,7 @@ impl<B: Backend> Connection<B> {
     }
 
     /// Writes what there is to say. Whether the miner took all of it.
-    fn write_out<S: AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        context: &mut Context<'_>,
-    ) -> Result<bool, End> {
+    fn write_out<S: Stream>(&mut self, stream: &mut S, context: &mut Context<'_>) -> Result<bool, End> {
         let (bytes, result) = self.outbox.poll_write(stream, context);
         count(&self.shared.core.counters.bytes_written, bytes);
         match result {
@@ -496,7 +492,9 @@ impl<B: Backend> Connection<B> {
             }
             Poll::Ready(Err(_)) => Err(End::HungUp),
             Poll::Pending => {
-                let (waiting, most) = (self.outbox.waiting().len(), self.config.limits.unread);
+                // A socket of its own keeps nothing in this process; TLS keeps up to its limit.
+                let kept = if S::CARRIED { 0 } else { self.outbox.unflushed().min(tls::KEPT) };
+                let (waiting, most) = (self.outbox.waiting().len() + kept, self.config.limits.unread);
                 if self.shared.core.unread.hold(&mut self.unread, waiting, most) {
                     return Ok(false);
                 }

@@ -64,20 +64,21 @@ impl<B: Backend> Connection<B> {
     /// The operator's configuration as it is now, in a connection's first turn and whenever it changes. `through` is where
     /// its socket ends, which is a proxy's where that is not the miner himself: whom the operator shuts out now is hung up
     /// on, as he would be refused from now on.
-    pub(crate) fn follow(&mut self, through: Option<IpAddr>) -> Result<(), End> {
+    pub(crate) fn follow(&mut self, through: impl Fn() -> Option<IpAddr>) -> Result<(), End> {
         let config = self.shared.core.config();
         let limits = &config.limits;
         let client = self.peer.ip();
-        if within(&limits.deny, client) || through.is_some_and(|proxy| within(&limits.deny, proxy)) {
+        let denied = |address: IpAddr| within(&limits.deny, address);
+        if !limits.deny.is_empty() && (denied(client) || through().is_some_and(denied)) {
             add(&self.shared.core.counters.denied);
             return Err(End::Denied);
         }
         if !Arc::ptr_eq(&config, &self.config) {
             self.seat.set_exempt(within(&limits.allow, client));
             self.pace.follow(limits, Instant::now());
-            self.config = config;
+            self.config = Arc::clone(&config);
         }
-        Ok(())
+        self.floor_by_agent()
     }
 
     /// A share goes to a heavy hash: its source pays for that ahead, so that hanging up before the answer saves nothing.

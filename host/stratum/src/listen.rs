@@ -220,7 +220,9 @@ async fn admit<B: Backend>(
         let connection = Connection::new(shared, listening, client, seat, opened, &head, true);
         return connection.serve(stream).await;
     };
-    let accept = certificate.acceptor().accept(Prefixed::new(head, stream));
+    let accept = certificate
+        .acceptor()
+        .accept_with(Prefixed::new(head, stream), |session| session.set_buffer_limit(Some(tls::KEPT)));
     match in_time(core, deadline, accept).await {
         Some(Ok(stream)) => {
             let (shared, listening) = (Arc::clone(&shared), Arc::clone(&listening));

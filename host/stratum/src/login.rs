@@ -164,6 +164,19 @@ impl<B: Backend> Connection<B> {
         self.retarget();
     }
 
+    /// The least difficulty for its kind of miner, as the operator has it now.
+    pub(crate) fn floor_by_agent(&mut self) -> Result<(), End> {
+        if self.session.agent.is_empty() {
+            return Ok(());
+        }
+        let floor = by_agent(&self.config.agent_minimum, &self.session.agent).unwrap_or(0.0);
+        let before = self.session.vardiff.difficulty();
+        if self.session.vardiff.set_floor(floor, Instant::now()) == before {
+            return Ok(());
+        }
+        self.retargeted()
+    }
+
     /// A worker who was here before begins where he was, unless he has said where.
     fn go_on_from_last_session(&mut self, payee: &Payee, now: Instant) {
         if self.chose {

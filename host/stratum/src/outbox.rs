@@ -29,8 +29,8 @@ pub(crate) struct Outbox {
     at: usize,
     /// Since when something is left over. A miner that takes a byte now and then is as stuck as one that takes none.
     stuck: Option<Instant>,
-    /// Handed to the stream, which has not passed it on yet (TLS).
-    unflushed: bool,
+    /// Bytes handed to the stream, which has not passed all of them on yet (TLS).
+    unflushed: usize,
 }
 
 impl Outbox {
@@ -62,6 +62,11 @@ impl Outbox {
         self.stuck?.checked_add(patience)
     }
 
+    /// Bytes that were handed to a stream that keeps them itself until its socket takes them.
+    pub(crate) fn unflushed(&self) -> usize {
+        self.unflushed
+    }
+
     /// Bytes that wait.
     pub(crate) fn waiting(&self) -> &[u8] {
         self.bytes.get(self.at..).unwrap_or_default()
@@ -81,7 +86,7 @@ impl Outbox {
                 Poll::Ready(Ok(bytes)) => {
                     self.at += bytes;
                     written += bytes;
-                    self.unflushed = true;
+                    self.unflushed = self.unflushed.saturating_add(bytes);
                 }
                 Poll::Ready(Err(error)) => return (written, Poll::Ready(Err(error))),
                 Poll::Pending => {
@@ -91,9 +96,9 @@ impl Outbox {
                 }
             }
         }
-        if self.unflushed {
+        if self.unflushed > 0 {
             match Pin::new(stream).poll_flush(context) {
-                Poll::Ready(Ok(())) => self.unflushed = false,
+                Poll::Ready(Ok(())) => self.unflushed = 0,
                 Poll::Ready(Err(error)) => return (written, Poll::Ready(Err(error))),
                 Poll::Pending => {
                     self.stuck.get_or_insert_with(Instant::now);

@@ -15,6 +15,9 @@ use tokio_rustls::TlsAcceptor;
 /// a pool without TLS from a dead one (bfgminer tries TLS first and falls back).
 pub(crate) const REFUSAL: [u8; 7] = [0x15, 3, 1, 0, 2, 2, 40];
 
+/// Bytes that a TLS session keeps for a socket that takes no more. Beyond that it takes nothing either.
+pub(crate) const KEPT: usize = 16 * 1024;
+
 /// The certificate of a TLS port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

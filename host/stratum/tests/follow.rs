@@ -164,3 +164,18 @@ async fn a_configuration_with_an_error_changes_nothing_and_ports_stay_what_they_
     known.subscribe(json!(["known/1"])).await;
     assert_eq!(known.difficulty().await, 2.0, "and what a user agent starts at holds at once");
 }
+
+#[tokio::test]
+async fn the_least_for_a_kind_of_miner_holds_at_once_for_who_is_connected() {
+    let config = config();
+    let pool = start_with(config.clone()).await;
+    pool.publish(&Template::default());
+    let mut miner = client(UNWANTED, pool.address()).await;
+    ready(&mut miner, "alice").await;
+    miner.notify().await;
+    let mut other = config.clone();
+    other.agent_minimum.insert("test/".to_owned(), 64.0);
+    pool.handle.follow(&other).unwrap();
+    while miner.difficulty().await != 64.0 {}
+    assert_eq!(pool.handle.sessions()[0].difficulty, 64.0);
+}

@@ -5,18 +5,29 @@ mod common;
 
 use common::honest::connect_from;
 use common::miner::{Client, is_true};
+use common::tls::{certificate, over_tls_on};
 use common::{Harness, PATIENCE, Template, config, start_with};
-use millpond_stratum::Span;
+use millpond_stratum::{PortConfig, Span};
 use serde_json::json;
 use socket2::SockRef;
+use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-/// Connected and logged in, with room for little, and never heard of again.
-async fn deaf(pool: &Harness, n: u8) -> Client {
-    let stream = connect_from([127, 0, 7, n], pool.address()).await.unwrap();
+/// A socket with room for little.
+async fn narrow(address: SocketAddr, n: u8) -> TcpStream {
+    let stream = connect_from([127, 0, 7, n], address).await.unwrap();
     SockRef::from(&stream).set_recv_buffer_size(4096).unwrap();
-    let mut client = Client::over(stream);
+    stream
+}
+
+/// Connected and logged in, and never heard of again.
+async fn deaf(pool: &Harness, n: u8) -> Client {
+    logged_in(Client::over(narrow(pool.address(), n).await)).await
+}
+
+async fn logged_in(mut client: Client) -> Client {
     client.subscribe(json!(["deaf"])).await;
     assert!(is_true(&client.call("mining.authorize", json!(["deaf", "x"])).await));
     client
@@ -121,4 +132,28 @@ async fn what_waits_for_all_of_them_has_a_bound_and_who_would_be_above_it_is_dro
     let unread = pool.handle.unread();
     assert!(unread.connections <= 1 && unread.bytes <= MOST, "{unread:?}");
     drop(all);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_tls_keeps_for_a_full_socket_counts_and_is_little() {
+    const DEAF: u64 = 8;
+    let folder = tempfile::tempdir().unwrap();
+    let (tls, roots) = certificate(folder.path());
+    let mut config = config();
+    config.limits.write = WRITE;
+    config.ports.push(PortConfig { tls: Some(tls), ..config.ports[0].clone() });
+    let pool = start_with(config).await;
+    let mut witness = Client::ready(pool.address(), "alice").await;
+    let mut all = Vec::new();
+    for n in 0..DEAF {
+        let stream = narrow(pool.server.addresses()[1], n as u8).await;
+        all.push(logged_in(over_tls_on(stream, roots.clone()).await.unwrap()).await);
+    }
+    let (_, line) = fill(&pool, &mut witness, 0, DEAF).await;
+    let unread = pool.handle.unread();
+    let each = unread.bytes / DEAF;
+    assert!(each > 100 && each < 16 * 1024 + line, "{unread:?} with lines of {line}");
+    drop(all);
+    let nobody = millpond_stratum::UnreadNow::default();
+    pool.until("nothing is held", |pool| pool.handle.unread() == nobody).await;
 }

@@ -10,7 +10,7 @@
 //! - After a number of batches in kept instances, whichever and for whatever keys, one is done again in a new instance,
 //!   which takes the kept one's place: a few at first, then ever more. Where they differ the adapter keeps state: its
 //!   figures say so, the log says so, and each batch has a new instance from then on. What the host could not do again,
-//!   for want of time or memory, decides nothing: the next batch is held against a new instance then.
+//!   for want of time or memory, decides nothing: one of the next batches is held against a new instance then.
 //!
 //! An instance that nobody asks of for some minutes goes ([`WarmPow::rest`]).
 
@@ -91,9 +91,9 @@ impl Check {
         self.every = every;
     }
 
-    /// Nothing came of it: the next batch has its turn.
+    /// Nothing came of it: another batch has its turn soon, but not each batch while the host is overloaded.
     fn undecided(&mut self) {
-        self.left = 1;
+        self.left = FIRST_BATCHES;
     }
 }
 
