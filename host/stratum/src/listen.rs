@@ -8,7 +8,7 @@ use crate::doors;
 use crate::limits::Network;
 use crate::proxy::{self, Prefixed};
 use crate::server::{Chain, Core, Phase, Shared, StartError, handover};
-use crate::tls::Certificate;
+use crate::tls::{self, Certificate};
 use crate::vardiff::VardiffConfig;
 use bytes::{Bytes, BytesMut};
 use millpond_dialect::DialectSet;
