@@ -116,14 +116,16 @@ fn a_running_pool_reads_its_file_again_by_signal_and_by_command_and_doctor_looks
     running.says("was not reloaded, nothing has changed");
     assert!(running.says("settlement.schedule").contains("line "));
 
-    std::fs::write(&file, good.replace("\"manual\"", "\"interval 2h\"").replace("= 100", "= 200")).unwrap();
+    let changed = good.replace("\"manual\"", "\"interval 2h\"").replace("= 100", "= 200\nipv6_prefix = 64");
+    std::fs::write(&file, changed).unwrap();
     let data_text = data.to_str().unwrap();
     let dry = millpond(&["reload", "--dry-run", "--data", data_text]);
     let dry: Value = serde_json::from_slice(&dry.stdout).unwrap();
     assert_eq!(dry["applied"][0], "pool.dev.settlement.schedule: manual -> interval 2h", "{dry:#}");
     running.signal("-HUP");
     assert!(running.says("reload: applied").ends_with("pool.dev.settlement.schedule: manual -> interval 2h"));
-    assert!(running.says("needs a restart").ends_with("pool.dev.stratum.connections: 100 -> 200"));
+    assert!(running.says("reload: applied").ends_with("pool.dev.stratum.connections: 100 -> 200"));
+    assert!(running.says("needs a restart").ends_with("pool.dev.stratum.ipv6_prefix: 56 -> 64"));
 
     std::fs::write(&file, &good).unwrap();
     let done = millpond(&["reload", "--yes", "--data", data_text]);
