@@ -63,6 +63,10 @@ async fn a_recipe_learns_what_its_heavy_shares_take() {
     let wrong = [share[0][..3].to_vec(), share[1].clone(), share[2].clone(), Vec::new()];
     assert!(validator.judge(&session, &wrong, targets).await.is_err());
     assert_eq!(session.job().recipe().usually_takes(), None, "one that was not hashed says nothing");
+    for _ in 1..8 {
+        validator.judge(&session, &share, targets).await.unwrap();
+        assert_eq!(session.job().recipe().usually_takes(), None, "the first ones pay for cold caches too");
+    }
     validator.judge(&session, &share, targets).await.unwrap();
     assert!(session.job().recipe().usually_takes().is_some());
 }
