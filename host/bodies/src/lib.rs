@@ -67,10 +67,16 @@ impl Body {
         self.len == 0
     }
 
+    /// Whether it is kept as pieces.
+    #[must_use]
+    pub fn is_folded(&self) -> bool {
+        matches!(*self.held.lock(), Held::Folded(_))
+    }
+
     /// Whether it is whole, and long enough to be folded.
     #[must_use]
     pub fn would_fold(&self) -> bool {
-        self.len > SHORT && matches!(*self.held.lock(), Held::Whole(_))
+        self.len > SHORT && !self.is_folded()
     }
 
     /// Keeps it as pieces that it shares with others, from now on. That takes some milliseconds for each four megabytes; its
@@ -86,12 +92,6 @@ impl Body {
         }
         // What it was is freed after the unlock.
         let _was = std::mem::replace(&mut *self.held.lock(), Held::Folded(pieces));
-    }
-}
-
-impl From<Bytes> for Body {
-    fn from(bytes: Bytes) -> Self {
-        Self::new(bytes)
     }
 }
 

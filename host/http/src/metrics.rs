@@ -29,6 +29,12 @@ const READINGS: &[Reading] = &[
         "Bytes held for connections that do not read, beside the kernel's",
         |p| one(p.unread.bytes as f64),
     ),
+    ("millpond_job_bodies_bytes", "gauge", "Bytes of the node's answers that jobs keep", |p| {
+        vec![
+            (",kept=\"whole\"".into(), p.bodies.whole as f64),
+            (",kept=\"pieces\"".into(), p.bodies.pieces as f64),
+        ]
+    }),
     ("millpond_hashrate", "gauge", "Hashes a second, by window", |p| {
         vec![
             (",window=\"5m\"".into(), p.hashrate.five_minutes),

@@ -103,6 +103,7 @@ pub fn document() -> Value {
                 "coord": count("height or score of the current job"), "not_ready": texts("why miners are not served"),
                 "hashrate": link("Hashrate"), "shares": link("Shares"), "connections": count("open"),
                 "unread": object(json!({"connections": count("that do not read"), "bytes": count("that wait for them, beside the kernel's")})),
+                "bodies": object(json!({"whole": count("bytes of the node's answers that its jobs keep whole"), "pieces": count("bytes of the pieces that older answers share")})),
                 "stratum": link("Stratum"),
                 "effort_percent": number("100 is par"), "blocks": count("incomes of blocks in the ledger, lost ones too"), "money": link("Money"),
                 "plugins": list("Plugin"), "trusted_to_adapter": texts("facts that the adapter alone vouches for"),

@@ -5,6 +5,7 @@
 //! renews is work on a chain that may have gone on.
 
 use crate::core::Core;
+use crate::view::Bodies;
 use millpond_alerts::Level;
 use millpond_bodies::Body;
 use millpond_types::UnixMillis;
@@ -66,4 +67,12 @@ fn fold(core: &Arc<Core>) {
             }
         }));
     }
+}
+
+/// What the bodies of the jobs take. Jobs that share one count it once.
+pub(crate) fn bodies(core: &Core) -> Bodies {
+    let mut kept: Vec<Arc<Body>> = core.jobs.all().iter().filter_map(|(job, _)| job.body.clone()).collect();
+    kept.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    let whole = kept.iter().filter(|body| !body.is_folded()).map(|body| body.len() as u64).sum();
+    Bodies { whole, pieces: core.pieces.lock().kept().1 as u64 }
 }

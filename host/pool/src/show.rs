@@ -1,5 +1,6 @@
 //! What a pool shows of itself.
 
+use crate::expiry;
 use crate::payments::own_minimum;
 use crate::pool::Pool;
 use crate::view::{
@@ -61,6 +62,7 @@ impl Pool {
             shares,
             connections: u64::try_from(self.server.connections()).unwrap_or(u64::MAX),
             unread: self.server.unread(),
+            bodies: expiry::bodies(&self.core),
             stratum: self.server.counters(),
             effort_percent: self.effort(now),
             blocks: core.ledger.book().income_count(),

@@ -253,6 +253,15 @@ pub struct PaymentDetail {
     pub rows: Vec<PaymentRowView>,
 }
 
+/// What the jobs keep of their nodes' answers, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Bodies {
+    /// Of answers that are whole: the newest.
+    pub whole: u64,
+    /// Of the pieces that older ones share.
+    pub pieces: u64,
+}
+
 /// A pool at a glance.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct PoolView {
@@ -272,6 +281,8 @@ pub struct PoolView {
     pub connections: u64,
     /// Connections that do not read, and the bytes that wait for them.
     pub unread: Unread,
+    /// What its jobs keep of the node's answers.
+    pub bodies: Bodies,
     /// What its ports counted since the start.
     pub stratum: StratumCounters,
     /// Work of the round over the network's work, in percent; 100 is par.

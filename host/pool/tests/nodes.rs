@@ -184,3 +184,25 @@ async fn a_node_that_hangs_delays_neither_the_verdict_of_another_nor_the_next_bl
     assert!(!told(&pool, "suspended"), "{:?}", pool.alarms());
     pool.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_block_on_an_older_job_whose_template_is_kept_in_pieces_is_put_together_and_taken() {
+    let world = World::new(1).await;
+    assert_eq!(world.chain.add_transactions(2_000), 2_000);
+    let pool = world.start().await;
+    let (mut client, share) = world.block(&pool).await;
+    let before = client.job.clone().unwrap();
+    until(&pool, "its template, whole", || pool.view().bodies.whole > 100_000).await;
+    assert_eq!(pool.view().bodies.pieces, 0);
+    assert_eq!(world.chain.add_transactions(2_000), 2_000);
+    let newer = client.job_other_than(&before).await;
+    assert_ne!(newer.id, before.id);
+    until(&pool, "the older template in pieces", || pool.view().bodies.pieces > 100_000).await;
+    let height = world.chain.height();
+    submit(&mut client, &share).await;
+    until(&pool, "the block in the chain", || world.chain.height() == height + 1).await;
+    assert_eq!(world.chain.tip(), share.block());
+    assert!(world.chain.waiting() >= 2_000, "the older job had the first transactions alone");
+    until_paid(&pool).await;
+    pool.stop().await;
+}
