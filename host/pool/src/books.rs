@@ -6,7 +6,7 @@
 //! works here; nothing here waits for a miner, a node or a notification.
 
 use crate::conduct::{Conduct, Stopped};
-use crate::decide::{self, DecideError, income_key};
+use crate::decide::{self, DecideError, Standing, income_key};
 use crate::edges::{Edge, Edges};
 use crate::policy::{Bound, Loader, PolicyError, Wanted, reserve_of};
 use crate::sums::{CONFIGURATION, DECLARED, EVERY, Read, Sums};
@@ -52,6 +52,22 @@ pub enum BooksError {
     /// A component of the policy is in quarantine.
     #[error("{} is in quarantine: {}", .0.plugin, .0.first_error)]
     Quarantined(Stopped),
+    /// The coinbases of the jobs at hand pay otherwise than the wanted policy would book.
+    #[error(
+        "another coinbase, and with coinbase = \"miner\" another fee, comes into force at a start only: restart the pool"
+    )]
+    Coinbase,
+    /// The policy in force has shares to credit before another coinbase is paid.
+    #[error(
+        "another coinbase comes into force when every share is credited: of {newest} shares {given} are; raise \
+         payout.reserve.amount under the configuration of before, and start with that first"
+    )]
+    Uncredited {
+        /// The last share that is credited.
+        given: ShareSeq,
+        /// The newest one.
+        newest: ShareSeq,
+    },
     /// A component failed a moment ago and is asked again after a pause.
     #[error("the plugin failed and is asked again in a moment")]
     Pause,
@@ -106,8 +122,9 @@ impl std::fmt::Debug for Books {
 }
 
 impl Books {
-    /// Opens the books: follows the scheme's state through the ledger, puts the wanted policy in force (at once for a
-    /// new pool, after the next block for an old one), posts what was added to the reserve.
+    /// Opens the books: follows the scheme's state through the ledger, puts the wanted policy in force, posts what was added
+    /// to the reserve. At once for a new pool, and where blocks are paid by another coinbase from now on; else after the
+    /// next block.
     ///
     /// # Errors
     /// When a component does not load, or journal or ledger fail.
@@ -127,7 +144,7 @@ impl Books {
         if journal.newest_policy().is_none() {
             let policy = policy(wanted, ShareSeq(0), "configuration, at the pool's start", now);
             // Loaded before it is recorded: what does not load never comes into force.
-            loader.bind(&policy)?;
+            loader.bind(&policy)?.fits_the_coinbase()?;
             journal.record(policy).wait()?;
         }
         let in_force = journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
@@ -148,11 +165,43 @@ impl Books {
         let (pool, inner, edges) = (pool.to_owned(), Mutex::new(inner), Edges::default());
         let books = Self { pool, journal, ledger, loader, alarms, inner, edges, read: records };
         books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
-        if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
+        if !wanted.pays_as(&in_force) {
+            books.begin_anew(wanted, now)?;
+        } else if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
             books.schedule(wanted, CONFIGURATION, now)?;
         }
         books.keep(&mut books.inner.lock(), now);
         Ok(books)
+    }
+
+    /// Puts a policy in force whose blocks are paid by another coinbase. That goes at a start only: every block of before is
+    /// recorded and stands before the boundary, which is the newest share, and every job that is handed out from now on
+    /// pays as this policy books.
+    fn begin_anew(&self, wanted: &Wanted, now: UnixMillis) -> Result<(), BooksError> {
+        self.keep_components(wanted)?;
+        let mut policy = policy(wanted, ShareSeq(0), CONFIGURATION, now);
+        let bound = self.loader.bind(&policy)?;
+        bound.fits_the_coinbase()?;
+        let old = self.in_force()?;
+        let mut inner = self.inner.lock();
+        self.credit(&mut inner, now)?;
+        let newest = self.journal.view().newest();
+        let given = ShareSeq(self.ledger.book().accrued_to());
+        if old.scheme.terms().batch > 0 && given < newest {
+            return Err(BooksError::Uncredited { given, newest });
+        }
+        check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
+        policy.from = newest;
+        self.journal.record(policy).wait()?;
+        Ok(())
+    }
+
+    fn keep_components(&self, wanted: &Wanted) -> Result<(), BooksError> {
+        self.loader.store().keep(&wanted.scheme).map_err(PolicyError::from)?;
+        if let Some((component, _, _)) = &wanted.fee {
+            self.loader.store().keep(component).map_err(PolicyError::from)?;
+        }
+        Ok(())
     }
 
     /// Records of the ledger that the start read to follow the scheme's state: those since it was kept last.
@@ -228,13 +277,15 @@ impl Books {
     /// # Errors
     /// When it does not load, or would forget what the scheme in force owes; the one in force goes on.
     pub fn schedule(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<bool, BooksError> {
-        self.loader.store().keep(&wanted.scheme).map_err(PolicyError::from)?;
-        if let Some((component, _, _)) = &wanted.fee {
-            self.loader.store().keep(component).map_err(PolicyError::from)?;
-        }
+        self.keep_components(wanted)?;
         let policy = policy(wanted, ShareSeq(0), reason, now);
         let bound = self.loader.bind(&policy)?;
-        let old = self.in_force()?;
+        bound.fits_the_coinbase()?;
+        let in_force = self.journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
+        if !wanted.pays_as(&in_force) {
+            return Err(BooksError::Coinbase);
+        }
+        let old = self.loader.bind(&in_force)?;
         let mut inner = self.inner.lock();
         let stuck = self.stuck_policies(&inner)?;
         if !stuck.is_empty() {
@@ -363,10 +414,9 @@ impl Books {
         // What is owed per share before the block is credited before the block's income is booked.
         self.credit(inner, income.time)?;
         let view = self.journal.view();
-        let decided = {
-            let book = self.ledger.book();
-            decide::divide(&bound, income, &view, &book, &inner.state)
-        };
+        // Read before, and the book let go: a scheme may take its time, and readers of the book do not wait for it.
+        let standing = Standing::of(&self.ledger.book(), &key);
+        let decided = decide::divide(&bound, income, &view, &standing, &inner.state);
         let decision = match decided {
             Ok(decision) => decision,
             Err(why) => {
@@ -477,10 +527,8 @@ impl Books {
             // By the clock, since the time of a catching up is the income's.
             let clock = UnixMillis::now();
             inner.conduct.may_ask(&due.bound, clock)?;
-            let credited = {
-                let book = self.ledger.book();
-                decide::credit(&due, &view, &book, &inner.state)
-            };
+            let reserve = self.ledger.payable(&Owner::Reserve);
+            let credited = decide::credit(&due, &view, reserve, &inner.state);
             let credited = match credited {
                 Ok(credited) => credited,
                 Err(why) => {

@@ -58,6 +58,23 @@ pub fn income_key(key: &[u8]) -> Result<IncomeKey, DecideError> {
     IncomeKey::new(key.to_vec()).ok_or(DecideError::Key(key.len()))
 }
 
+/// What the ledger says of an income before it is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// What earlier incomes left over.
+    pub carry: Amount,
+    /// The income's number in this pool.
+    pub number: u64,
+}
+
+impl Standing {
+    /// As a book has it.
+    #[must_use]
+    pub fn of(book: &Book, income: &IncomeKey) -> Self {
+        Self { carry: book.payable(&Owner::Carry), number: book.number_of(income) }
+    }
+}
+
 /// Divides a recorded income by the policy of its window's end.
 ///
 /// # Errors
@@ -66,7 +83,7 @@ pub fn divide(
     bound: &Bound,
     income: &Income,
     view: &JournalView,
-    book: &Book,
+    standing: &Standing,
     state: &SchemeState,
 ) -> Result<Decision, DecideError> {
     let key = income_key(&income.key)?;
@@ -77,9 +94,9 @@ pub fn divide(
         .map(|declared| view.window(&window(declared), &income.end, income.finder).map(WindowSums))
         .collect::<Result<Vec<_>, _>>()?;
     // What rounding left over goes with the next income; a reserve keeps its own, and the chain pays no leftovers.
-    let carry = if terms.reserve || bound.direct { Amount::ZERO } else { book.payable(&Owner::Carry) };
+    let carry = if terms.reserve || bound.direct { Amount::ZERO } else { standing.carry };
     let facts = IncomeFacts {
-        number: book.number_of(&key),
+        number: standing.number,
         key,
         amount: income.amount,
         end: income.end.seq,
@@ -151,14 +168,14 @@ pub fn due(
     Ok(None)
 }
 
-/// Gives a batch of shares to the scheme that takes them, and how many there were.
+/// Gives a batch of shares to the scheme that takes them, with what is left in the reserve, and how many there were.
 ///
 /// # Errors
 /// As [`divide`].
 pub fn credit(
     due: &Due,
     view: &JournalView,
-    book: &Book,
+    reserve: Amount,
     state: &SchemeState,
 ) -> Result<Option<(Accrual, usize)>, DecideError> {
     let Due { bound, first, last } = due;
@@ -185,7 +202,6 @@ pub fn credit(
     if shares.is_empty() {
         return Ok(None);
     }
-    let reserve = book.payable(&Owner::Reserve);
     let given = shares.len();
     let accrual =
         millpond_payout::accrue(&bound.scheme, bound.fee.as_ref(), &shares, reserve, state, &NoAttributes)?;

@@ -5,6 +5,7 @@
 //! have. A replay therefore needs the journal and the components, and no configuration.
 
 use crate::plugins::{Component, PluginStore, StoreError};
+use millpond_contracts::payout::{Span, Terms, Window};
 use millpond_contracts::{Setting, Settings, load_fee_policy, load_scheme};
 use millpond_journal::{PluginInForce, Policy, Setting as Recorded};
 use millpond_ledger::FeeName;
@@ -35,6 +36,15 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// Whether the chain pays a block alike under a recorded policy: the pool, or the finder less the same fee.
+    pub(crate) fn pays_as(&self, recorded: &Policy) -> bool {
+        match (is_direct(recorded), self.direct) {
+            (false, false) => true,
+            (true, true) => recorded.fees == self.fees_in_force(),
+            _ => false,
+        }
+    }
+
     /// The scheme as the journal records it.
     #[must_use]
     pub fn scheme_in_force(&self) -> PluginInForce {
@@ -100,6 +110,14 @@ pub fn is_direct(policy: &Policy) -> bool {
     policy.scheme.settings.iter().any(|(name, value)| name == DIRECT && *value == Recorded::Flag(true))
 }
 
+/// Whether a scheme of these terms gives all of an income to the finder of its block, as a coinbase does that pays him.
+#[must_use]
+pub fn pays_the_finder(terms: &Terms) -> bool {
+    let finder = |window: &Window| window.span == Span::Finder;
+    let windows = !terms.windows.is_empty() && terms.windows.iter().all(finder);
+    windows && terms.cells == 0 && terms.batch == 0 && !terms.reserve
+}
+
 /// The reserve that the operator declared under this policy.
 #[must_use]
 pub fn reserve_of(policy: &Policy) -> Amount {
@@ -136,6 +154,15 @@ pub enum PolicyError {
     /// It refuses its settings or its terms are wrong.
     #[error(transparent)]
     Payout(#[from] PayoutError),
+    /// The coinbase pays the finder, and it would book another division.
+    #[error(
+        "chain.coinbase = \"miner\" has the chain pay the finder of a block, and scheme {0} divides it otherwise: take \
+         \"solo\", or chain.coinbase = \"pool\""
+    )]
+    Coinbase(String),
+    /// A record of more than this version applies.
+    #[error("the policy names {0} fee policies; this version applies one")]
+    Fees(usize),
     /// It asks for what the pool does not keep.
     #[error(
         "fee policy {name} asks for the column {column:?}: this host has no columns for fee policies yet"
@@ -157,6 +184,19 @@ pub struct Bound {
     pub fee: Option<BoundFee>,
     /// The coinbase pays the miner.
     pub direct: bool,
+}
+
+impl Bound {
+    /// That what the ledger would book is what the chain pays.
+    ///
+    /// # Errors
+    /// When the coinbase pays the finder and the scheme somebody else.
+    pub fn fits_the_coinbase(&self) -> Result<(), PolicyError> {
+        if self.direct && !pays_the_finder(self.scheme.terms()) {
+            return Err(PolicyError::Coinbase(self.scheme.name().to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// Component and settings of the scheme, and of each fee policy.
@@ -220,6 +260,9 @@ impl Loader {
         let scheme = load_scheme(&self.sandbox, &policy.scheme.name, &kept.bytes, &self.sink)
             .map_err(|why| load(&policy.scheme, why))?;
         let scheme = BoundScheme::new(&policy.scheme.name, scheme, plugin_settings(&policy.scheme))?;
+        if policy.fees.len() > 1 {
+            return Err(PolicyError::Fees(policy.fees.len()));
+        }
         let mut fee = None;
         if let Some(plugin) = policy.fees.first() {
             let kept = self.store.get(plugin.component)?;

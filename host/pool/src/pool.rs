@@ -663,6 +663,10 @@ fn open(
     store.keep_adapter(adapter, grants)?;
     let loader = Arc::new(Loader::new(process.sandbox.clone(), store, Arc::clone(&process.sink)));
     let (journal, now) = (Arc::new(journal), UnixMillis::now());
+    // Jobs that were handed over pay as they did.
+    if since.is_some() && journal.newest_policy().is_some_and(|policy| !wanted.pays_as(&policy)) {
+        return Err(crate::books::BooksError::Coinbase.into());
+    }
     let books = Books::open(
         name.as_str(),
         Arc::clone(&journal),

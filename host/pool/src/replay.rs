@@ -8,11 +8,13 @@
 //! Where retention dropped old shares, the entries before what is kept are taken as they are booked and counted apart;
 //! from the first income that the journal still knows, everything is computed again.
 
-use crate::decide::{self, DecideError};
+use crate::decide::{self, DecideError, Standing};
 use crate::policy::{Loader, PolicyError};
 use crate::sums::Sums;
 use millpond_journal::{Income, JournalError, JournalView, Policy, Record};
-use millpond_ledger::{Book, Entry, IncomeKey, IncomeStatus, LedgerError, Reader, Record as Line, Reversal};
+use millpond_ledger::{
+    Book, Entry, IncomeKey, IncomeStatus, LedgerError, Owner, Reader, Record as Line, Reversal,
+};
 use millpond_payout::AuditRecord;
 use millpond_segments::LogError;
 use millpond_types::{Digest, ShareSeq};
@@ -205,7 +207,8 @@ impl Run<'_> {
                     .ok_or_else(|| differs("the journal has no such income".to_owned()))?;
                 let bound = self.bound(income.end.seq, seq)?;
                 let state = &self.sums.state;
-                let again = match decide::divide(&bound, income, self.view, &self.book, state) {
+                let standing = Standing::of(&self.book, &there.key);
+                let again = match decide::divide(&bound, income, self.view, &standing, state) {
                     // Recorded after the oldest share that is kept, and reaching back beyond it.
                     Err(DecideError::Journal(JournalError::Dropped { .. })) if self.before_what_is_kept() => {
                         self.taken.insert(key);
@@ -230,7 +233,8 @@ impl Run<'_> {
                     .map_err(|why| ReplayError::Policy { seq, why })?
                     .ok_or_else(|| differs("no policy takes these shares".to_owned()))?;
                 let state = &self.sums.state;
-                let again = decide::credit(&due, self.view, &self.book, state)
+                let reserve = self.book.payable(&Owner::Reserve);
+                let again = decide::credit(&due, self.view, reserve, state)
                     .map_err(|why| ReplayError::Decide { seq, why })?;
                 let (accrual, _) = again.ok_or_else(|| differs("there is nothing to credit".to_owned()))?;
                 if accrual.entry.as_ref() != Some(&line.entry) {
@@ -245,6 +249,15 @@ impl Run<'_> {
                 return Err(differs("the journal does not say that it matured".to_owned()));
             }
             Entry::Reversed { key, how, .. } => self.reversed(line, key, *how)?,
+            Entry::Reinstated { key } if self.taken.contains(key.as_bytes()) => {}
+            Entry::Reinstated { key } => {
+                // Seen once more than it was lost.
+                let times = self.lost.get(key.as_bytes()).copied().unwrap_or(0);
+                let seen = self.facts.incomes.get(key.as_bytes());
+                if !seen.is_some_and(|seen| seen.len() > times) {
+                    return Err(differs("the journal does not say that it is there again".to_owned()));
+                }
+            }
             Entry::Noted { .. } if self.sums.contradicts(&line.entry)? => {
                 return Err(differs("the scheme's state was another when it was kept".to_owned()));
             }

@@ -3,16 +3,16 @@
 
 use crate::dialects;
 use crate::plugins::{Component, PluginStore, StoreError};
-use crate::policy::Wanted;
+use crate::policy::{PolicyError, Wanted, pays_the_finder};
 use millpond_chain::{AddressCheck, BitcoinAddresses, BitcoinCoinbase, Grant, Trust, resolve};
 use millpond_config::settings::check;
 use millpond_config::{Chain, Pool as Section, Secret, Span};
 use millpond_contracts::chain::{ChainAdapter, Output, Payee, TransportKind};
-use millpond_contracts::{Setting, Settings, load_adapter, load_fee_policy, schema};
+use millpond_contracts::{Setting, Settings, load_adapter, load_fee_policy, load_scheme, schema};
 use millpond_dialect::Dialect;
 use millpond_ledger::FeeName;
 use millpond_node::{Address, Auth, Endpoint, NodeSpec, Transport};
-use millpond_payout::Recipient;
+use millpond_payout::{BoundScheme, Recipient};
 use millpond_runtime::{LogSink, Sandbox};
 use millpond_types::{Amount, Target};
 use std::collections::BTreeMap;
@@ -411,6 +411,13 @@ fn outputs(
             .map_err(|why| SetupError::one(at(chain.span, "chain.payout_address", &why)))?;
         let trusted = resolver.trusted("chain.payout_address", address, &payee);
         return Ok((vec![Output { payee, weight: 1 }], trusted));
+    }
+    let scheme = &wanted.scheme;
+    let wrong = |why: &dyn std::fmt::Display| SetupError::one(at(section.payout.span, "payout.scheme", why));
+    let loaded = load_scheme(sandbox, &scheme.name, &scheme.bytes, sink).map_err(|why| wrong(&why))?;
+    let bound = BoundScheme::new(&scheme.name, loaded, wanted.scheme_settings.clone());
+    if !pays_the_finder(bound.map_err(|why| wrong(&why))?.terms()) {
+        return Err(wrong(&PolicyError::Coinbase(scheme.name.clone())));
     }
     let Some((component, settings, _)) = &wanted.fee else {
         return Ok((vec![Output { payee: Vec::new(), weight: 1 }], resolver.trusted_logins()));

@@ -4,11 +4,12 @@
 mod support;
 
 use millpond_devchain::{DevChain, Options as ChainOptions};
-use millpond_ledger::Reader;
+use millpond_ledger::{IncomeKey, Reader};
 use millpond_miner::{Miner, Options as MinerOptions};
 use millpond_pool::Pool;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use support::{check_replay, process, start, until};
+use support::{check_replay, process, start, try_prepare, until};
 
 /// Addresses whose keys the pool's wallet does not have: it pays nobody that it is itself.
 const STRANGERS: [&str; 2] = [
@@ -131,4 +132,44 @@ async fn solo_is_paid_in_the_coinbase_and_the_fee_beside_it() {
     assert!(totals.paid > 0 && totals.fees > 0, "{totals:?}");
     pool.stop().await;
     assert!(check_replay(&process, &folder.path().join("dev")).incomes > 0);
+}
+
+/// Finds blocks, and says of each income of this run whether the ledger has it as paid by the chain.
+async fn booked(pool: &Pool, wanted: usize) -> Vec<bool> {
+    let incomes = || -> BTreeMap<IncomeKey, bool> {
+        pool.ledger().book().incomes().map(|(key, income)| (key.clone(), income.direct)).collect()
+    };
+    let before = incomes();
+    let miner = miner(pool, STRANGERS[0], "solo");
+    until(pool, "incomes", || incomes().len() >= before.len() + wanted).await;
+    miner.stop().await.unwrap();
+    incomes().into_iter().filter(|(key, _)| !before.contains_key(key)).map(|(_, direct)| direct).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_the_coinbase_pays_changes_at_a_start_with_what_the_ledger_books() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = chain().await;
+    let process = process(folder.path());
+    let ours = format!("payout_address = \"{}\"", chain.new_address());
+    for (coinbase, scheme, direct) in
+        [(ours.as_str(), "prop", false), ("coinbase = \"miner\"", "solo", true), (&ours, "pplns", false)]
+    {
+        let text = config(&chain, coinbase, &format!("scheme = \"{scheme}\""));
+        let pool = start(&process, &text).await;
+        assert_eq!(
+            pool.view().plugins.iter().find(|plugin| plugin.role == "scheme").unwrap().state,
+            "running"
+        );
+        let booked = booked(&pool, 2).await;
+        assert!(booked.iter().all(|is| *is == direct), "{scheme}: {booked:?}");
+        pool.stop().await;
+    }
+    check_replay(&process, &folder.path().join("dev"));
+    // Whom the chain pays all is nobody's but the finder's.
+    let wrong = config(&chain, "coinbase = \"miner\"", "scheme = \"pplns\"");
+    let line = 1 + wrong.lines().position(|line| line == "[pool.payout]").unwrap();
+    let told = try_prepare(&process, &wrong).await.err().unwrap().to_string();
+    assert!(told.starts_with(&format!("line {line}: payout.scheme: ")), "{told}");
+    assert!(told.contains("pplns divides it otherwise"), "{told}");
 }

@@ -8,10 +8,10 @@ use millpond_journal::{
 };
 use millpond_ledger::{FeeName, Ledger, Owner, Reader};
 use millpond_payout::Recipient;
-use millpond_pool::books::Books;
+use millpond_pool::books::{Books, BooksError};
 use millpond_pool::plugins::{Component, PluginStore};
 use millpond_pool::policy::{Loader, Wanted};
-use millpond_pool::replay::{ReplayError, replay};
+use millpond_pool::replay::{ReplayError, Replayed, replay};
 use millpond_runtime::{Compiler, Sandbox, TracingSink};
 use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, UnixMillis, Work};
 use std::path::Path;
@@ -76,6 +76,16 @@ impl Pool {
     }
 
     fn open_by(disk: SimDisk, wanted: &Wanted, clock: u64, blocks: u64, options: Options) -> Self {
+        Self::try_open(disk, wanted, clock, blocks, options).unwrap()
+    }
+
+    fn try_open(
+        disk: SimDisk,
+        wanted: &Wanted,
+        clock: u64,
+        blocks: u64,
+        options: Options,
+    ) -> Result<Self, BooksError> {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let (journal, _) = Journal::open(Arc::clone(&shared), Path::new("/journal"), options).unwrap();
         let ledger = Arc::new(Ledger::open(Arc::clone(&shared), Path::new("/ledger")).unwrap());
@@ -88,9 +98,8 @@ impl Pool {
             alarms.clone(),
             wanted,
             UnixMillis(clock),
-        )
-        .unwrap();
-        Self { alarms, disk, journal, ledger, loader, books, clock, blocks }
+        )?;
+        Ok(Self { alarms, disk, journal, ledger, loader, books, clock, blocks })
     }
 
     pub fn miner(&self, name: &str) -> MinerId {
@@ -189,6 +198,13 @@ impl Pool {
         Self::open(disk, wanted, clock, blocks)
     }
 
+    /// The same, or why it does not start.
+    pub fn try_restart(self, wanted: &Wanted) -> Result<Self, String> {
+        let (disk, clock, blocks) = (self.disk.clone(), self.clock, self.blocks);
+        drop(self);
+        Self::try_open(disk, wanted, clock, blocks, Options::new("journal")).map_err(|why| why.to_string())
+    }
+
     pub fn credit_shares(&self) {
         self.books.credit_shares(UnixMillis(self.clock)).unwrap();
     }
@@ -205,11 +221,19 @@ impl Pool {
         self.ledger.payable(&Owner::Miner(miner)).0
     }
 
-    pub fn replay(&self) -> Result<millpond_pool::replay::Replayed, ReplayError> {
-        let shared: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let (view, _) = JournalView::open(Arc::clone(&shared), Path::new("/journal"))?;
-        let reader = Reader::open(Arc::clone(&shared), Path::new("/ledger"))?;
-        // A loader of its own: nothing of the running pool's memory takes part.
-        replay(&view, &reader, &loader(&shared))
+    pub fn replay(&self) -> Result<Replayed, ReplayError> {
+        replay_of(&self.disk)
     }
+}
+
+pub fn view_of(disk: &SimDisk) -> JournalView {
+    JournalView::open(Arc::new(disk.clone()), Path::new("/journal")).unwrap().0
+}
+
+/// Replays what is on a disk, with a loader of its own: nothing of a running pool's memory takes part.
+pub fn replay_of(disk: &SimDisk) -> Result<Replayed, ReplayError> {
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (view, _) = JournalView::open(Arc::clone(&shared), Path::new("/journal"))?;
+    let reader = Reader::open(Arc::clone(&shared), Path::new("/ledger"))?;
+    replay(&view, &reader, &loader(&shared))
 }

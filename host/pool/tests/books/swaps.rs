@@ -4,7 +4,7 @@ use crate::support::{Pool, wanted};
 use millpond_ledger::Owner;
 use millpond_pool::plugins::Component;
 use millpond_pool::policy::Wanted;
-use millpond_types::{Amount, Digest, MinerId};
+use millpond_types::{Amount, Digest, MinerId, UnixMillis};
 use std::sync::Arc;
 
 /// A share of work 100 of 1000 is worth a tenth of the reward of 50.
@@ -179,6 +179,29 @@ fn what_becomes_of_a_lost_income_is_for_its_own_policy_to_say() {
     replays(&pool, a, SHARE);
 }
 
+#[test]
+fn an_income_that_is_there_again_is_believed_on_the_journals_word_alone() {
+    for recorded in [true, false] {
+        let mut pool = Pool::start(&pps(SHARE, 0));
+        let a = pool.miner("a");
+        let income = pool.block(a, 1_000_000);
+        pool.lose(&income);
+        if recorded {
+            pool.journal.record(income.clone()).wait().unwrap();
+        }
+        pool.books.divide(&income).unwrap();
+        assert!(pool.ledger.totals().conserved);
+        let replayed = pool.replay();
+        match recorded {
+            true => drop(replayed.unwrap()),
+            false => {
+                let told = replayed.unwrap_err().to_string();
+                assert!(told.contains("the journal does not say that it is there again"), "{told}");
+            }
+        }
+    }
+}
+
 /// The same component with a note behind it: another digest, and nothing else.
 fn another_version(of: &Component) -> Component {
     let note = b"\0\x05\x04note";
@@ -219,4 +242,76 @@ fn fees_are_what_the_settings_say() {
     pool.mature(&income);
     assert_eq!(fees(&pool), 25_000);
     replays(&pool, a, 975_000);
+}
+
+fn direct(scheme: &str, basis_points: i64) -> Wanted {
+    Wanted { direct: true, ..wanted(scheme, Vec::new(), basis_points) }
+}
+
+fn is_direct(pool: &Pool, income: &millpond_journal::Income) -> bool {
+    let key = millpond_ledger::IncomeKey::new(income.key.clone()).unwrap();
+    pool.ledger.book().income(&key).unwrap().direct
+}
+
+#[test]
+fn another_coinbase_is_in_force_from_the_start_on_and_for_no_block_of_before() {
+    let mut pool = Pool::start(&direct("solo", 100));
+    let (a, b) = (pool.miner("a"), pool.miner("b"));
+    pool.share(b, 300);
+    let first = pool.block(a, 1_000_000);
+    // Found, and not divided when the process ends.
+    let second = pool.found(b, 2_000_000);
+    pool.share(b, 100);
+    let mut pool = pool.restart(&wanted("prop", Vec::new(), 0));
+    assert!(pool.books.pending().is_none(), "the first block of this start pays the pool already");
+    assert_eq!(pool.books.catch_up().unwrap(), 0);
+    pool.share(b, 300);
+    let third = pool.block(a, 4_000_000);
+    assert_eq!([&first, &second, &third].map(|income| is_direct(&pool, income)), [true, true, false]);
+    for income in [&first, &second, &third] {
+        pool.mature(income);
+    }
+    // The chain paid the first two; of the third b has four shares of five since the block before it.
+    assert_eq!((pool.payable(a), pool.payable(b)), (800_000, 3_200_000));
+    // And back again.
+    let mut pool = pool.restart(&direct("solo", 100));
+    let fourth = pool.block(a, 8_000_000);
+    assert!(is_direct(&pool, &fourth));
+    pool.mature(&fourth);
+    replays(&pool, a, 800_000);
+}
+
+#[test]
+fn while_the_coinbase_pays_the_finder_nothing_else_is_booked() {
+    let pool = Pool::start(&direct("solo", 100));
+    let told = |wanted: &Wanted| {
+        pool.books.schedule(wanted, "an operator", UnixMillis(pool.clock)).unwrap_err().to_string()
+    };
+    for scheme in ["pplns", "pps"] {
+        let told = told(&direct(scheme, 100));
+        assert!(
+            told.contains(&format!("scheme {scheme} (")) && told.contains("divides it otherwise"),
+            "{told}"
+        );
+    }
+    // The fee is a part of the coinbase.
+    for other in [direct("solo", 200), direct("solo", 0), wanted("solo", Vec::new(), 100)] {
+        assert!(told(&other).contains("restart the pool"));
+    }
+    // The same under another digest changes nothing in it.
+    let solo = direct("solo", 100);
+    let other = Wanted { scheme: another_version(&solo.scheme), ..solo };
+    assert!(!pool.books.schedule(&other, "an operator", UnixMillis(pool.clock)).unwrap());
+}
+
+#[test]
+fn shares_that_wait_for_a_reserve_are_credited_before_another_coinbase_is_paid() {
+    let mut pool = Pool::start(&pps(SHARE, 0));
+    let a = pool.miner("a");
+    pool.share(a, 100);
+    pool.share(a, 100);
+    pool.credit_shares();
+    assert_eq!(pool.payable(a), SHARE);
+    let told = pool.try_restart(&direct("solo", 0)).err().unwrap();
+    assert!(told.contains("of 2 shares 1 are"), "{told}");
 }
