@@ -103,13 +103,73 @@ pub(crate) fn decode_total(footer: &[u8]) -> Result<SegmentShares, DecodeError> 
     input.field("a footer's totals")
 }
 
-/// A whole footer.
-pub(crate) fn decode(footer: &[u8]) -> Result<(SegmentShares, Vec<MinerShares>), DecodeError> {
+/// The rows of a footer, one by one: there may be a million.
+pub(crate) fn rows(footer: &[u8]) -> Result<Rows<'_>, DecodeError> {
     let mut input = Input(footer);
+    decode_total(footer)?;
     let _version: u8 = input.field("a footer's version")?;
-    let total = decode_total(footer)?;
     let _: SegmentShares = input.field("a footer's totals")?;
-    let rows = input.field("a footer's miners")?;
-    input.end()?;
-    Ok((total, rows))
+    let left = input.count().ok_or(DecodeError::Malformed { what: "a footer's miners" })?;
+    Ok(Rows { input, left })
+}
+
+/// The rows of a footer.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows<'a> {
+    input: Input<'a>,
+    left: usize,
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<MinerShares, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let Some(left) = self.left.checked_sub(1) else {
+            // What is left over is told once.
+            let end = self.input.end();
+            self.input = Input(&[]);
+            return end.err().map(Err);
+        };
+        let row = self.input.field("a footer's miners");
+        // Nothing can be read behind what cannot be read.
+        (self.left, self.input) = if row.is_ok() { (left, self.input) } else { (0, Input(&[])) };
+        Some(row)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_those_that_were_put_and_bytes_too_many_or_too_few_are_told() {
+        let mut tally = Tally::default();
+        for number in 1..=5_u64 {
+            let share = Share {
+                miner: MinerId(number * 3),
+                worker: crate::WorkerId(number),
+                job: millpond_types::JobId(1),
+                coord: 7,
+                network_work: 1_000,
+                reward: millpond_types::Amount(1),
+                work: millpond_types::Work(number << 40),
+                time: UnixMillis(number),
+                id: [0; 32],
+            };
+            tally.add_share(ShareSeq(number), &share);
+        }
+        let footer = tally.encode();
+        let read: Vec<_> = rows(&footer).unwrap().map(Result::unwrap).collect();
+        let expected: Vec<_> =
+            (1..=5).map(|number| (MinerId(number * 3), 1, u128::from(number) << 40)).collect();
+        assert_eq!(read.iter().map(|row| (row.miner, row.count, row.work)).collect::<Vec<_>>(), expected);
+        assert_eq!(decode_total(&footer).unwrap().count, 5);
+
+        let longer = [&footer[..], &[0]].concat();
+        assert_eq!(rows(&longer).unwrap().filter(Result::is_err).count(), 1);
+        for len in 0..footer.len() {
+            let shorter = rows(&footer[..len]);
+            assert!(shorter.is_err() || shorter.unwrap().any(|row| row.is_err()), "{len} bytes");
+        }
+    }
 }

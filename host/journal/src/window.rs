@@ -117,10 +117,15 @@ impl Field {
     }
 }
 
+/// Below this a miner has a place of his own in [`Sums`], 16 bytes for each: numbers are given from 1 on. Those above are
+/// looked up, so that no number in a file makes a table as long as itself.
+const PLACES: usize = 1 << 22;
+
 /// Sums per miner, and of all.
 #[derive(Debug, Default)]
 struct Sums {
-    miners: BTreeMap<MinerId, u128>,
+    places: Vec<u128>,
+    beyond: BTreeMap<MinerId, u128>,
     total: u128,
 }
 
@@ -129,10 +134,25 @@ impl Sums {
         if value == u128::MAX {
             return Err(JournalError::Overflow);
         }
-        let sum = self.miners.entry(miner).or_default();
+        let place = usize::try_from(miner.0).ok().filter(|place| *place < PLACES);
+        if let Some(place) = place
+            && place >= self.places.len()
+        {
+            self.places.resize(place.saturating_add(1), 0);
+        }
+        let sum = match place.and_then(|place| self.places.get_mut(place)) {
+            Some(sum) => sum,
+            None => self.beyond.entry(miner).or_default(),
+        };
         *sum = sum.checked_add(value).ok_or(JournalError::Overflow)?;
         self.total = self.total.checked_add(value).ok_or(JournalError::Overflow)?;
         Ok(())
+    }
+
+    /// Ascending, without those that weigh nothing.
+    fn rows(self) -> Vec<(MinerId, u128)> {
+        let near = (0..).map(MinerId).zip(self.places);
+        near.chain(self.beyond).filter(|(_, sum)| *sum > 0).collect()
     }
 }
 
@@ -178,8 +198,7 @@ pub(crate) fn compute(
     if needs_dropped {
         return Err(JournalError::Dropped { last: dropped.last });
     }
-    sums.miners.retain(|_, sum| *sum > 0);
-    Ok(sums.miners.into_iter().collect())
+    Ok(sums.rows())
 }
 
 /// Newest segment first. `Break` when the window is full.
@@ -260,8 +279,11 @@ fn add_footer(
         offset: segment.bytes,
         what: error.to_string(),
     };
-    let (_, rows) = summary::decode(&footer).map_err(refuse)?;
-    rows.iter().try_for_each(|row| sums.add(row.miner, measure.miner(row)))
+    for row in summary::rows(&footer).map_err(refuse)? {
+        let row = row.map_err(refuse)?;
+        sums.add(row.miner, measure.miner(&row))?;
+    }
+    Ok(())
 }
 
 fn add_shares(

@@ -7,7 +7,6 @@ use crate::{Attributes, AuditRecord, BoundFee, BoundScheme, PayoutError, Rule, S
 use millpond_contracts::payout::{Batch, Income};
 use millpond_ledger::{Allocation, Entry, Owner};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work, WorkSum};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// One accepted share, as the journal has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,18 +96,18 @@ struct Credit {
 }
 
 fn credit(scheme: &BoundScheme, shares: &[AccruedShare], state: &SchemeState) -> Result<Credit, PayoutError> {
-    let miners: BTreeSet<MinerId> = shares.iter().map(|share| share.miner).collect();
+    let mut miners: Vec<MinerId> = shares.iter().map(|share| share.miner).collect();
+    miners.sort_unstable();
+    miners.dedup();
     let mut audit = Vec::with_capacity(2);
     let (one, change) = ask(scheme, shares, &miners, state, 0, &mut audit)?;
     let (two, change_two) = ask(scheme, shares, &miners, state, 1, &mut audit)?;
-    let by_miner = |rows: &[(MinerId, u64)]| rows.iter().copied().collect::<BTreeMap<_, _>>();
-    let (first, second) = (by_miner(&one.rows), by_miner(&two.rows));
     if !scheme.terms.reserve && !one.rows.is_empty() {
         let detail = "it credits shares without declaring a reserve";
         return Err(scheme.broken("accrue", Rule::Terms, detail));
     }
     // Credit per share has no rounding by position: renaming changes nothing at all.
-    if first != second || change.rows != change_two.rows {
+    if one.rows != two.rows || change.rows != change_two.rows {
         return Err(scheme.broken("accrue", Rule::Renaming, "credits differ when the miners are renamed"));
     }
     // `check` has seen that the sum fits.
@@ -119,7 +118,7 @@ fn credit(scheme: &BoundScheme, shares: &[AccruedShare], state: &SchemeState) ->
 fn ask(
     scheme: &BoundScheme,
     shares: &[AccruedShare],
-    miners: &BTreeSet<MinerId>,
+    miners: &[MinerId],
     state: &SchemeState,
     run: u8,
     audit: &mut Vec<AuditRecord>,

@@ -10,7 +10,6 @@ use crate::{
 use millpond_contracts::payout::{Income, Span, Totals};
 use millpond_ledger::{Allocation, IncomeAllocated, Owner};
 use millpond_types::{Amount, MinerId};
-use std::collections::BTreeSet;
 
 /// A decision about an income: what goes into the ledger, and how it came about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,19 +98,19 @@ pub fn allocate(
     Ok(Decision { entry: entry.ending(facts.end), audit })
 }
 
-/// All miners that the scheme may name, after a look at the host's own columns.
+/// All miners that the scheme may name, ascending, after a look at the host's own columns.
 fn inputs(
     scheme: &BoundScheme,
     facts: &IncomeFacts,
     windows: &[WindowSums],
     state: &SchemeState,
-) -> Result<BTreeSet<MinerId>, PayoutError> {
+) -> Result<Vec<MinerId>, PayoutError> {
     let declared = scheme.terms.windows.len();
     if windows.len() != declared {
         let given = windows.len();
         return Err(PayoutError::Input(format!("{given} windows for a scheme that declares {declared}")));
     }
-    let mut miners = BTreeSet::new();
+    let mut miners = Vec::new();
     for (window, declared) in windows.iter().zip(&scheme.terms.windows) {
         if !window.0.iter().zip(window.0.iter().skip(1)).all(|(a, b)| a.0 < b.0) {
             return Err(PayoutError::Input("a window's miners are not strictly ascending".to_owned()));
@@ -124,5 +123,8 @@ fn inputs(
     // A miner without work in any window, without cells and without the block cannot be named: he earns nothing.
     miners.extend(state.miners());
     miners.extend(facts.finder);
+    // Runs that ascend, one behind the other: the stable sort merges them.
+    miners.sort();
+    miners.dedup();
     Ok(miners)
 }

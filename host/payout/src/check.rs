@@ -5,7 +5,7 @@ use crate::{BoundScheme, PayoutError, Rule};
 use millpond_contracts::payout::Allocation;
 use millpond_types::{Amount, MinerId};
 
-/// An allocation that kept every rule of form and conservation, by miner in the order of the pseudonyms.
+/// An allocation that kept every rule of form and conservation, ascending by miner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checked {
     pub(crate) rows: Vec<(MinerId, u64)>,
@@ -28,10 +28,11 @@ pub(crate) fn check(
     if let Some((a, b)) = given.miner.iter().zip(given.miner.iter().skip(1)).find(|(a, b)| a >= b) {
         return broken(Rule::Ascending, format!("miner {b} comes after miner {a}"));
     }
-    let mut rows = Vec::with_capacity(given.miner.len());
+    // By place: 0 for who gets nothing.
+    let mut amounts = vec![0_u64; names.len()];
     let mut sum = given.rest;
     for (name, amount) in given.miner.iter().zip(&given.amount) {
-        let Some(miner) = names.miner(*name) else {
+        let Some(slot) = names.place(*name).and_then(|place| amounts.get_mut(place)) else {
             return broken(Rule::KnownMiner, format!("miner {name} of {} handed in", names.len()));
         };
         if *amount == 0 {
@@ -41,12 +42,13 @@ pub(crate) fn check(
             Some(sum) => sum,
             None => return broken(Rule::Overflow, "amounts and rest do not fit 64 bits".to_owned()),
         };
-        rows.push((miner, *amount));
+        *slot = *amount;
     }
     if let Some(gross) = gross
         && sum != gross.0
     {
         return broken(Rule::Conserved, format!("amounts and rest are {sum}, the income is {gross}"));
     }
+    let rows = names.miners().iter().copied().zip(amounts).filter(|row| row.1 > 0).collect();
     Ok(Checked { rows, rest: given.rest })
 }

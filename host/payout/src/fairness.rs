@@ -6,7 +6,6 @@ use crate::pseudonyms::{Pseudonyms, columns};
 use crate::{AuditRecord, BoundScheme, PayoutError, Rule, SchemeState, WindowSums, audit};
 use millpond_contracts::payout::{Income, State, Totals};
 use millpond_types::{Amount, MinerId};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Rounding by position may give each miner one unit more or less.
 const RENAMED: u64 = 1;
@@ -17,7 +16,7 @@ const SPLIT: u64 = 2;
 pub(crate) struct FirstRun<'a> {
     pub(crate) income: &'a Income,
     pub(crate) finder: Option<MinerId>,
-    pub(crate) miners: &'a BTreeSet<MinerId>,
+    pub(crate) miners: &'a [MinerId],
     pub(crate) windows: &'a [WindowSums],
     pub(crate) state: &'a SchemeState,
     pub(crate) result: &'a Checked,
@@ -43,7 +42,7 @@ pub(crate) fn rerun(scheme: &BoundScheme, first: &FirstRun<'_>) -> Result<AuditR
     // The second part of the split miner bears the name after the last.
     let mut given = done.value;
     let mut second = 0;
-    if victim.is_some() && given.miner.last() == Some(&names.len().saturating_add(1)) {
+    if victim.is_some() && given.miner.last() == Some(&second_self(&names)) {
         given.miner.pop();
         second = given.amount.pop().unwrap_or(0);
         given.rest = given.rest.saturating_add(second);
@@ -56,30 +55,45 @@ pub(crate) fn rerun(scheme: &BoundScheme, first: &FirstRun<'_>) -> Result<AuditR
     Ok(audit)
 }
 
-/// The miner to split: the one with the most work in all windows, so that a difference shows.
+/// The name after the last.
+fn second_self(names: &Pseudonyms) -> u64 {
+    (names.len() as u64).saturating_add(1)
+}
+
+/// The miner to split: the one with the most work in all windows, so that a difference shows; of equal ones the last.
 fn victim(windows: &[WindowSums]) -> Option<MinerId> {
-    let mut sums = BTreeMap::<MinerId, u128>::new();
-    for (miner, sum) in windows.iter().flat_map(|window| &window.0) {
-        let total = sums.entry(*miner).or_default();
-        *total = total.saturating_add(*sum);
-    }
-    sums.into_iter().filter(|(_, sum)| *sum >= 2).max_by_key(|(_, sum)| *sum).map(|(miner, _)| miner)
+    let mut rows: Vec<(MinerId, u128)> = windows.iter().flat_map(|window| window.0.iter().copied()).collect();
+    // Runs that ascend: the stable sort merges them.
+    rows.sort_by_key(|row| row.0);
+    rows.dedup_by(|next, sum| {
+        let same = next.0 == sum.0;
+        if same {
+            sum.1 = sum.1.saturating_add(next.1);
+        }
+        same
+    });
+    rows.into_iter().filter(|(_, sum)| *sum >= 2).max_by_key(|(_, sum)| *sum).map(|(miner, _)| miner)
 }
 
 /// A window under the new names; the split miner keeps a third, his second self gets the rest.
 fn split(sums: &WindowSums, names: &Pseudonyms, victim: Option<MinerId>) -> Totals {
-    let mut rows = BTreeMap::new();
-    for (miner, sum) in sums.0.iter().filter(|row| row.1 > 0) {
-        let Some(name) = names.name(*miner) else { continue };
-        if victim == Some(*miner) && *sum >= 2 {
-            let part = (sum / 3).max(1);
-            rows.insert(name, part);
-            rows.insert(names.len().saturating_add(1), sum - part);
-        } else {
-            rows.insert(name, *sum);
-        }
-    }
-    columns(rows)
+    let mut named = names.named(sums.0.iter().copied());
+    let whole = victim.and_then(|miner| names.name(miner)).and_then(|name| {
+        let at = usize::try_from(name.checked_sub(1)?).ok()?;
+        named.get_mut(at)?.as_mut().filter(|sum| **sum >= 2)
+    });
+    let second = whole.map(|sum| {
+        let part = (*sum / 3).max(1);
+        std::mem::replace(sum, part) - part
+    });
+    named.push(second);
+    columns((1..).zip(named).filter_map(|(name, sum)| Some((name, sum.filter(|sum| *sum > 0)?))))
+}
+
+/// What each gets, in the order of the miners.
+fn amounts<'a>(miners: &'a [MinerId], rows: &'a [(MinerId, u64)]) -> impl Iterator<Item = u64> + 'a {
+    let mut rows = rows.iter().peekable();
+    miners.iter().map(move |miner| rows.next_if(|row| row.0 == *miner).map_or(0, |row| row.1))
 }
 
 fn compare(
@@ -88,11 +102,8 @@ fn compare(
     again: &Checked,
     split: Option<(MinerId, u64)>,
 ) -> Result<(), PayoutError> {
-    let one: BTreeMap<_, _> = first.result.rows.iter().copied().collect();
-    let two: BTreeMap<_, _> = again.rows.iter().copied().collect();
-    for miner in first.miners {
-        let before = one.get(miner).copied().unwrap_or(0);
-        let after = two.get(miner).copied().unwrap_or(0);
+    let both = amounts(first.miners, &first.result.rows).zip(amounts(first.miners, &again.rows));
+    for (miner, (before, after)) in first.miners.iter().zip(both) {
         let (after, allowed, rule) = match split {
             Some((victim, second)) if victim == *miner => {
                 (after.saturating_add(second), SPLIT, Rule::Splitting)

@@ -5,7 +5,6 @@ use crate::{Attributes, AuditRecord, BoundFee, PayoutError, Rule, audit};
 use millpond_contracts::payout::{Fees, Income};
 use millpond_ledger::Owner;
 use millpond_types::{Amount, MinerId};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// What is left to each miner, and what each recipient gets.
 pub(crate) struct Taken {
@@ -13,7 +12,7 @@ pub(crate) struct Taken {
     pub(crate) parts: Vec<(Owner, Amount)>,
 }
 
-/// Asks the policy twice, under two sets of names, and applies its fees.
+/// Asks the policy twice, under two sets of names, and applies its fees. `gross` ascends by miner.
 pub(crate) fn take(
     fee: &BoundFee,
     income: &Income,
@@ -22,14 +21,12 @@ pub(crate) fn take(
     attributes: &dyn Attributes,
     audit: &mut Vec<AuditRecord>,
 ) -> Result<Taken, PayoutError> {
-    let miners: BTreeSet<MinerId> = gross.iter().map(|row| row.0).collect();
+    let miners: Vec<MinerId> = gross.iter().map(|row| row.0).collect();
     let one = ask(fee, income, finder, &miners, gross, attributes, 0, audit)?;
     let two = ask(fee, income, finder, &miners, gross, attributes, 1, audit)?;
     let mut total = Amount::ZERO;
     let mut net = Vec::with_capacity(gross.len());
-    for (miner, amount) in gross {
-        let kept = one.get(miner).copied().unwrap_or(0);
-        let other = two.get(miner).copied().unwrap_or(0);
+    for ((miner, amount), (kept, other)) in gross.iter().zip(one.into_iter().zip(two)) {
         if kept.abs_diff(other) > 1 {
             let detail = format!("a miner is charged {kept} under one name and {other} under another");
             return Err(broken(fee, Rule::Renaming, detail));
@@ -42,22 +39,21 @@ pub(crate) fn take(
     Ok(Taken { net, parts: divide(fee, total) })
 }
 
-/// Fee less rebate, by miner.
+/// Fee less rebate of each row of `gross`.
 #[allow(clippy::too_many_arguments, reason = "one call's facts, used in one place")]
 fn ask(
     fee: &BoundFee,
     income: &Income,
     finder: Option<MinerId>,
-    miners: &BTreeSet<MinerId>,
+    miners: &[MinerId],
     gross: &[(MinerId, u64)],
     attributes: &dyn Attributes,
     run: u8,
     audit: &mut Vec<AuditRecord>,
-) -> Result<BTreeMap<MinerId, u64>, PayoutError> {
+) -> Result<Vec<u64>, PayoutError> {
     let names = Pseudonyms::new(miners, &income.key, run);
-    let rows: BTreeMap<u64, (MinerId, u64)> =
-        gross.iter().filter_map(|(miner, amount)| Some((names.name(*miner)?, (*miner, *amount)))).collect();
-    let order: Vec<MinerId> = rows.values().map(|row| row.0).collect();
+    let rows = names.places().iter().filter_map(|place| gross.get(*place).copied());
+    let (order, amount): (Vec<MinerId>, Vec<u64>) = rows.unzip();
     let mut columns = Vec::with_capacity(fee.columns.len());
     for name in &fee.columns {
         let column = attributes.column(name, &order).filter(|column| column.len() == order.len());
@@ -69,8 +65,7 @@ fn ask(
         })?);
     }
     let income = Income { finder: finder.and_then(|miner| names.name(miner)), ..income.clone() };
-    let miner: Vec<u64> = rows.keys().copied().collect();
-    let amount: Vec<u64> = rows.values().map(|row| row.1).collect();
+    let miner: Vec<u64> = (1..).take(order.len()).collect();
     let done = fee
         .plugin
         .fees(&fee.settings, &income, &miner, &amount, &columns)
@@ -78,31 +73,27 @@ fn ask(
     let function = if run == 0 { "fees" } else { "fees-renamed" };
     let input = (&income, &miner, &amount, &columns);
     audit.push(audit::record(fee.digest(), function, fee.config, &input, &done)?);
-    check(fee, &order, &amount, &done.value)
+    check(fee, &names, &amount, &done.value)
 }
 
-fn check(
-    fee: &BoundFee,
-    miners: &[MinerId],
-    amount: &[u64],
-    given: &Fees,
-) -> Result<BTreeMap<MinerId, u64>, PayoutError> {
+/// Of rows in the order of the names, fee less rebate by place.
+fn check(fee: &BoundFee, names: &Pseudonyms, amount: &[u64], given: &Fees) -> Result<Vec<u64>, PayoutError> {
     if given.fee.len() != amount.len() || given.rebate.len() != amount.len() {
         let detail =
             format!("{} fees and {} rebates for {} rows", given.fee.len(), given.rebate.len(), amount.len());
         return Err(broken(fee, Rule::Columns, detail));
     }
-    let mut kept = BTreeMap::new();
-    for ((miner, amount), (charged, rebate)) in
-        miners.iter().zip(amount).zip(given.fee.iter().zip(&given.rebate))
+    let mut kept = vec![0; amount.len()];
+    for ((place, amount), (charged, rebate)) in
+        names.places().iter().zip(amount).zip(given.fee.iter().zip(&given.rebate))
     {
-        match charged.checked_sub(*rebate) {
-            Some(part) if charged <= amount => kept.insert(*miner, part),
+        match (charged.checked_sub(*rebate), kept.get_mut(*place)) {
+            (Some(part), Some(slot)) if charged <= amount => *slot = part,
             _ => {
                 let detail = format!("a fee of {charged} with a rebate of {rebate} on {amount}");
                 return Err(broken(fee, Rule::Fee, detail));
             }
-        };
+        }
     }
     Ok(kept)
 }

@@ -4,58 +4,90 @@
 use crate::WindowSums;
 use millpond_contracts::payout::Totals;
 use millpond_types::MinerId;
-use std::collections::{BTreeMap, BTreeSet};
 
-/// One call's names.
+/// One call's names. All of it is columns over the miners in ascending order, since an income may name a million of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Pseudonyms {
-    /// Pseudonym minus 1 to miner.
+    /// Ascending: a miner's index is his place.
     miners: Vec<MinerId>,
-    names: BTreeMap<MinerId, u64>,
+    /// Pseudonym minus 1 to place.
+    places: Vec<usize>,
+    /// Place to pseudonym minus 1.
+    names: Vec<usize>,
 }
 
 impl Pseudonyms {
-    /// Numbers miners in an order drawn from `seed` and `run` (0 for the call that counts, 1 for its check). In the
-    /// check nobody bears the name that he bore in the call, so that a favourite name always shows.
-    pub(crate) fn new(miners: &BTreeSet<MinerId>, seed: &[u8], run: u8) -> Self {
-        let mut order: Vec<MinerId> = miners.iter().copied().collect();
+    /// Numbers miners, given ascending, in an order drawn from `seed` and `run` (0 for the call that counts, 1 for its
+    /// check). In the check nobody bears the name that he bore in the call, so that a favourite name always shows.
+    pub(crate) fn new(miners: &[MinerId], seed: &[u8], run: u8) -> Self {
+        let mut places: Vec<usize> = (0..miners.len()).collect();
         // Fisher-Yates for the call; then Sattolo's variant, which leaves nothing in its place, for the check.
-        shuffle(&mut order, seed, 0, 1);
+        shuffle(&mut places, seed, 0, 1);
         if run > 0 {
-            shuffle(&mut order, seed, run, 0);
+            shuffle(&mut places, seed, run, 0);
         }
-        let names = order.iter().zip(1..).map(|(miner, name)| (*miner, name)).collect();
-        Self { miners: order, names }
+        let mut names = vec![0; miners.len()];
+        for (name, place) in places.iter().enumerate() {
+            if let Some(slot) = names.get_mut(*place) {
+                *slot = name;
+            }
+        }
+        Self { miners: miners.to_vec(), places, names }
     }
 
-    pub(crate) fn len(&self) -> u64 {
-        self.miners.len() as u64
+    pub(crate) fn len(&self) -> usize {
+        self.miners.len()
+    }
+
+    /// The miners, by place.
+    pub(crate) fn miners(&self) -> &[MinerId] {
+        &self.miners
     }
 
     pub(crate) fn name(&self, miner: MinerId) -> Option<u64> {
-        self.names.get(&miner).copied()
+        let place = self.miners.binary_search(&miner).ok()?;
+        self.names.get(place).map(|name| *name as u64 + 1)
     }
 
     pub(crate) fn miner(&self, name: u64) -> Option<MinerId> {
+        self.miners.get(self.place(name)?).copied()
+    }
+
+    pub(crate) fn place(&self, name: u64) -> Option<usize> {
         let at = usize::try_from(name.checked_sub(1)?).ok()?;
-        self.miners.get(at).copied()
+        self.places.get(at).copied()
+    }
+
+    /// Places in the order of the names.
+    pub(crate) fn places(&self) -> &[usize] {
+        &self.places
+    }
+
+    /// What each of the miners has, in the order of the names, of rows that ascend by miner. Rows of others are left out.
+    pub(crate) fn named<T: Copy>(&self, rows: impl Iterator<Item = (MinerId, T)>) -> Vec<Option<T>> {
+        let mut named = vec![None; self.miners.len()];
+        let mut known = self.miners.iter().zip(&self.names).peekable();
+        for (miner, value) in rows {
+            while known.next_if(|(known, _)| **known < miner).is_some() {}
+            if let Some((_, name)) = known.next_if(|(known, _)| **known == miner)
+                && let Some(slot) = named.get_mut(*name)
+            {
+                *slot = Some(value);
+            }
+        }
+        named
     }
 
     /// A window's columns under these names, without miners that have nothing in it.
     pub(crate) fn totals(&self, sums: &WindowSums) -> Totals {
-        let rows: BTreeMap<u64, u128> = sums
-            .0
-            .iter()
-            .filter(|row| row.1 > 0)
-            .filter_map(|(miner, sum)| Some((self.name(*miner)?, *sum)))
-            .collect();
-        columns(rows)
+        let named = self.named(sums.0.iter().copied());
+        columns((1..).zip(named).filter_map(|(name, sum)| Some((name, sum.filter(|sum| *sum > 0)?))))
     }
 }
 
 /// Shuffles by a stream drawn from the seed: place `at` swaps with one of the places up to `at` (`including` 1) or
 /// strictly below it (0).
-fn shuffle(order: &mut [MinerId], seed: &[u8], run: u8, including: u64) {
+fn shuffle(order: &mut [usize], seed: &[u8], run: u8, including: u64) {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"millpond pseudonyms 1\0");
     hasher.update(&[run]);
@@ -84,28 +116,65 @@ pub(crate) fn columns(rows: impl IntoIterator<Item = (u64, u128)>) -> Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    fn in_order(names: &Pseudonyms) -> Vec<MinerId> {
+        (1..=names.len() as u64).map(|name| names.miner(name).unwrap()).collect()
+    }
 
     #[test]
     fn nobody_bears_the_same_name_in_the_call_and_in_its_check() {
         for count in 2..6 {
-            let miners: BTreeSet<_> = (1..=count).map(MinerId).collect();
+            let miners: Vec<_> = (1..=count).map(MinerId).collect();
             for seed in 0..50_u8 {
                 let (call, check) =
                     (Pseudonyms::new(&miners, &[seed], 0), Pseudonyms::new(&miners, &[seed], 1));
-                assert!(call.miners.iter().zip(&check.miners).all(|(one, two)| one != two));
-                assert_eq!(check.miners.iter().copied().collect::<BTreeSet<_>>(), miners);
+                assert!(in_order(&call).iter().zip(in_order(&check)).all(|(one, two)| *one != two));
+                assert_eq!(
+                    in_order(&check).into_iter().collect::<BTreeSet<_>>(),
+                    miners.iter().copied().collect()
+                );
             }
         }
     }
 
     #[test]
     fn names_are_given_in_the_same_way_every_time() {
-        let miners: BTreeSet<_> = (1..=100).map(MinerId).collect();
+        let miners: Vec<_> = (1..=100).map(MinerId).collect();
         let (one, two) = (Pseudonyms::new(&miners, b"key", 0), Pseudonyms::new(&miners, b"key", 0));
-        assert_eq!(one.miners, two.miners);
+        assert_eq!(in_order(&one), in_order(&two));
         for miner in miners {
             assert_eq!(one.name(miner).and_then(|name| one.miner(name)), Some(miner));
         }
         assert_eq!((one.miner(0), one.miner(101)), (None, None));
+        // The names that recorded calls were made under: a replay has to come to the same.
+        let ten: Vec<_> = (11..=20).map(MinerId).collect();
+        let names = |run| in_order(&Pseudonyms::new(&ten, b"key", run)).into_iter().map(|miner| miner.0);
+        assert_eq!(names(0).collect::<Vec<_>>(), CALL);
+        assert_eq!(names(1).collect::<Vec<_>>(), CHECK);
+    }
+
+    const CALL: [u64; 10] = [14, 12, 18, 15, 13, 16, 20, 11, 19, 17];
+    const CHECK: [u64; 10] = [20, 15, 13, 14, 11, 18, 16, 19, 17, 12];
+
+    proptest! {
+        #[test]
+        fn columns_are_those_of_a_look_up_for_each_row(
+            miners in proptest::collection::btree_set(1_u64..60, 0..40),
+            rows in proptest::collection::btree_map(1_u64..60, 0_u128..5, 0..40),
+            seed: u8,
+        ) {
+            let miners: Vec<_> = miners.into_iter().map(MinerId).collect();
+            let names = Pseudonyms::new(&miners, &[seed], 0);
+            let sums = WindowSums(rows.iter().map(|(miner, sum)| (MinerId(*miner), *sum)).collect());
+            let expected: BTreeMap<u64, u128> = sums
+                .0
+                .iter()
+                .filter(|row| row.1 > 0)
+                .filter_map(|(miner, sum)| Some((names.name(*miner)?, *sum)))
+                .collect();
+            prop_assert_eq!(names.totals(&sums), columns(expected));
+        }
     }
 }

@@ -251,13 +251,22 @@ impl SchemeState {
 
     /// As the plugin gets it.
     pub(crate) fn under(&self, names: &Pseudonyms) -> State {
-        let rows: BTreeMap<u64, &Vec<u64>> =
-            self.rows.iter().filter_map(|(miner, cells)| Some((names.name(*miner)?, cells))).collect();
-        State {
-            memo: self.memo.clone(),
-            miner: rows.keys().copied().collect(),
-            cells: rows.values().flat_map(|cells| cells.iter().copied()).collect(),
+        let width = usize::from(self.width);
+        // A batch of shares names a few of the miners that have cells: these are looked up one by one.
+        let named = if names.len().saturating_mul(16) < self.rows.len() {
+            names.named(names.miners().iter().filter_map(|miner| Some((*miner, self.rows.get(miner)?))))
+        } else {
+            names.named(self.rows.iter().map(|(miner, cells)| (*miner, cells)))
+        };
+        let mut state = State { memo: self.memo.clone(), ..State::default() };
+        state.cells.reserve(named.len().saturating_mul(width));
+        for (name, cells) in (1..).zip(named) {
+            if let Some(cells) = cells {
+                state.miner.push(name);
+                state.cells.extend_from_slice(cells);
+            }
         }
+        state
     }
 
     /// Checks what the plugin gave back, and names the miners.

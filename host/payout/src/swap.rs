@@ -105,7 +105,7 @@ type Rows = Vec<(millpond_types::MinerId, Vec<u64>)>;
 
 /// The state after an income of nothing over empty windows.
 fn trial(scheme: &BoundScheme, state: &SchemeState) -> Result<Rows, PayoutError> {
-    let miners = state.miners().collect();
+    let miners: Vec<_> = state.miners().collect();
     let names = crate::pseudonyms::Pseudonyms::new(&miners, b"swap", 0);
     let income = Income { key: b"swap".to_vec(), gross: 0, seq: 0, time_ms: 0, coord: 0, finder: None };
     let windows = vec![millpond_contracts::payout::Totals::default(); scheme.terms.windows.len()];
