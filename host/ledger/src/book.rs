@@ -1,9 +1,10 @@
 //! The book: balances, incomes and payments as they stand after the entries so far. Pure: no log, no clock.
 
+use crate::balances::Balances;
 use crate::sums::{Sums, Walked};
 use crate::totals::Counters;
 use crate::{
-    Account, Allocation, Class, Entry, IncomeKey, LedgerError, Owner, PaymentId, PaymentRow, Posting, Record,
+    Account, Allocation, Entry, IncomeKey, LedgerError, Owner, PaymentId, PaymentRow, Posting, Record,
     Reversal, Totals, TxId, income, payment::Built,
 };
 use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
@@ -145,7 +146,7 @@ impl PaymentState {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Book {
-    pub(crate) balances: BTreeMap<Account, i128>,
+    pub(crate) balances: Balances,
     pub(crate) incomes: BTreeMap<IncomeKey, IncomeState>,
     pub(crate) payments: BTreeMap<PaymentId, PaymentState>,
     pub(crate) accrued_to: u64,
@@ -186,7 +187,7 @@ impl Book {
     /// An account's balance on its natural side: what the pool has, spent or owes.
     #[must_use]
     pub fn balance(&self, account: &Account) -> i128 {
-        self.balances.get(account).copied().unwrap_or(0)
+        self.balances.get(account)
     }
 
     /// What may be paid to an owner.
@@ -202,16 +203,13 @@ impl Book {
     }
 
     /// All accounts that are not zero, in order.
-    pub fn balances(&self) -> impl Iterator<Item = (&Account, i128)> {
-        self.balances.iter().map(|(account, balance)| (account, *balance))
+    pub fn balances(&self) -> impl Iterator<Item = (Account, i128)> + '_ {
+        self.balances.iter()
     }
 
     /// All owners with something payable.
-    pub fn payables(&self) -> impl Iterator<Item = (&Owner, Amount)> {
-        self.balances.iter().filter_map(|(account, balance)| match account {
-            Account::Payable(owner) => Some((owner, amount_of(*balance))),
-            _ => None,
-        })
+    pub fn payables(&self) -> impl Iterator<Item = (Owner, Amount)> + '_ {
+        self.balances.payables().map(|(owner, balance)| (owner, amount_of(balance)))
     }
 
     /// One income.
@@ -342,27 +340,22 @@ impl Book {
         if sum != 0 {
             return Err(LedgerError::Unbalanced(sum));
         }
-        for (account, after) in self.after(postings)? {
+        // By account, several postings of one together: what counts is where it ends.
+        let mut natural: Vec<(&Account, i128)> = postings
+            .iter()
+            .map(|posting| Ok((&posting.account, posting.natural()?)))
+            .collect::<Result<_, LedgerError>>()?;
+        natural.sort_by_key(|(account, _)| *account);
+        for same in natural.chunk_by(|a, b| a.0 == b.0) {
+            let Some((account, _)) = same.first() else { continue };
+            let balance = self.balance(account);
+            let after = same.iter().try_fold(balance, |sum, (_, grows)| sum.checked_add(*grows));
+            let after = after.ok_or(LedgerError::Overflow("a balance"))?;
             if after < 0 && account.bounded() {
-                let balance = self.balance(account);
-                return Err(LedgerError::Overdrawn { account: account.clone(), balance, after });
+                return Err(LedgerError::Overdrawn { account: (*account).clone(), balance, after });
             }
         }
         Ok(())
-    }
-
-    fn after<'a>(&self, postings: &'a [Posting]) -> Result<BTreeMap<&'a Account, i128>, LedgerError> {
-        let mut after = BTreeMap::new();
-        for Posting { account, amount } in postings {
-            let natural = if account.class() == Class::Liability {
-                amount.checked_neg().ok_or(LedgerError::Overflow("a posting"))?
-            } else {
-                *amount
-            };
-            let balance = after.entry(account).or_insert_with(|| self.balance(account));
-            *balance = balance.checked_add(natural).ok_or(LedgerError::Overflow("a balance"))?;
-        }
-        Ok(after)
     }
 
     /// Counts the checked change of a record that is durable.
@@ -377,15 +370,12 @@ impl Book {
     }
 
     fn apply(&mut self, change: Change) -> Result<(), LedgerError> {
-        let after: Vec<_> =
-            self.after(&change.postings)?.into_iter().map(|(account, sum)| (account.clone(), sum)).collect();
-        for (account, sum) in after {
-            self.sums.balance(&account, sum.saturating_sub(self.balance(&account)));
-            if sum == 0 {
-                self.balances.remove(&account);
-            } else {
-                self.balances.insert(account, sum);
-            }
+        for posting in &change.postings {
+            // `check` has seen that each sum fits.
+            let grows = posting.natural()?;
+            let sum = self.balance(&posting.account).saturating_add(grows);
+            self.sums.balance(&posting.account, grows);
+            self.balances.set(&posting.account, sum);
         }
         self.counters = change.counters;
         match change.what {

@@ -1,8 +1,8 @@
 //! Entries: everything that may happen to money, and the record that chains them.
 
 use crate::{
-    Account, Allocation, LedgerError, Owner, PaymentId, PaymentRow, Progress, SettledRow, SumNode, TxId,
-    proof,
+    Account, Allocation, Class, LedgerError, Owner, PaymentId, PaymentRow, Progress, SettledRow, SumNode,
+    TxId, proof,
 };
 use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -156,6 +156,16 @@ pub struct Posting {
     pub account: Account,
     /// Debit (positive) or credit (negative), in ledger units.
     pub amount: i128,
+}
+
+impl Posting {
+    /// By how much the account's balance grows, on its natural side.
+    pub(crate) fn natural(&self) -> Result<i128, LedgerError> {
+        match self.account.class() {
+            Class::Liability => self.amount.checked_neg().ok_or(LedgerError::Overflow("a posting")),
+            Class::Asset | Class::Expense => Ok(self.amount),
+        }
+    }
 }
 
 /// Everything that may happen to money.

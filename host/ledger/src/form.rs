@@ -1,10 +1,11 @@
 //! The forms in which a book was ever stored by a checkpoint. Records of checkpoints stay in the chain for ever, so each
 //! form stays known: a ledger is read whichever version wrote it.
 
+use crate::balances::Balances;
 use crate::book::{IncomeState, PaymentState};
 use crate::sums::Sums;
 use crate::totals::Counters;
-use crate::{Account, Book, IncomeKey, LedgerError, PaymentId};
+use crate::{Book, IncomeKey, LedgerError, PaymentId};
 use millpond_types::Digest;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 /// The first form: a book without what each owner was sent. The order of fields is that of its bytes.
 #[derive(Serialize)]
 struct First<'a> {
-    balances: &'a BTreeMap<Account, i128>,
+    balances: &'a Balances,
     incomes: &'a BTreeMap<IncomeKey, IncomeState>,
     payments: &'a BTreeMap<PaymentId, PaymentState>,
     accrued_to: u64,

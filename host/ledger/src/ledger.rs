@@ -177,14 +177,19 @@ impl Ledger {
     }
 
     fn count(&self, writer: &mut Writer, change: Change, record: &Record) -> Result<(), LedgerError> {
+        let indexed = writer.index.is_some();
+        // Made before anybody has to wait.
+        let accounts: Vec<Account> = if indexed {
+            change.postings.iter().map(|posting| posting.account.clone()).collect()
+        } else {
+            Vec::new()
+        };
         let mut book = self.book.write();
-        let postings = change.postings.clone();
         book.apply_record(change, record)?;
         if let Some(index) = &writer.index {
             // Who reads the book need not wait for sled.
             let book = RwLockWriteGuard::downgrade(book);
-            let accounts = postings.iter().map(|posting| &posting.account);
-            let mut done = index.update(&book, accounts, &writer.head);
+            let mut done = index.update(&book, accounts.iter(), &writer.head);
             if done.is_ok() {
                 done = index.own(record, &writer.head);
             }

@@ -10,6 +10,7 @@
 
 mod account;
 mod allocation;
+mod balances;
 mod book;
 mod checkpoint;
 mod entry;

@@ -25,8 +25,8 @@ impl Sums {
     /// The sums of a book, from all that is in it.
     pub(crate) fn walk(book: &Book) -> Self {
         let mut sums = Self::default();
-        for (account, balance) in &book.balances {
-            sums.balance(account, *balance);
+        for (account, balance) in book.balances() {
+            sums.balance(&account, balance);
         }
         book.incomes().for_each(|(_, income)| sums.income(income, 1));
         book.payments().for_each(|payment| sums.payment(payment, 1));

@@ -71,7 +71,7 @@ fn the_index_folder_can_be_deleted_and_comes_back_equal() {
     let equal = |ledger: &Ledger, index: &BalanceIndex| {
         let book = ledger.book();
         for (account, balance) in book.balances() {
-            assert_eq!(index.balance(account).unwrap(), balance, "{account}");
+            assert_eq!(index.balance(&account).unwrap(), balance, "{account}");
         }
         assert_eq!(index.head().unwrap(), Some(ledger.head()));
     };

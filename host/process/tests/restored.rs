@@ -42,8 +42,8 @@ fn reserve(data: &Path) {
     let (payment, rows) = {
         let book = ledger.book();
         let miners = book.payables().filter(|(owner, _)| matches!(owner, millpond_ledger::Owner::Miner(_)));
-        let row = |(owner, amount): (&millpond_ledger::Owner, Amount)| PaymentRow {
-            owner: owner.clone(),
+        let row = |(owner, amount): (millpond_ledger::Owner, Amount)| PaymentRow {
+            owner,
             address: MINER.to_owned(),
             amount,
         };

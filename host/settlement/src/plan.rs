@@ -158,7 +158,7 @@ pub fn due(book: &Book, payees: &dyn Payees, policy: &Policy) -> Due {
             continue;
         }
         let mut skip = |why| skipped.push(Skipped { owner: owner.clone(), amount, why });
-        let Some(to) = payees.pay_to(owner).filter(|to| !to.address.is_empty()) else {
+        let Some(to) = payees.pay_to(&owner).filter(|to| !to.address.is_empty()) else {
             skip(Skip::NoAddress);
             continue;
         };
@@ -167,8 +167,8 @@ pub fn due(book: &Book, payees: &dyn Payees, policy: &Policy) -> Due {
             skip(Skip::BelowMinimum(minimum));
             continue;
         }
-        let last_paid = last_paid.get(owner).copied().unwrap_or_default();
-        due.push(DueRow { owner: owner.clone(), address: to.address, amount, minimum, last_paid });
+        let last_paid = last_paid.get(&owner).copied().unwrap_or_default();
+        due.push(DueRow { owner, address: to.address, amount, minimum, last_paid });
     }
     Due { rows: due, skipped }
 }

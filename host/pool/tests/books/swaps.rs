@@ -18,7 +18,7 @@ fn fees(pool: &Pool) -> u64 {
     let fee = |owner: &Owner| matches!(owner, Owner::Fee(_));
     let balances = pool.ledger.book();
     let owned = balances.balances().filter_map(|(account, balance)| match account {
-        millpond_ledger::Account::Payable(owner) if fee(owner) => u64::try_from(balance).ok(),
+        millpond_ledger::Account::Payable(owner) if fee(&owner) => u64::try_from(balance).ok(),
         _ => None,
     });
     owned.sum()
