@@ -121,6 +121,9 @@ mod tests {
         assert!(matches!(expected.judge(&Estimate::of(8.0, 0.006, 9)), Verdict::Unplanned { .. }));
         assert!(matches!(expected.judge(&Estimate::of(8.0, f64::NAN, 1)), Verdict::Deviates { .. }));
         assert!(matches!(expected.judge(&Estimate::of(f64::NAN, 0.01, 9)), Verdict::Deviates { .. }));
+        let narrow = Expectation { value: 8.0, sigma: 0.005 };
+        assert!(matches!(narrow.judge(&Estimate::of(8.0, 0.008, 9)), Verdict::Unplanned { .. }));
+        assert!(narrow.judge(&Estimate::of(8.0, 0.0069, 9)).holds());
         let wide = Expectation { value: 0.1, sigma: 0.1 };
         assert!(matches!(wide.judge(&Estimate::of(0.1, 0.1, 9)), Verdict::Underpowered { .. }));
     }

@@ -93,7 +93,8 @@ mod tests {
             prop_assert_eq!(back, of(&samples));
             let floats: Moments = samples.iter().map(|sample| *sample as f64).collect();
             let (exact, float) = (there.variance(), floats.variance().value);
-            prop_assert!((exact - float).abs() <= 1e-12 * exact);
+            // As floats, large ones are off by up to 512, and what is between them by twice that.
+            prop_assert!((exact - float).abs() <= 1e-12 * exact + 4096.0 * exact.sqrt());
             // The mean of large ones of both signs may be small beside them.
             let size = samples.iter().map(|sample| (*sample as f64).abs()).sum::<f64>();
             prop_assert!((there.mean().value - floats.mean().value).abs() <= 1e-14 * size);
