@@ -159,3 +159,112 @@ impl Case {
 fn of(amounts: &BTreeMap<u64, u64>, miner: u64) -> u64 {
     amounts.get(&miner).copied().unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_sdk::payout::{Edge, Reversal, Terms};
+
+    const PER_HEAD: u8 = 0;
+    const FAVOURITE: u8 = 1;
+    const ABSOLUTE: u8 = 2;
+    const INVERSE: u8 = 3;
+    const MINTING: u8 = 4;
+    const STRANGER: u8 = 5;
+
+    /// A split by work with one thing wrong.
+    struct Bad<const WHAT: u8>;
+
+    impl<const WHAT: u8> Scheme for Bad<WHAT> {
+        fn schema() -> String {
+            millpond_sdk::NO_SETTINGS.to_owned()
+        }
+
+        fn describe(_: Settings) -> Result<Terms, String> {
+            Ok(Terms {
+                windows: vec![Window { span: Span::Round, measure: Measure::Work, edge: Edge::Whole }],
+                cells: 0,
+                batch: 0,
+                reversal: Reversal::Drop,
+                reserve: false,
+                claims: Vec::new(),
+                state_format: String::new(),
+            })
+        }
+
+        fn allocate(
+            _: Settings,
+            income: Income,
+            windows: Vec<Totals>,
+            _: State,
+        ) -> Result<Allocation, String> {
+            let least = windows[0].miner.first().copied();
+            let rows = windows[0].rows().map(|(miner, sum)| match WHAT {
+                PER_HEAD => 1,
+                FAVOURITE if Some(miner) == least => sum * 2,
+                ABSOLUTE => sum + 1000,
+                INVERSE => 1_000_000 / (sum + 1),
+                _ => sum,
+            });
+            let amounts = millpond_sdk::cumulative(income.gross, rows)?;
+            let mut given = Allocation::of(income.gross, windows[0].miner.iter().copied().zip(amounts))?;
+            match WHAT {
+                MINTING => given.rest += 1,
+                STRANGER => given.miner.iter_mut().for_each(|miner| *miner += 100),
+                _ => {}
+            }
+            Ok(given)
+        }
+    }
+
+    fn case() -> Case {
+        Case { gross: 10_000, sums: BTreeMap::from([(1, 100), (2, 300), (3, 600)]), finder: Some(2) }
+    }
+
+    const NONE: Settings = Settings::new();
+
+    #[test]
+    fn a_plain_split_has_every_property() {
+        case().is_the_same_renamed::<Bad<9>>(&NONE, 1);
+        case().is_the_same_split::<Bad<9>>(&NONE, 0, 128);
+        case().is_the_same_scaled::<Bad<9>>(&NONE, 7);
+        case().pays_more_for_more::<Bad<9>>(&NONE, 1, 500);
+        holds_at_the_ends::<Bad<9>>(&NONE);
+    }
+
+    #[test]
+    #[should_panic(expected = "in two parts")]
+    fn equal_parts_for_every_name_are_found() {
+        case().is_the_same_split::<Bad<PER_HEAD>>(&NONE, 0, 128);
+    }
+
+    #[test]
+    #[should_panic(expected = "renamed")]
+    fn a_favourite_name_is_found() {
+        case().is_the_same_renamed::<Bad<FAVOURITE>>(&NONE, 2);
+    }
+
+    #[test]
+    #[should_panic(expected = "scaled")]
+    fn a_weight_that_depends_on_the_unit_of_work_is_found() {
+        case().is_the_same_scaled::<Bad<ABSOLUTE>>(&NONE, 7);
+    }
+
+    #[test]
+    #[should_panic(expected = "for more work")]
+    fn less_pay_for_more_work_is_found() {
+        case().pays_more_for_more::<Bad<INVERSE>>(&NONE, 1, 500);
+    }
+
+    #[test]
+    #[should_panic(expected = "10001")]
+    fn a_unit_out_of_nothing_is_found() {
+        case().ask::<Bad<MINTING>>(&NONE);
+    }
+
+    #[test]
+    #[should_panic(expected = "miner: [101, 102, 103]")]
+    fn a_stranger_is_found() {
+        case().ask::<Bad<STRANGER>>(&NONE);
+    }
+}
