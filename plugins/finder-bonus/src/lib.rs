@@ -137,6 +137,16 @@ mod tests {
     }
 
     #[test]
+    fn an_unfilled_window_shares_what_there_is() {
+        let wide = vec![("window".to_owned(), Setting::Int(4000))];
+        let paid = pays::<FinderBonus>(&wide);
+        // 2 units, 5/2, and then 4 of 4: the third block's window ends with the third share.
+        let amounts: Vec<_> = paid.iter().take(3).map(|block| block.amounts).collect();
+        assert_eq!(amounts, [[247, 495, 258], [406, 396, 198], [247, 371, 382]]);
+        assert!(paid.iter().all(|block| block.rest == 0));
+    }
+
+    #[test]
     fn without_a_finder_there_is_no_bonus() {
         let given = case(1000, &[(1, 1 << 64), (2, 3 << 64)], None).ask::<FinderBonus>(&of(500));
         assert_eq!((given.amount, given.rest), (vec![250, 750], 0));

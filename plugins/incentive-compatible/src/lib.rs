@@ -142,6 +142,36 @@ mod tests {
         assert!(at(4) > at(3));
     }
 
+    /// The condition of the paper's first lemma: what one more share brings who holds a block, on average over whose
+    /// it is, against what that share's time is worth.
+    #[test]
+    fn waiting_with_a_block_never_pays_as_it_does_in_a_proportional_round() {
+        const SHARES_PER_BLOCK: u64 = 16;
+        const GROSS: u64 = 1 << 40;
+        let ours = |own: u64, others: u64| {
+            let rows = [(1, u128::from(own) << 60), (2, u128::from(others) << 60)];
+            let sums = rows.into_iter().filter(|row| row.1 > 0).collect();
+            let given =
+                Case { gross: GROSS, sums, finder: Some(1) }.ask::<IncentiveCompatible>(&Settings::new());
+            given.amount[0]
+        };
+        let proportional = |own: u64, others: u64| GROSS * own / (own + others);
+        // Four times the gain of miner 1, who has so many quarters of the hashrate.
+        let gain = |pays: &dyn Fn(u64, u64) -> u64, quarters: u64, own: u64, others: u64| {
+            let after = quarters * pays(own + 1, others) + (4 - quarters) * pays(own, others + 1);
+            let cost = quarters * GROSS / SHARES_PER_BLOCK;
+            after as i64 - 4 * pays(own, others) as i64 - cost as i64
+        };
+        for quarters in 1..4 {
+            for (own, others) in (1..40).flat_map(|own| (0..40).map(move |others| (own, others))) {
+                let more = gain(&ours, quarters, own, others);
+                // Each of the amounts is rounded.
+                assert!(more <= 8, "{quarters}/4 of the hashrate, {own} and {others} shares: {more}");
+            }
+        }
+        assert!(gain(&proportional, 3, 1, 3) > GROSS as i64 / 10);
+    }
+
     #[test]
     fn the_ends_of_the_integers_are_conserved_and_nothing_is_left_over_by_rounding() {
         holds_at_the_ends::<IncentiveCompatible>(&Settings::new());
