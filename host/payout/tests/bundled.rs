@@ -71,14 +71,40 @@ proptest! {
         work in proptest::collection::vec(1..u128::MAX / 64, 1..20),
         unfilled in prop_oneof![Just("share"), Just("carry")],
     ) {
-        static SCHEMES: LazyLock<[BoundScheme; 3]> = LazyLock::new(|| {
+        static SCHEMES: LazyLock<[BoundScheme; 5]> = LazyLock::new(|| {
             let unfilled = |how: &str| vec![("unfilled".to_owned(), Setting::Text(how.to_owned()))];
-            [scheme("prop", vec![]), scheme("pplns", unfilled("share")), scheme("pplns", unfilled("carry"))]
+            [
+                scheme("pplns", unfilled("share")),
+                scheme("pplns", unfilled("carry")),
+                scheme("prop", vec![]),
+                scheme("pplns-window", vec![]),
+                scheme("tides", vec![]),
+            ]
         });
-        let schemes = [&SCHEMES[0], if unfilled == "share" { &SCHEMES[1] } else { &SCHEMES[2] }];
-        for scheme in schemes {
+        let [share, carry, others @ ..] = &*SCHEMES;
+        for scheme in others.iter().chain([if unfilled == "share" { share } else { carry }]) {
             let decision = divide(scheme, &facts(gross), window(&work));
             prop_assert_eq!(decision.entry.parts.total(), Amount(gross));
+        }
+    }
+
+    #[test]
+    fn schemes_that_pay_the_finder_keep_every_rule(
+        gross in 1..u64::MAX,
+        work in proptest::collection::vec((any::<u128>(), 8..128_u32), 1..20),
+    ) {
+        static SCHEMES: LazyLock<[BoundScheme; 2]> =
+            LazyLock::new(|| [scheme("finder-bonus", vec![]), scheme("incentive-compatible", vec![])]);
+        // Of every length, so that rounds are shorter than an expected block and longer.
+        let work: Vec<u128> = work.into_iter().map(|(wide, shift)| (wide >> shift).max(1)).collect();
+        for scheme in &*SCHEMES {
+            let facts = facts(gross);
+            let finder = WindowSums(facts.finder.iter().map(|miner| (*miner, 1)).collect());
+            let state = SchemeState::new(scheme.terms());
+            let sums = [window(&work), finder];
+            let decision =
+                allocate(scheme, Some(&flat_fee(100)), &facts, Amount::ZERO, &sums, &state, &NoAttributes);
+            prop_assert_eq!(decision.unwrap().entry.parts.total(), Amount(gross));
         }
     }
 }

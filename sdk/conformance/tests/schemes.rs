@@ -25,20 +25,38 @@ fn bundled(name: &str, settings: &[(&str, Setting)], options: Options) -> Report
 
 #[test]
 fn bundled_schemes_keep_every_property() {
-    for name in ["solo", "prop", "pplns", "pps"] {
-        let report = bundled(name, &[], QUICK);
-        assert!(report.passed(), "{name}:\n{report}");
+    let text = |value: &str| Setting::Text(value.into());
+    let all: [(&str, &[(&str, Setting)]); 16] = [
+        ("solo", &[]),
+        ("prop", &[]),
+        ("incentive-compatible", &[]),
+        ("pps", &[]),
+        ("pplns", &[]),
+        ("pplns", &[("unfilled", text("carry")), ("window", Setting::Int(3000))]),
+        ("pplns-window", &[]),
+        ("pplns-window", &[("edge", text("whole")), ("window", Setting::Int(1500))]),
+        ("pplns-window", &[("edge", text("cut"))]),
+        ("pplns-window", &[("by", text("shares")), ("shares", Setting::Int(120))]),
+        ("pplns-window", &[("by", text("time")), ("hours", Setting::Int(1))]),
+        ("tides", &[]),
+        ("tides", &[("window", Setting::Int(1000))]),
+        ("finder-bonus", &[]),
+        ("finder-bonus", &[("bonus", Setting::Int(0))]),
+        ("finder-bonus", &[("bonus", Setting::Int(500)), ("window", Setting::Int(1000))]),
+    ];
+    for (name, settings) in all {
+        let report = bundled(name, settings, QUICK);
+        assert!(report.passed(), "{name} with {settings:?}:\n{report}");
     }
-    let carry = [("unfilled", Setting::Text("carry".into())), ("window", Setting::Int(3000))];
-    let report = bundled("pplns", &carry, QUICK);
-    assert!(report.passed(), "{report}");
 }
 
 #[test]
-fn a_bundled_scheme_divides_among_a_million_miners_within_its_limits() {
-    let report = bundled("pplns", &[], Options { cases: 1, ..Options::default() });
-    let Some(Status::Pass(how)) = report.of("bounded") else { panic!("{report}") };
-    assert!(how.starts_with("1000000 miners, fuel "), "{how}");
+fn bundled_schemes_divide_among_a_million_miners_within_their_limits() {
+    for name in ["pplns", "pplns-window", "tides", "finder-bonus", "incentive-compatible"] {
+        let report = bundled(name, &[], Options { cases: 1, ..Options::default() });
+        let Some(Status::Pass(how)) = report.of("bounded") else { panic!("{name}:\n{report}") };
+        assert!(how.starts_with("1000000 miners, fuel "), "{name}: {how}");
+    }
 }
 
 #[test]
@@ -147,6 +165,102 @@ fn naive_pplns_is_found_out_at_a_retarget() {
     let report = report(terms(Span::Shares(120), &["hopping-neutral"]), fair);
     let example = broken(&report, "hopping-neutral");
     assert!(example.starts_with("hopping before a retarget: a hopper earns "), "{example}");
+}
+
+#[test]
+fn windows_of_work_and_of_time_are_found_out_at_a_retarget() {
+    // What `tides` and `pplns-window` do not claim: their shares are paid at the difficulty of later blocks.
+    for span in [Span::Work(8000), Span::Work(2000), Span::Millis(240_000)] {
+        let report = report(terms(span, &["hopping-neutral"]), fair);
+        let example = broken(&report, "hopping-neutral");
+        assert!(example.starts_with("hopping before a retarget: a hopper earns "), "{span:?}: {example}");
+    }
+    // And what `pplns` claims: the same window in units.
+    let mut units = terms(Span::Work(2000), &["hopping-neutral"]);
+    units.windows[0].measure = Measure::Units;
+    let report = report(units, fair);
+    assert!(matches!(report.of("hopping-neutral"), Some(Status::Pass(_))), "{report}");
+}
+
+/// Terms of a window of units with the finder beside it.
+fn with_finder(span: Span, claims: &[&str]) -> Terms {
+    let mut wanted = terms(span, claims);
+    wanted.windows[0].measure = Measure::Units;
+    wanted.windows.push(Window { span: Span::Finder, measure: Measure::Work, edge: Edge::Whole });
+    wanted
+}
+
+#[test]
+fn the_incentive_compatible_reward_is_found_out_where_it_claims_to_be_hopping_proof() {
+    let divide: Divide = |income, windows, _| {
+        let mut weights = rows(&windows[0]);
+        let total = weights.iter().map(|row| row.1).fold(0_u128, u128::saturating_add);
+        let lacking = (1_u128 << 64).saturating_sub(total);
+        let finder = windows[1].miner[0];
+        match weights.binary_search_by_key(&finder, |row| row.0) {
+            Ok(at) => weights[at].1 += lacking,
+            Err(at) => weights.insert(at, (finder, lacking)),
+        }
+        exact(income.gross, &weights)
+    };
+    let report = report(with_finder(Span::Round, &["hopping-neutral", "monotone", "split"]), divide);
+    let example = broken(&report, "hopping-neutral");
+    assert!(example.starts_with("hopping by the round's age: a hopper earns "), "{example}");
+    for held in ["monotone", "split"] {
+        assert!(matches!(report.of(held), Some(Status::Pass(_))), "{held}:\n{report}");
+    }
+}
+
+/// A split by cumulative floor that is exact for every weight, as the bundled schemes split.
+fn exact(gross: u64, rows: &[(u64, u128)]) -> Allocation {
+    let amounts = millpond_sdk::cumulative(gross, rows.iter().map(|row| row.1)).unwrap();
+    let rest = gross - amounts.iter().sum::<u64>();
+    let paid = rows.iter().map(|row| row.0).zip(amounts).filter(|(_, amount)| *amount > 0);
+    let (miner, amount) = paid.unzip();
+    Allocation { miner, amount, rest, ..Allocation::default() }
+}
+
+/// A tenth to one miner, the rest by units.
+fn with_bonus(income: &Income, window: &Totals, to: Option<u64>) -> Allocation {
+    let bonus = to.map_or(0, |_| income.gross / 10);
+    let mut given = exact(income.gross - bonus, &rows(window));
+    let Some(to) = to.filter(|_| bonus > 0) else { return given };
+    match given.miner.binary_search(&to) {
+        Ok(at) => given.amount[at] += bonus,
+        Err(at) => {
+            given.miner.insert(at, to);
+            given.amount.insert(at, bonus);
+        }
+    }
+    given
+}
+
+#[test]
+fn a_bonus_is_split_invariant_for_the_finder_and_not_for_the_largest() {
+    let claims = ["split", "permutation", "hopping-neutral"];
+    let finder: Divide =
+        |income, windows, _| with_bonus(income, &windows[0], windows[1].miner.first().copied());
+    let honest = report(with_finder(Span::Work(2000), &claims), finder);
+    assert!(honest.passed(), "{honest}");
+    let largest: Divide = |income, windows, _| {
+        let largest = rows(&windows[0]).into_iter().max_by_key(|row| row.1).map(|row| row.0);
+        with_bonus(income, &windows[0], largest)
+    };
+    let report = report(with_finder(Span::Work(2000), &claims), largest);
+    assert!(broken(&report, "split").contains("parts"));
+}
+
+#[test]
+fn a_bonus_that_comes_on_top_is_found() {
+    let minting: Divide = |income, windows, _| {
+        let mut given = with_bonus(income, &windows[0], windows[1].miner.first().copied());
+        if let Some(first) = given.amount.first_mut() {
+            *first += income.gross / 10;
+        }
+        given
+    };
+    let report = report(with_finder(Span::Work(2000), &[]), minting);
+    assert!(broken(&report, "conserved").contains("amounts and rest sum to the income"));
 }
 
 #[test]
