@@ -70,10 +70,10 @@ impl Default for Kept {
 
 impl Kept {
     fn keep(&mut self, seq: u64, known: &Arc<Known>) {
-        if self.known.contains_key(&seq) {
+        let bytes = known.bytes();
+        if self.known.contains_key(&seq) || bytes > self.room {
             return;
         }
-        let bytes = known.bytes();
         while self.used.saturating_add(bytes) > self.room {
             let Some(oldest) = self.known.first_entry().filter(|oldest| *oldest.key() < seq) else { return };
             self.used = self.used.saturating_sub(oldest.get().bytes());
@@ -179,5 +179,8 @@ mod tests {
         assert_eq!(all(&kept), [10, 20, 30]);
         kept.keep(40, &plain());
         assert_eq!((all(&kept), kept.used), (vec![20, 30, 40], 3 * ENTRY));
+        kept.room = ENTRY - 1;
+        kept.keep(50, &plain());
+        assert_eq!(all(&kept), [20, 30, 40], "what does not fit drives out nothing either");
     }
 }
