@@ -17,6 +17,8 @@ const FRESH: Duration = Duration::from_secs(1);
 const KEPT: usize = 512;
 /// Answers made at once.
 const AT_ONCE: usize = 2;
+/// And of those that read much: they take no place of the others, whoever asks for them.
+const HEAVY_AT_ONCE: usize = 1;
 
 /// An answer, ready to be sent again.
 #[derive(Clone, Debug)]
@@ -36,11 +38,14 @@ pub(crate) struct Answers {
     source: Arc<dyn Source>,
     kept: Mutex<HashMap<String, (Instant, Answer)>>,
     room: Arc<Semaphore>,
+    heavy_room: Arc<Semaphore>,
 }
 
 impl Answers {
     pub(crate) fn new(source: Arc<dyn Source>) -> Arc<Self> {
-        Arc::new(Self { source, kept: Mutex::default(), room: Arc::new(Semaphore::new(AT_ONCE)) })
+        let places = |count| Arc::new(Semaphore::new(count));
+        let (room, heavy_room) = (places(AT_ONCE), places(HEAVY_AT_ONCE));
+        Arc::new(Self { source, kept: Mutex::default(), room, heavy_room })
     }
 
     fn known(&self, key: &str) -> Option<Answer> {
@@ -60,10 +65,30 @@ impl Answers {
         key: String,
         make: impl FnOnce(&dyn Source) -> Answer + Send + 'static,
     ) -> Response {
+        let room = Arc::clone(&self.room);
+        self.get_in(room, key, make).await
+    }
+
+    /// As [`Answers::get`], for an answer that takes long: none of the usual ones waits for it.
+    pub(crate) async fn get_heavy(
+        self: Arc<Self>,
+        key: String,
+        make: impl FnOnce(&dyn Source) -> Answer + Send + 'static,
+    ) -> Response {
+        let room = Arc::clone(&self.heavy_room);
+        self.get_in(room, key, make).await
+    }
+
+    async fn get_in(
+        self: Arc<Self>,
+        room: Arc<Semaphore>,
+        key: String,
+        make: impl FnOnce(&dyn Source) -> Answer + Send + 'static,
+    ) -> Response {
         if let Some(answer) = self.known(&key) {
             return answer.into_response();
         }
-        let Ok(place) = Arc::clone(&self.room).acquire_owned().await else {
+        let Ok(place) = room.acquire_owned().await else {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         };
         // Whoever was before may have asked for the same.

@@ -211,7 +211,7 @@ async fn statement(
         let error = "no miner of this address has mined here, or the pool's index is being mended";
         found(source.statement(&name, &address, before, rows), error)
     };
-    answers.get(key, make).await
+    answers.get_heavy(key, make).await
 }
 
 #[derive(Deserialize)]

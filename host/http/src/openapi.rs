@@ -26,7 +26,7 @@ pub fn document() -> Value {
     let entries = next("before", "integer", "`seq` of the last entry of the page before");
     let statement = json!([
         {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": STATEMENT_ROWS, "default": STATEMENT_ROWS}},
-        {"name": "before", "in": "query", "schema": {"type": "integer"}, "description": "`seq` of the last entry of the page before"}]);
+        {"name": "before", "in": "query", "schema": {"type": "integer"}, "description": "`next` of the page before"}]);
     let ranks = next("skip", "integer", "miners to leave out, the best ones first");
     let get = |about: &str, schema: Value, parameters: &Value| {
         json!({"get": {"summary": about, "parameters": parameters, "responses": {
@@ -136,7 +136,8 @@ pub fn document() -> Value {
                 "state": text("of the income or payment, or booked"), "record": text("blake3 of the ledger's record"),
                 "proof": link("IncomeProof")})),
             "Statement": object(json!({"address": text("his address"), "owner": text("m and his number"),
-                "payable": amount(), "immature": amount(), "paid": amount(), "entries": list("ProvenEntry")})),
+                "payable": amount(), "immature": amount(), "paid": amount(), "entries": list("ProvenEntry"),
+                "next": {"type": ["integer", "null"], "description": "`before` of the next page; null after the last one"}})),
             "Worker": object(json!({"name": text("its name"), "hashrate": link("Hashrate"), "shares": link("Shares"),
                 "last_share": time()})),
             "Entry": object(json!({"seq": count("the ledger's record"), "time": time(),
@@ -177,6 +178,7 @@ fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn
         "address": text("an IP address: of bans_add and bans_lift; the miner's of miner_minimum"),
         "minimum": {"type": ["integer", "null"], "description": "base units: of miner_minimum"},
         "payment": count("its number: of payments_show, payments_resolve and payments_release"),
+        "wallet_restarted": flag("of payments_release: the wallet was started anew since the call, so that none waits in it"),
         "again": {"type": "array", "items": {"type": "integer"}, "description": "open payments that were certainly not \
             paid since the backup: of payments_resume"},
         "resolution": {"description": "\"not_paid\" or {\"paid\": {\"txid\": ..., \"as_made\": bool}}: of \

@@ -163,6 +163,7 @@ impl Source for Fixed {
             immature: Amount(2),
             paid: Amount(3),
             entries: vec![entry; rows],
+            next: Some(3),
         })
     }
     fn setting_text(
@@ -518,18 +519,30 @@ async fn what_is_carried_may_be_below_zero_and_the_sum_is_exact() {
     server.stop().await;
 }
 
-/// A source that gives nothing until it is let go, and counts how often it is asked.
+/// A source that gives neither pools nor statements until it is let go, and counts how often it is asked for them.
 struct Slow {
     asked: AtomicU64,
     go: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
     done: AtomicBool,
 }
 
-impl Source for Slow {
-    fn pools(&self) -> Vec<PoolView> {
+impl Slow {
+    fn new() -> (Arc<Self>, std::sync::mpsc::Sender<()>) {
+        let (go, wait) = std::sync::mpsc::channel();
+        let (go_on, done) = (std::sync::Mutex::new(wait), AtomicBool::new(false));
+        (Arc::new(Self { asked: AtomicU64::new(0), go: go_on, done }), go)
+    }
+
+    fn wait(&self) {
         self.asked.fetch_add(1, Ordering::SeqCst);
         let _ = self.go.lock().unwrap().recv_timeout(Duration::from_secs(60));
         self.done.store(true, Ordering::SeqCst);
+    }
+}
+
+impl Source for Slow {
+    fn pools(&self) -> Vec<PoolView> {
+        self.wait();
         Vec::new()
     }
     fn blocks(&self, _: &str, _: Option<&str>, _: usize) -> Option<Vec<BlockView>> {
@@ -542,6 +555,7 @@ impl Source for Slow {
         None
     }
     fn statement(&self, _: &str, _: &str, _: Option<u64>, _: usize) -> Option<StatementView> {
+        self.wait();
         None
     }
     fn miners(&self, _: &str, _: usize, _: usize) -> Option<Vec<MinerView>> {
@@ -580,12 +594,7 @@ impl Source for Slow {
 // One serving thread: whatever blocks it blocks all.
 #[tokio::test]
 async fn a_slow_answer_holds_up_nobody_else() {
-    let (go, wait) = std::sync::mpsc::channel();
-    let source = Arc::new(Slow {
-        asked: AtomicU64::new(0),
-        go: std::sync::Mutex::new(wait),
-        done: AtomicBool::new(false),
-    });
+    let (source, go) = Slow::new();
     let server = serve(options(None), Arc::clone(&source) as Arc<dyn Source>).await.unwrap();
     let endpoint = Endpoint { url: format!("http://{}", server.address), auth: Auth::None };
     let client = Arc::new(HttpClient::new(endpoint, Limits::default()).unwrap());
@@ -606,6 +615,38 @@ async fn a_slow_answer_holds_up_nobody_else() {
     // A machine so slow that the server gave up is none of this test's business; that it was asked once is.
     assert!(answer.is_ok_and(|reply| reply.status == 200 || reply.status == 503));
     assert_eq!(source.asked.load(Ordering::SeqCst), 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn statements_that_take_long_hold_up_no_other_answer() {
+    let (source, go) = Slow::new();
+    let server = serve(options(None), Arc::clone(&source) as Arc<dyn Source>).await.unwrap();
+    let endpoint = Endpoint { url: format!("http://{}", server.address), auth: Auth::None };
+    let client = Arc::new(HttpClient::new(endpoint, Limits::default()).unwrap());
+    // Pages of one account, each of them another answer: as many as anybody likes to ask for.
+    let readers: Vec<_> = (0..4)
+        .map(|page| {
+            let (client, path) =
+                (Arc::clone(&client), format!("/api/v1/pools/btc/miners/a/statement?before={page}"));
+            tokio::spawn(async move { client.get(&path, Duration::from_secs(60)).await })
+        })
+        .collect();
+    while source.asked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    for path in ["/api/v1/alarms", "/api/v1/pools/btc/blocks", "/api/v1/pools/btc/miners/a"] {
+        let (status, _) = get(&client, path).await;
+        assert!([200, 404].contains(&status), "{path}: {status}");
+        assert!(!source.done.load(Ordering::SeqCst), "{path} waited for a statement");
+    }
+    assert_eq!(source.asked.load(Ordering::SeqCst), 1, "one is made at a time");
+    for _ in 0..4 {
+        go.send(()).unwrap();
+    }
+    for reader in readers {
+        assert!(reader.await.unwrap().is_ok_and(|reply| reply.status == 404 || reply.status == 503));
+    }
     server.stop().await;
 }
 

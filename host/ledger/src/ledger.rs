@@ -2,6 +2,7 @@
 
 use crate::book::{Change, Judgement};
 use crate::checkpoint::{self, EVERY};
+use crate::proven::Kept;
 use crate::reader::{FORMAT, RECORD, broken};
 use crate::{
     Account, BalanceIndex, Book, Entry, Head, IndexError, LedgerError, Owner, PaymentId, PaymentState,
@@ -38,6 +39,8 @@ pub struct Ledger {
     book: RwLock<Book>,
     /// The index, for those who read it while somebody writes.
     pub(crate) reading: RwLock<Option<BalanceIndex>>,
+    /// What pages of statements read lately.
+    pub(crate) proofs: Mutex<Kept>,
     truncated: Option<Truncated>,
 }
 
@@ -82,8 +85,8 @@ impl Ledger {
             stopped: false,
         };
         let (writer, book, truncated) = (Mutex::new(writer), RwLock::new(book), opened.truncated);
-        let (every, reading) = (every.max(2), RwLock::new(None));
-        Ok(Self { disk, dir: dir.to_owned(), every, read, log, writer, book, reading, truncated })
+        let (every, reading, proofs) = (every.max(2), RwLock::new(None), Mutex::default());
+        Ok(Self { disk, dir: dir.to_owned(), every, read, log, writer, book, reading, proofs, truncated })
     }
 
     /// The disk and folder of its files, for what is derived from its records and may be deleted as a checkpoint may.

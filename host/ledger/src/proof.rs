@@ -1,9 +1,9 @@
 //! Merkle-sum trees: one root commits to an allocation, and a short proof shows a miner that his part is in it and
 //! that all parts sum to the income.
 //!
-//! Leaf: `BLAKE3("millpond leaf 1" 0 key 0 owner 0 amount_le64)`. Node: `BLAKE3("millpond node 1" 0 left_hash left_sum_le64
-//! right_hash right_sum_le64)`, sum = left + right. An odd node at the end of a level moves up unchanged. The root of
-//! nothing has the hash of no bytes and sum 0.
+//! Leaf: `BLAKE3("millpond leaf 1" 0 key 0 owner 0 amount_le64)`, with key and owner as they are written everywhere (hex in
+//! small letters; `m12`). Node: `BLAKE3("millpond node 1" 0 left_hash left_sum_le64 right_hash right_sum_le64)`, sum = left +
+//! right. An odd node at the end of a level moves up unchanged. The root of nothing has the hash of no bytes and sum 0.
 
 use crate::{Allocation, IncomeKey, LedgerError, Owner};
 use millpond_types::{Amount, Digest};
@@ -34,7 +34,7 @@ pub struct Proof {
     pub path: Vec<ProofStep>,
 }
 
-fn leaf(key: &IncomeKey, owner: &Owner, amount: Amount) -> SumNode {
+pub(crate) fn leaf(key: &IncomeKey, owner: &Owner, amount: Amount) -> SumNode {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"millpond leaf 1\0");
     hasher.update(key.to_string().as_bytes());
@@ -60,7 +60,7 @@ fn leaves(key: &IncomeKey, allocation: &Allocation) -> Vec<SumNode> {
     allocation.shares().iter().map(|share| leaf(key, &share.0, share.1)).collect()
 }
 
-fn level_up(level: &[SumNode]) -> Result<Vec<SumNode>, LedgerError> {
+pub(crate) fn level_up(level: &[SumNode]) -> Result<Vec<SumNode>, LedgerError> {
     level
         .chunks(2)
         .map(|pair| match pair {

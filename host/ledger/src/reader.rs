@@ -103,6 +103,31 @@ impl Reader {
         Ok(head)
     }
 
+    /// Gives the records from the newest back, until the visitor has seen enough (`false`) or there are no more. For what
+    /// happened lately: it reads no more segments than it has to, each of them whole.
+    ///
+    /// # Errors
+    /// The visitor's own, or when a segment it reads does not check.
+    pub fn for_each_record_back(
+        &self,
+        visit: &mut dyn FnMut(&Record) -> Result<bool, LedgerError>,
+    ) -> Result<(), LedgerError> {
+        let segments: Vec<_> = self.view.segments().cloned().collect();
+        for segment in segments.iter().rev() {
+            let mut records = Vec::new();
+            self.view.read(segment, |stored| {
+                records.push(parse(stored.kind, stored.index, stored.payload)?);
+                Ok::<_, LedgerError>(())
+            })?;
+            for record in records.iter().rev() {
+                if !visit(record)? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// One record and the digest of its bytes.
     ///
     /// # Errors
@@ -157,15 +182,14 @@ impl Reader {
     /// # Errors
     /// When the log cannot be read.
     pub fn statement(&self, owner: &Owner) -> Result<Statement, LedgerError> {
-        let (book, _) = self.replay()?;
-        statement::statement(self, &book, owner)
+        statement::statement(self, owner)
     }
 
     /// Writes all records; returns how many.
     ///
     /// # Errors
     /// When the log cannot be read or the writer fails.
-    pub fn export(&self, format: ExportFormat, out: &mut dyn Write) -> Result<u64, LedgerError> {
+    pub fn export(&self, format: &ExportFormat, out: &mut dyn Write) -> Result<u64, LedgerError> {
         export::export(self, format, out)
     }
 }
@@ -174,7 +198,8 @@ pub(crate) fn broken(seq: u64, why: impl ToString) -> LedgerError {
     LedgerError::Broken { seq, why: why.to_string() }
 }
 
-fn check(head: &Head, kind: u16, index: u64, bytes: &[u8]) -> Result<Record, LedgerError> {
+/// A record's bytes, read.
+pub(crate) fn parse(kind: u16, index: u64, bytes: &[u8]) -> Result<Record, LedgerError> {
     if kind != RECORD {
         return Err(broken(index, format!("it is of kind {kind}, which this version does not know")));
     }
@@ -182,7 +207,15 @@ fn check(head: &Head, kind: u16, index: u64, bytes: &[u8]) -> Result<Record, Led
     if record.v != 1 {
         return Err(broken(index, format!("it has form {}, this version reads form 1", record.v)));
     }
-    if record.seq != index || Some(record.seq) != head.seq.checked_add(1) {
+    if record.seq != index {
+        return Err(broken(index, format!("it says it is number {}", record.seq)));
+    }
+    Ok(record)
+}
+
+fn check(head: &Head, kind: u16, index: u64, bytes: &[u8]) -> Result<Record, LedgerError> {
+    let record = parse(kind, index, bytes)?;
+    if Some(record.seq) != head.seq.checked_add(1) {
         return Err(broken(index, format!("it says it is number {}", record.seq)));
     }
     if record.prev != head.digest {

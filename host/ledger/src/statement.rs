@@ -1,7 +1,12 @@
-//! One owner's statement: every entry that touched his balance, with a proof for each income he was credited of.
+//! One owner's statement: every entry that touched what he has, with a proof for each income he was credited of.
+//!
+//! Each line says by how much it changed his balances, as the book has it. The lines of a statement add up to what he
+//! has, whatever became of an income in between: nobody has to know the rules of the book to add them.
 
+use crate::reader::broken;
 use crate::{
-    Book, Entry, IncomeKey, LedgerError, Owner, PaymentId, Proof, Reader, Reversal, SumNode, TxId, proof,
+    Account, Book, Entry, IncomeKey, LedgerError, Owner, PaymentId, Proof, Reader, Reversal, SumNode, TxId,
+    proof,
 };
 use millpond_types::{Amount, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -23,7 +28,8 @@ pub enum StatementWhat {
         /// From his part to the root.
         proof: Proof,
     },
-    /// The part became payable (or was paid by the chain directly).
+    /// The income is final: the part became payable, or was paid by the chain directly. Nothing changes for him when
+    /// the operator had made the part good before.
     Matured {
         /// The income.
         key: IncomeKey,
@@ -32,7 +38,7 @@ pub enum StatementWhat {
         /// Paid by the chain, in the coinbase.
         direct: bool,
     },
-    /// The chain took the income back.
+    /// The chain took the income back. What is payable already stays so.
     Reversed {
         /// The income.
         key: IncomeKey,
@@ -40,6 +46,13 @@ pub enum StatementWhat {
         part: Amount,
         /// With `Keep` he keeps it.
         how: Reversal,
+    },
+    /// The chain has the income again. What the operator made good stays with him; what a coinbase paid counts again.
+    Reinstated {
+        /// The income.
+        key: IncomeKey,
+        /// His part.
+        part: Amount,
     },
     /// Credited for shares from the reserve.
     Accrued {
@@ -84,6 +97,11 @@ pub enum StatementWhat {
         /// Why.
         reason: String,
     },
+    /// Units that belong to nobody alone (carry, reserve) went into an entry of this kind, or came back from it.
+    Pooled {
+        /// The entry's kind.
+        entry: String,
+    },
 }
 
 /// One line.
@@ -93,12 +111,18 @@ pub struct StatementLine {
     pub seq: u64,
     /// Its time.
     pub at: UnixMillis,
+    /// By how much it changed what he was credited and cannot be paid yet.
+    pub immature: i128,
+    /// By how much it changed what he can be paid.
+    pub payable: i128,
+    /// By how much it changed what he was sent in all.
+    pub paid: i128,
     /// What it did.
     #[serde(flatten)]
     pub what: StatementWhat,
 }
 
-/// All lines of one owner, and what he has now.
+/// All lines of one owner, and what he has now: the sums of the lines.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
     /// Whose.
@@ -109,75 +133,127 @@ pub struct Statement {
     pub immature: Amount,
     /// Payable.
     pub payable: Amount,
+    /// Sent to him so far.
+    pub paid: Amount,
 }
 
-pub(crate) fn statement(reader: &Reader, book: &Book, owner: &Owner) -> Result<Statement, LedgerError> {
-    let mut lines = Vec::new();
-    let mut parts = BTreeMap::<IncomeKey, (Amount, bool)>::new();
-    let mut payments = BTreeMap::<PaymentId, (usize, Amount)>::new();
-    reader.for_each_record(&mut |record, _| {
-        if let Some(what) = line(&record.entry, owner, &mut parts, &mut payments)? {
-            lines.push(StatementLine { seq: record.seq, at: record.at, what });
+/// What an owner has in a book.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Standing {
+    immature: i128,
+    payable: i128,
+    paid: i128,
+}
+
+impl Standing {
+    fn of(book: &Book, owner: &Owner) -> Self {
+        Self {
+            immature: book.balance(&Account::Immature(owner.clone())),
+            payable: book.balance(&Account::Payable(owner.clone())),
+            paid: book.paid.get(owner).copied().unwrap_or(0),
         }
+    }
+}
+
+pub(crate) fn statement(reader: &Reader, owner: &Owner) -> Result<Statement, LedgerError> {
+    let mut lines = Vec::new();
+    let mut book = Book::default();
+    let mut before = Standing::default();
+    let mut known = Known::default();
+    reader.for_each_record(&mut |record, _| {
+        let told = known.line(&record.entry, owner)?;
+        book.replay(record).map_err(|error| broken(record.seq, error))?;
+        let after = Standing::of(&book, owner);
+        let pooled = || StatementWhat::Pooled { entry: record.entry.kind().to_owned() };
+        if let Some(what) = told.or_else(|| (after != before).then(pooled)) {
+            lines.push(StatementLine {
+                seq: record.seq,
+                at: record.at,
+                immature: after.immature.saturating_sub(before.immature),
+                payable: after.payable.saturating_sub(before.payable),
+                paid: after.paid.saturating_sub(before.paid),
+                what,
+            });
+        }
+        before = after;
         Ok(())
     })?;
-    let (immature, payable) = (book.immature(owner), book.payable(owner));
-    Ok(Statement { owner: owner.clone(), lines, immature, payable })
+    let (immature, payable, paid) = (book.immature(owner), book.payable(owner), book.paid(owner));
+    Ok(Statement { owner: owner.clone(), lines, immature, payable, paid })
 }
 
-fn line(
-    entry: &Entry,
-    owner: &Owner,
-    parts: &mut BTreeMap<IncomeKey, (Amount, bool)>,
-    payments: &mut BTreeMap<PaymentId, (usize, Amount)>,
-) -> Result<Option<StatementWhat>, LedgerError> {
-    Ok(match entry {
-        Entry::IncomeAllocated(income) => match proof::prove(&income.key, &income.parts, owner)? {
-            None => None,
-            Some(proof) => {
-                let part = income.parts.of(owner);
-                parts.insert(income.key.clone(), (part, income.direct));
-                Some(StatementWhat::Credited { key: income.key.clone(), part, root: income.root, proof })
+/// What later entries refer to.
+#[derive(Debug, Default)]
+struct Known {
+    /// The owner's part of each income, and whether the chain pays it.
+    parts: BTreeMap<IncomeKey, (Amount, bool)>,
+    /// His row of each payment, and what it reserved.
+    payments: BTreeMap<PaymentId, (usize, Amount)>,
+}
+
+impl Known {
+    /// What an entry is to the owner.
+    fn line(&mut self, entry: &Entry, owner: &Owner) -> Result<Option<StatementWhat>, LedgerError> {
+        let Self { parts, payments } = self;
+        Ok(match entry {
+            Entry::IncomeAllocated(income) => match proof::prove(&income.key, &income.parts, owner)? {
+                None => {
+                    // Divided again, and not for him.
+                    parts.remove(&income.key);
+                    None
+                }
+                Some(proof) => {
+                    let part = income.parts.of(owner);
+                    parts.insert(income.key.clone(), (part, income.direct));
+                    Some(StatementWhat::Credited { key: income.key.clone(), part, root: income.root, proof })
+                }
+            },
+            Entry::Matured { key } => parts.get(key).map(|(part, direct)| StatementWhat::Matured {
+                key: key.clone(),
+                part: *part,
+                direct: *direct,
+            }),
+            Entry::Reversed { key, how, .. } => parts.get(key).map(|(part, _)| StatementWhat::Reversed {
+                key: key.clone(),
+                part: *part,
+                how: *how,
+            }),
+            Entry::Reinstated { key } => {
+                parts.get(key).map(|(part, _)| StatementWhat::Reinstated { key: key.clone(), part: *part })
             }
-        },
-        Entry::Matured { key } => parts.get(key).map(|(part, direct)| StatementWhat::Matured {
-            key: key.clone(),
-            part: *part,
-            direct: *direct,
-        }),
-        Entry::Reversed { key, how, .. } => parts.get(key).map(|(part, _)| StatementWhat::Reversed {
-            key: key.clone(),
-            part: *part,
-            how: *how,
-        }),
-        Entry::Accrued { first, last, parts, .. } => match parts.of(owner) {
-            Amount::ZERO => None,
-            part => Some(StatementWhat::Accrued { first: first.0, last: last.0, part }),
-        },
-        Entry::PaymentReserved { payment, rows } => {
-            rows.iter().enumerate().find(|(_, row)| row.owner == *owner).map(|(at, row)| {
-                payments.insert(*payment, (at, row.amount));
-                let address = row.address.clone();
-                StatementWhat::Reserved { payment: *payment, amount: row.amount, address }
-            })
-        }
-        Entry::PaymentSettled { payment, txid, rows, .. } => {
-            let done = payments.get(payment).and_then(|(at, _)| rows.get(*at));
-            done.map(|done| StatementWhat::Paid {
-                payment: *payment,
-                txid: txid.clone(),
-                sent: done.sent,
-                charged: done.charged,
-            })
-        }
-        Entry::PaymentReleased { payment, .. } => payments
-            .get(payment)
-            .map(|(_, amount)| StatementWhat::Released { payment: *payment, amount: *amount }),
-        Entry::Adjustment { postings, reason, .. } => {
-            let mine = |account: &crate::Account| matches!(account, crate::Account::Payable(o) if o == owner);
-            let by = postings.iter().filter(|p| mine(&p.account)).map(|p| p.amount.saturating_neg()).sum();
-            (by != 0).then(|| StatementWhat::Adjusted { by, reason: reason.clone() })
-        }
-        _ => None,
-    })
+            Entry::Accrued { first, last, parts, .. } => match parts.of(owner) {
+                Amount::ZERO => None,
+                part => Some(StatementWhat::Accrued { first: first.0, last: last.0, part }),
+            },
+            Entry::PaymentReserved { payment, rows } => {
+                rows.iter().enumerate().find(|(_, row)| row.owner == *owner).map(|(at, row)| {
+                    payments.insert(*payment, (at, row.amount));
+                    let address = row.address.clone();
+                    StatementWhat::Reserved { payment: *payment, amount: row.amount, address }
+                })
+            }
+            Entry::PaymentSettled { payment, txid, rows, .. } => {
+                let done = payments.get(payment).and_then(|(at, _)| rows.get(*at));
+                done.map(|done| StatementWhat::Paid {
+                    payment: *payment,
+                    txid: txid.clone(),
+                    sent: done.sent,
+                    charged: done.charged,
+                })
+            }
+            Entry::PaymentReleased { payment, .. } => payments
+                .get(payment)
+                .map(|(_, amount)| StatementWhat::Released { payment: *payment, amount: *amount }),
+            Entry::Adjustment { postings, reason, .. } => {
+                let mine = |account: &Account| matches!(account, Account::Payable(of) if of == owner);
+                let by =
+                    postings.iter().filter(|p| mine(&p.account)).map(|p| p.amount.saturating_neg()).sum();
+                (by != 0).then(|| StatementWhat::Adjusted { by, reason: reason.clone() })
+            }
+            Entry::PaymentProgress { .. }
+            | Entry::NetworkFee { .. }
+            | Entry::Noted { .. }
+            | Entry::Checkpoint { .. } => None,
+        })
+    }
 }

@@ -293,7 +293,7 @@ fn a_statement_holds_proofs_that_a_miner_can_check_alone() {
 fn the_export_is_a_chain_of_its_own_and_its_postings_balance() {
     let ledger = write(&SimDisk::new());
     let mut lines = Vec::new();
-    ledger.reader().export(ExportFormat::JsonLines, &mut lines).unwrap();
+    ledger.reader().export(&ExportFormat::JsonLines, &mut lines).unwrap();
     let mut prev = Digest::default();
     for line in String::from_utf8(lines).unwrap().lines() {
         let record: Record = serde_json::from_str(line).unwrap();
@@ -303,7 +303,7 @@ fn the_export_is_a_chain_of_its_own_and_its_postings_balance() {
     assert_eq!(prev, ledger.head().digest);
 
     let mut csv = Vec::new();
-    ledger.reader().export(ExportFormat::Csv, &mut csv).unwrap();
+    ledger.reader().export(&ExportFormat::Csv, &mut csv).unwrap();
     let (mut debits, mut credits) = (0_u64, 0_u64);
     for line in String::from_utf8(csv).unwrap().lines().skip(1) {
         let columns: Vec<_> = line.split(',').collect();

@@ -154,6 +154,8 @@ pub struct StatementView {
     pub paid: Amount,
     /// Newest first.
     pub entries: Vec<ProvenEntry>,
+    /// The next page comes `before` this record; `None` after the last one.
+    pub next: Option<u64>,
 }
 
 /// What a miner signs to change his settings, in clear text.

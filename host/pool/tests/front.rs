@@ -8,7 +8,7 @@ use millpond_disk::SimDisk;
 use millpond_ledger::{
     Account, Allocation, Entry, IncomeAllocated, IncomeKey, Owner, PaymentId, PaymentRow, Posting, Share,
 };
-use millpond_pool::view::BlockView;
+use millpond_pool::view::{BlockView, ProvenEntry};
 use millpond_pool::{Pool, Process};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis};
 use serde_json::json;
@@ -149,6 +149,12 @@ fn look(pool: &Pool, address: &str) {
     assert_eq!((account[0].what.as_str(), account[0].state.as_str()), ("payment", "released"));
     assert_eq!((account[1].what.as_str(), account[1].state.as_str()), ("income", "matured"));
     assert_eq!((account[0].amount, account[1].amount), (-10, 1_000));
+    let statement = pool.statement(address, None, 10).unwrap();
+    let shown: Vec<_> = statement.entries.iter().map(|proven| proven.entry.clone()).collect();
+    assert_eq!((shown, statement.next), (account.clone(), account.last().map(|last| last.seq)));
+    let parts = |proven: &ProvenEntry| proven.proof.as_ref().map(|proof| (proof.part, proof.root.sum));
+    assert_eq!(parts(&statement.entries[0]), None);
+    assert_eq!(parts(&statement.entries[1]), Some((Amount(1_000), Amount(1_000))));
     assert_eq!(pool.miners(10).len(), 1);
     assert!(pool.blocks(10).is_empty(), "nobody found one");
 }
@@ -179,6 +185,16 @@ async fn pages_cost_after_years_what_they_cost_on_the_first_day_and_their_sums_a
     }
     let pages: Vec<u64> = pool.payments_before(Some(4), 10).iter().map(|payment| payment.id).collect();
     assert_eq!(pages, [3, 2, 1]);
+    let (mut before, mut proven) = (None, 0);
+    loop {
+        let page = pool.statement(&address, before, 50).unwrap();
+        proven += page.entries.len();
+        before = page.next;
+        if before.is_none() {
+            break;
+        }
+    }
+    assert_eq!(proven, 1_000, "page after page there is the whole account");
 
     // PPS credits before a block is found.
     let reserve = Account::Payable(Owner::Reserve);

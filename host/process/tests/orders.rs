@@ -27,7 +27,7 @@ const PORT: &str = "[[pool.port]]\nlisten = \"127.0.0.1:0\"\ndifficulty = 1e-12\
 /// The operators' actions in a pool's ledger as its export shows them, each with who, what and the details.
 fn noted(pool: &Pool) -> Vec<(String, String, String)> {
     let mut out = Vec::new();
-    pool.ledger().reader().export(ExportFormat::JsonLines, &mut out).unwrap();
+    pool.ledger().reader().export(&ExportFormat::JsonLines, &mut out).unwrap();
     let lines = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let notes = lines.filter_map(|line| {
         let record: Value = serde_json::from_slice(line).unwrap();

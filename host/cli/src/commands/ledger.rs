@@ -3,7 +3,7 @@
 use crate::terminal::{Failure, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
 use millpond_disk::RealDisk;
-use millpond_ledger::{ExportFormat, FeeName, Owner, Reader};
+use millpond_ledger::{Accounting, Commodity, ExportFormat, FeeName, Miners, Owner, Reader};
 use millpond_types::MinerId;
 use std::io::{BufWriter, Write};
 use std::path::PathBuf;
@@ -30,9 +30,22 @@ enum What {
     },
     /// Write all entries to standard output.
     Export {
-        /// JSON lines can be verified on their own; CSV has a line per posting.
+        /// JSON lines can be verified on their own; CSV has a line per posting; Beancount and Ledger read the others, and
+        /// hold the balances at the end against their own sums.
         #[arg(long, value_enum, default_value = "json-lines")]
         format: Format,
+        /// The currency's name in Beancount and Ledger, in capitals: BTC.
+        #[arg(long, required_if_eq_any([("format", "beancount"), ("format", "ledger-cli")]))]
+        commodity: Option<String>,
+        /// Decimals of the currency there.
+        #[arg(long, default_value_t = 8)]
+        decimals: u8,
+        /// An account for each miner there; without it all have one together.
+        #[arg(long)]
+        each_miner: bool,
+        /// The first record that is shown there; what was before is one transaction.
+        #[arg(long, default_value_t = 1)]
+        from: u64,
     },
     /// One owner's statement as JSON, each credit with its Merkle-sum proof.
     Statement {
@@ -49,6 +62,8 @@ enum What {
 enum Format {
     JsonLines,
     Csv,
+    Beancount,
+    LedgerCli,
 }
 
 impl LedgerCommand {
@@ -75,13 +90,20 @@ impl LedgerCommand {
                     println!("conserved {:>20}", if totals.conserved { "to the unit" } else { "NO" });
                 }
             }
-            What::Export { format } => {
+            What::Export { format, commodity, decimals, each_miner, from } => {
+                let accounting = || {
+                    let commodity = Commodity::new(commodity.as_deref().unwrap_or_default(), decimals)?;
+                    let miners = if each_miner { Miners::Each } else { Miners::Together };
+                    Ok::<_, Failure>(Accounting { commodity, miners, from })
+                };
                 let format = match format {
                     Format::JsonLines => ExportFormat::JsonLines,
                     Format::Csv => ExportFormat::Csv,
+                    Format::Beancount => ExportFormat::Beancount(accounting()?),
+                    Format::LedgerCli => ExportFormat::LedgerCli(accounting()?),
                 };
                 let mut out = BufWriter::new(std::io::stdout().lock());
-                reader.export(format, &mut out)?;
+                reader.export(&format, &mut out)?;
                 out.flush()?;
             }
             What::Statement { miner, fee } => {

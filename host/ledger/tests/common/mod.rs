@@ -7,6 +7,7 @@ use millpond_ledger::{
     LedgerError, Owner, PaymentId, PaymentRow, Posting, Progress, Reversal, SettledRow, Share, TxId,
 };
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis};
+use proptest::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -129,4 +130,84 @@ pub fn now(ledger: &Ledger, entry: Entry) -> u64 {
 
 pub fn before(ledger: &Ledger, entry: Entry) {
     assert_eq!(ledger.append(AT, entry).unwrap(), Appended::Before);
+}
+
+/// A payment's call, of a wallet that can only send.
+pub fn called(payment: u64) -> Entry {
+    let marker = Some(format!("millpond {payment}"));
+    Entry::PaymentProgress { payment: PaymentId(payment), step: Progress::Submitting { at: AT, marker } }
+}
+
+/// What came of a call: it was sent, or that is not known.
+pub fn progress(payment: u64, sent: bool) -> Entry {
+    let step = if sent {
+        Progress::Sent { txid: TxId(format!("tx{payment}")) }
+    } else {
+        Progress::Unknown { why: "no answer".to_owned() }
+    };
+    Entry::PaymentProgress { payment: PaymentId(payment), step }
+}
+
+/// A payment that was made otherwise than it was asked, by the operator's word.
+pub fn settled_with_loss(payment: u64, fee: u64, rows: &[(u64, u64)], lost: u64) -> Entry {
+    let mut entry = settled(payment, fee, rows);
+    if let Entry::PaymentSettled { lost: beyond, .. } = &mut entry {
+        *beyond = Amount(lost);
+    }
+    entry
+}
+
+/// A correction by the operator.
+pub fn adjustment(postings: &[(Account, i128)]) -> Entry {
+    let posting = |(account, amount): &(Account, i128)| Posting { account: account.clone(), amount: *amount };
+    Entry::Adjustment {
+        postings: postings.iter().map(posting).collect(),
+        by: "operator".to_owned(),
+        reason: "a \"correction\"; see [7]".to_owned(),
+    }
+}
+
+/// An entry of any kind, on a few incomes, payments and owners: most histories of them have some that the book accepts.
+pub fn any_entry() -> impl Strategy<Value = Entry> {
+    let owner = || prop_oneof![(1..4_u64).prop_map(miner), Just(operator())];
+    let list = || {
+        proptest::collection::btree_map(owner(), 1..2000_u64, 1..4)
+            .prop_map(|map| map.into_iter().collect::<Vec<_>>())
+    };
+    let key = 1..6_u64;
+    let payment = 1..5_u64;
+    let rows = || proptest::collection::vec((0..1500_u64, 0..20_u64), 1..3);
+    prop_oneof![
+        4 => (key.clone(), list(), 0..20_u64, any::<bool>()).prop_map(|(key, mut list, carry, direct)| {
+            if carry > 0 && !direct {
+                list.push((Owner::Carry, carry));
+            }
+            let income = income(key, 0, &list);
+            Entry::IncomeAllocated(if direct { income.paid_directly() } else { income })
+        }),
+        2 => (key.clone(), list(), 1..20_u64)
+            .prop_map(|(key, list, carry)| Entry::IncomeAllocated(income(key, carry.min(list[0].1), &list))),
+        4 => key.clone().prop_map(matured),
+        2 => (key.clone(), prop_oneof![Just(Reversal::Drop), Just(Reversal::Keep), Just(Reversal::Restore)])
+            .prop_map(|(key, how)| reversed(key, how)),
+        1 => key.prop_map(|key| Entry::Reinstated { key: self::key(key) }),
+        1 => (1..2000_i128).prop_map(|amount| deposit(Owner::Reserve, amount)),
+        1 => (1..50_u64, 0..9_u64, list()).prop_map(|(first, more, list)| accrued(first, first + more, &list)),
+        3 => (payment.clone(), list()).prop_map(|(payment, list)| reserved(payment, &list)),
+        3 => (payment.clone(), 0..30_u64, rows()).prop_map(|(payment, fee, rows)| built(payment, fee, &rows)),
+        3 => payment.clone().prop_map(submitting),
+        3 => (payment.clone(), 0..30_u64, rows()).prop_map(|(payment, fee, rows)| settled(payment, fee, &rows)),
+        2 => payment.clone().prop_map(called),
+        1 => (payment.clone(), any::<bool>()).prop_map(|(payment, sent)| progress(payment, sent)),
+        1 => (payment.clone(), 0..30_u64, rows(), 0..40_u64)
+            .prop_map(|(payment, fee, rows, lost)| settled_with_loss(payment, fee, &rows, lost)),
+        1 => payment.prop_map(released),
+        1 => (0..900_u64).prop_map(|amount| {
+            Entry::NetworkFee { txid: TxId("sweep".to_owned()), amount: Amount(amount) }
+        }),
+        2 => (owner(), owner(), -500..500_i128, -50..50_i128).prop_map(|(one, other, to, lost)| {
+            adjustment(&[(Account::Payable(one), -to), (Account::Payable(other), to + lost), (Account::OperatorLoss, -lost)])
+        }),
+        1 => Just(Entry::Noted { by: "op".to_owned(), action: "swap".to_owned(), detail: "prop".to_owned() }),
+    ]
 }
