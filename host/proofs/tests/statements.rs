@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use millpond_proofs::*;
 use millpond_types::{Amount, Digest, ShareSeq};
+use proptest::prelude::*;
 use serde_json::Value;
 
 fn code(result: Result<Proven, StatementError>) -> &'static str {
@@ -498,4 +499,27 @@ fn a_head_with_another_body_is_refused() {
     let mut later = good;
     later.entry.ledger_seq += 1;
     assert_eq!(code(verify(&later, &pool.against("bcrt1qminer1"))), "entry-after-head");
+}
+
+proptest! {
+    /// Nothing that is read panics, and nothing passes but what the pool signed.
+    #[test]
+    fn damaged_documents_are_refused(places in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+                                     cut: Option<prop::sample::Index>) {
+        let (pool, made) = pool_with_income();
+        let good = pool.statement(&made, "m1");
+        let mut json = serde_json::to_vec(&good).unwrap();
+        for (place, byte) in places {
+            let place = place.index(json.len());
+            json[place] = byte;
+        }
+        if let Some(cut) = cut {
+            json.truncate(cut.index(json.len()));
+        }
+        if let Ok(read) = Statement::read(&json)
+            && verify(&read, &pool.against("bcrt1qminer1")).is_ok()
+        {
+            prop_assert_eq!(read, good);
+        }
+    }
 }
