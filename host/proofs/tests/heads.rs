@@ -34,8 +34,11 @@ fn two_faced() -> (Pool, Pool, Made, Made) {
 
 #[test]
 fn two_heads_of_one_number_are_evidence() {
-    let (one, other, told, _) = two_faced();
+    let (one, other, told, also_told) = two_faced();
     let statement = one.statement(&told, "m1");
+    let both = [statement.clone(), other.statement(&also_told, "m1")];
+    let codes: Vec<_> = verify_all(&both, &one.against("bcrt1qminer1")).into_iter().map(code).collect();
+    assert_eq!(codes, ["two-heads", "two-heads"]);
     let against = Against { heads: &other.heads, ..one.against("bcrt1qminer1") };
     let found = Contradiction::TwoHeads { number: 1 };
     assert_eq!(verify(&statement, &against), Err(StatementError::Heads(found)));
@@ -130,6 +133,10 @@ fn a_history_that_shrinks_or_changes_contradicts_itself() {
         contradiction(&HeadBody { restarts: 5, ..before.clone() }, &now),
         Some(Contradiction::ChainBroken { number: 1 })
     );
+    let larger = HeadBody { size: 5, ..before.clone() };
+    let after_larger = |lost_from| HeadBody { prev: larger.hash(), ..declared(lost_from, 1) };
+    assert_eq!(contradiction(&larger, &after_larger(2)), None);
+    assert_eq!(contradiction(&larger, &after_larger(3)), losses, "more is kept than there is");
     let far = HeadBody { number: 7, ..now.clone() };
     assert_eq!(
         contradiction(&HeadBody { restarts: 5, ..before.clone() }, &far),
@@ -142,8 +149,9 @@ fn a_history_that_shrinks_or_changes_contradicts_itself() {
 fn a_restored_pool_declares_its_loss() {
     let (mut pool, made) = pool_with_income();
     let old = pool.statement(&made, "m1");
-    pool.divide(b"lost", 0, &parts());
+    let lost = pool.divide(b"lost", 0, &parts());
     pool.head();
+    let lost = pool.statement(&lost, "m1");
     let lost_head = pool.heads[1].clone();
     // Back to the first entry; the ledger's numbers come again.
     pool.history = [made.entry.leaf()].into_iter().collect();
@@ -156,6 +164,21 @@ fn a_restored_pool_declares_its_loss() {
     assert_eq!(code(verify(&pool.statement(&made, "m1"), &against)), "good");
     assert_eq!(code(verify(&pool.statement(&again, "m1"), &against)), "good");
     assert_eq!(compare(&lost_head, &pool.heads[2], None), Ok(Compared::LossDeclared));
+    // The place of a lost entry may hold another one since: that is what was declared.
+    let since = pool.statement(&again, "m1");
+    assert_eq!((lost.entry.index, since.entry.index), (1, 1));
+    assert_eq!(Evidence::between(&lost, &since), None);
+    let placed = |statement: &Statement| Placed {
+        entry: statement.entry(),
+        index: 1,
+        inclusion: statement.entry.inclusion.clone(),
+        head: statement.head.clone(),
+    };
+    let found = Found::Entries(Box::new([placed(&lost), placed(&since)]));
+    let nothing = Evidence { millpond_evidence: VERSION, found };
+    assert_eq!(nothing.verify(&keys(&pool)), Err(EvidenceError::Nothing));
+    let codes: Vec<_> = verify_all(&[lost, since], &against).into_iter().map(code).collect();
+    assert_eq!(codes, ["good", "good"]);
     // An entry from after the loss is not in a head from before it.
     let mut early = pool.statement(&again, "m1");
     early.head = lost_head;

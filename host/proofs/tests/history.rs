@@ -192,7 +192,22 @@ fn nothing_is_the_beginning_of_everything() {
     assert!(!continues::<Rfc>((0, &full), (8, &full), &[]));
     assert!(!continues::<Rfc>((0, &empty), (8, &full), &[full]));
     assert!(!continues::<Rfc>((8, &full), (0, &empty), &[]));
+    assert!(!continues::<Rfc>((8, &full), (8, &full), &[full]));
     assert!(!continues::<Rfc>((1, &full), (8, &full), &[]));
+}
+
+#[test]
+fn a_path_is_no_longer_than_its_tree_is_high() {
+    let [a, b, c, d, x] = [0_u8, 1, 2, 3, 4].map(|leaf| Rfc::leaf(&[leaf]));
+    let (ab, cd) = (Rfc::join(&a, &b), Rfc::join(&c, &d));
+    // The root of two leaves, said to be that of one.
+    assert!(!included::<Rfc>(&b, 0, 1, &[a], &ab));
+    assert!(!included::<Rfc>(&a, 0, 1, &[b], &ab));
+    // Roots with one more node over both trees.
+    let (three, four) = (Rfc::join(&ab, &c), Rfc::join(&ab, &cd));
+    assert!(continues::<Rfc>((3, &three), (4, &four), &[c, d, ab]));
+    let (above_three, above_four) = (Rfc::join(&x, &three), Rfc::join(&x, &four));
+    assert!(!continues::<Rfc>((3, &above_three), (4, &above_four), &[c, d, ab, x]));
 }
 
 /// MTH as the RFC writes it, over all leaves.

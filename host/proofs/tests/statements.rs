@@ -6,6 +6,7 @@ mod common;
 use common::*;
 use millpond_proofs::*;
 use millpond_types::{Amount, Digest, ShareSeq};
+use proptest::prelude::*;
 use serde_json::Value;
 
 fn code(result: Result<Proven, StatementError>) -> &'static str {
@@ -63,6 +64,16 @@ fn a_payment_shows_what_arrives_where() {
     let mut charged = statement.clone();
     charged.credit.as_mut().unwrap().paid.as_mut().unwrap().charged = Amount(103_125_002);
     assert_eq!(code(verify(&charged, &Against::default())), "payee");
+    let (other, income) = pool_with_income();
+    let worked = Statement { work: other.statement(&income, "m2").work, ..statement.clone() };
+    assert_eq!(code(verify(&worked, &Against::default())), "surplus");
+    let mut taking_more = Pool::new(1);
+    let made = taking_more.pay_as(7, &parts(), |payment| payment.amount.0 += 1);
+    taking_more.head();
+    assert_eq!(
+        verify(&taking_more.statement(&made, "m2"), &Against::default()),
+        Err(StatementError::NotTheReward { credits: 309_375_004, amount: 309_375_005, carry_in: 0 })
+    );
     let mut nowhere = statement;
     nowhere.credit.as_mut().unwrap().paid = None;
     assert_eq!(code(verify(&nowhere, &Against::default())), "payee");
@@ -404,7 +415,13 @@ fn a_statement_of_an_older_division_does_not_pass_for_the_newer() {
     let back = pool.write(Commitment::new(pool.id, SUBJECT.to_vec(), 0, What::Reinstated(undoing)));
     pool.head();
     let restored = pool.statement(&back, "m1");
-    let all = verify_all(&[taken, restored, older], &any);
+    let all = verify_all(&[taken, restored.clone(), older.clone()], &any);
+    assert_eq!(all.into_iter().map(code).collect::<Vec<_>>(), ["good", "good", "good"]);
+    // The order is the ledger's, not that of the heads that the statements end in.
+    pool.restarts = 1;
+    let lost_from = pool.history.size();
+    pool.head_as(|body| body.kind = HeadKind::Restored(Loss { lost_from, reason: "disk".to_owned() }));
+    let all = verify_all(&[restored, pool.statement(&reversed, "m1"), older], &any);
     assert_eq!(all.into_iter().map(code).collect::<Vec<_>>(), ["good", "good", "good"]);
 }
 
@@ -482,4 +499,27 @@ fn a_head_with_another_body_is_refused() {
     let mut later = good;
     later.entry.ledger_seq += 1;
     assert_eq!(code(verify(&later, &pool.against("bcrt1qminer1"))), "entry-after-head");
+}
+
+proptest! {
+    /// Nothing that is read panics, and nothing passes but what the pool signed.
+    #[test]
+    fn damaged_documents_are_refused(places in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+                                     cut: Option<prop::sample::Index>) {
+        let (pool, made) = pool_with_income();
+        let good = pool.statement(&made, "m1");
+        let mut json = serde_json::to_vec(&good).unwrap();
+        for (place, byte) in places {
+            let place = place.index(json.len());
+            json[place] = byte;
+        }
+        if let Some(cut) = cut {
+            json.truncate(cut.index(json.len()));
+        }
+        if let Ok(read) = Statement::read(&json)
+            && verify(&read, &pool.against("bcrt1qminer1")).is_ok()
+        {
+            prop_assert_eq!(read, good);
+        }
+    }
 }

@@ -186,6 +186,11 @@ impl Pool {
 
     /// Pays the miners among the parts what they were credited, each charged one unit of fee.
     pub fn pay(&mut self, number: u64, parts: &[Owned]) -> Made {
+        self.pay_as(number, parts, |_| {})
+    }
+
+    /// The same, with what is committed changed before it is written.
+    pub fn pay_as(&mut self, number: u64, parts: &[Owned], change: impl Fn(&mut Payment)) -> Made {
         let subject = format!("payment {number}").into_bytes();
         let id = TreeId::new(&self.id, TreeKind::Payment, 0, &subject, 0);
         let mut leaves = Vec::new();
@@ -203,8 +208,9 @@ impl Pool {
         }
         let tree = build(&id, &leaves).unwrap();
         let amount = Amount(u64::try_from(tree.root().sum).unwrap());
-        let what = What::Payment(Payment { amount, txid: vec![0xb1; 32], rows: tree.root() });
-        let mut made = self.write(Commitment::new(self.id, subject, 0, what));
+        let mut payment = Payment { amount, txid: vec![0xb1; 32], rows: tree.root() };
+        change(&mut payment);
+        let mut made = self.write(Commitment::new(self.id, subject, 0, What::Payment(payment)));
         made.leaves = leaves.into_iter().map(|leaf| (leaf, Vec::new())).collect();
         made.credits = Some(tree);
         made.paid = paid;
