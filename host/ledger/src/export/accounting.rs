@@ -6,6 +6,7 @@
 use crate::reader::broken;
 use crate::{Account, Book, Class, Entry, LedgerError, Owner, PaymentId, Posting, Reader, Record, Reversal};
 use millpond_types::{Digest, UnixMillis};
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -209,15 +210,16 @@ impl Accounting {
 
     fn balances(&self, book: &Book) -> BTreeMap<String, i128> {
         self.by_name(book.balances().map(|(account, balance)| {
-            (account, if account.class() == Class::Liability { balance.saturating_neg() } else { balance })
+            let liability = account.class() == Class::Liability;
+            (account, if liability { balance.saturating_neg() } else { balance })
         }))
     }
 
     /// Amounts of accounts that have the same name here are one.
-    fn by_name<'a>(&self, amounts: impl Iterator<Item = (&'a Account, i128)>) -> BTreeMap<String, i128> {
+    fn by_name(&self, amounts: impl Iterator<Item = (impl Borrow<Account>, i128)>) -> BTreeMap<String, i128> {
         let mut sums = BTreeMap::<String, i128>::new();
         for (account, amount) in amounts {
-            let sum = sums.entry(self.name(account)).or_default();
+            let sum = sums.entry(self.name(account.borrow())).or_default();
             *sum = sum.saturating_add(amount);
         }
         sums.retain(|_, sum| *sum != 0);
