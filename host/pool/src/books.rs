@@ -8,7 +8,7 @@
 use crate::conduct::{Conduct, Stopped};
 use crate::decide::{self, DecideError, Standing, income_key};
 use crate::edges::{Edge, Edges};
-use crate::policy::{Bound, Loader, PolicyError, Wanted, reserve_of};
+use crate::policy::{Bound, Loader, PolicyError, Wanted, made_before, of_booked, of_income, reserve_of};
 use crate::sums::{CONFIGURATION, DECLARED, EVERY, Read, Sums};
 use millpond_alerts::{Alarms, Level};
 use millpond_journal::{Income, Journal, JournalError, Policy, Record};
@@ -187,7 +187,7 @@ impl Books {
         self.credit(&mut inner, now)?;
         let newest = self.journal.view().newest();
         let given = ShareSeq(self.ledger.book().accrued_to());
-        if old.scheme.terms().batch > 0 && given < newest {
+        if decide::due(&self.journal.policies(), &self.loader, given, newest)?.is_some() {
             return Err(BooksError::Uncredited { given, newest });
         }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
@@ -287,7 +287,17 @@ impl Books {
         }
         let old = self.loader.bind(&in_force)?;
         let mut inner = self.inner.lock();
-        let stuck = self.stuck_policies(&inner)?;
+        // What was found while blocks were paid by another coinbase is not booked as if it were paid by this one.
+        let (stuck, others): (Vec<_>, Vec<_>) =
+            self.stuck_policies(&inner)?.into_iter().partition(|failed| wanted.pays_as(failed));
+        for other in others {
+            let text = format!(
+                "incomes of scheme {}, found while blocks were paid by another coinbase, still wait undivided: start \
+                 with the configuration of then and order a version that works",
+                other.scheme.name
+            );
+            self.alarms.raise(Level::Critical, &self.pool, "swap", text);
+        }
         if !stuck.is_empty() {
             check_repair(&old.scheme, &bound.scheme, &inner.state)?;
         }
@@ -407,8 +417,10 @@ impl Books {
             }
             Some(IncomeStatus::Immature | IncomeStatus::Matured) => return Ok(()),
         }
-        let policy = self.journal.policy_at(income.end.seq).ok_or(BooksError::NoPolicy(income.end.seq))?;
-        let bound = self.loader.bind(&policy)?;
+        let policies = self.journal.policies();
+        let policy = of_income(&policies, income, |policy| made_before(&self.journal.view(), policy))?
+            .ok_or(BooksError::NoPolicy(income.end.seq))?;
+        let bound = self.loader.bind(policy)?;
         let clock = UnixMillis::now();
         inner.conduct.may_ask(&bound, clock)?;
         // What is owed per share before the block is credited before the block's income is booked.
@@ -424,7 +436,7 @@ impl Books {
                 let text = format!("an income of {} waits undivided: {why}", income.amount);
                 self.alarms.raise(Level::Critical, &self.pool, "plugin", text);
                 if let Some(stopped) = inner.conduct.failed(&bound, &income.key, &why, clock) {
-                    self.quarantine(inner, &policy, &bound, &stopped);
+                    self.quarantine(inner, policy, &bound, &stopped);
                 }
                 return Err(why.into());
             }
@@ -490,17 +502,18 @@ impl Books {
         self.inner.lock().ripe.remove(key);
         let key = income_key(key)?;
         let mut inner = self.inner.lock();
-        let known = self.ledger.book().income(&key).map(|income| (income.status, income.end));
-        let (status, end) = match known {
-            None | Some((IncomeStatus::Reversed(_) | IncomeStatus::LostAfterMaturity, _)) => return Ok(()),
+        let known = self.ledger.book().income(&key).map(|income| (income.status, income.end, income.direct));
+        let (status, end, direct) = match known {
+            None | Some((IncomeStatus::Reversed(_) | IncomeStatus::LostAfterMaturity, ..)) => return Ok(()),
             Some(known) => known,
         };
         if status == IncomeStatus::Matured {
             let text = format!("a matured income was taken back by the chain ({proof}): the pool bears it");
             self.alarms.raise(Level::Critical, &self.pool, "chain", text);
         }
-        let policy = self.journal.policy_at(end).ok_or(BooksError::NoPolicy(end))?;
-        let how = decide::reversal(&self.loader.bind(&policy)?, status);
+        let policies = self.journal.policies();
+        let policy = of_booked(&policies, end, direct).ok_or(BooksError::NoPolicy(end))?;
+        let how = decide::reversal(&self.loader.bind(policy)?, status);
         let entry = Entry::Reversed { key, how, proof: proof.to_owned() };
         self.ledger.append(time, entry.clone())?;
         decide::follow(&mut inner.state, &entry)?;

@@ -7,11 +7,13 @@
 use crate::plugins::{Component, PluginStore, StoreError};
 use millpond_contracts::payout::{Span, Terms, Window};
 use millpond_contracts::{Setting, Settings, load_fee_policy, load_scheme};
-use millpond_journal::{PluginInForce, Policy, Setting as Recorded};
+use millpond_journal::{
+    Income, JournalError, JournalView, PluginInForce, Policy, Record, Setting as Recorded,
+};
 use millpond_ledger::FeeName;
 use millpond_payout::{BoundFee, BoundScheme, PayoutError, Recipient};
 use millpond_runtime::{LoadError, LogSink, Sandbox};
-use millpond_types::{Amount, Digest};
+use millpond_types::{Amount, Digest, JobId, ShareSeq};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -36,11 +38,12 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Whether the chain pays a block alike under a recorded policy: the pool, or the finder less the same fee.
+    /// Whether the chain pays a block alike under a recorded policy: the pool, or the finder less the same fee. Versions of
+    /// one fee policy with the same settings and recipients take the same.
     pub(crate) fn pays_as(&self, recorded: &Policy) -> bool {
         match (is_direct(recorded), self.direct) {
             (false, false) => true,
-            (true, true) => recorded.fees == self.fees_in_force(),
+            (true, true) => same_fees(&recorded.fees, &self.fees_in_force()),
             _ => false,
         }
     }
@@ -108,6 +111,59 @@ fn plugin_settings(plugin: &PluginInForce) -> Settings {
 #[must_use]
 pub fn is_direct(policy: &Policy) -> bool {
     policy.scheme.settings.iter().any(|(name, value)| name == DIRECT && *value == Recorded::Flag(true))
+}
+
+fn same_fees(a: &[PluginInForce], b: &[PluginInForce]) -> bool {
+    a.iter().map(|fee| fee.config).eq(b.iter().map(|fee| fee.config))
+}
+
+/// The policy that divides an income: the newest that begins before the share that ends its windows. A block whose share
+/// earns nothing ends at the newest share before it, and that is where a policy begins that came into force with another
+/// coinbase: there the block's job tells, which was handed out before that policy was recorded or after it.
+/// `made_before` gives the newest job that was.
+pub(crate) fn of_income<'a, E>(
+    policies: &'a [Policy],
+    income: &Income,
+    made_before: impl Fn(&Policy) -> Result<JobId, E>,
+) -> Result<Option<&'a Policy>, E> {
+    let end = income.end.seq;
+    let Some(usual) = at(policies, end) else { return Ok(None) };
+    let pays_otherwise = |policy: &&Policy| {
+        let fees = is_direct(policy) && !same_fees(&policy.fees, &usual.fees);
+        policy.from == end && end.0 > 0 && (is_direct(policy) != is_direct(usual) || fees)
+    };
+    let (Some(other), Some(job)) = (policies.iter().rev().find(pays_otherwise), income.job) else {
+        return Ok(Some(usual));
+    };
+    Ok(Some(if job > made_before(other)? { other } else { usual }))
+}
+
+/// The policy that an income was divided by, from what the ledger has of it: as [`of_income`].
+pub(crate) fn of_booked(policies: &[Policy], end: ShareSeq, direct: bool) -> Option<&Policy> {
+    let usual = at(policies, end)?;
+    if is_direct(usual) == direct {
+        return Some(usual);
+    }
+    let other = policies.iter().rev().find(|policy| policy.from == end && is_direct(policy) == direct);
+    other.or(Some(usual))
+}
+
+/// The newest policy that begins before a share.
+fn at(policies: &[Policy], end: ShareSeq) -> Option<&Policy> {
+    policies.iter().rev().find(|policy| policy.from < end || policy.from.0 == 0)
+}
+
+/// The newest job that was recorded before a policy; 0 for none that is known.
+pub(crate) fn made_before(view: &JournalView, policy: &Policy) -> Result<JobId, JournalError> {
+    let mut newest = JobId(0);
+    for entry in view.records(1) {
+        match entry?.record {
+            Record::Job(job) => newest = newest.max(job.id),
+            Record::Policy(recorded) if recorded == *policy => break,
+            _ => {}
+        }
+    }
+    Ok(newest)
 }
 
 /// Whether a scheme of these terms gives all of an income to the finder of its block, as a coinbase does that pays him.

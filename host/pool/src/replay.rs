@@ -9,7 +9,7 @@
 //! from the first income that the journal still knows, everything is computed again.
 
 use crate::decide::{self, DecideError, Standing};
-use crate::policy::{Loader, PolicyError};
+use crate::policy::{Loader, PolicyError, of_booked, of_income};
 use crate::sums::Sums;
 use millpond_journal::{Income, JournalError, JournalView, Policy, Record};
 use millpond_ledger::{
@@ -17,7 +17,7 @@ use millpond_ledger::{
 };
 use millpond_payout::AuditRecord;
 use millpond_segments::LogError;
-use millpond_types::{Digest, ShareSeq};
+use millpond_types::{Digest, JobId, ShareSeq};
 use std::collections::{HashMap, HashSet};
 
 /// A replay that agrees.
@@ -94,6 +94,8 @@ struct Facts {
     mature: HashMap<Vec<u8>, ()>,
     lost: HashMap<Vec<u8>, ()>,
     policies: Vec<Policy>,
+    /// The newest job that was recorded before each of them.
+    made_before: Vec<JobId>,
     audits: HashMap<(Vec<u8>, String), Vec<Digests>>,
     records: u64,
 }
@@ -101,6 +103,7 @@ struct Facts {
 impl Facts {
     fn read(view: &JournalView) -> Result<Self, ReplayError> {
         let mut facts = Self::default();
+        let mut newest = JobId(0);
         for entry in view.records(1) {
             let entry = entry?;
             facts.records += 1;
@@ -108,7 +111,9 @@ impl Facts {
                 // The first record kept says which policies stood in dropped ones; later ones say nothing new.
                 Record::CarriedOver(state) if facts.records == 1 => {
                     facts.policies.extend_from_slice(state.policies());
+                    facts.made_before.resize(facts.policies.len(), newest);
                 }
+                Record::Job(job) => newest = newest.max(job.id),
                 Record::Income(income) if income.mature => {
                     facts.mature.insert(income.key, ());
                 }
@@ -118,7 +123,10 @@ impl Facts {
                 Record::IncomeLost(lost) => {
                     facts.lost.insert(lost.key, ());
                 }
-                Record::Policy(policy) => facts.policies.push(policy),
+                Record::Policy(policy) => {
+                    facts.policies.push(policy);
+                    facts.made_before.push(newest);
+                }
                 Record::Decision(audit) => {
                     let digests = (audit.component, audit.input, audit.output);
                     facts.audits.entry((audit.subject, audit.function)).or_default().push(digests);
@@ -129,9 +137,10 @@ impl Facts {
         Ok(facts)
     }
 
-    /// As `Journal::policy_at`.
-    fn policy_at(&self, end: ShareSeq) -> Option<&Policy> {
-        self.policies.iter().rev().find(|policy| policy.from < end || policy.from.0 == 0)
+    /// The newest job that was recorded before a policy.
+    fn made_before(&self, policy: &Policy) -> JobId {
+        let mut both = self.policies.iter().zip(&self.made_before);
+        both.find(|(recorded, _)| *recorded == policy).map_or(JobId(0), |(_, job)| *job)
     }
 }
 
@@ -205,7 +214,9 @@ impl Run<'_> {
                 let income = seen
                     .and_then(|seen| seen.get(times))
                     .ok_or_else(|| differs("the journal has no such income".to_owned()))?;
-                let bound = self.bound(income.end.seq, seq)?;
+                let made_before = |policy: &Policy| Ok::<_, ReplayError>(self.facts.made_before(policy));
+                let policy = of_income(&self.facts.policies, income, made_before)?;
+                let bound = self.bound(policy, income.end.seq, seq)?;
                 let state = &self.sums.state;
                 let standing = Standing::of(&self.book, &there.key);
                 let again = match decide::divide(&bound, income, self.view, &standing, state) {
@@ -287,10 +298,13 @@ impl Run<'_> {
             return Err(differs("the journal does not say that it was lost"));
         }
         let income = self.book.income(key).ok_or_else(|| differs("it was never divided"))?;
-        let (end, status) = (income.end, income.status);
+        let (end, status, direct) = (income.end, income.status, income.direct);
         // What had matured is borne by the pool, whatever is written beside it.
-        if status == IncomeStatus::Immature && decide::reversal(&self.bound(end, seq)?, status) != how {
-            return Err(differs("its policy says that another thing becomes of it"));
+        if status == IncomeStatus::Immature {
+            let bound = self.bound(of_booked(&self.facts.policies, end, direct), end, seq)?;
+            if decide::reversal(&bound, status) != how {
+                return Err(differs("its policy says that another thing becomes of it"));
+            }
         }
         let times = self.lost.entry(key.as_bytes().to_vec()).or_default();
         *times = times.saturating_add(1);
@@ -308,8 +322,13 @@ impl Run<'_> {
         self.book(line)
     }
 
-    fn bound(&self, end: ShareSeq, seq: u64) -> Result<crate::policy::Bound, ReplayError> {
-        let policy = self.facts.policy_at(end).ok_or(ReplayError::Differs {
+    fn bound(
+        &self,
+        policy: Option<&Policy>,
+        end: ShareSeq,
+        seq: u64,
+    ) -> Result<crate::policy::Bound, ReplayError> {
+        let policy = policy.ok_or(ReplayError::Differs {
             seq,
             kind: "policy",
             what: format!("the journal has no policy for share {end}"),
