@@ -209,12 +209,15 @@ pub enum Command {
         /// What was found out.
         resolution: Resolution,
     },
-    /// Give up a payment that was never broadcast.
+    /// Give up a payment that was not made and cannot be any more.
     PaymentsRelease {
         /// The pool.
         pool: String,
         /// The payment.
         payment: u64,
+        /// The wallet was started anew since the payment's call: no call waits in it.
+        #[serde(default)]
+        wallet_restarted: bool,
     },
     /// Set a miner's own minimum payout.
     MinerMinimum {
@@ -279,7 +282,7 @@ mod tests {
         for command in [
             Command::PaymentsRun { pool: pool() },
             Command::PaymentsResume { pool: pool(), again: Vec::new() },
-            Command::PaymentsRelease { pool: pool(), payment: 1 },
+            Command::PaymentsRelease { pool: pool(), payment: 1, wallet_restarted: false },
             Command::PluginSwap { pool: pool(), role: Role::Scheme, plugin: "solo".into() },
             Command::PluginSwap { pool: pool(), role: Role::Fee, plugin: "flat-fee".into() },
             Command::MinerMinimum { pool: pool(), address: "a".into(), minimum: None },

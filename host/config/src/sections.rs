@@ -334,7 +334,7 @@ section! {
         fee_rate: Amount = "0";
         /// The highest network fee of one transaction, in base units; 0 for no more than the transaction pays.
         max_fee: Amount = "0";
-        /// Confirmations after which a payment is settled, at least 1. It is looked at for a day more (the newest 64 of it), in case a reorganisation removes it.
+        /// Confirmations after which a payment is settled, at least 1. It is looked at for a day more, in case a reorganisation removes it.
         confirmations: u32 = "2";
     }
 }

@@ -9,8 +9,8 @@ use millpond_contracts::chain::Description;
 use millpond_ledger::{FeeName, Owner, PaymentId, TxId};
 use millpond_node::{Auth, Endpoint, HttpClient, JsonRpc, Limits};
 use millpond_settlement::{
-    BcoinWallet, BitcoinBytes, Charge, CoreWallet, NodeRpc, PayTo, Policy, Report, Schedule, SendManyWallet,
-    Settlement, SettlementError, SignedCheck, Skip, Skipped, Wallet, WalletsWord,
+    BcoinWallet, BitcoinBytes, Call, Charge, CoreWallet, NodeRpc, PayTo, Policy, Report, Schedule,
+    SendManyWallet, Settlement, SettlementError, SignedCheck, Skip, Skipped, Wallet, WalletsWord,
 };
 use millpond_types::{Amount, UnixMillis};
 use parking_lot::{Mutex, RwLock};
@@ -343,16 +343,30 @@ impl crate::Pool {
         })
     }
 
-    /// Gives up a payment that cannot be paid any more. Blocks.
+    /// Gives up a payment that cannot be paid any more. `wallet_restarted` is the operator's word that no call of before
+    /// waits in the wallet. Blocks.
     ///
     /// # Errors
     /// When it could still be paid.
-    pub fn payment_release(&self, payment: u64, actor: &str) -> Result<serde_json::Value, String> {
+    pub fn payment_release(
+        &self,
+        payment: u64,
+        wallet_restarted: bool,
+        actor: &str,
+    ) -> Result<serde_json::Value, String> {
         let payer = self.payer()?;
         self.not_shown(payment)?;
-        self.record_admin(actor, "payments_release", &[&payment.to_string()])?;
+        let number = payment.to_string();
+        let mut order = vec![number.as_str()];
+        order.extend(wallet_restarted.then_some("wallet restarted"));
+        self.record_admin(actor, "payments_release", &order)?;
         let (id, now) = (PaymentId(payment), UnixMillis::now());
-        payer.with(|it| it.release(id, actor, "released", now)).map_err(|why| why.to_string())?;
+        let (call, why) = if wallet_restarted {
+            (Call::Ended, "released, after the wallet was started anew")
+        } else {
+            (Call::MayWait, "released")
+        };
+        payer.with(|it| it.release(id, actor, why, call, now)).map_err(|why| why.to_string())?;
         Ok(serde_json::json!({"payment": payment, "released": true}))
     }
 }
@@ -405,7 +419,7 @@ fn tell(core: &Core, report: &Report) {
         );
         core.alarm(Level::Critical, "wallet", text);
     }
-    for step in &report.removed {
+    for step in report.removed.iter().chain(&report.extra) {
         core.alarm(Level::Critical, "wallet", format!("payment {}: {}", step.payment.0, step.note));
     }
     for step in &report.steps {

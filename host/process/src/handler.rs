@@ -255,13 +255,13 @@ impl Handler for Commands {
                         Resolution::Paid { txid, as_made } => {
                             pool.payment_resolve(payment, &txid, as_made, &actor)
                         }
-                        Resolution::NotPaid => pool.payment_release(payment, &actor),
+                        Resolution::NotPaid => pool.payment_release(payment, false, &actor),
                     })
                     .await
                 }
-                Command::PaymentsRelease { pool, payment } => {
+                Command::PaymentsRelease { pool, payment, wallet_restarted } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
-                    blocking(move || pool.payment_release(payment, &actor)).await
+                    blocking(move || pool.payment_release(payment, wallet_restarted, &actor)).await
                 }
                 Command::MinerMinimum { pool, address, minimum } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());

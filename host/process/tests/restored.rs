@@ -114,7 +114,9 @@ async fn nothing_is_built_or_sent_before_somebody_has_looked_and_what_was_paid_s
     let dev = || "dev".to_owned();
     let minimum = Some(Amount(u64::MAX));
     order(&back, Command::MinerMinimum { pool: dev(), address: MINER.to_owned(), minimum }).await.unwrap();
-    order(&back, Command::PaymentsRelease { pool: dev(), payment: 1 }).await.unwrap();
+    order(&back, Command::PaymentsRelease { pool: dev(), payment: 1, wallet_restarted: false })
+        .await
+        .unwrap();
     order(&back, resume(&[])).await.unwrap();
     assert!(order(&back, resume(&[])).await.unwrap_err().contains("are not held"));
     assert_eq!(order(&back, run()).await.unwrap()["steps"], serde_json::json!([]));
@@ -136,7 +138,7 @@ async fn a_wallet_that_only_sends_shows_in_its_history_what_was_paid_since() {
     let pool = Arc::clone(&running.pools()[0]);
     until("work", || pool.not_ready().is_empty()).await;
     assert!(order(&back, run()).await.unwrap_err().contains("resume"));
-    let release = Command::PaymentsRelease { pool: "dev".to_owned(), payment: 1 };
+    let release = Command::PaymentsRelease { pool: "dev".to_owned(), payment: 1, wallet_restarted: false };
     let why = order(&back, release).await.unwrap_err();
     assert!(why.contains(&format!("payment 1 was made, as {txid}")), "{why}");
     // Nor is it sent again because somebody mistypes a number.

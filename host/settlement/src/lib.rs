@@ -34,8 +34,10 @@
 //! A builder's payment has one transaction, ever: a second one is never built for it, and its inputs stay reserved until
 //! it is settled or released. It is released only before the first call that sends, after a definite refusal of that
 //! first call, or when another transaction that spends one of its inputs is confirmed as deep as the pool asks. A sender's
-//! payment is released after a definite refusal, or by the operator when the wallet's history does not have it. One that its
-//! wallet made otherwise than asked stays unknown until the operator has it booked as it was made.
+//! payment is released after a definite refusal, or by the operator when the wallet's history does not have it and its
+//! call can wait nowhere any more: a day has gone by, or the wallet was started anew. One that its wallet made otherwise
+//! than asked stays unknown until the operator has it booked as it was made; so does one that has several transactions. One
+//! that is made once more, or after its release, stops payments until that is booked (`extra.rs`).
 //!
 //! Notifications and metrics read what a run returns; they have no way to influence it.
 
@@ -44,6 +46,7 @@ mod decimal;
 mod depth;
 mod drivers;
 mod error;
+mod extra;
 mod orders;
 mod plan;
 mod policy;
@@ -62,6 +65,7 @@ pub use decimal::{DecimalError, from_decimal, to_decimal};
 pub use depth::depth;
 pub use drivers::{BcoinWallet, CoreWallet, SendManyWallet};
 pub use error::{SettlementError, WalletError};
+pub use orders::Call;
 pub use plan::{Due, Plan, Skip, Skipped, due, plan};
 pub use policy::{PayTo, Payees, Policy};
 pub use rpc::{NodeRpc, Rest, Rpc};

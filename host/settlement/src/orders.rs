@@ -1,17 +1,30 @@
 //! What an operator may order about a payment, and what has to be so before it is done.
 
-use crate::sending::CLOCK_MS;
+use crate::sending::{CLOCK_MS, Found};
 use crate::{Edge, Kind, Lookup, Output, Settlement, SettlementError};
 use millpond_ledger::{Entry, InputId, PaymentId, PaymentState, PaymentStatus, SettledRow, TxId};
 use millpond_types::{Amount, UnixMillis};
 use std::collections::BTreeSet;
 
+/// A call whose answer was lost may wait in a wallet's queue for so long, behind a rescan or a lock: nodes do what they
+/// were asked though nobody waits for the answer any more.
+const WAITS_MS: u64 = 86_400_000;
+
+/// What the operator knows of a wallet's call when he gives up its payment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Nothing: it may wait in the wallet's queue still.
+    MayWait,
+    /// The wallet was started anew since. It keeps no calls over that.
+    Ended,
+}
+
 /// What a transaction does for a payment that it does not pay as asked.
-struct AsMade {
+pub(crate) struct AsMade {
     /// Of each row, in the rows' order.
-    rows: Vec<SettledRow>,
+    pub(crate) rows: Vec<SettledRow>,
     /// What it pays beyond the rows: to others, or more than was asked.
-    lost: Amount,
+    pub(crate) lost: Amount,
 }
 
 impl Settlement {
@@ -19,12 +32,13 @@ impl Settlement {
     ///
     /// # Errors
     /// When it could still be paid: its bytes went out and no conflicting transaction is confirmed, or the wallet's
-    /// history has it or cannot be read.
+    /// history has it or cannot be read, or a call without an answer may still wait in the wallet's queue.
     pub fn release(
         &self,
         id: PaymentId,
         by: &str,
         why: &str,
+        call: Call,
         now: UnixMillis,
     ) -> Result<(), SettlementError> {
         let refuse = refusal(id, "released");
@@ -41,13 +55,29 @@ impl Settlement {
                         _ => return Err(refuse("its transaction is out there, and can still confirm")),
                     }
                 }
-                if let Some(seen) = self.seen(&state)? {
-                    let pays = self.pays(&state, &seen.outputs)?;
-                    return Err(refuse(if pays {
-                        "the wallet's history has it; run payments to book it"
-                    } else {
-                        "the wallet's history has it, and it pays otherwise; resolve it as it was made"
-                    }));
+                match self.seen(&state)? {
+                    Found::Nothing => {}
+                    Found::One(seen) => {
+                        let pays = self.pays(&state, &seen.outputs)?;
+                        return Err(refuse(if pays {
+                            "the wallet's history has it; run payments to book it"
+                        } else {
+                            "the wallet's history has it, and it pays otherwise; resolve it as it was made"
+                        }));
+                    }
+                    Found::Several(_) => {
+                        return Err(refuse(
+                            "the wallet's history has it more than once; resolve it with one of them",
+                        ));
+                    }
+                }
+                // A call that came back with a name waits nowhere.
+                let waits = call == Call::MayWait && state.txid.is_none();
+                if waits && now.since(state.changed_at) < WAITS_MS {
+                    return Err(refuse(
+                        "the history does not have it, and its call may still wait in the wallet's queue; start the \
+                         wallet anew and say so (payments release --wallet-restarted), or wait until a day has gone by",
+                    ));
                 }
             }
             _ => {
@@ -101,11 +131,12 @@ impl Settlement {
 
     /// Books a transaction as it was made, though it pays otherwise than a payment asked, by order of the operator: what
     /// it pays to a row's address, up to the row, was sent; what a row did not get returns to its balance; what went out
-    /// beyond that is the operator's loss. Returns that loss.
+    /// beyond that is the operator's loss. Returns that loss. Of a closed payment that was made once more, or after it was
+    /// released: what it paid is taken from its owners' balances, as far as they have it.
     ///
     /// # Errors
-    /// When the payment has stored bytes or is closed; when the wallet's history has no such transaction, it is not
-    /// confirmed as deep as the pool asks, or it is another payment's.
+    /// When the payment has stored bytes or is closed by this transaction; when the wallet's history has no such
+    /// transaction, it is not confirmed as deep as the pool asks, or it is another payment's.
     pub fn resolve_as_made(
         &self,
         id: PaymentId,
@@ -115,6 +146,9 @@ impl Settlement {
     ) -> Result<Amount, SettlementError> {
         let refuse = refusal(id, "resolved as it was made");
         let state = self.ledger.payment(id).ok_or_else(|| refuse("there is no such payment"))?;
+        if self.is_extra(&state, txid) {
+            return self.book_extra(&state, txid, by, now);
+        }
         self.of_unknown_outcome(&state, &refuse)?;
         if state.txid.as_ref().is_some_and(|known| known != txid) {
             return Err(refuse("its transaction is another one"));
@@ -129,17 +163,15 @@ impl Settlement {
         if found.time.0 < state.reserved_at.0.saturating_sub(CLOCK_MS) {
             return Err(refuse("that transaction is older than the payment"));
         }
-        if let Some(seen) = self.seen(&state)?.filter(|seen| seen.txid != *txid) {
-            return Err(refuse(&format!("the wallet's history has it as {}", seen.txid)));
+        let known = match self.seen(&state)? {
+            Found::Nothing => None,
+            Found::One(seen) => Some(seen.txid),
+            Found::Several(all) => all.iter().find(|one| *one == txid).or(all.first()).cloned(),
+        };
+        if let Some(known) = known.filter(|known| known != txid) {
+            return Err(refuse(&format!("the wallet's history has it as {known}")));
         }
-        match self.wallet.lookup(txid, &[])? {
-            Lookup::Confirmed(count) if count >= self.policy.confirmations.max(1) => {}
-            _ => {
-                return Err(refuse(
-                    "that transaction is not confirmed as deep as the pool asks; wait for it",
-                ));
-            }
-        }
+        self.is_deep(txid, &refuse)?;
         let paid = self.wallet.paid(txid)?;
         let own = self.own_of(state.rows.iter().map(|row| row.address.clone()).collect())?;
         let AsMade { rows, lost } = self.as_made(&state, &paid.outputs, &own)?;
@@ -158,8 +190,20 @@ impl Settlement {
         Ok(lost)
     }
 
+    /// Only what cannot be undone is booked by order.
+    pub(crate) fn is_deep(
+        &self,
+        txid: &TxId,
+        refuse: &impl Fn(&str) -> SettlementError,
+    ) -> Result<(), SettlementError> {
+        match self.wallet.lookup(txid, &[])? {
+            Lookup::Confirmed(count) if count >= self.policy.confirmations.max(1) => Ok(()),
+            _ => Err(refuse("that transaction is not confirmed as deep as the pool asks; wait for it")),
+        }
+    }
+
     /// What outputs do for a payment's rows. Addresses count by what they mean: a wallet may show another form of one.
-    fn as_made(
+    pub(crate) fn as_made(
         &self,
         state: &PaymentState,
         outputs: &[Output],
@@ -213,6 +257,6 @@ impl Settlement {
     }
 }
 
-fn refusal(payment: PaymentId, order: &'static str) -> impl Fn(&str) -> SettlementError {
+pub(crate) fn refusal(payment: PaymentId, order: &'static str) -> impl Fn(&str) -> SettlementError {
     move |why| SettlementError::Order { payment, order, why: why.to_owned() }
 }

@@ -2,7 +2,7 @@
 //! was built, refused, sent or paid anew since is not in them, so the rules of recovery do not hold before somebody has
 //! looked.
 
-use crate::sending::marker;
+use crate::sending::{Found, marker};
 use crate::{Kind, Lookup, Settlement, SettlementError};
 use millpond_ledger::{Entry, InputId, PaymentId, PaymentState, PaymentStatus, Progress, TxId};
 use millpond_types::UnixMillis;
@@ -23,7 +23,11 @@ impl Settlement {
             }
             // The call of before the loss carried this marker.
             let state = PaymentState { marker: Some(marker(&state)), ..state };
-            return Ok(self.seen(&state)?.map(|seen| seen.txid));
+            return Ok(match self.seen(&state)? {
+                Found::Nothing => None,
+                Found::One(seen) => Some(seen.txid),
+                Found::Several(all) => all.into_iter().next(),
+            });
         };
         let inputs: Vec<InputId> = state.built.as_ref().map(|built| built.inputs.clone()).unwrap_or_default();
         Ok(match self.wallet.lookup(txid, &inputs)? {

@@ -2,6 +2,7 @@
 
 use crate::refusals::RefusedAlone;
 use crate::sending::PAYS_OTHERWISE;
+use crate::settled::{IN_TURN, IN_TURN_BEFORE_PAYING, Watch};
 use crate::{
     BitcoinBytes, Kind, Lookup, Payees, Plan, Policy, SettlementError, SignedCheck, Wallet, WalletError, due,
     plan,
@@ -77,6 +78,8 @@ pub struct Report {
     pub blocked: Option<PaymentId>,
     /// Settled payments that a reorganisation took out of the chain, and what was done about them.
     pub removed: Vec<Step>,
+    /// Payments that have a transaction more than they should: nothing new starts until it is booked.
+    pub extra: Vec<Step>,
 }
 
 /// What a step of a payment came to.
@@ -106,6 +109,8 @@ pub struct Settlement {
     pub(crate) refused: Mutex<RefusedAlone>,
     /// Settled payments that the operator vouches for: they are not looked at again.
     pub(crate) vouched: Mutex<BTreeSet<PaymentId>>,
+    /// What was found out about settled payments at looks before.
+    pub(crate) watch: Mutex<Watch>,
 }
 
 impl fmt::Debug for Settlement {
@@ -127,6 +132,7 @@ impl Settlement {
             noted: Mutex::default(),
             refused: Mutex::default(),
             vouched: Mutex::default(),
+            watch: Mutex::default(),
         }
     }
 
@@ -174,8 +180,9 @@ impl Settlement {
     /// next run goes on from there. Also when the wallet signed something else than it was asked for: that payment is
     /// released, the run's others are made first.
     pub fn run(&self, now: UnixMillis, payees: &dyn Payees) -> Result<Report, SettlementError> {
-        let (mut report, loose) = self.open_first(now)?;
-        if loose || report.blocked.is_some() {
+        let (mut report, loose) = self.open_first(now, IN_TURN_BEFORE_PAYING)?;
+        let extra = self.extras(now, &mut report)?;
+        if loose || extra || report.blocked.is_some() {
             return Ok(report);
         }
         let plan = self.dry_run(now, payees)?;
@@ -189,13 +196,13 @@ impl Settlement {
     /// # Errors
     /// When the ledger's disk fails. A wallet that does not answer leaves its payment where it is.
     pub fn recover(&self, now: UnixMillis) -> Result<Report, SettlementError> {
-        self.open_first(now).map(|(report, _)| report)
+        self.open_first(now, IN_TURN).map(|(report, _)| report)
     }
 
     /// What was settled and is not any more, and what is open; whether coins of the former are loose.
-    fn open_first(&self, now: UnixMillis) -> Result<(Report, bool), SettlementError> {
+    fn open_first(&self, now: UnixMillis, in_turn: usize) -> Result<(Report, bool), SettlementError> {
         let mut report = Report::default();
-        let loose = self.look_back(now, &mut report)?;
+        let loose = self.look_back(now, in_turn, &mut report)?;
         for payment in self.ledger.open_payments() {
             self.advance(payment.id, now, &mut report)?;
         }

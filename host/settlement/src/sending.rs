@@ -13,6 +13,34 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// How far the wallet's clock may be behind ours.
 pub(crate) const CLOCK_MS: u64 = 86_400_000;
+/// What a wallet's history has of a payment.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Nothing,
+    One(Seen),
+    /// Which of them is the payment nobody here can tell: its call was executed more than once, or others look like it.
+    Several(Vec<TxId>),
+}
+
+impl Found {
+    fn of(mut seen: Vec<Seen>) -> Self {
+        match (seen.pop(), seen.is_empty()) {
+            (None, _) => Self::Nothing,
+            (Some(one), true) => Self::One(one),
+            (Some(last), false) => {
+                Self::Several(seen.into_iter().chain([last]).map(|seen| seen.txid).collect())
+            }
+        }
+    }
+}
+
+/// What is said of several transactions that could be one payment.
+fn several(all: &[TxId]) -> String {
+    let named: Vec<&str> = all.iter().take(2).map(|txid| txid.0.as_str()).collect();
+    let more = if all.len() > named.len() { ", ..." } else { "" };
+    format!("{} transactions are this payment: {}{more}; resolve it with one", all.len(), named.join(", "))
+}
+
 /// What is said of a sender's transaction that is not the payment.
 pub(crate) const PAYS_OTHERWISE: &str = "carries this payment and pays other addresses or amounts; look into the wallet, then resolve it as it was made";
 
@@ -184,12 +212,13 @@ impl Settlement {
             Err(error @ WalletError::Refused { .. }) => {
                 // A wallet that stored a transaction and then failed to relay it says no as well.
                 let state = PaymentState { marker: Some(marker), ..state };
-                if let Ok(Some(seen)) = self.seen(&state) {
-                    let why = format!("{error}; and its history has it as {}", seen.txid);
-                    self.unknown(&state, &why, now)?;
-                    return Ok(why.into());
-                }
-                self.refused(&state, &error.to_string(), now)
+                let why = match self.seen(&state) {
+                    Ok(Found::One(seen)) => format!("{error}; and its history has it as {}", seen.txid),
+                    Ok(Found::Several(all)) => several(&all),
+                    Ok(Found::Nothing) | Err(_) => return self.refused(&state, &error.to_string(), now),
+                };
+                self.unknown(&state, &why, now)?;
+                Ok(why.into())
             }
             Err(error @ WalletError::NotSent { .. }) => {
                 self.give_up(&state, &error.to_string(), now).map(Went::from)
@@ -203,17 +232,20 @@ impl Settlement {
 
     /// Looks for a call of unknown outcome in the wallet's history. Never sends.
     pub(crate) fn find(&self, state: &PaymentState, now: UnixMillis) -> Result<String, SettlementError> {
-        let found = self.seen(state).and_then(|seen| {
-            let pays = seen.as_ref().map(|seen| self.pays(state, &seen.outputs)).transpose()?;
-            Ok(seen.zip(pays))
+        let found = self.seen(state).and_then(|found| match found {
+            Found::One(seen) => Ok((self.pays(state, &seen.outputs)?, Found::One(seen))),
+            other => Ok((false, other)),
         });
         let why = match found {
-            Ok(Some((seen, true))) => {
+            Ok((true, Found::One(seen))) => {
                 self.sent(state, &seen.txid, now)?;
                 return Ok(format!("found in the wallet's history as {}", seen.txid));
             }
-            Ok(Some((seen, false))) => format!("{} {PAYS_OTHERWISE}", seen.txid),
-            Ok(None) => "the wallet's history does not have it; resolve or release it by hand".to_owned(),
+            Ok((_, Found::One(seen))) => format!("{} {PAYS_OTHERWISE}", seen.txid),
+            Ok((_, Found::Several(all))) => several(&all),
+            Ok((_, Found::Nothing)) => {
+                "the wallet's history does not have it; resolve or release it by hand".to_owned()
+            }
             Err(error) => return Ok(error.to_string()),
         };
         self.unknown(state, &why, now)?;
@@ -221,31 +253,31 @@ impl Settlement {
     }
 
     /// The payment in the wallet's history: by its marker, else by exactly its outputs.
-    pub(crate) fn seen(&self, state: &PaymentState) -> Result<Option<Seen>, SettlementError> {
+    pub(crate) fn seen(&self, state: &PaymentState) -> Result<Found, SettlementError> {
         let since = state.submitted_at.unwrap_or(state.reserved_at).0.saturating_sub(CLOCK_MS);
         let mut history = self.wallet.history(UnixMillis(since))?;
         history.retain(|seen| !self.claimed(&seen.txid, state.id));
-        let marked = history.iter().position(|seen| seen.marker.is_some() && seen.marker == state.marker);
-        if let Some(at) = marked {
-            return Ok(Some(history.swap_remove(at)));
+        let is_marked = |seen: &Seen| seen.marker.is_some() && seen.marker == state.marker;
+        let (mut marked, others): (Vec<_>, Vec<_>) = history.into_iter().partition(is_marked);
+        if marked.len() > 1 {
+            // One that another has taken the place of pays nobody: a wallet that raises a fee copies what the call said.
+            let stands =
+                |seen: &Seen| !matches!(self.wallet.lookup(&seen.txid, &[]), Ok(Lookup::Conflicted(_)));
+            let standing: Vec<_> = marked.iter().filter(|seen| stands(seen)).cloned().collect();
+            marked = if standing.is_empty() { marked } else { standing };
+        }
+        if !marked.is_empty() {
+            return Ok(Found::of(marked));
         }
         // A transaction with another payment's marker is not this one, whatever it pays.
         let mut fitting = Vec::new();
-        for seen in history {
+        for seen in others {
             let foreign = seen.marker.as_deref().is_some_and(|marker| marker.starts_with("millpond "));
             if !foreign && self.pays(state, &seen.outputs)? {
                 fitting.push(seen);
             }
         }
-        match fitting.len() {
-            0 => Ok(None),
-            1 => Ok(fitting.pop()),
-            count => Err(SettlementError::Order {
-                payment: state.id,
-                order: "found",
-                why: format!("{count} transactions pay exactly its outputs; resolve it by hand"),
-            }),
-        }
+        Ok(Found::of(fitting))
     }
 
     /// Whether what a transaction pays is exactly a payment's outputs.

@@ -150,6 +150,16 @@ pub trait Wallet: Send + Sync {
     /// As the call went; an answer that may be incomplete is an error.
     fn history(&self, since: UnixMillis) -> Result<Vec<Seen>, WalletError>;
 
+    /// The transactions since a time that carry a marker, and it. A driver that reads less for them than for
+    /// [`Wallet::history`] says how.
+    ///
+    /// # Errors
+    /// As [`Wallet::history`].
+    fn marked(&self, since: UnixMillis) -> Result<Vec<(TxId, String)>, WalletError> {
+        let history = self.history(since)?;
+        Ok(history.into_iter().filter_map(|seen| Some((seen.txid, seen.marker?))).collect())
+    }
+
     /// What a transaction that the wallet sent paid to others, and its network fee.
     ///
     /// # Errors

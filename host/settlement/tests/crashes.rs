@@ -6,7 +6,7 @@ mod common;
 use common::*;
 use millpond_disk::{Keep, SimDisk};
 use millpond_ledger::{Ledger, PaymentStatus};
-use millpond_settlement::{Charge, Edge, Kind, Policy, SettlementError};
+use millpond_settlement::{Call, Charge, Edge, Kind, Policy, SettlementError};
 use millpond_types::Amount;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,7 +38,8 @@ fn recover(disk: &SimDisk, wallet: &SimWallet, policy: &Policy) -> Arc<Ledger> {
             && wallet.0.lock().kind == Kind::Sender
             && matches!(ledger.payment(stuck).unwrap().status, PaymentStatus::Unknown(_))
         {
-            settlement.release(stuck, "operator", "not in the wallet's history", hours(hour)).unwrap();
+            let why = "not in the wallet's history, and the wallet was started anew";
+            settlement.release(stuck, "operator", why, Call::Ended, hours(hour)).unwrap();
         }
         wallet.mine();
     }

@@ -12,7 +12,7 @@ use millpond_disk::RealDisk;
 use millpond_ledger::{Ledger, Owner};
 use millpond_node::{Auth, Endpoint, JsonRpc, Limits, Secret};
 use millpond_settlement::{
-    CoreWallet, Edge, NodeRpc, PayTo, Policy, Rpc, SendManyWallet, Settlement, Wallet,
+    Call, CoreWallet, Edge, NodeRpc, PayTo, Policy, Rpc, SendManyWallet, Settlement, Wallet,
 };
 use millpond_types::{Amount, UnixMillis};
 use serde_json::json;
@@ -96,7 +96,7 @@ fn pool(kind: &str) {
         if let Some(stuck) = report.blocked
             && kind == "sendmany"
         {
-            settlement.release(stuck, "operator", "not in the wallet's history", now).unwrap();
+            settlement.release(stuck, "operator", "not in the wallet's history", Call::Ended, now).unwrap();
         }
         let own = node.call("getnewaddress", json!([])).unwrap();
         node.call("generatetoaddress", json!([1, own])).unwrap();

@@ -5,7 +5,9 @@ mod common;
 
 use common::*;
 use millpond_ledger::{Account, Entry, InputId, Ledger, Owner, PaymentId, PaymentStatus, Record, TxId};
-use millpond_settlement::{Charge, Edge, Kind, Output, PayTo, Policy, Settlement, SettlementError, Skip};
+use millpond_settlement::{
+    Call, Charge, Edge, Kind, Output, PayTo, Policy, Settlement, SettlementError, Skip,
+};
 use millpond_types::{Amount, UnixMillis};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -319,7 +321,7 @@ fn a_sender_never_sends_again_by_itself() {
         assert_eq!(report.blocked, Some(PaymentId(1)));
     }
     assert_eq!(wallet.count("send_many"), 1);
-    settlement.release(PaymentId(1), "operator", "looked at the wallet: it is not there", hours(5)).unwrap();
+    settlement.release(PaymentId(1), "operator", "it is not there", Call::Ended, hours(5)).unwrap();
     settlement.run(hours(6), &payees).unwrap();
     assert_eq!(wallet.paid(), expected(&[(1, 5000), (2, 3000), (3, 2000)]));
 }
@@ -344,7 +346,8 @@ fn a_refusal_after_an_unknown_outcome_is_no_proof() {
     wallet.mood(Mood::Refusing);
     settlement.run(hours(1), &payees).unwrap();
     assert!(matches!(status(&ledger, 1), PaymentStatus::Unknown(_)));
-    let refused = settlement.release(PaymentId(1), "operator", "no patience", hours(2)).unwrap_err();
+    let refused =
+        settlement.release(PaymentId(1), "operator", "no patience", Call::Ended, hours(2)).unwrap_err();
     assert!(matches!(refused, SettlementError::Order { .. }), "{refused}");
     // Spending one of its coins elsewhere, confirmed, is proof.
     let coin = ledger.payment(PaymentId(1)).unwrap().built.unwrap().inputs[0].clone();
@@ -451,7 +454,10 @@ fn a_sender_that_paid_somebody_else_is_not_believed() {
         let written = ledger.head();
         settlement.recover(hours(3)).unwrap();
         assert_eq!(ledger.head(), written, "it is not written down again and again");
-        assert!(settlement.release(PaymentId(1), "operator", "gone", hours(3)).is_err(), "it went out");
+        assert!(
+            settlement.release(PaymentId(1), "operator", "gone", Call::Ended, hours(3)).is_err(),
+            "it went out"
+        );
     }
 }
 

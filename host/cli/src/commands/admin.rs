@@ -128,6 +128,10 @@ enum What {
     Release {
         /// The payment's number.
         payment: u64,
+        /// You have started the wallet anew since: a call of which no answer came waits in it no more. Without that such a
+        /// payment is given up a day after its call.
+        #[arg(long)]
+        wallet_restarted: bool,
     },
 }
 
@@ -145,7 +149,9 @@ impl Payments {
                 let resolution = txid.map_or(Resolution::NotPaid, |txid| Resolution::Paid { txid, as_made });
                 Command::PaymentsResolve { pool, payment, resolution }
             }
-            What::Release { payment } => Command::PaymentsRelease { pool, payment },
+            What::Release { payment, wallet_restarted } => {
+                Command::PaymentsRelease { pool, payment, wallet_restarted }
+            }
         })
     }
 }

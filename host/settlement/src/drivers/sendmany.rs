@@ -23,6 +23,15 @@ const PAGE: usize = 1000;
 /// Pages read before the history counts as too long to be complete.
 const MAX_PAGES: usize = 1000;
 
+/// An entry of the history about something that was sent.
+struct Sent {
+    txid: TxId,
+    /// What the call said of it.
+    comment: Option<String>,
+    time: UnixMillis,
+    entry: Value,
+}
+
 /// A wallet with `sendmany`, `listtransactions`, `gettransaction` and `getbalance`. Where its `gettransaction` and history
 /// are of no use, `getrawtransaction` must answer at the same address.
 pub struct SendManyWallet<R> {
@@ -59,6 +68,23 @@ impl<R: Rpc> SendManyWallet<R> {
             before = newest;
         }
         Err(unfit(call, "the history is too long to be read whole"))
+    }
+
+    /// What the history says that the wallet sent since a time, and did not give up.
+    fn sent(&self, since: UnixMillis) -> Result<Vec<Sent>, WalletError> {
+        let call = "listtransactions";
+        let mut sent = Vec::new();
+        for entry in self.pages(since)? {
+            let abandoned = entry.get("abandoned").and_then(Value::as_bool).unwrap_or(false);
+            let time = UnixMillis(seconds(int(call, &entry, "time")?));
+            if text(call, &entry, "category")? != "send" || abandoned || time < since {
+                continue;
+            }
+            let txid = txid(call, text(call, &entry, "txid")?)?;
+            let comment = entry.get("comment").and_then(Value::as_str).filter(|comment| !comment.is_empty());
+            sent.push(Sent { txid, comment: comment.map(str::to_owned), time, entry });
+        }
+        Ok(sent)
     }
 
     /// A transaction as the node has it, with its inputs and outputs; the wallet is not asked.
@@ -220,18 +246,11 @@ impl<R: Rpc> Wallet for SendManyWallet<R> {
     fn history(&self, since: UnixMillis) -> Result<Vec<Seen>, WalletError> {
         let call = "listtransactions";
         let mut by_txid = BTreeMap::<TxId, Seen>::new();
-        for entry in self.pages(since)? {
-            let abandoned = entry.get("abandoned").and_then(Value::as_bool).unwrap_or(false);
-            let time = UnixMillis(seconds(int(call, &entry, "time")?));
-            if text(call, &entry, "category")? != "send" || abandoned || time < since {
-                continue;
-            }
-            let name = txid(call, text(call, &entry, "txid")?)?;
-            let comment = entry.get("comment").and_then(Value::as_str).filter(|comment| !comment.is_empty());
+        for Sent { txid: name, comment, time, entry } in self.sent(since)? {
             let known = by_txid.contains_key(&name);
             let seen = by_txid.entry(name.clone()).or_insert_with(|| Seen {
                 txid: name.clone(),
-                marker: comment.map(str::to_owned),
+                marker: comment,
                 outputs: Vec::new(),
                 time,
             });
@@ -248,6 +267,13 @@ impl<R: Rpc> Wallet for SendManyWallet<R> {
         let mut seen: Vec<Seen> = by_txid.into_values().collect();
         seen.sort_by(|a, b| (a.time, &a.txid).cmp(&(b.time, &b.txid)));
         Ok(seen)
+    }
+
+    /// Outputs are not asked for, which some of these wallets can only have from the node, one by one.
+    fn marked(&self, since: UnixMillis) -> Result<Vec<(TxId, String)>, WalletError> {
+        let sent = self.sent(since)?.into_iter();
+        let marked: BTreeSet<_> = sent.filter_map(|sent| Some((sent.txid, sent.comment?))).collect();
+        Ok(marked.into_iter().collect())
     }
 
     fn paid(&self, name: &TxId) -> Result<Paid, WalletError> {

@@ -35,6 +35,12 @@ pub enum Mood {
     Refusing,
     /// The wallet says no, and has made it all the same.
     StoredAndRefused,
+    /// A call to send waits in the wallet's queue, and nobody waits for its answer any more.
+    Waits,
+    /// A call to send comes to the wallet twice; the first answer comes back.
+    Twice,
+    /// And no answer comes back.
+    TwiceSilently,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +105,12 @@ pub struct World {
     pub other_wallet: bool,
     /// Addresses that the wallet cannot read: it refuses every call with one of them.
     pub unreadable: BTreeSet<String>,
+    /// Calls to send that wait in the wallet's queue.
+    pub queue: Vec<(Vec<Output>, String)>,
+    /// What can never confirm, since another transaction took its place.
+    pub replaced: BTreeMap<TxId, TxId>,
+    /// Coins that strangers got, and have spent.
+    pub moved_on: BTreeSet<InputId>,
 }
 
 #[derive(Clone, Debug)]
@@ -123,6 +135,9 @@ impl SimWallet {
             calls: Vec::new(),
             other_wallet: false,
             unreadable: BTreeSet::new(),
+            queue: Vec::new(),
+            replaced: BTreeMap::new(),
+            moved_on: BTreeSet::new(),
         })))
     }
 
@@ -175,6 +190,35 @@ impl SimWallet {
             lock_time: 0,
         };
         world.accepted.insert(txid, tx);
+    }
+
+    /// The wallet comes to the calls that wait.
+    pub fn work_off(&self) {
+        let mut world = self.0.lock();
+        for (outputs, marker) in std::mem::take(&mut world.queue) {
+            world.send(&outputs, &marker).unwrap();
+        }
+    }
+
+    /// One transaction spends what another spent, which can never confirm now; the wallet shows both.
+    pub fn replace(&self, gone: &TxId, by: &TxId) {
+        let mut world = self.0.lock();
+        let inputs = world.accepted[gone].inputs.clone();
+        world.accepted.get_mut(by).unwrap().inputs = inputs;
+        world.replaced.insert(gone.clone(), by.clone());
+    }
+
+    /// A wallet that is started anew keeps no calls.
+    pub fn restart(&self) {
+        self.0.lock().queue.clear();
+    }
+
+    /// The transaction of a payment, and what else carries its marker.
+    pub fn marked(&self, payment: u64) -> Vec<TxId> {
+        let prefix = format!("millpond {payment} ");
+        let world = self.0.lock();
+        let is_marked = |tx: &&Tx| tx.marker.as_ref().is_some_and(|marker| marker.starts_with(&prefix));
+        world.accepted.values().filter(is_marked).map(|tx| tx.txid.clone()).collect()
     }
 
     /// A reorganisation takes everything out of the chain again.
@@ -267,7 +311,18 @@ impl World {
             }
             Mood::Refusing => Err(refused("min relay fee not met")),
             Mood::StoredAndRefused => self.accept(tx).and(Err(refused("could not be relayed"))),
+            // What is sent twice as it is has come once.
+            Mood::Twice => self.accept(tx),
+            Mood::Waits | Mood::TwiceSilently => Err(silent()),
         }
+    }
+
+    /// What a call to send does.
+    fn send(&mut self, outputs: &[Output], marker: &str) -> Result<TxId, WalletError> {
+        let mut tx = self.make(outputs, &BTreeSet::new())?;
+        tx.marker = self.keeps_marker.then(|| marker.to_owned());
+        self.accept(&tx)?;
+        Ok(tx.txid)
     }
 }
 
@@ -314,11 +369,16 @@ impl Wallet for SimWallet {
     }
 
     fn lookup(&self, txid: &TxId, inputs: &[InputId]) -> Result<Lookup, WalletError> {
-        let world = self.0.lock();
+        let mut world = self.0.lock();
+        world.calls.push("lookup");
         if world.other_wallet {
             return Ok(Lookup::NotFound);
         }
         let depth = |height: u64| u32::try_from(world.height - height + 1).unwrap();
+        if let Some(by) = world.replaced.get(txid) {
+            let height = world.accepted.get(by).and_then(|tx| tx.height);
+            return Ok(height.map_or(Lookup::Waiting, |height| Lookup::Conflicted(depth(height))));
+        }
         if let Some(tx) = world.accepted.get(txid) {
             return Ok(tx.height.map_or(Lookup::Waiting, |height| Lookup::Confirmed(depth(height))));
         }
@@ -330,19 +390,36 @@ impl Wallet for SimWallet {
     }
 
     fn has_coin(&self, coin: &InputId) -> Result<bool, WalletError> {
-        let world = self.0.lock();
+        let mut world = self.0.lock();
+        world.calls.push("has_coin");
         let unspent = world.coins.contains_key(coin);
         let (name, index) = coin.0.split_once(':').unwrap();
         let Some(tx) = world.accepted.get(&TxId(name.to_owned())) else { return Ok(unspent) };
         let output = tx.outputs.get(index.parse::<usize>().unwrap());
         // What strangers got they keep; what is the wallet's own is a coin as long as it is not spent.
         let foreign = output.is_some_and(|output| !world.own.contains(&output.address));
-        Ok(tx.height.is_some() && (foreign || unspent))
+        let kept = foreign && !world.moved_on.contains(coin);
+        Ok(tx.height.is_some() && (kept || unspent))
     }
 
     fn send_many(&self, outputs: &[Output], marker: &str, _: u64) -> Result<TxId, WalletError> {
         let mut world = self.0.lock();
         world.calls.push("send_many");
+        let mood = world.mood;
+        match mood {
+            Mood::Waits => world.queue.push((outputs.to_vec(), marker.to_owned())),
+            Mood::Twice | Mood::TwiceSilently => {
+                let first = world.send(outputs, marker)?;
+                world.send(outputs, marker)?;
+                if mood == Mood::Twice {
+                    return Ok(first);
+                }
+            }
+            _ => {}
+        }
+        if matches!(mood, Mood::Waits | Mood::TwiceSilently) {
+            return Err(WalletError::Unknown { call: "send".to_owned(), why: "timeout".to_owned() });
+        }
         let mut tx = world.make(outputs, &BTreeSet::new())?;
         tx.marker = world.keeps_marker.then(|| marker.to_owned());
         world.sending(&tx)?;
