@@ -9,7 +9,7 @@ use millpond_ledger::{ProofStep, SumNode};
 use millpond_node::{Auth, Endpoint, HttpClient, Limits};
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, EntryView, Hashrate, IncomeProof, MinerSettings, MinerView, Money, PaymentDetail,
+    BlockView, Bodies, EntryView, Hashrate, IncomeProof, MinerSettings, MinerView, Money, PaymentDetail,
     PaymentRowView, PaymentView, PluginView, PoolView, ProvenEntry, SettingChange, SettingText, ShareCounts,
     StatementView, StratumCounters, Unread, WorkerView,
 };
@@ -37,6 +37,7 @@ impl Source for Fixed {
             shares: ShareCounts { accepted: 9, stale: 1, ..ShareCounts::default() },
             connections: 2,
             unread: Unread { connections: 1, bytes: 700 },
+            bodies: Bodies { whole: 5_000, pieces: 800 },
             stratum: StratumCounters {
                 accepted: 9,
                 unknown_job: 1,
