@@ -72,7 +72,7 @@ fn balances(ledger: &Ledger, miners: Miners) -> BTreeMap<String, i128> {
     };
     let mut sums = BTreeMap::new();
     for (account, balance) in ledger.book().balances() {
-        let name = match account {
+        let name = match &account {
             Account::ImmatureIncome => "Assets:Immature-Income".to_owned(),
             Account::Wallet => "Assets:Wallet".to_owned(),
             Account::NetworkFees => "Expenses:Network-Fees".to_owned(),

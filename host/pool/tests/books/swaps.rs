@@ -305,6 +305,72 @@ fn while_the_coinbase_pays_the_finder_nothing_else_is_booked() {
 }
 
 #[test]
+fn a_block_whose_share_earns_nothing_is_booked_as_its_job_paid() {
+    for to_pool in [true, false] {
+        let (before, after) = match to_pool {
+            true => (direct("solo", 0), wanted("prop", Vec::new(), 0)),
+            false => (wanted("prop", Vec::new(), 0), direct("solo", 0)),
+        };
+        let mut pool = Pool::start(&before);
+        let (a, b) = (pool.miner("a"), pool.miner("b"));
+        pool.job(1);
+        pool.share(a, 10);
+        // Of before and after the start, and both end at the newest share of before.
+        let first = pool.found_for_nothing(b, 1_000, 1);
+        let mut pool = pool.restart(&after);
+        pool.job(2);
+        let second = pool.found_for_nothing(b, 2_000, 2);
+        let late = pool.found_for_nothing(b, 4_000, 1);
+        for income in [&first, &second, &late] {
+            pool.books.divide(income).unwrap();
+        }
+        let booked = [&first, &second, &late].map(|income| is_direct(&pool, income));
+        assert_eq!(booked, [to_pool, !to_pool, to_pool]);
+        pool.lose(&second);
+        pool.mature(&first);
+        pool.mature(&late);
+        assert!(pool.ledger.totals().conserved);
+        assert_eq!(pool.payable(a), if to_pool { 0 } else { 1_000 + 4_000 });
+        pool.replay().unwrap();
+    }
+}
+
+#[test]
+fn the_coinbase_can_be_changed_back_before_a_share_came() {
+    let mut pool = Pool::start(&direct("solo", 0));
+    let a = pool.miner("a");
+    pool.share(a, 10);
+    let pool = pool.restart(&pps(SHARE, 0));
+    let mut pool = pool.restart(&direct("solo", 0));
+    let income = pool.block(a, 1_000);
+    assert!(is_direct(&pool, &income));
+    replays(&pool, a, 0);
+}
+
+#[test]
+fn a_repair_books_no_income_as_if_another_coinbase_had_paid_it() {
+    let solo = direct("solo", 0);
+    let trapping = Wanted { direct: true, ..crate::support::trapping() };
+    let mut pool = Pool::start(&trapping);
+    let a = pool.miner("a");
+    let income = pool.found(a, 1_000);
+    let pool = pool.restart(&wanted("pplns", Vec::new(), 0));
+    pool.catch_up_until("quarantine", |pool| pool.books.stuck().is_some());
+    pool.swap(&wanted("prop", Vec::new(), 0));
+    let told = |pool: &Pool| pool.alarms.list().iter().any(|alarm| alarm.text.contains("another coinbase"));
+    assert!(told(&pool), "{:?}", pool.alarms.list());
+    assert_eq!(pool.books.catch_up().unwrap(), 1, "it waits");
+    // With the coinbase of then, a scheme that works divides it as it was paid.
+    let pool = pool.restart(&trapping);
+    pool.catch_up_until("quarantine", |pool| pool.books.stuck().is_some());
+    pool.swap(&solo);
+    pool.catch_up_until("its division", |pool| pool.books.is_divided(&income).unwrap());
+    assert!(is_direct(&pool, &income));
+    pool.mature(&income);
+    replays(&pool, a, 0);
+}
+
+#[test]
 fn shares_that_wait_for_a_reserve_are_credited_before_another_coinbase_is_paid() {
     let mut pool = Pool::start(&pps(SHARE, 0));
     let a = pool.miner("a");
