@@ -8,7 +8,7 @@
 use crate::conduct::{Conduct, Stopped};
 use crate::decide::{self, DecideError, Standing, income_key};
 use crate::edges::{Edge, Edges};
-use crate::policy::{Bound, Loader, PolicyError, Wanted, made_before, of_booked, of_income, reserve_of};
+use crate::policy::{Bound, Loader, PolicyError, Wanted, of_booked, of_income, reserve_of};
 use crate::sums::{CONFIGURATION, DECLARED, EVERY, Read, Sums};
 use millpond_alerts::{Alarms, Level};
 use millpond_journal::{Income, Journal, JournalError, Policy, Record};
@@ -418,8 +418,7 @@ impl Books {
             Some(IncomeStatus::Immature | IncomeStatus::Matured) => return Ok(()),
         }
         let policies = self.journal.policies();
-        let policy = of_income(&policies, income, |policy| made_before(&self.journal.view(), policy))?
-            .ok_or(BooksError::NoPolicy(income.end.seq))?;
+        let policy = of_income(&policies, income).ok_or(BooksError::NoPolicy(income.end.seq))?;
         let bound = self.loader.bind(policy)?;
         let clock = UnixMillis::now();
         inner.conduct.may_ask(&bound, clock)?;

@@ -7,13 +7,11 @@
 use crate::plugins::{Component, PluginStore, StoreError};
 use millpond_contracts::payout::{Span, Terms, Window};
 use millpond_contracts::{Setting, Settings, load_fee_policy, load_scheme};
-use millpond_journal::{
-    Income, JournalError, JournalView, PluginInForce, Policy, Record, Setting as Recorded,
-};
+use millpond_journal::{Income, PluginInForce, Policy, Setting as Recorded};
 use millpond_ledger::FeeName;
 use millpond_payout::{BoundFee, BoundScheme, PayoutError, Recipient};
 use millpond_runtime::{LoadError, LogSink, Sandbox};
-use millpond_types::{Amount, Digest, JobId, ShareSeq};
+use millpond_types::{Amount, Digest, ShareSeq};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -119,23 +117,19 @@ fn same_fees(a: &[PluginInForce], b: &[PluginInForce]) -> bool {
 
 /// The policy that divides an income: the newest that begins before the share that ends its windows. A block whose share
 /// earns nothing ends at the newest share before it, and that is where a policy begins that came into force with another
-/// coinbase: there the block's job tells, which was handed out before that policy was recorded or after it.
-/// `made_before` gives the newest job that was.
-pub(crate) fn of_income<'a, E>(
-    policies: &'a [Policy],
-    income: &Income,
-    made_before: impl Fn(&Policy) -> Result<JobId, E>,
-) -> Result<Option<&'a Policy>, E> {
-    let end = income.end.seq;
-    let Some(usual) = at(policies, end) else { return Ok(None) };
-    let pays_otherwise = |policy: &&Policy| {
-        let fees = is_direct(policy) && !same_fees(&policy.fees, &usual.fees);
-        policy.from == end && end.0 > 0 && (is_direct(policy) != is_direct(usual) || fees)
+/// coinbase: there the times tell, which are recorded both, whether the block was found behind that start.
+pub(crate) fn of_income<'a>(policies: &'a [Policy], income: &Income) -> Option<&'a Policy> {
+    let end = &income.end;
+    let usual = at(policies, end.seq)?;
+    let begins_there = |policy: &&Policy| {
+        let pays_otherwise = match (is_direct(usual), is_direct(policy)) {
+            (false, false) => false,
+            (true, true) => !same_fees(&policy.fees, &usual.fees),
+            _ => true,
+        };
+        policy.from == end.seq && end.seq.0 > 0 && policy.time < end.time && pays_otherwise
     };
-    let (Some(other), Some(job)) = (policies.iter().rev().find(pays_otherwise), income.job) else {
-        return Ok(Some(usual));
-    };
-    Ok(Some(if job > made_before(other)? { other } else { usual }))
+    policies.iter().rev().find(begins_there).or(Some(usual))
 }
 
 /// The policy that an income was divided by, from what the ledger has of it: as [`of_income`].
@@ -151,19 +145,6 @@ pub(crate) fn of_booked(policies: &[Policy], end: ShareSeq, direct: bool) -> Opt
 /// The newest policy that begins before a share.
 fn at(policies: &[Policy], end: ShareSeq) -> Option<&Policy> {
     policies.iter().rev().find(|policy| policy.from < end || policy.from.0 == 0)
-}
-
-/// The newest job that was recorded before a policy; 0 for none that is known.
-pub(crate) fn made_before(view: &JournalView, policy: &Policy) -> Result<JobId, JournalError> {
-    let mut newest = JobId(0);
-    for entry in view.records(1) {
-        match entry?.record {
-            Record::Job(job) => newest = newest.max(job.id),
-            Record::Policy(recorded) if recorded == *policy => break,
-            _ => {}
-        }
-    }
-    Ok(newest)
 }
 
 /// Whether a scheme of these terms gives all of an income to the finder of its block, as a coinbase does that pays him.

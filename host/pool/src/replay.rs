@@ -17,7 +17,7 @@ use millpond_ledger::{
 };
 use millpond_payout::AuditRecord;
 use millpond_segments::LogError;
-use millpond_types::{Digest, JobId, ShareSeq};
+use millpond_types::{Digest, ShareSeq};
 use std::collections::{HashMap, HashSet};
 
 /// A replay that agrees.
@@ -94,8 +94,6 @@ struct Facts {
     mature: HashMap<Vec<u8>, ()>,
     lost: HashMap<Vec<u8>, ()>,
     policies: Vec<Policy>,
-    /// The newest job that was recorded before each of them.
-    made_before: Vec<JobId>,
     audits: HashMap<(Vec<u8>, String), Vec<Digests>>,
     records: u64,
 }
@@ -103,7 +101,6 @@ struct Facts {
 impl Facts {
     fn read(view: &JournalView) -> Result<Self, ReplayError> {
         let mut facts = Self::default();
-        let mut newest = JobId(0);
         for entry in view.records(1) {
             let entry = entry?;
             facts.records += 1;
@@ -111,9 +108,7 @@ impl Facts {
                 // The first record kept says which policies stood in dropped ones; later ones say nothing new.
                 Record::CarriedOver(state) if facts.records == 1 => {
                     facts.policies.extend_from_slice(state.policies());
-                    facts.made_before.resize(facts.policies.len(), newest);
                 }
-                Record::Job(job) => newest = newest.max(job.id),
                 Record::Income(income) if income.mature => {
                     facts.mature.insert(income.key, ());
                 }
@@ -123,10 +118,7 @@ impl Facts {
                 Record::IncomeLost(lost) => {
                     facts.lost.insert(lost.key, ());
                 }
-                Record::Policy(policy) => {
-                    facts.policies.push(policy);
-                    facts.made_before.push(newest);
-                }
+                Record::Policy(policy) => facts.policies.push(policy),
                 Record::Decision(audit) => {
                     let digests = (audit.component, audit.input, audit.output);
                     facts.audits.entry((audit.subject, audit.function)).or_default().push(digests);
@@ -135,12 +127,6 @@ impl Facts {
             }
         }
         Ok(facts)
-    }
-
-    /// The newest job that was recorded before a policy.
-    fn made_before(&self, policy: &Policy) -> JobId {
-        let mut both = self.policies.iter().zip(&self.made_before);
-        both.find(|(recorded, _)| *recorded == policy).map_or(JobId(0), |(_, job)| *job)
     }
 }
 
@@ -214,8 +200,7 @@ impl Run<'_> {
                 let income = seen
                     .and_then(|seen| seen.get(times))
                     .ok_or_else(|| differs("the journal has no such income".to_owned()))?;
-                let made_before = |policy: &Policy| Ok::<_, ReplayError>(self.facts.made_before(policy));
-                let policy = of_income(&self.facts.policies, income, made_before)?;
+                let policy = of_income(&self.facts.policies, income);
                 let bound = self.bound(policy, income.end.seq, seq)?;
                 let state = &self.sums.state;
                 let standing = Standing::of(&self.book, &there.key);
@@ -265,7 +250,7 @@ impl Run<'_> {
                 // Seen once more than it was lost.
                 let times = self.lost.get(key.as_bytes()).copied().unwrap_or(0);
                 let seen = self.facts.incomes.get(key.as_bytes());
-                if !seen.is_some_and(|seen| seen.len() > times) {
+                if seen.is_none_or(|seen| seen.len() <= times) {
                     return Err(differs("the journal does not say that it is there again".to_owned()));
                 }
             }

@@ -97,6 +97,10 @@ impl Settlement {
 
     /// Whether a transaction is none that the payment's own state can lead to.
     pub(crate) fn is_extra(&self, state: &PaymentState, txid: &TxId) -> bool {
+        // Only what a wallet sends by itself can be made twice: signed bytes are one transaction.
+        if state.marker.is_none() {
+            return false;
+        }
         match &state.status {
             PaymentStatus::Released(_) => true,
             PaymentStatus::Settled => state.txid.as_ref() != Some(txid),

@@ -4,7 +4,7 @@ use millpond_alerts::Alarms;
 use millpond_contracts::{Setting, Settings};
 use millpond_disk::{Disk, SimDisk};
 use millpond_journal::{
-    Income, IncomeAt, IncomeLost, Job, Journal, JournalView, Options, Share, Solution, WorkerId,
+    Income, IncomeAt, IncomeLost, Journal, JournalView, Options, Share, Solution, WorkerId,
 };
 use millpond_ledger::{FeeName, Ledger, Owner, Reader};
 use millpond_payout::Recipient;
@@ -13,7 +13,7 @@ use millpond_pool::plugins::{Component, PluginStore};
 use millpond_pool::policy::{Loader, Wanted};
 use millpond_pool::replay::{ReplayError, Replayed, replay};
 use millpond_runtime::{Compiler, Sandbox, TracingSink};
-use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, Target, UnixMillis, Work};
+use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, UnixMillis, Work};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -173,27 +173,11 @@ impl Pool {
         income
     }
 
-    /// A job of this number is handed out.
-    pub fn job(&self, number: u64) {
-        let job = Job {
-            id: JobId(number),
-            coord: 100,
-            parent: Vec::new(),
-            recipe: 0,
-            network_target: Target::MAX,
-            network_work: 1_000,
-            reward: Amount(5_000_000_000),
-            adapter: Digest([0; 32]),
-            time: UnixMillis(self.clock),
-        };
-        self.journal.record(job).wait().unwrap();
-    }
-
-    /// Finds a block on a job with a share that earns nothing, and records its income.
-    pub fn found_for_nothing(&mut self, finder: MinerId, amount: u64, job: u64) -> Income {
+    /// Finds a block with a share that earns nothing, and records its income.
+    pub fn found_for_nothing(&mut self, finder: MinerId, amount: u64) -> Income {
         self.clock += 1_000;
         self.blocks += 1;
-        let (block, job, time) = (self.blocks.to_be_bytes().to_vec(), JobId(job), UnixMillis(self.clock));
+        let (block, job, time) = (self.blocks.to_be_bytes().to_vec(), JobId(1), UnixMillis(self.clock));
         let solution = Solution {
             block: block.clone(),
             job,
