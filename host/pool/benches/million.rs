@@ -44,7 +44,7 @@ fn mixed(number: u64) -> u64 {
 /// Some miners have most of the shares: the square of an even draw.
 fn share(number: u64, miners: u64) -> Share {
     let draw = mixed(number) % (1 << 31);
-    let miner = 1 + ((u128::from(draw) * u128::from(draw)) * u128::from(miners) >> 62) as u64;
+    let miner = 1 + ((u128::from(draw) * u128::from(draw) * u128::from(miners)) >> 62) as u64;
     let mut id = [0; 32];
     (0..4)
         .for_each(|part| id[part * 8..][..8].copy_from_slice(&mixed(number * 4 + part as u64).to_le_bytes()));
