@@ -315,6 +315,24 @@ mod tests {
     }
 
     #[test]
+    fn a_call_about_few_miners_gets_the_cells_that_one_about_many_gets() {
+        let mut state = SchemeState::default();
+        let rows: Vec<_> = (1..=100).filter(|miner| miner % 3 != 0).map(|miner| (miner, miner * 7)).collect();
+        state.apply(&change(&rows), None).unwrap();
+        // Three of 67 rows are looked up one by one; for many all rows are walked.
+        for few in [vec![2, 3, 50], (1..=120).collect::<Vec<u64>>()] {
+            let miners: Vec<_> = few.iter().copied().map(MinerId).collect();
+            let names = Pseudonyms::new(&miners, b"key", 0);
+            let mut expected: Vec<_> =
+                rows.iter().filter_map(|(miner, cell)| Some((names.name(MinerId(*miner))?, *cell))).collect();
+            expected.sort_unstable();
+            let given = state.under(&names);
+            assert_eq!(given.miner.into_iter().zip(given.cells).collect::<Vec<_>>(), expected);
+            assert!(!expected.is_empty());
+        }
+    }
+
+    #[test]
     fn a_state_that_was_written_down_is_the_same_with_what_undoes_it() {
         let keys: Vec<_> = (0..3_u8).map(|at| IncomeKey::new(vec![at]).unwrap()).collect();
         let mut state = SchemeState::default();
