@@ -72,6 +72,8 @@ fn fold(core: &Arc<Core>) {
 /// What the bodies of the jobs take. Jobs that share one count it once.
 pub(crate) fn bodies(core: &Core) -> Bodies {
     let mut kept: Vec<Arc<Body>> = core.jobs.all().iter().filter_map(|(job, _)| job.body.clone()).collect();
+    // Templates of two nodes may alternate.
+    kept.sort_by_key(|body| Arc::as_ptr(body).addr());
     kept.dedup_by(|a, b| Arc::ptr_eq(a, b));
     let whole = kept.iter().filter(|body| !body.is_folded()).map(|body| body.len() as u64).sum();
     Bodies { whole, pieces: core.pieces.lock().kept().1 as u64 }

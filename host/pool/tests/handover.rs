@@ -4,7 +4,7 @@
 mod support;
 
 use millpond_disk::Disk;
-use millpond_pool::{HandedOver, Pool, PoolState, Process, sockets};
+use millpond_pool::{HandedOver, Pool, PoolError, PoolState, Process, sockets};
 use serde_json::json;
 use std::collections::HashSet;
 use std::os::fd::OwnedFd;
@@ -24,10 +24,14 @@ fn carried(from: &HandedOver) -> HandedOver {
     HandedOver::of(state, &mut sockets.into_iter()).unwrap()
 }
 
-async fn take_over(process: &Process, text: &str, from: HandedOver) -> Pool {
+async fn try_take_over(process: &Process, text: &str, from: HandedOver) -> Result<Pool, PoolError> {
     let prepared = prepare(process, text).await;
     let stratum = sockets::stratum(&prepared.section).unwrap();
-    let pool = Pool::take_over(process, prepared, Path::new("."), stratum, from).await.unwrap();
+    Pool::take_over(process, prepared, Path::new("."), stratum, from).await
+}
+
+async fn take_over(process: &Process, text: &str, from: HandedOver) -> Pool {
+    let pool = try_take_over(process, text, from).await.unwrap();
     until(&pool, "work of its own", || pool.has_work()).await;
     pool
 }
@@ -56,6 +60,12 @@ async fn blocks_of_before_are_good(chain_before: &str, chain_after: &str) {
     assert!(left.is_closed(), "nothing holds its files");
 
     let of_after = process(folder.path());
+    // Its jobs pay the pool: who would have them pay the finder has to start anew, and nothing is recorded of it.
+    let rest = "[pool.payout]\nscheme = \"solo\"\n[pool.settlement]\nschedule = \"manual\"";
+    let finder = OnDevChain { pays_to: Some(&own), difficulty: EASY, chain: "", rest }.on(&chain);
+    let finder = finder.replace(&format!("payout_address = \"{own}\""), "coinbase = \"miner\"");
+    let told = try_take_over(&of_after, &finder, carried(&left)).await.err().unwrap().to_string();
+    assert!(told.contains("restart the pool"), "{told}");
     let pool = take_over(&of_after, &config(chain_after), carried(&left)).await;
     assert_eq!((pool.carried().sessions, pool.carried().closed), (1, 0));
     pool.open();

@@ -141,8 +141,18 @@ impl Pool {
     /// Finds a block with a share and records its income.
     pub fn found(&mut self, finder: MinerId, amount: u64) -> Income {
         let share = self.one(finder, 100);
+        self.solved(finder, amount, Some(share))
+    }
+
+    /// Finds a block with a share that earns nothing, and records its income.
+    pub fn found_for_nothing(&mut self, finder: MinerId, amount: u64) -> Income {
+        self.clock += 1_000;
+        self.solved(finder, amount, None)
+    }
+
+    fn solved(&mut self, finder: MinerId, amount: u64, share: Option<Share>) -> Income {
         self.blocks += 1;
-        let block = self.blocks.to_be_bytes().to_vec();
+        let (block, time) = (self.blocks.to_be_bytes().to_vec(), UnixMillis(self.clock));
         let solution = Solution {
             block: block.clone(),
             job: JobId(1),
@@ -155,9 +165,9 @@ impl Pool {
             fields: Vec::new(),
             results: Vec::new(),
             private: None,
-            time: share.time,
+            time,
         };
-        self.journal.solution(solution, Some(share)).wait().unwrap();
+        self.journal.solution(solution, share).wait().unwrap();
         let (end, _) = self.journal.end_of_block(&block).unwrap();
         let income = Income {
             key: block.clone(),
@@ -167,36 +177,8 @@ impl Pool {
             job: Some(JobId(1)),
             finder: Some(finder),
             end,
-            time: UnixMillis(self.clock),
-        };
-        self.journal.record(income.clone()).wait().unwrap();
-        income
-    }
-
-    /// Finds a block with a share that earns nothing, and records its income.
-    pub fn found_for_nothing(&mut self, finder: MinerId, amount: u64) -> Income {
-        self.clock += 1_000;
-        self.blocks += 1;
-        let (block, job, time) = (self.blocks.to_be_bytes().to_vec(), JobId(1), UnixMillis(self.clock));
-        let solution = Solution {
-            block: block.clone(),
-            job,
-            miner: finder,
-            worker: WorkerId(1),
-            share: None,
-            end: ShareSeq(0),
-            coord: 100,
-            network_work: 1_000,
-            fields: Vec::new(),
-            results: Vec::new(),
-            private: None,
             time,
         };
-        self.journal.solution(solution, None).wait().unwrap();
-        let (end, _) = self.journal.end_of_block(&block).unwrap();
-        let (key, at) = (block.clone(), IncomeAt::Block(block));
-        let (amount, job, finder) = (Amount(amount), Some(job), Some(finder));
-        let income = Income { key, amount, at, mature: false, job, finder, end, time };
         self.journal.record(income.clone()).wait().unwrap();
         income
     }
