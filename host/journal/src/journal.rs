@@ -365,7 +365,8 @@ impl Journal {
         self.published.state.lock().incomes.values().cloned().collect()
     }
 
-    /// Where the window of one of our blocks ends.
+    /// Where the window of one of our blocks ends, and where its round begins: behind the block of ours before it that
+    /// counts by what is known now.
     ///
     /// # Errors
     /// When the block is not ours or its fate is final: its income was then recorded with its end before.
@@ -380,7 +381,7 @@ impl Journal {
             time: open.time,
             coord: open.coord,
             network_work: open.network_work,
-            round_after: state.round_after(open.end),
+            round_after: state.round_before_block(open.end),
         };
         Ok((end, open))
     }

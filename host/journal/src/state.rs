@@ -191,6 +191,18 @@ impl State {
         self.ends.range(..end).next_back().copied().unwrap_or_default()
     }
 
+    /// Where the round before a block of ours ended. Blocks before it count from the moment they are found, since their
+    /// incomes may be recorded later than this one's; those that no node took, or that the chain has left, do not.
+    pub(crate) fn round_before_block(&self, end: ShareSeq) -> ShareSeq {
+        let counts = |open: &&OpenBlock| {
+            open.end < end
+                && open.submitted != Answered::Refused
+                && !matches!(open.fate, Some(BlockFate::Orphan(_)))
+        };
+        let found = self.blocks.values().filter(counts).map(|open| open.end).max();
+        self.round_after(end).max(found.unwrap_or_default())
+    }
+
     fn forget_orphans(&mut self) {
         if self.blocks.len() > MAX_OPEN {
             let orphans = self.blocks.values().filter(|open| matches!(open.fate, Some(BlockFate::Orphan(_))));

@@ -302,9 +302,9 @@ fn rounds_are_cut_at_the_ends_of_incomes_in_whatever_order_they_come() {
     for block in [b"x", b"y"] {
         journal.solution(solution(block), Some(share(1000))).wait().unwrap();
     }
-    // Solutions end at 51 and 52; an income of the later one is seen first.
+    // Solutions end at 51 and 52; an income of the later one is seen first, and pays no share of the earlier one's round.
     let (end, _) = journal.end_of_block(b"y").unwrap();
-    assert_eq!((end.seq, end.round_after), (ShareSeq(52), ShareSeq(0)));
+    assert_eq!((end.seq, end.round_after), (ShareSeq(52), ShareSeq(51)));
     journal.record(income_at(b"y", end)).wait().unwrap();
     let (end, _) = journal.end_of_block(b"x").unwrap();
     assert_eq!((end.seq, end.round_after), (ShareSeq(51), ShareSeq(0)));
@@ -314,6 +314,32 @@ fn rounds_are_cut_at_the_ends_of_incomes_in_whatever_order_they_come() {
     journal.solution(solution(b"z"), Some(share(1001))).wait().unwrap();
     let (next, _) = journal.end_of_block(b"z").unwrap();
     assert_eq!((next.seq, next.round_after), (ShareSeq(53), ShareSeq(52)));
+}
+
+#[test]
+fn a_round_begins_behind_no_block_that_the_chain_has_not() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk);
+    fill(&journal, 1, 50);
+    for block in [b"u", b"v", b"w", b"x"] {
+        journal.solution(solution(block), Some(share(1000))).wait().unwrap();
+    }
+    let round = || journal.end_of_block(b"x").unwrap().0.round_after;
+    assert_eq!(round(), ShareSeq(53), "behind the newest block before it");
+    let orphan = BlockFate::Orphan("another block".to_owned());
+    journal.record(Fate { block: b"w".to_vec(), fate: orphan, time: UnixMillis(0) }).wait().unwrap();
+    assert_eq!(round(), ShareSeq(52));
+    let refused = |verdict| Submission {
+        block: b"v".to_vec(),
+        node: "node".to_owned(),
+        verdict,
+        detail: String::new(),
+        time: UnixMillis(0),
+    };
+    journal.record(refused(Verdict::Rejected)).wait().unwrap();
+    assert_eq!(round(), ShareSeq(51), "no node took it so far");
+    journal.record(refused(Verdict::Accepted)).wait().unwrap();
+    assert_eq!(round(), ShareSeq(52));
 }
 
 #[test]

@@ -81,7 +81,9 @@ pub fn boundary(
     ends.extend(journal.open_incomes().into_iter().map(|income| income.end));
     for block in journal.open_blocks() {
         kept = kept.min(view.first_since(UnixMillis(block.time.0.saturating_sub(JOB_LIFE))));
-        ends.push(journal.end_of_block(&block.block)?.0);
+        // Should the blocks before it be lost, its round reaches back to the last one with an income.
+        let (end, _) = journal.end_of_block(&block.block)?;
+        ends.push(WindowEnd { round_after: journal.round_before(end.seq), ..end });
     }
     let since = ends.iter().map(|end| end.seq).min().unwrap_or(ALL);
     let mut policies = journal.policies_since(since);
