@@ -176,6 +176,10 @@ pub struct Fees {
 pub trait PayoutScheme: Send + Sync {
     /// The digest of the component.
     fn digest(&self) -> Digest;
+    /// The minor version of the contract that it was built for.
+    fn minor(&self) -> u64 {
+        1
+    }
     /// JSON Schema of its section.
     ///
     /// # Errors

@@ -81,10 +81,12 @@ pub fn accrue(
         count = covered.midpoint(bound);
     }
     let Some(mut credit) = best else { return Ok(Accrual { entry: None, shares: 0, audit: Vec::new() }) };
+    let run = shares.get(..covered).unwrap_or(shares);
     if !seen.kept {
         credit.change = StateChange::default();
+    } else if scheme.takes_again() {
+        credit.change.given = run.last().map(|share| share.seq);
     }
-    let run = shares.get(..covered).unwrap_or(shares);
     entry(scheme, fee, run, credit, attributes)
 }
 
@@ -102,6 +104,10 @@ fn credit(scheme: &BoundScheme, shares: &[AccruedShare], state: &SchemeState) ->
     let mut audit = Vec::with_capacity(2);
     let (one, change) = ask(scheme, shares, &miners, state, 0, &mut audit)?;
     let (two, change_two) = ask(scheme, shares, &miners, state, 1, &mut audit)?;
+    if scheme.takes_again() && !one.rows.is_empty() {
+        let detail = "it credits shares, and its terms have them given again when an income is lost";
+        return Err(scheme.broken("accrue", Rule::Terms, detail));
+    }
     if !scheme.terms.reserve && !one.rows.is_empty() {
         let detail = "it credits shares without declaring a reserve";
         return Err(scheme.broken("accrue", Rule::Terms, detail));

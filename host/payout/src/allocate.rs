@@ -64,7 +64,8 @@ pub fn allocate(
     let input = (&income, &columns, &cells);
     let mut audit = vec![audit::record(scheme.digest(), "allocate", scheme.config, &input, &done)?];
     let checked = check(scheme, "allocate", &done.value, &names, Some(gross))?;
-    let change = SchemeState::change(scheme, "allocate", &done.value.state, &names)?;
+    let mut change = SchemeState::change(scheme, "allocate", &done.value.state, &names)?;
+    change.given = scheme.takes_again().then(|| state.given().unwrap_or(scheme.since));
     let first = FirstRun {
         income: &income,
         finder: facts.finder,

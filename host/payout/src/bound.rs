@@ -3,7 +3,7 @@
 use crate::audit::digest_of;
 use crate::{PayoutError, Rule};
 use millpond_contracts::Settings;
-use millpond_contracts::payout::{FeePolicy, PayoutScheme, Terms};
+use millpond_contracts::payout::{FeePolicy, PayoutScheme, Reversal, Terms};
 use millpond_ledger::FeeName;
 use millpond_types::{Digest, ShareSeq};
 use std::fmt;
@@ -17,6 +17,9 @@ pub const MAX_CELLS: u8 = 8;
 pub const MAX_BATCH: u32 = 65_536;
 /// Columns that one fee policy may ask for, by the contract.
 pub const MAX_COLUMNS: usize = 8;
+
+/// The minor version of the contract from which on shares are given again when an income is lost.
+const TAKES_AGAIN: u64 = 2;
 
 /// Claim of a scheme that its state holds less than one unit of money for each miner (what rounding left over), so
 /// that another scheme may start without it.
@@ -87,6 +90,24 @@ impl BoundScheme {
     #[must_use]
     pub fn owes_less_than_a_unit(&self) -> bool {
         self.claims(SMALL_CHANGE)
+    }
+
+    /// Whether the state is put back to before a lost income together with what shares changed in it since, and those
+    /// shares are given again. Schemes of contract 0.1 are not asked again, since ledgers say what became of them.
+    #[must_use]
+    pub fn takes_again(&self) -> bool {
+        self.restores_what_shares_change() && self.plugin.minor() >= TAKES_AGAIN
+    }
+
+    /// Whether it would need that and is of a contract without it: what shares change between two incomes is gone when
+    /// the first one is lost.
+    #[must_use]
+    pub fn forgets_shares(&self) -> bool {
+        self.restores_what_shares_change() && self.plugin.minor() < TAKES_AGAIN
+    }
+
+    fn restores_what_shares_change(&self) -> bool {
+        self.terms.batch > 0 && self.terms.reversal == Reversal::Restore
     }
 
     /// Its name and the start of its digest.

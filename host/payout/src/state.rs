@@ -27,13 +27,17 @@ pub struct StateChange {
     pub memo: Option<String>,
     /// Changed rows, ascending; all zero means forgotten.
     pub rows: Vec<(MinerId, Vec<u64>)>,
+    /// The newest share that counts in the state from here on, for a scheme that takes shares again when an income is
+    /// lost ([`BoundScheme::takes_again`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub given: Option<ShareSeq>,
 }
 
 impl StateChange {
     /// As it stands in the ledger's entry; nothing for no change.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        if self.memo.is_none() && self.rows.is_empty() {
+        if self.memo.is_none() && self.rows.is_empty() && self.given.is_none() {
             return Vec::new();
         }
         serde_json::to_vec(self).unwrap_or_default()
@@ -55,6 +59,9 @@ pub struct SchemeState {
     undo: Vec<Undo>,
     /// Open incomes that were divided on top of one that was lost and undone, oldest first: to be divided again.
     again: Vec<IncomeKey>,
+    /// The newest share that counts in the state, for a scheme that takes shares again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given: Option<ShareSeq>,
 }
 
 /// An open income, and what to put back when it is lost.
@@ -68,6 +75,8 @@ struct Undo {
     #[serde(with = "as_hex")]
     memo: Vec<u8>,
     rows: Before,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    given: Option<ShareSeq>,
 }
 
 /// Bytes as text, a quarter of what a list of numbers takes.
@@ -174,21 +183,27 @@ impl SchemeState {
                 change.format, change.width, self.format, self.width
             )));
         }
-        let before = if drops {
-            Before::All(std::mem::take(&mut self.rows))
-        } else {
-            let row = |miner: &MinerId| (*miner, self.rows.get(miner).cloned().unwrap_or_default());
-            Before::Changed(change.rows.iter().map(|(miner, _)| row(miner)).collect())
-        };
         if let Some(key) = income {
             let (key, format, memo) = (key.clone(), self.format.clone(), self.memo.clone());
             let (width, since) = (self.width, self.since);
-            self.undo.push(Undo { key, format, width, since, memo, rows: before });
+            let rows = Before::Changed(BTreeMap::new());
+            // Before the first change it has nothing in it of any share behind the scheme's beginning.
+            let given = self.given.or_else(|| change.given.map(|_| change.since));
+            self.undo.push(Undo { key, format, width, since, memo, rows, given });
+        }
+        // What shares change between an income and the next belongs to what is undone with it, where they are given
+        // again then.
+        if let Some(undo) = self.undo.last_mut()
+            && (income.is_some() || change.given.is_some())
+        {
+            undo.keep(&self.rows, drops, change.rows.iter().map(|row| row.0));
         }
         (self.format, self.width) = (change.format, change.width);
         self.since = self.since.max(change.since);
+        self.given = change.given.or(if drops { None } else { self.given });
         if drops {
             self.memo.clear();
+            self.rows.clear();
         }
         if let Some(memo) = change.memo {
             self.memo = hex::decode(memo)
@@ -216,21 +231,48 @@ impl SchemeState {
     }
 
     /// Restores the state before an income that was lost (reversal `restore`). The incomes after it were divided on
-    /// top of it and are to be divided again: see [`SchemeState::again`]. Nothing when the income is not known.
-    pub fn restore_before(&mut self, income: &IncomeKey) {
+    /// top of it and are to be divided again: see [`SchemeState::again`]. So are the shares behind it to be given again
+    /// where the scheme takes them: see [`SchemeState::given`].
+    ///
+    /// # Errors
+    /// When nothing is known of the income, of a scheme that takes shares again. (The state of others is left as it is
+    /// then, which old ledgers say.)
+    pub fn restore_before(&mut self, income: &IncomeKey) -> Result<(), PayoutError> {
+        let waited = self.again.len();
         self.again.retain(|waiting| waiting != income);
-        let Some(at) = self.undo.iter().position(|undo| undo.key == *income) else { return };
+        let Some(at) = self.undo.iter().position(|undo| undo.key == *income) else {
+            if self.given.is_some() && self.again.len() == waited {
+                return Err(PayoutError::Input(format!("the state before income {income} is not kept")));
+            }
+            return Ok(());
+        };
         let undone = self.undo.split_off(at);
         let after: Vec<IncomeKey> = undone.iter().skip(1).map(|undo| undo.key.clone()).collect();
         for undo in undone.into_iter().rev() {
             (self.format, self.width) = (undo.format, undo.width);
-            (self.since, self.memo) = (undo.since, undo.memo);
+            (self.since, self.memo, self.given) = (undo.since, undo.memo, undo.given);
             match undo.rows {
                 Before::All(rows) => self.rows = rows,
                 Before::Changed(rows) => rows.into_iter().for_each(|(miner, cells)| self.set(miner, cells)),
             }
         }
-        self.again.extend(after);
+        // Those that waited already were divided later.
+        self.again.splice(0..0, after);
+        Ok(())
+    }
+
+    /// The newest share that counts in the state, for a scheme that takes shares again: behind it are those to be given
+    /// again when an income was lost. `None` for other schemes.
+    #[must_use]
+    pub fn given(&self) -> Option<ShareSeq> {
+        self.given
+    }
+
+    /// Incomes whose change can be undone, that were divided before this one: as long as one of them may be lost, the
+    /// state before it is needed.
+    pub fn before(&self, income: &IncomeKey) -> impl Iterator<Item = &IncomeKey> {
+        let at = self.undo.iter().position(|undo| undo.key == *income).unwrap_or(0);
+        self.undo.iter().take(at).map(|undo| &undo.key)
     }
 
     /// Open incomes that stand as divided on top of a lost one, oldest first: each is to be taken back and divided
@@ -301,7 +343,34 @@ impl SchemeState {
         rows.sort_unstable_by_key(|row| row.0);
         let memo = (!given.memo.is_empty()).then(|| hex::encode(&given.memo));
         let (format, width, since) = (scheme.terms.state_format.clone(), scheme.terms.cells, scheme.since);
-        Ok(StateChange { format, width, since, memo, rows })
+        Ok(StateChange { format, width, since, memo, rows, given: None })
+    }
+}
+
+impl Undo {
+    /// Keeps rows as they are before they change: the first time only, and all of them when all are dropped.
+    fn keep(
+        &mut self,
+        rows: &BTreeMap<MinerId, Vec<u64>>,
+        drops: bool,
+        changed: impl Iterator<Item = MinerId>,
+    ) {
+        let Before::Changed(kept) = &mut self.rows else { return };
+        if drops {
+            let mut all = rows.clone();
+            for (miner, cells) in std::mem::take(kept) {
+                if cells.is_empty() {
+                    all.remove(&miner);
+                } else {
+                    all.insert(miner, cells);
+                }
+            }
+            self.rows = Before::All(all);
+        } else {
+            for miner in changed {
+                kept.entry(miner).or_insert_with(|| rows.get(&miner).cloned().unwrap_or_default());
+            }
+        }
     }
 }
 
@@ -311,7 +380,8 @@ mod tests {
 
     fn change(rows: &[(u64, u64)]) -> Vec<u8> {
         let rows = rows.iter().map(|(miner, cell)| (MinerId(*miner), vec![*cell])).collect();
-        StateChange { format: "f".to_owned(), width: 1, since: ShareSeq(0), memo: None, rows }.to_bytes()
+        StateChange { format: "f".to_owned(), width: 1, since: ShareSeq(0), memo: None, rows, given: None }
+            .to_bytes()
     }
 
     #[test]
@@ -352,6 +422,7 @@ mod tests {
             rows: vec![(MinerId(4), vec![1, 2])],
             width: 2,
             memo: None,
+            given: None,
         };
         other.apply(&dropping.to_bytes(), Some(&keys[2])).unwrap();
         for state in [state, other] {
@@ -376,15 +447,15 @@ mod tests {
         let before = state.clone();
         state.apply(&change(&[(1, 0), (2, 7)]), Some(&keys[1])).unwrap();
         state.apply(&change(&[(2, 9)]), Some(&keys[2])).unwrap();
-        state.restore_before(&keys[1]);
+        state.restore_before(&keys[1]).unwrap();
         assert_eq!(state.again(), [keys[2].clone()]);
         // Divided again: it waits no longer.
         state.apply(&change(&[]), Some(&keys[2])).unwrap();
         assert_eq!(state.again(), []);
-        state.restore_before(&keys[2]);
+        state.restore_before(&keys[2]).unwrap();
         assert_eq!(state, before);
         state.settle(&keys[0]);
-        state.restore_before(&keys[0]);
+        state.restore_before(&keys[0]).unwrap();
         assert_eq!(state.again(), []);
         assert!(!state.is_empty());
     }
@@ -399,6 +470,7 @@ mod tests {
             since: ShareSeq(0),
             memo: None,
             rows: vec![(MinerId(1), vec![1])],
+            given: None,
         };
         assert!(state.apply(&other.to_bytes(), None).is_err());
         // But of a scheme that took over later it begins anew, and can be undone.
@@ -408,7 +480,7 @@ mod tests {
         other.rows = vec![(MinerId(2), vec![3])];
         state.apply(&other.to_bytes(), Some(&key)).unwrap();
         assert_eq!((state.format(), state.rows()), ("g", vec![(MinerId(2), vec![3])]));
-        state.restore_before(&key);
+        state.restore_before(&key).unwrap();
         assert_eq!(state, before);
     }
 }

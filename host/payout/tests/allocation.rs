@@ -106,7 +106,7 @@ fn cells_are_kept_per_miner_under_whatever_names() {
     let change = r#"{"format":"sum-1","width":1,"memo":null,"rows":[[10,[30]],[20,[60]],[30,[90]]]}"#;
     expected.apply(change.as_bytes(), None).unwrap();
     assert_eq!(state.miners().collect::<Vec<_>>(), expected.miners().collect::<Vec<_>>());
-    state.restore_before(&facts(1000).key);
+    state.restore_before(&facts(1000).key).unwrap();
     assert!(state.is_empty(), "undone to the beginning");
 }
 

@@ -218,7 +218,7 @@ pub fn follow(state: &mut SchemeState, entry: &Entry) -> Result<(), PayoutError>
             Ok(())
         }
         Entry::Reversed { key, how: Reversal::Restore, .. } => {
-            state.restore_before(key);
+            state.restore_before(key)?;
             Ok(())
         }
         _ => Ok(()),

@@ -124,7 +124,7 @@ pub(crate) fn orphan(bound: &BoundScheme, options: Options) -> Result<Result<Str
         let first = divide(bound, log, *lost, None, *amount, &with)?;
         with.apply(&first.state, Some(&first.key)).map_err(|error| error.to_string())?;
         if reversal == Reversal::Restore {
-            with.restore_before(&first.key);
+            with.restore_before(&first.key).map_err(|error| error.to_string())?;
         }
         let mut without = SchemeState::new(bound.terms());
         let mut before = Some(*lost);
