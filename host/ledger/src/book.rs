@@ -295,6 +295,13 @@ impl Book {
                 let counters = self.counters.clone();
                 Judgement::Fits(Change { postings: Vec::new(), counters, what: What::Nothing })
             }
+            Entry::Reaccrued { first, last, .. } => {
+                if first > last || last.0 > self.accrued_to {
+                    return Err(LedgerError::Allocation("shares are given again that were not given before"));
+                }
+                let counters = self.counters.clone();
+                Judgement::Fits(Change { postings: Vec::new(), counters, what: What::Nothing })
+            }
             Entry::Checkpoint { book } => {
                 if !self.is_vouched_by(book)? {
                     return Err(LedgerError::Checkpoint);

@@ -205,6 +205,17 @@ pub enum Entry {
         #[serde(with = "hex_bytes", default, skip_serializing_if = "Vec::is_empty")]
         state: Vec<u8>,
     },
+    /// Shares that a scheme was given again after the loss of an income, up to one that it was given before: its state
+    /// changes, and nobody is credited.
+    Reaccrued {
+        /// First share of the batch.
+        first: ShareSeq,
+        /// Last share of the batch.
+        last: ShareSeq,
+        /// As in [`IncomeAllocated`].
+        #[serde(with = "hex_bytes", default, skip_serializing_if = "Vec::is_empty")]
+        state: Vec<u8>,
+    },
     /// A payment's intent: the rows are taken from their balances before any call to a wallet.
     PaymentReserved {
         /// Its number: the last one plus 1.
@@ -284,6 +295,7 @@ impl Entry {
             Self::Reversed { .. } => "reversed",
             Self::Reinstated { .. } => "reinstated",
             Self::Accrued { .. } => "accrued",
+            Self::Reaccrued { .. } => "reaccrued",
             Self::PaymentReserved { .. } => "payment-reserved",
             Self::PaymentProgress { .. } => "payment-progress",
             Self::PaymentSettled { .. } => "payment-settled",

@@ -250,7 +250,8 @@ impl Known {
                     postings.iter().filter(|p| mine(&p.account)).map(|p| p.amount.saturating_neg()).sum();
                 (by != 0).then(|| StatementWhat::Adjusted { by, reason: reason.clone() })
             }
-            Entry::PaymentProgress { .. }
+            Entry::Reaccrued { .. }
+            | Entry::PaymentProgress { .. }
             | Entry::NetworkFee { .. }
             | Entry::Noted { .. }
             | Entry::Checkpoint { .. } => None,

@@ -22,9 +22,6 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-/// Why an income that the chain still has is taken back.
-const DIVIDED_AGAIN: &str = "an earlier income was lost: divided again";
-
 /// Money could not be booked.
 #[derive(Debug, thiserror::Error)]
 pub enum BooksError {
@@ -71,13 +68,16 @@ pub enum BooksError {
     /// A component failed a moment ago and is asked again after a pause.
     #[error("the plugin failed and is asked again in a moment")]
     Pause,
+    /// An earlier block, whose income the scheme's state depends on, is not decided.
+    #[error("an earlier block is not decided yet: what comes after it waits")]
+    Waits,
 }
 
 impl BooksError {
-    /// Whether the operator was told of it by a plugin's alarm.
+    /// Whether there is nothing to tell the operator: a plugin's alarm did, or it is in order.
     #[must_use]
     pub fn is_told(&self) -> bool {
-        matches!(self, Self::Quarantined(_) | Self::Pause)
+        matches!(self, Self::Quarantined(_) | Self::Pause | Self::Waits)
     }
 }
 
@@ -88,7 +88,7 @@ impl From<LogError> for BooksError {
 }
 
 pub(crate) struct Inner {
-    state: SchemeState,
+    pub(crate) state: SchemeState,
     /// Takes over after the next block.
     pending: Option<(Policy, Bound)>,
     /// The first error of the policy in force since it was loaded.
@@ -101,6 +101,8 @@ pub(crate) struct Inner {
     ripe: BTreeMap<Vec<u8>, Income>,
     /// The ledger's record after which the state was kept last.
     kept: u64,
+    /// The latest moment that a caller told of.
+    pub(crate) clock: UnixMillis,
 }
 
 /// The money of one pool.
@@ -144,7 +146,7 @@ impl Books {
         if journal.newest_policy().is_none() {
             let policy = policy(wanted, ShareSeq(0), "configuration, at the pool's start", now);
             // Loaded before it is recorded: what does not load never comes into force.
-            loader.bind(&policy)?.fits_the_coinbase()?;
+            loader.bind(&policy)?.fits()?;
             journal.record(policy).wait()?;
         }
         let in_force = journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
@@ -161,6 +163,7 @@ impl Books {
             deposited,
             ripe: BTreeMap::new(),
             kept: head.seq.saturating_sub(records),
+            clock: now,
         };
         let (pool, inner, edges) = (pool.to_owned(), Mutex::new(inner), Edges::default());
         let books = Self { pool, journal, ledger, loader, alarms, inner, edges, read: records };
@@ -181,10 +184,10 @@ impl Books {
         self.keep_components(wanted)?;
         let mut policy = policy(wanted, ShareSeq(0), CONFIGURATION, now);
         let bound = self.loader.bind(&policy)?;
-        bound.fits_the_coinbase()?;
+        bound.fits()?;
         let old = self.in_force()?;
         let mut inner = self.inner.lock();
-        self.credit(&mut inner, now)?;
+        self.credit(&mut inner, ShareSeq(u64::MAX), now)?;
         let newest = self.journal.view().newest();
         let given = ShareSeq(self.ledger.book().accrued_to());
         if decide::due(&self.journal.policies(), &self.loader, given, newest)?.is_some() {
@@ -280,7 +283,7 @@ impl Books {
         self.keep_components(wanted)?;
         let policy = policy(wanted, ShareSeq(0), reason, now);
         let bound = self.loader.bind(&policy)?;
-        bound.fits_the_coinbase()?;
+        bound.fits()?;
         let in_force = self.journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
         if !wanted.pays_as(&in_force) {
             return Err(BooksError::Coinbase);
@@ -325,7 +328,7 @@ impl Books {
         let mut inner = self.inner.lock();
         let Some((mut policy, bound)) = inner.pending.clone() else { return Ok(false) };
         // What the old scheme owes for each share is credited by it before another takes over.
-        self.credit(&mut inner, now)?;
+        self.credit(&mut inner, ShareSeq(u64::MAX), now)?;
         let mut from = end;
         if old.scheme.terms().batch > 0 {
             let given = ShareSeq(self.ledger.book().accrued_to());
@@ -379,33 +382,14 @@ impl Books {
     /// When it could not be divided: it waits, undivided, and is tried again by [`Books::catch_up`].
     pub fn divide(&self, income: &Income) -> Result<(), BooksError> {
         let mut inner = self.inner.lock();
+        inner.clock = inner.clock.max(income.time);
         self.divide_again(&mut inner)?;
         self.divide_one(&mut inner, income)?;
         self.keep(&mut inner, income.time);
         Ok(())
     }
 
-    /// Takes back, oldest first, what was divided on top of an income that was lost and undone, and divides it again.
-    /// A step that a crash interrupted is found again in the scheme's state.
-    fn divide_again(&self, inner: &mut Inner) -> Result<(), BooksError> {
-        while let Some(key) = inner.state.again().first().cloned() {
-            let open = self.journal.open_incomes().into_iter().find(|open| open.key == key.as_bytes());
-            let Some(income) = open else {
-                // The chain lost it too, or it was spent: its own record says so.
-                inner.state.forget(&key);
-                continue;
-            };
-            let status = self.ledger.book().income(&key).map(|known| known.status);
-            if status == Some(IncomeStatus::Immature) {
-                let (how, proof) = (Reversal::Restore, DIVIDED_AGAIN.to_owned());
-                self.ledger.append(income.time, Entry::Reversed { key: key.clone(), how, proof })?;
-            }
-            self.divide_one(inner, &income)?;
-        }
-        Ok(())
-    }
-
-    fn divide_one(&self, inner: &mut Inner, income: &Income) -> Result<(), BooksError> {
+    pub(crate) fn divide_one(&self, inner: &mut Inner, income: &Income) -> Result<(), BooksError> {
         let key = income_key(&income.key)?;
         let status = self.ledger.book().income(&key).map(|known| known.status);
         match status {
@@ -422,8 +406,11 @@ impl Books {
         let bound = self.loader.bind(policy)?;
         let clock = UnixMillis::now();
         inner.conduct.may_ask(&bound, clock)?;
-        // What is owed per share before the block is credited before the block's income is booked.
-        self.credit(inner, income.time)?;
+        self.in_order(inner, &bound, income)?;
+        // What is owed per share before the block is credited before the block's income is booked; what a state depends on
+        // is given as far as the block's own share, and no further.
+        let until = if bound.scheme.takes_again() { income.end.seq } else { self.journal.view().newest() };
+        self.credit(inner, until, income.time)?;
         let view = self.journal.view();
         // Read before, and the book let go: a scheme may take its time, and readers of the book do not wait for it.
         let standing = Standing::of(&self.ledger.book(), &key);
@@ -471,7 +458,7 @@ impl Books {
         if status() == Some(IncomeStatus::Matured) {
             return Ok(());
         }
-        if let Err(why) = self.divide(income) {
+        if let Err(why) = self.divide(income).and_then(|()| self.settles(income)) {
             self.inner.lock().ripe.insert(income.key.clone(), income.clone());
             return Err(why);
         }
@@ -519,23 +506,32 @@ impl Books {
         self.divide_again(&mut inner)
     }
 
-    /// Credits shares from the reserve, as far as there are whole batches or, with `all`, every share.
+    /// Gives shares that came to the scheme that takes each of them.
     ///
     /// # Errors
     /// When the scheme fails, or the ledger.
     pub fn credit_shares(&self, now: UnixMillis) -> Result<(), BooksError> {
         let mut inner = self.inner.lock();
-        self.credit(&mut inner, now)?;
+        inner.clock = inner.clock.max(now);
+        if self.gives_again(&inner)?.is_some() {
+            self.divide_again(&mut inner)?;
+        }
+        self.credit(&mut inner, ShareSeq(u64::MAX), now)?;
         self.keep(&mut inner, now);
         Ok(())
     }
 
-    fn credit(&self, inner: &mut Inner, now: UnixMillis) -> Result<(), BooksError> {
+    /// Credits shares up to this one. None while shares before them are to be given again.
+    fn credit(&self, inner: &mut Inner, until: ShareSeq, now: UnixMillis) -> Result<(), BooksError> {
         loop {
             let view = self.journal.view();
             let given = ShareSeq(self.ledger.book().accrued_to());
-            let due = decide::due(&self.journal.policies(), &self.loader, given, view.newest())?;
-            let Some(due) = due else { return Ok(()) };
+            let newest = view.newest().min(until);
+            let due = decide::due(&self.journal.policies(), &self.loader, given, newest)?;
+            let Some(due) = due.and_then(|due| self.gated(inner, due)) else { return Ok(()) };
+            if due.bound.scheme.takes_again() && self.gives_again(inner)?.is_some() {
+                return Ok(());
+            }
             // By the clock, since the time of a catching up is the income's.
             let clock = UnixMillis::now();
             inner.conduct.may_ask(&due.bound, clock)?;
@@ -543,14 +539,7 @@ impl Books {
             let credited = decide::credit(&due, &view, reserve, &inner.state);
             let credited = match credited {
                 Ok(credited) => credited,
-                Err(why) => {
-                    inner.first_error.get_or_insert_with(|| why.to_string());
-                    let stopped = inner.conduct.failed(&due.bound, b"shares", &why, clock);
-                    if let (Some(stopped), Some(policy)) = (stopped, self.journal.policy_at(due.last)) {
-                        self.quarantine(inner, &policy, &due.bound, &stopped);
-                    }
-                    return Err(why.into());
-                }
+                Err(why) => return Err(self.failed_on_shares(inner, &due, why, clock)),
             };
             let Some((accrual, given)) = credited else { return Ok(()) };
             let spent = accrual.shares < given;
@@ -561,7 +550,7 @@ impl Books {
             inner.reserve_spent = spent;
             let Some(entry) = accrual.entry else { return Ok(()) };
             let subject = match &entry {
-                Entry::Accrued { first, last, .. } => format!("shares {first}..={last}").into_bytes(),
+                Entry::Accrued { first, last, .. } => decide::subject(*first, *last),
                 _ => Vec::new(),
             };
             for audit in &accrual.audit {
@@ -575,6 +564,22 @@ impl Books {
         }
     }
 
+    /// A scheme failed on shares.
+    pub(crate) fn failed_on_shares(
+        &self,
+        inner: &mut Inner,
+        due: &decide::Due,
+        why: DecideError,
+        clock: UnixMillis,
+    ) -> BooksError {
+        inner.first_error.get_or_insert_with(|| why.to_string());
+        let stopped = inner.conduct.failed(&due.bound, b"shares", &why, clock);
+        if let (Some(stopped), Some(policy)) = (stopped, self.journal.policy_at(due.last)) {
+            self.quarantine(inner, &policy, &due.bound, &stopped);
+        }
+        why.into()
+    }
+
     /// Does what a crash or a failing plugin left undone: every recorded income that the ledger does not know is
     /// divided, in the journal's order. Gives how many still wait.
     ///
@@ -586,9 +591,7 @@ impl Books {
             tracing::warn!(pool = %self.pool, %why, "an income waits to be divided again");
             waiting += 1;
         }
-        let mut incomes = self.journal.open_incomes();
-        incomes.sort_by(|a, b| (a.time, &a.key).cmp(&(b.time, &b.key)));
-        for income in incomes {
+        for income in self.in_their_order() {
             if let Err(why) = self.divide(&income) {
                 if !why.is_told() {
                     tracing::warn!(pool = %self.pool, %why, "an income still waits");
@@ -599,7 +602,9 @@ impl Books {
         let ripe: Vec<Income> = self.inner.lock().ripe.values().cloned().collect();
         for income in ripe {
             if let Err(why) = self.mature(&income) {
-                tracing::warn!(pool = %self.pool, %why, "an income that can be spent still waits");
+                if !why.is_told() {
+                    tracing::warn!(pool = %self.pool, %why, "an income that can be spent still waits");
+                }
                 waiting += 1;
             }
         }

@@ -142,6 +142,20 @@ pub struct Due {
     pub last: ShareSeq,
 }
 
+impl Due {
+    /// What audit records call these shares.
+    #[must_use]
+    pub fn subject(&self) -> Vec<u8> {
+        subject(self.first, self.last)
+    }
+}
+
+/// What audit records call a batch of shares.
+#[must_use]
+pub fn subject(first: ShareSeq, last: ShareSeq) -> Vec<u8> {
+    format!("shares {first}..={last}").into_bytes()
+}
+
 /// The next batch after the last share given, up to `newest`: of one policy, never across the boundary to another.
 /// Shares of a policy whose scheme does not take shares are passed over. `policies` in the order they were recorded.
 ///
@@ -153,6 +167,30 @@ pub fn due(
     given: ShareSeq,
     newest: ShareSeq,
 ) -> Result<Option<Due>, PolicyError> {
+    due_to(policies, loader, given, newest, |_| true)
+}
+
+/// The next batch of shares that are given again, after an income was lost: as [`due`], of policies whose scheme takes
+/// shares again.
+///
+/// # Errors
+/// When a policy cannot be loaded.
+pub fn due_again(
+    policies: &[Policy],
+    loader: &Loader,
+    given: ShareSeq,
+    newest: ShareSeq,
+) -> Result<Option<Due>, PolicyError> {
+    due_to(policies, loader, given, newest, |bound| bound.scheme.takes_again())
+}
+
+fn due_to(
+    policies: &[Policy],
+    loader: &Loader,
+    given: ShareSeq,
+    newest: ShareSeq,
+    takes: fn(&Bound) -> bool,
+) -> Result<Option<Due>, PolicyError> {
     let next = given.0.saturating_add(1);
     for (at, policy) in policies.iter().enumerate() {
         let end = policies.get(at.saturating_add(1)).map_or(newest, |after| after.from.min(newest));
@@ -161,7 +199,9 @@ pub fn due(
             continue;
         }
         let bound = loader.bind(policy)?;
-        let Some(more) = bound.scheme.terms().batch.checked_sub(1) else { continue };
+        let Some(more) = bound.scheme.terms().batch.checked_sub(1).filter(|_| takes(&bound)) else {
+            continue;
+        };
         let last = ShareSeq(end.0.min(first.saturating_add(u64::from(more))));
         return Ok(Some(Due { bound, first: ShareSeq(first), last }));
     }
@@ -208,11 +248,22 @@ pub fn credit(
     Ok(Some((accrual, given)))
 }
 
+/// The entry of shares that were given again: the change of state alone, since they are credited nothing.
+#[must_use]
+pub fn reaccrued(entry: Entry) -> Option<Entry> {
+    match entry {
+        Entry::Accrued { first, last, state, .. } => Some(Entry::Reaccrued { first, last, state }),
+        _ => None,
+    }
+}
+
 /// The change of a scheme's state that an entry carries.
 pub fn follow(state: &mut SchemeState, entry: &Entry) -> Result<(), PayoutError> {
     match entry {
         Entry::IncomeAllocated(income) => state.apply(&income.state, Some(&income.key)),
-        Entry::Accrued { state: change, .. } => state.apply(change, None),
+        Entry::Accrued { state: change, .. } | Entry::Reaccrued { state: change, .. } => {
+            state.apply(change, None)
+        }
         Entry::Matured { key } => {
             state.settle(key);
             Ok(())

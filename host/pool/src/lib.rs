@@ -13,6 +13,7 @@ mod dialects;
 pub mod doctor;
 mod edges;
 mod expiry;
+pub mod gate;
 mod handover;
 mod held;
 mod history;

@@ -197,6 +197,11 @@ pub enum PolicyError {
          \"solo\", or chain.coinbase = \"pool\""
     )]
     Coinbase(String),
+    /// A scheme that takes shares and restores its state, by a contract that does not give the shares again.
+    #[error(
+        "scheme {0} takes shares and restores its state when an income is lost: built for payout 0.1 it would forget the          shares since; build it for payout 0.2, or declare another reversal"
+    )]
+    Forgets(String),
     /// A record of more than this version applies.
     #[error("the policy names {0} fee policies; this version applies one")]
     Fees(usize),
@@ -224,11 +229,16 @@ pub struct Bound {
 }
 
 impl Bound {
-    /// That what the ledger would book is what the chain pays.
+    /// That it may come into force: the ledger would book what the chain pays, and nothing is forgotten when an income is
+    /// lost. What was in force before there was this check is still read.
     ///
     /// # Errors
-    /// When the coinbase pays the finder and the scheme somebody else.
-    pub fn fits_the_coinbase(&self) -> Result<(), PolicyError> {
+    /// When the coinbase pays the finder and the scheme somebody else, or the scheme is built for a version of the contract
+    /// that does not give shares again.
+    pub fn fits(&self) -> Result<(), PolicyError> {
+        if self.scheme.forgets_shares() {
+            return Err(PolicyError::Forgets(self.scheme.name().to_owned()));
+        }
         if self.direct && !pays_the_finder(self.scheme.terms()) {
             return Err(PolicyError::Coinbase(self.scheme.name().to_owned()));
         }

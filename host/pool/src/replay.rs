@@ -17,7 +17,7 @@ use millpond_ledger::{
 };
 use millpond_payout::AuditRecord;
 use millpond_segments::LogError;
-use millpond_types::{Digest, ShareSeq};
+use millpond_types::{Amount, Digest, ShareSeq};
 use std::collections::{HashMap, HashSet};
 
 /// A replay that agrees.
@@ -218,7 +218,7 @@ impl Run<'_> {
                 self.audited(&key, &again.audit).map_err(differs)?;
                 self.done.incomes += 1;
             }
-            Entry::Accrued { first, .. }
+            Entry::Accrued { first, .. } | Entry::Reaccrued { first, .. }
                 if *first <= self.view.dropped().last && self.before_what_is_kept() =>
             {
                 return self.take(line);
@@ -236,8 +236,22 @@ impl Run<'_> {
                 if accrual.entry.as_ref() != Some(&line.entry) {
                     return Err(differs("the credits come out otherwise".to_owned()));
                 }
-                let subject = format!("shares {first}..={last}").into_bytes();
-                self.audited(&subject, &accrual.audit).map_err(differs)?;
+                self.audited(&decide::subject(*first, *last), &accrual.audit).map_err(differs)?;
+                self.done.batches += 1;
+            }
+            Entry::Reaccrued { first, last, .. } => {
+                let state = &self.sums.state;
+                let given = state.given().unwrap_or_default();
+                let due = decide::due_again(&self.facts.policies, self.loader, given, *last)
+                    .map_err(|why| ReplayError::Policy { seq, why })?
+                    .ok_or_else(|| differs("no policy takes these shares again".to_owned()))?;
+                let again = decide::credit(&due, self.view, Amount::ZERO, state)
+                    .map_err(|why| ReplayError::Decide { seq, why })?;
+                let (accrual, _) = again.ok_or_else(|| differs("there is nothing to give".to_owned()))?;
+                if accrual.entry.and_then(decide::reaccrued).as_ref() != Some(&line.entry) {
+                    return Err(differs("the state comes out otherwise".to_owned()));
+                }
+                self.audited(&decide::subject(*first, *last), &accrual.audit).map_err(differs)?;
                 self.done.batches += 1;
             }
             Entry::Matured { key } | Entry::Reversed { key, .. } if self.taken.contains(key.as_bytes()) => {}

@@ -94,6 +94,11 @@ pub fn boundary(
     for policy in &policies {
         let Bound { scheme, .. } = loader.bind(policy)?;
         let terms = scheme.terms();
+        if scheme.takes_again() {
+            // Should one of these incomes be lost, the shares behind it are given again.
+            let behind = ends.iter().map(|end| ShareSeq(end.seq.0.saturating_add(1)));
+            kept = behind.fold(kept, ShareSeq::min);
+        }
         for declared in &terms.windows {
             let declared = window(declared);
             for end in &ends {

@@ -280,6 +280,7 @@ fn about(entry: &Entry) -> (String, Option<String>) {
             (format!("income {key} {how}"), Some(proof.clone()))
         }
         Entry::Accrued { first, last, .. } => (format!("shares {} to {}", first.0, last.0), None),
+        Entry::Reaccrued { first, last, .. } => (format!("shares {} to {} again", first.0, last.0), None),
         Entry::PaymentReserved { payment: id, .. }
         | Entry::PaymentProgress { payment: id, .. }
         | Entry::PaymentSettled { payment: id, .. } => (payment(id), None),

@@ -1,0 +1,140 @@
+//! In which order incomes are divided and shares given, where a scheme's state depends on it.
+//!
+//! Such a scheme ([`millpond_payout::BoundScheme::takes_again`]) is asked about a block on the state of the block's own
+//! share, however late the node reports the income: shares behind a block that may still earn are held back, and so are
+//! incomes of later blocks. When an income is lost, the state goes back to before it, and shares and incomes behind it are
+//! taken again, in the order of the shares.
+
+use crate::books::{Books, BooksError, Inner};
+use crate::decide::{self, income_key};
+use crate::policy::Bound;
+use millpond_journal::{Answered, BlockFate, Income, IncomeAt};
+use millpond_ledger::{Entry, IncomeKey, IncomeStatus, Reversal};
+use millpond_types::{Amount, ShareSeq, UnixMillis};
+use std::collections::HashSet;
+
+/// So long a block without an income is waited for, in milliseconds. An income that comes later is divided on the state
+/// as it stands then.
+pub const GATE_MS: u64 = 10 * 60 * 1000;
+
+/// Why an income that the chain still has is taken back.
+const DIVIDED_AGAIN: &str = "an earlier income was lost: divided again";
+
+impl Books {
+    /// The first share, from the newest given one on, that ends the window of a block whose income is to come or to be
+    /// divided. `but` is left out.
+    fn gate(&self, inner: &Inner, but: Option<&Income>) -> Option<ShareSeq> {
+        let given = self.ledger.book().accrued_to();
+        let incomes = self.journal.open_incomes();
+        let known: HashSet<&[u8]> = incomes
+            .iter()
+            .filter_map(|income| match &income.at {
+                IncomeAt::Block(block) => Some(block.as_slice()),
+                IncomeAt::Coord(_) => None,
+            })
+            .collect();
+        let blocks = self.journal.open_blocks().into_iter().filter(|open| {
+            let gone = matches!(open.fate, Some(BlockFate::Orphan(_))) || open.submitted == Answered::Refused;
+            !gone && !known.contains(open.block.as_slice()) && inner.clock.since(open.time) < GATE_MS
+        });
+        let book = self.ledger.book();
+        let undivided = incomes.iter().filter(|income| {
+            let status = IncomeKey::new(income.key.clone()).and_then(|key| Some(book.income(&key)?.status));
+            but.is_none_or(|but| but.key != income.key)
+                && !matches!(status, Some(IncomeStatus::Immature | IncomeStatus::Matured))
+        });
+        let ends = blocks.map(|open| open.end).chain(undivided.map(|income| income.end.seq));
+        ends.filter(|end| end.0 >= given).min()
+    }
+
+    /// Cuts shares that are due at the gate; `None` when the first one is behind it.
+    pub(crate) fn gated(&self, inner: &Inner, mut due: decide::Due) -> Option<decide::Due> {
+        if due.bound.scheme.takes_again()
+            && let Some(gate) = self.gate(inner, None)
+        {
+            due.last = due.last.min(gate);
+        }
+        (due.first <= due.last).then_some(due)
+    }
+
+    /// That no block before this income's is waited for.
+    pub(crate) fn in_order(&self, inner: &Inner, bound: &Bound, income: &Income) -> Result<(), BooksError> {
+        let waits = bound.scheme.takes_again()
+            && self.gate(inner, Some(income)).is_some_and(|gate| gate < income.end.seq);
+        if waits { Err(BooksError::Waits) } else { Ok(()) }
+    }
+
+    /// That no income before this one may still be lost: its state would be needed to put back what it changed.
+    pub(crate) fn may_settle(&self, inner: &Inner, key: &IncomeKey) -> Result<(), BooksError> {
+        if inner.state.given().is_none() {
+            return Ok(());
+        }
+        let book = self.ledger.book();
+        let open = |key: &IncomeKey| book.income(key).is_some_and(|it| it.status == IncomeStatus::Immature);
+        if inner.state.before(key).any(open) { Err(BooksError::Waits) } else { Ok(()) }
+    }
+
+    /// Whether shares that were given before are to be given again.
+    pub(crate) fn gives_again(&self, inner: &Inner) -> Result<Option<decide::Due>, BooksError> {
+        let accrued_to = ShareSeq(self.ledger.book().accrued_to());
+        let Some(given) = inner.state.given().filter(|given| *given < accrued_to) else { return Ok(None) };
+        Ok(decide::due_again(&self.journal.policies(), &self.loader, given, accrued_to)?)
+    }
+
+    /// After the loss of an income that was undone: takes back, oldest first, what was divided on top of it and divides it
+    /// again, each on the state of its own share, and gives the shares between to the scheme that takes them. A step that
+    /// a crash interrupted is found again in the scheme's state.
+    pub(crate) fn divide_again(&self, inner: &mut Inner) -> Result<(), BooksError> {
+        while let Some(key) = inner.state.again().first().cloned() {
+            let open = self.journal.open_incomes().into_iter().find(|open| open.key == key.as_bytes());
+            let Some(income) = open else {
+                // The chain lost it too, or it was spent: its own record says so.
+                inner.state.forget(&key);
+                continue;
+            };
+            let status = self.ledger.book().income(&key).map(|known| known.status);
+            if status == Some(IncomeStatus::Immature) {
+                let (how, proof) = (Reversal::Restore, DIVIDED_AGAIN.to_owned());
+                self.ledger.append(income.time, Entry::Reversed { key: key.clone(), how, proof })?;
+            }
+            self.give_again(inner, income.end.seq, income.time)?;
+            self.divide_one(inner, &income)?;
+        }
+        let all = ShareSeq(self.ledger.book().accrued_to());
+        self.give_again(inner, all, inner.clock)
+    }
+
+    /// Gives shares again, up to this one.
+    fn give_again(&self, inner: &mut Inner, until: ShareSeq, now: UnixMillis) -> Result<(), BooksError> {
+        while let Some(mut due) = self.gives_again(inner)? {
+            if due.first > until {
+                return Ok(());
+            }
+            due.last = due.last.min(until);
+            let clock = UnixMillis::now();
+            inner.conduct.may_ask(&due.bound, clock)?;
+            let given = decide::credit(&due, &self.journal.view(), Amount::ZERO, &inner.state);
+            let given = given.map_err(|why| self.failed_on_shares(inner, &due, why, clock))?;
+            let Some(accrual) = given.map(|(accrual, _)| accrual) else { return Ok(()) };
+            let Some(entry) = accrual.entry.and_then(decide::reaccrued) else { return Ok(()) };
+            for audit in &accrual.audit {
+                self.journal.record(decide::recorded(audit, &due.subject(), now)).wait()?;
+            }
+            self.ledger.append(now, entry.clone())?;
+            decide::follow(&mut inner.state, &entry)?;
+        }
+        Ok(())
+    }
+
+    /// Incomes that are to be divided, in the order in which they are: by the shares that end their windows.
+    pub(crate) fn in_their_order(&self) -> Vec<Income> {
+        let mut incomes = self.journal.open_incomes();
+        incomes.sort_by(|a, b| (a.end.seq, a.time, &a.key).cmp(&(b.end.seq, b.time, &b.key)));
+        incomes
+    }
+
+    /// The key of a recorded income, where its state may be settled.
+    pub(crate) fn settles(&self, income: &Income) -> Result<(), BooksError> {
+        self.may_settle(&self.inner.lock(), &income_key(&income.key)?)
+    }
+}
