@@ -173,6 +173,23 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
     assert!(ended(2, &of(&["statement"])).contains("--miner NUMBER"));
     let replayed = json(&["replay", "--data", &rig.data, "--json"]);
     assert_eq!((&replayed["pool"], &replayed["same"]), (&json!("dev"), &json!(true)), "{replayed}");
+    // The same records under another scheme, and as a log for research.
+    let asked = ["replay", "--data", &rig.data, "--pool", "dev", "--scheme", "solo", "--fee", "flat-fee"];
+    let other =
+        json(&[&asked[..], &["--fee-settings", "basis_points=100", "--json"]].concat())["other"].clone();
+    assert_eq!(other["standing"]["actual"], other["standing"]["other"], "{other}");
+    let sum = |of: &str| other[of]["other"].as_i64().unwrap();
+    assert_eq!(sum("miners_in_all") + sum("operator") + sum("carry"), sum("standing"), "{other}");
+    assert!(sum("operator") > 0 && other["miners"][0]["address"] == json!(MINER), "{other}");
+    assert!(ended(0, &asked).contains("incomes that stand"));
+    assert!(ended(2, &[&asked[..], &["--settings", "no_such=1"]].concat()).contains("no_such"));
+    let log = Path::new(&rig.data).join("shares.csv");
+    let log = log.to_str().unwrap();
+    assert!(ended(0, &["replay", "--data", &rig.data, "--export", log]).contains("shares in"));
+    assert!(!std::fs::read_to_string(log).unwrap().contains(MINER));
+    let sample = json(&["plugin", "run", "pplns", "--shares", log, "--json"]);
+    assert!(sample["income"].as_u64() > Some(0), "{sample}");
+    assert!(ended(2, &["replay", "--data", &rig.data, "--export", log]).contains("exists"));
     let luck = json(&["luck", "--data", &rig.data, "--json"]);
     assert_eq!(luck["miners"][0]["address"], json!(MINER), "{luck}");
     assert!(luck["miners"][0]["found"].as_u64() > Some(0), "{luck}");

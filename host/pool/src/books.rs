@@ -139,12 +139,9 @@ impl Books {
         wanted: &Wanted,
         now: UnixMillis,
     ) -> Result<Self, BooksError> {
-        loader.store().keep(&wanted.scheme).map_err(PolicyError::from)?;
-        if let Some((component, _, _)) = &wanted.fee {
-            loader.store().keep(component).map_err(PolicyError::from)?;
-        }
+        keep_components(&loader, wanted)?;
         if journal.newest_policy().is_none() {
-            let policy = policy(wanted, ShareSeq(0), "configuration, at the pool's start", now);
+            let policy = wanted.policy(ShareSeq(0), "configuration, at the pool's start", now);
             // Loaded before it is recorded: what does not load never comes into force.
             loader.bind(&policy)?.fits()?;
             journal.record(policy).wait()?;
@@ -181,8 +178,8 @@ impl Books {
     /// recorded and stands before the boundary, which is the newest share, and every job that is handed out from now on
     /// pays as this policy books.
     fn begin_anew(&self, wanted: &Wanted, now: UnixMillis) -> Result<(), BooksError> {
-        self.keep_components(wanted)?;
-        let mut policy = policy(wanted, ShareSeq(0), CONFIGURATION, now);
+        keep_components(&self.loader, wanted)?;
+        let mut policy = wanted.policy(ShareSeq(0), CONFIGURATION, now);
         let bound = self.loader.bind(&policy)?;
         bound.fits()?;
         let old = self.in_force()?;
@@ -196,14 +193,6 @@ impl Books {
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
         policy.from = newest;
         self.journal.record(policy).wait()?;
-        Ok(())
-    }
-
-    fn keep_components(&self, wanted: &Wanted) -> Result<(), BooksError> {
-        self.loader.store().keep(&wanted.scheme).map_err(PolicyError::from)?;
-        if let Some((component, _, _)) = &wanted.fee {
-            self.loader.store().keep(component).map_err(PolicyError::from)?;
-        }
         Ok(())
     }
 
@@ -280,8 +269,8 @@ impl Books {
     /// # Errors
     /// When it does not load, or would forget what the scheme in force owes; the one in force goes on.
     pub fn schedule(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<bool, BooksError> {
-        self.keep_components(wanted)?;
-        let policy = policy(wanted, ShareSeq(0), reason, now);
+        keep_components(&self.loader, wanted)?;
+        let policy = wanted.policy(ShareSeq(0), reason, now);
         let bound = self.loader.bind(&policy)?;
         bound.fits()?;
         let in_force = self.journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
@@ -656,9 +645,6 @@ impl Books {
     }
 }
 
-fn policy(wanted: &Wanted, from: ShareSeq, reason: &str, time: UnixMillis) -> Policy {
-    let (scheme, fees) = (wanted.scheme_in_force(), wanted.fees_in_force());
-    let policy = Policy { from, scheme, fees, reason: reason.to_owned(), time };
-    debug_assert_eq!(reserve_of(&policy), wanted.reserve);
-    policy
+fn keep_components(loader: &Loader, wanted: &Wanted) -> Result<(), PolicyError> {
+    wanted.components().try_for_each(|component| Ok(loader.store().keep(component)?))
 }

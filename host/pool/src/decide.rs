@@ -191,21 +191,26 @@ fn due_to(
     newest: ShareSeq,
     takes: fn(&Bound) -> bool,
 ) -> Result<Option<Due>, PolicyError> {
-    let next = given.0.saturating_add(1);
     for (at, policy) in policies.iter().enumerate() {
         let end = policies.get(at.saturating_add(1)).map_or(newest, |after| after.from.min(newest));
-        let first = next.max(policy.from.0.saturating_add(1));
-        if first > end.0 {
+        if given.max(policy.from) >= end {
             continue;
         }
         let bound = loader.bind(policy)?;
-        let Some(more) = bound.scheme.terms().batch.checked_sub(1).filter(|_| takes(&bound)) else {
-            continue;
-        };
-        let last = ShareSeq(end.0.min(first.saturating_add(u64::from(more))));
-        return Ok(Some(Due { bound, first: ShareSeq(first), last }));
+        if let Some(due) = due_of(policy, &bound, given, end).filter(|due| takes(&due.bound)) {
+            return Ok(Some(due));
+        }
     }
     Ok(None)
+}
+
+/// As [`due`], of one policy and up to `end`.
+#[must_use]
+pub fn due_of(policy: &Policy, bound: &Bound, given: ShareSeq, end: ShareSeq) -> Option<Due> {
+    let first = given.max(policy.from).0.saturating_add(1);
+    let more = bound.scheme.terms().batch.checked_sub(1)?;
+    let last = end.0.min(first.saturating_add(u64::from(more)));
+    (first <= last).then(|| Due { bound: bound.clone(), first: ShareSeq(first), last: ShareSeq(last) })
 }
 
 /// Gives a batch of shares to the scheme that takes them, with what is left in the reserve, and how many there were.

@@ -34,6 +34,7 @@ pub mod retention;
 mod round;
 pub mod settings;
 pub mod setup;
+pub mod share_log;
 pub mod show;
 mod sink;
 pub mod sockets;
@@ -43,6 +44,7 @@ mod sums;
 mod unconfirmed;
 mod unfinished;
 pub mod view;
+pub mod what_if;
 
 pub use edges::{Edge, Edges, UnknownEdge, VARIABLE as CRASH_VARIABLE};
 pub use handover::{HandedOver, PoolState};

@@ -11,7 +11,7 @@ use millpond_journal::{Income, PluginInForce, Policy, Setting as Recorded};
 use millpond_ledger::FeeName;
 use millpond_payout::{BoundFee, BoundScheme, PayoutError, Recipient};
 use millpond_runtime::{LoadError, LogSink, Sandbox};
-use millpond_types::{Amount, Digest, ShareSeq};
+use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -44,6 +44,19 @@ impl Wanted {
             (true, true) => same_fees(&recorded.fees, &self.fees_in_force()),
             _ => false,
         }
+    }
+
+    /// What it needs to be loaded.
+    pub(crate) fn components(&self) -> impl Iterator<Item = &Component> {
+        std::iter::once(&self.scheme).chain(self.fee.iter().map(|fee| &fee.0))
+    }
+
+    /// As the journal records it, for what comes after a share.
+    pub(crate) fn policy(&self, from: ShareSeq, reason: &str, time: UnixMillis) -> Policy {
+        let (scheme, fees) = (self.scheme_in_force(), self.fees_in_force());
+        let policy = Policy { from, scheme, fees, reason: reason.to_owned(), time };
+        debug_assert_eq!(reserve_of(&policy), self.reserve);
+        policy
     }
 
     /// The scheme as the journal records it.

@@ -99,6 +99,20 @@ pub(crate) fn at(span: Span, option: &str, message: &dyn std::fmt::Display) -> S
     }
 }
 
+/// Settings from a command line, with the defaults of those that are not given.
+///
+/// # Errors
+/// Every setting that the schema does not admit.
+pub fn given_settings(schema: &str, given: Settings, option: &str) -> Result<Settings, Vec<String>> {
+    let one = |setting| match setting {
+        Setting::Text(text) => toml::Value::String(text),
+        Setting::Int(number) => toml::Value::Integer(number),
+        Setting::Flag(flag) => toml::Value::Boolean(flag),
+    };
+    let given = given.into_iter().map(|(name, setting)| (name, (one(setting), Span::default()))).collect();
+    plugin_settings(schema, &given, option, Span::default())
+}
+
 /// Settings as a plugin is called with them.
 ///
 /// # Errors

@@ -23,6 +23,7 @@ pub mod plugin;
 mod plugin_live;
 pub mod recipe;
 pub mod replay;
+pub mod replay_other;
 pub mod restore;
 pub mod run;
 pub mod token;

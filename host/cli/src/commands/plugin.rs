@@ -174,7 +174,7 @@ fn sandbox() -> Result<(Sandbox, Arc<dyn LogSink>), Failure> {
 }
 
 /// `key=value`: true and false are flags, whole numbers integers, everything else text. Sorted by key.
-fn settings(given: &[String]) -> Result<Settings, Failure> {
+pub(crate) fn settings(given: &[String]) -> Result<Settings, Failure> {
     let mut settings = Settings::new();
     for pair in given {
         let (key, value) = pair

@@ -1,5 +1,6 @@
 //! `millpond replay`: every decision about money made again from raw records.
 
+use crate::commands::replay_other::{Export, Other};
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
 use millpond_disk::{Disk, RealDisk};
@@ -18,6 +19,9 @@ use std::sync::Arc;
 ///
 /// Reads files only; works beside a running pool. Exit code 0: it comes out the same, byte for byte. 1: it does not,
 /// or something is damaged or missing; the first difference is named.
+///
+/// With --scheme: what another scheme would have made of the same records, beside what the ledger has. With --export: the
+/// shares without who sent them, for `plugin run --shares`.
 #[derive(Debug, Args)]
 pub struct Replay {
     /// The data folder.
@@ -29,11 +33,21 @@ pub struct Replay {
     /// One JSON object a pool.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    other: Other,
+    #[command(flatten)]
+    export: Export,
 }
 
 impl Replay {
     /// Does it.
     pub fn run(self) -> Outcome {
+        if self.other.is_asked() {
+            return self.other.run(&self.data, &chosen(&self.data, self.pool)?, self.json);
+        }
+        if self.export.is_asked() {
+            return self.export.run(&self.data, &chosen(&self.data, self.pool)?, self.other.since);
+        }
         let mut good = true;
         for name in chosen(&self.data, self.pool)? {
             match (replay_pool(&self.data, &name), self.json) {

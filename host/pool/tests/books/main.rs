@@ -10,6 +10,7 @@ mod retention;
 mod reversal;
 mod support;
 mod swaps;
+mod what_if;
 
 use millpond_disk::{Disk, Keep};
 use millpond_journal::{Income, IncomeAt, JournalView, Record, WindowEnd};

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-fn sandbox() -> Sandbox {
+pub fn sandbox() -> Sandbox {
     static ONE: OnceLock<Sandbox> = OnceLock::new();
     ONE.get_or_init(|| Sandbox::new(None, Compiler::InProcess).unwrap()).clone()
 }
