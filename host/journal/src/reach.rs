@@ -3,7 +3,7 @@
 use crate::records::WindowEnd;
 use crate::summary::SegmentShares;
 use crate::view::JournalView;
-use crate::window::{Measure, Span, Window};
+use crate::window::{Measure, Span, Window, of_segment};
 use millpond_types::{ShareSeq, UnixMillis};
 
 /// Everything.
@@ -51,7 +51,7 @@ impl JournalView {
     fn sum_from(&self, measure: Measure, end: ShareSeq, limit: u128) -> ShareSeq {
         let mut sum = 0_u128;
         for (_, total) in self.totals.iter().rev().filter(|(_, total)| total.count > 0 && total.last <= end) {
-            sum = sum.saturating_add(measure.segment(total));
+            sum = sum.saturating_add(of_segment(measure, total));
             if sum >= limit {
                 return total.first;
             }

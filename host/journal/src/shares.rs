@@ -36,7 +36,7 @@ impl Share {
     /// as 1.
     #[must_use]
     pub fn units(&self) -> u128 {
-        (u128::from(self.work.0) << 64) / self.network_work.max(1)
+        millpond_windows::units(self.work.0, self.network_work)
     }
 
     fn context(&self) -> Context {

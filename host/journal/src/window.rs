@@ -10,77 +10,26 @@ use millpond_types::{MinerId, ShareSeq};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-/// How far back a window reaches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Span {
-    /// Shares after the end of the round before.
-    Round,
-    /// No shares: the block's miner with weight 1, nobody when the pool did not find the block.
-    Finder,
-    /// The newest shares, so many.
-    Shares(u64),
-    /// The newest shares that sum up to so many thousandths of the network's work at the near end: in work of the
-    /// near end, or, measured in units, to so many thousandths of 2^64.
-    Work(u64),
-    /// Shares whose time is less than so many milliseconds before the near end's.
-    Millis(u64),
-    /// Shares whose coordinate is less than so many steps before the near end's: 1 is that coordinate alone.
-    Coord(u64),
-    /// No shares: the scheme's own cells decide.
-    State,
-}
+pub use millpond_windows::{Edge, Measure, Span, Window};
 
-/// What a share weighs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Measure {
-    /// Its work.
-    Work,
-    /// Its work as a fraction of the network's at submission, 2^64 = 1, rounded down per share.
-    Units,
-}
-
-/// What happens to the share on the far edge of a [`Span::Work`], which alone can be on an edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Edge {
-    /// It counts in full.
-    Whole,
-    /// It counts as far as it fits.
-    Split,
-    /// It does not count.
-    Cut,
-}
-
-/// A window as a payout scheme declares it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
-    /// How far back.
-    pub span: Span,
-    /// Measured in what.
-    pub measure: Measure,
-    /// With what edge.
-    pub edge: Edge,
-}
-
-impl Measure {
-    fn share(self, share: &Share) -> u128 {
-        match self {
-            Self::Work => u128::from(share.work.0),
-            Self::Units => share.units(),
-        }
+fn of_share(measure: Measure, share: &Share) -> u128 {
+    match measure {
+        Measure::Work => measure.of(share.work.0, 0),
+        Measure::Units => share.units(),
     }
+}
 
-    pub(crate) fn segment(self, total: &SegmentShares) -> u128 {
-        match self {
-            Self::Work => total.work,
-            Self::Units => total.units,
-        }
+pub(crate) fn of_segment(measure: Measure, total: &SegmentShares) -> u128 {
+    match measure {
+        Measure::Work => total.work,
+        Measure::Units => total.units,
     }
+}
 
-    fn miner(self, row: &MinerShares) -> u128 {
-        match self {
-            Self::Work => row.work,
-            Self::Units => row.units,
-        }
+fn of_miner(measure: Measure, row: &MinerShares) -> u128 {
+    match measure {
+        Measure::Work => row.work,
+        Measure::Units => row.units,
     }
 }
 
@@ -172,15 +121,8 @@ pub(crate) fn compute(
         Span::Round => Reach::From(end.round_after.0.saturating_add(1)),
         Span::Shares(count) => Reach::From(end.seq.0.saturating_sub(count).saturating_add(1)),
         Span::Work(thousandths) => {
-            let one = match window.measure {
-                Measure::Work => end.network_work,
-                Measure::Units => 1 << 64,
-            };
-            // (one / 1000) * n + (one % 1000) * n / 1000, so that the product fits wherever the quotient does.
-            let n = u128::from(thousandths);
-            let whole = (one / 1000).checked_mul(n).ok_or(JournalError::Overflow)?;
-            let sum = whole.checked_add(one % 1000 * n / 1000).ok_or(JournalError::Overflow)?;
-            Reach::Sum(sum)
+            let sum = window.measure.sum(thousandths, end.network_work);
+            Reach::Sum(sum.ok_or(JournalError::Overflow)?)
         }
         Span::Millis(millis) => Reach::After(Field::Time, end.time.0.checked_sub(millis)),
         Span::Coord(steps) => Reach::After(Field::Coord, end.coord.checked_sub(steps)),
@@ -251,7 +193,7 @@ fn part(measure: Measure, total: &SegmentShares, end: ShareSeq, reach: Reach, so
         Reach::From(first) if total.first.0 >= first && before_end => Part::All,
         Reach::Sum(limit) => {
             // Below the limit with the whole segment: its last share, the oldest, is not the edge.
-            let sum = so_far.checked_add(measure.segment(total));
+            let sum = so_far.checked_add(of_segment(measure, total));
             if before_end && sum.is_some_and(|sum| sum < limit) { Part::All } else { Part::Some }
         }
         Reach::After(field, after) => {
@@ -281,7 +223,7 @@ fn add_footer(
     };
     for row in summary::rows(&footer).map_err(refuse)? {
         let row = row.map_err(refuse)?;
-        sums.add(row.miner, measure.miner(&row))?;
+        sums.add(row.miner, of_miner(measure, &row))?;
     }
     Ok(())
 }
@@ -302,14 +244,14 @@ fn add_shares(
                     Reach::After(field, after) => after.is_none_or(|after| field.of(share) > after),
                     Reach::Sum(_) => false,
                 };
-            if counts { sums.add(share.miner, window.measure.share(share)) } else { Ok(()) }
+            if counts { sums.add(share.miner, of_share(window.measure, share)) } else { Ok(()) }
         })?;
         return Ok(ControlFlow::Continue(()));
     };
     let mut shares = Vec::new();
     journal.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
         if seq <= end {
-            shares.push((share.miner, window.measure.share(share)));
+            shares.push((share.miner, of_share(window.measure, share)));
         }
         Ok(())
     })?;
@@ -319,12 +261,7 @@ fn add_shares(
             sums.add(miner, value)?;
             continue;
         }
-        match window.edge {
-            Edge::Whole => sums.add(miner, value)?,
-            Edge::Split => sums.add(miner, room)?,
-            Edge::Cut if value == room => sums.add(miner, value)?,
-            Edge::Cut => {}
-        }
+        sums.add(miner, window.edge.counts(value, room))?;
         return Ok(ControlFlow::Break(()));
     }
     Ok(ControlFlow::Continue(()))

@@ -1,0 +1,111 @@
+//! The bundled payout schemes and fee policies as native code: the very sources that became the components, behind the
+//! same traits, [`PayoutScheme`] and [`FeePolicy`]. For what calls a scheme many million times, as a simulation does. A
+//! pool never pays by this: it runs components, in their sandbox, with their limits.
+//!
+//! That both give the same is tested for each of them (`native_equals_component`) over generated histories, by a
+//! [`Chain`] of digests. What keeps it so:
+//!
+//! - Overflow is checked in both builds; a component traps where native code panics. A panic is caught and becomes
+//!   [`CallError::Trap`](millpond_contracts::CallError), with nothing written to standard error.
+//! - A component's `usize` has 32 bits and the order of the standard library's hash maps is no part of any contract:
+//!   clippy refuses hash maps in `plugins/`.
+//! - There is no fuel and no limit of memory here: `fuel_used` is 0. A call that would never end never ends.
+//! - [`PayoutScheme::digest`] is the one of the bundled component. `cargo xtask guests --check` holds that against the
+//!   sources, so that native code is not newer than its component without anybody noticing.
+
+mod caught;
+mod chain;
+mod convert;
+mod fee;
+mod scheme;
+
+pub use chain::Chain;
+pub use fee::NativeFee;
+pub use scheme::{NativeScheme, OwnedCalls};
+
+use millpond_contracts::payout::{FeePolicy, PayoutScheme};
+use millpond_fee_flat::FlatFee;
+use millpond_scheme_finder_bonus::FinderBonus;
+use millpond_scheme_incentive_compatible::IncentiveCompatible;
+use millpond_scheme_pplns::UnitPplns;
+use millpond_scheme_pplns_window::WindowPplns;
+use millpond_scheme_pps::Pps;
+use millpond_scheme_prop::Prop;
+use millpond_scheme_solo::Solo;
+use millpond_scheme_tides::Tides;
+use millpond_types::Digest;
+use std::sync::Arc;
+
+/// The schemes that [`get`] knows, in order.
+pub const SCHEMES: [&str; 8] =
+    ["finder-bonus", "incentive-compatible", "pplns", "pplns-window", "pps", "prop", "solo", "tides"];
+
+/// The fee policies that [`fee`] knows, in order.
+pub const FEES: [&str; 1] = ["flat-fee"];
+
+/// The bundled scheme of this name, as native code.
+#[must_use]
+pub fn get(name: &str) -> Option<Arc<dyn PayoutScheme>> {
+    owned(name).map(|scheme| scheme as Arc<dyn PayoutScheme>)
+}
+
+/// The same, for who hands over what it calls with and keeps nothing of it.
+#[must_use]
+pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
+    let digest = digest(name)?;
+    Some(match name {
+        "finder-bonus" => Arc::new(NativeScheme::<FinderBonus>::new(digest)),
+        "incentive-compatible" => Arc::new(NativeScheme::<IncentiveCompatible>::new(digest)),
+        "pplns" => Arc::new(NativeScheme::<UnitPplns>::new(digest)),
+        "pplns-window" => Arc::new(NativeScheme::<WindowPplns>::new(digest)),
+        "pps" => Arc::new(NativeScheme::<Pps>::accruing(digest)),
+        "prop" => Arc::new(NativeScheme::<Prop>::new(digest)),
+        "solo" => Arc::new(NativeScheme::<Solo>::new(digest)),
+        "tides" => Arc::new(NativeScheme::<Tides>::new(digest)),
+        _ => return None,
+    })
+}
+
+/// The bundled fee policy of this name, as native code.
+#[must_use]
+pub fn fee(name: &str) -> Option<Arc<dyn FeePolicy>> {
+    let digest = digest(name)?;
+    match name {
+        "flat-fee" => Some(Arc::new(NativeFee::<FlatFee>::new(digest))),
+        _ => None,
+    }
+}
+
+/// The digest of the component that was built from the same sources.
+fn digest(name: &str) -> Option<Digest> {
+    millpond_bundled::get(name).map(|plugin| plugin.digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bundled_scheme_and_fee_policy_is_there() {
+        let of = |world: &str| {
+            let all = millpond_bundled::all().iter();
+            all.filter(|plugin| plugin.world.contains(world)).map(|plugin| plugin.name).collect::<Vec<_>>()
+        };
+        assert_eq!(of("/payout-scheme"), SCHEMES);
+        assert_eq!(of("/fee@"), FEES);
+        assert!(SCHEMES.iter().all(|name| get(name).is_some() && fee(name).is_none()));
+        assert!(FEES.iter().all(|name| fee(name).is_some() && get(name).is_none()));
+        assert!(get("bitcoin").is_none() && get("no such plugin").is_none());
+    }
+
+    #[test]
+    fn a_scheme_is_known_by_its_component() {
+        for name in SCHEMES {
+            let bundled = millpond_bundled::get(name).unwrap();
+            assert_eq!(get(name).unwrap().digest(), bundled.digest, "{name}");
+            // The world with an accrual is another one.
+            let accrues = bundled.world.contains("payout-scheme-full");
+            assert_eq!(get(name).unwrap().accrues(), accrues, "{name}");
+        }
+    }
+}
