@@ -33,7 +33,9 @@ impl Rig {
         let data = folder.join("data");
         let text = pool(&data, &chain, chain.password())
             .replace("\"127.0.0.1:0\"\n", "\"127.0.0.1:0\"\ndifficulty = 1e-6\nfixed = true\n")
-            .replace("schedule = \"manual\"\n", "schedule = \"manual\"\nnetwork_fee = \"miners\"\n");
+            .replace("schedule = \"manual\"\n", "schedule = \"manual\"\nnetwork_fee = \"miners\"\n")
+            + "[[pool.shadow]]\nname = \"solo\"\nscheme = \"solo\"\nevery = \"50ms\"\n\
+               [pool.shadow.fee]\nrecipient = [{ name = \"operator\" }]\nsettings = { basis_points = 100 }\n";
         let file = folder.join("pool.toml");
         std::fs::write(&file, text).unwrap();
         let running = Running::start(&file);
@@ -173,6 +175,21 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
     assert!(ended(2, &of(&["statement"])).contains("--miner NUMBER"));
     let replayed = json(&["replay", "--data", &rig.data, "--json"]);
     assert_eq!((&replayed["pool"], &replayed["same"]), (&json!("dev"), &json!(true)), "{replayed}");
+    // In shadow the same incomes were divided by another scheme, beside the ledger.
+    let shadow = until("a shadow that has followed", || {
+        let shadow = rig.ask(&["status"])["pools"][0]["shadows"][0].clone();
+        (shadow["incomes"].as_u64() > Some(0)).then_some(shadow)
+    });
+    let of = |of: &str, what: &str| shadow[of][what].as_i64().unwrap();
+    assert_eq!(
+        (shadow["name"].as_str(), shadow["state"].as_str()),
+        (Some("solo"), Some("following")),
+        "{shadow}"
+    );
+    assert_eq!(of("standing", "other"), of("standing", "actual"), "{shadow}");
+    assert!(of("operator", "other") > 0, "a fee that the pool itself does not take: {shadow}");
+    assert_eq!(of("operator", "actual"), 0, "{shadow}");
+    assert_eq!(of("miners", "other") + of("operator", "other"), of("standing", "other"), "{shadow}");
     // The same records under another scheme, and as a log for research.
     let asked = ["replay", "--data", &rig.data, "--pool", "dev", "--scheme", "solo", "--fee", "flat-fee"];
     let other =

@@ -104,6 +104,8 @@ section! {
         fee: Option<Fee>;
         /// The wallet that pays. Leave out when all is paid in the coinbase.
         wallet: Option<Wallet>;
+        /// Policies that divide every income beside the one in force, to be compared with it; they move nothing. May stand several times.
+        shadow: Vec<Shadow>;
         /// When and how balances are paid.
         settlement: Settlement = "{}";
         /// How long shares are kept.
@@ -265,6 +267,26 @@ section! {
         /// What the operator stands in with, for schemes that credit before a block is found (PPS).
         reserve: Option<Reserve>;
         /// The scheme's own settings (`millpond plugin schema pplns`).
+        settings: PluginSettings = "{}";
+    }
+}
+
+section! {
+    /// A policy that divides beside the one in force and moves nothing.
+    Shadow {
+        /// Its name on the pages.
+        name: String, eg "\"tides\"";
+        /// A bundled scheme's name, or the path of a component.
+        scheme: String = "\"pplns\"";
+        /// What it would keep. Leave out for nothing.
+        fee: Option<Fee>;
+        /// What the operator would stand in with, for schemes that credit before a block is found (PPS).
+        reserve: Option<Reserve>;
+        /// Begin behind this share; 0 for all that are recorded.
+        since: u64 = "0";
+        /// How often it looks for new incomes.
+        every: Duration = "\"30s\"";
+        /// The scheme's own settings.
         settings: PluginSettings = "{}";
     }
 }

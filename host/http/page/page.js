@@ -77,6 +77,11 @@ const show = (pool, blocks, miners, payments) => {
     payments.map((p) => [p.id, p.state, units(p.amount), p.outputs, p.txid ?? "", ago(p.time)]), "No payment yet."));
   part.append(table("Plugins", [["Role", ""], ["Name", ""], ["State", ""], ["Digest", ""], ["First error", "long"]],
     pool.plugins.map((p) => [p.role, p.name, p.state, p.digest.slice(0, 12), p.first_error ?? ""]), "None."));
+  if (pool.shadows.length > 0) {
+    const more = (both) => `${both.other >= both.actual ? "+" : ""}${units(both.other - both.actual)}`;
+    part.append(table("In shadow, beside the ledger", [["Name", ""], ["Scheme", "long"], ["State", ""], ["Incomes", "number"], ["Miners", "number"], ["Difference", "number"], ["Operator", "number"], ["Difference", "number"]],
+      pool.shadows.map((s) => [s.name, s.scheme, s.why ?? s.state, s.incomes, units(s.miners.other), more(s.miners), units(s.operator.other), more(s.operator)]), "None."));
+  }
   if (pool.trusted_to_adapter.length > 0) {
     part.append(make("h3", "Trusted to the adapter"));
     const list = make("ul");

@@ -43,6 +43,8 @@ pub(crate) fn router(source: Arc<dyn Source>) -> Router {
         .route("/api/v1/pools/{pool}/miners/{address}", get(miner))
         .route("/api/v1/pools/{pool}/miners/{address}/entries", get(entries))
         .route("/api/v1/pools/{pool}/miners/{address}/statement", get(statement))
+        .route("/api/v1/pools/{pool}/miners/{address}/shadow", get(miner_shadows))
+        .route("/api/v1/pools/{pool}/shadow", get(shadows))
         .route("/api/v1/pools/{pool}/miners/{address}/settings", settings)
         .fallback(|| async { missing("there is no such page; /openapi.json lists what there is") })
         .with_state(Answers::new(source))
@@ -212,6 +214,24 @@ async fn statement(
         found(source.statement(&name, &address, before, rows), error)
     };
     answers.get_heavy(key, make).await
+}
+
+async fn shadows(
+    State(answers): Shared,
+    Path(name): Path<String>,
+    Query(page): Query<Page<u64>>,
+) -> Response {
+    let rows = rows(page.limit);
+    let key = format!("shadow/{rows}/{name}");
+    answers.get(key, move |source| found(source.shadows(&name, rows), NO_POOL)).await
+}
+
+async fn miner_shadows(State(answers): Shared, Path((name, address)): Path<(String, String)>) -> Response {
+    let key = format!("shadow-of/{name}/{address}");
+    let make = move |source: &dyn Source| {
+        found(source.miner_shadows(&name, &address), "no miner of this address has mined here")
+    };
+    answers.get(key, make).await
 }
 
 #[derive(Deserialize)]

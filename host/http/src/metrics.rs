@@ -1,7 +1,7 @@
 //! Metrics in Prometheus' text format, version 0.0.4.
 
 use millpond_alerts::{Alarm, Level};
-use millpond_pool::view::{ContextsView, PoolView, StratumCounters};
+use millpond_pool::view::{ContextsView, PoolView, ShadowView, StratumCounters};
 use std::fmt::Write as _;
 
 type Reading = (&'static str, &'static str, &'static str, fn(&PoolView) -> Vec<(String, f64)>);
@@ -12,6 +12,11 @@ fn one(value: f64) -> Vec<(String, f64)> {
 
 fn of(amount: millpond_types::Amount) -> Vec<(String, f64)> {
     one(amount.0 as f64)
+}
+
+fn shadows(pool: &PoolView, value: fn(&ShadowView) -> f64) -> Vec<(String, f64)> {
+    let one = |shadow: &ShadowView| (format!(",shadow=\"{}\"", escaped(&shadow.name)), value(shadow));
+    pool.shadows.iter().map(one).collect()
 }
 
 const READINGS: &[Reading] = &[
@@ -69,6 +74,15 @@ const READINGS: &[Reading] = &[
     ("millpond_journal_bytes", "gauge", "Size of the journal", |p| one(p.journal_bytes as f64)),
     ("millpond_shares_dropped_to", "gauge", "Number of the last share that retention dropped", |p| {
         one(p.shares_dropped_to as f64)
+    }),
+    ("millpond_shadow_incomes", "gauge", "Incomes that a policy in shadow divided", |p| {
+        shadows(p, |shadow| shadow.incomes as f64)
+    }),
+    ("millpond_shadow_newest_share", "gauge", "The share up to which a policy in shadow has divided", |p| {
+        shadows(p, |shadow| shadow.newest as f64)
+    }),
+    ("millpond_shadow_stopped", "gauge", "1 when a policy in shadow was stopped by an error", |p| {
+        shadows(p, |shadow| f64::from(u8::from(shadow.why.is_some())))
     }),
     ("millpond_pow_batches_total", "counter", "Batches for the adapter's own algorithms", |p| {
         one(p.pow.batches as f64)

@@ -27,6 +27,7 @@ pub fn document() -> Value {
     let statement = json!([
         {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": STATEMENT_ROWS, "default": STATEMENT_ROWS}},
         {"name": "before", "in": "query", "schema": {"type": "integer"}, "description": "`next` of the page before"}]);
+    let last = json!([limit.clone()]);
     let ranks = next("skip", "integer", "miners to leave out, the best ones first");
     let get = |about: &str, schema: Value, parameters: &Value| {
         json!({"get": {"summary": about, "parameters": parameters, "responses": {
@@ -56,7 +57,7 @@ pub fn document() -> Value {
                 "429": answer("too many requests from this address, or changes of this miner within a day"),
                 "501": answer("signatures of this chain cannot be checked")}}));
     }
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {"title": "Millpond", "version": env!("CARGO_PKG_VERSION"),
             "description": "A pool runtime. Everything reads, except POST /api/v1/admin, which needs a token, and POST \
@@ -77,6 +78,10 @@ pub fn document() -> Value {
                 get("a miner's account, newest first", list("Entry"), &entries),
             "/api/v1/pools/{pool}/miners/{address}/statement":
                 get("a miner's account with the proofs of his parts, newest first", link("Statement"), &statement),
+            "/api/v1/pools/{pool}/miners/{address}/shadow":
+                get("what a miner would have earned under each policy in shadow", list("MinerShadow"), &none),
+            "/api/v1/pools/{pool}/shadow":
+                get("policies in shadow, with their last incomes, newest first", list("Shadow"), &last),
             "/api/v1/pools/{pool}/miners/{address}/settings": settings,
             "/api/v1/admin": admin(&text, &count, &flag),
         },
@@ -109,7 +114,8 @@ pub fn document() -> Value {
                 "plugins": list("Plugin"), "trusted_to_adapter": texts("facts that the adapter alone vouches for"),
                 "disk_days_left": {"type": ["number", "null"], "description": "at the present rate"},
                 "journal_bytes": {"type": "integer"},
-                "shares_dropped_to": {"type": "integer", "description": "the last share that was dropped, 0 for none"}})),
+                "shares_dropped_to": {"type": "integer", "description": "the last share that was dropped, 0 for none"},
+                "shadows": list("Shadow")})),
             "Block": object(json!({"block": text("its id"), "coord": count("height or score"), "time": time(),
                 "finder": text("address"), "worker": text("name"), "verdicts": texts("of the nodes"),
                 "fate": text("submitted, pending, accepted, orphan or final"), "income": amount(),
@@ -156,7 +162,59 @@ pub fn document() -> Value {
                 "paid": amount(), "minimum_payout": amount(), "hashrate": link("Hashrate"), "shares": link("Shares"),
                 "workers": list("Worker")})),
         }},
-    })
+    });
+    if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
+        schemas.extend(shadow());
+    }
+    document
+}
+
+/// Policies in shadow.
+fn shadow() -> serde_json::Map<String, Value> {
+    let sum = |about: &str| json!({"type": "integer", "description": format!("base units, {about}")});
+    let count = |about: &str| json!({"type": "integer", "minimum": 0, "description": about});
+    let text = |about: &str| json!({"type": "string", "description": about});
+    let link = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let both = || json!({"actual": sum("by the ledger"), "other": sum("by the other policy")});
+    let mut miner = both();
+    if let Some(properties) = miner.as_object_mut() {
+        properties.insert("name".to_owned(), text("of the shadow"));
+        properties.insert("scheme".to_owned(), text("and the start of its digest"));
+        properties.insert("newest".to_owned(), count("the share up to which both are compared"));
+    }
+    let schemas = [
+        ("Both", both()),
+        ("MinerShadow", miner),
+        (
+            "Reserve",
+            json!({"declared": sum("at the beginning"), "least": sum("that was in it"), "left": sum("at the end"),
+                "spent_at": {"type": ["integer", "null"], "description": "the first share that it could not pay for"},
+                "unpaid_shares": count("not paid for at the end")}),
+        ),
+        (
+            "ShadowIncome",
+            json!({"key": text("the income's"), "end": count("the share that ends its windows"),
+                "time": count("milliseconds since 1970-01-01T00:00:00Z"), "coord": count("height or score"),
+                "amount": sum("that the chain paid"), "stands": {"type": "boolean"}, "miners": link("Both")}),
+        ),
+        (
+            "Shadow",
+            json!({"name": text("as configured"), "scheme": text("and the start of its digest"),
+                "state": text("reading, following or stopped"),
+                "why": {"type": ["string", "null"], "description": "it was stopped"},
+                "since": count("the share behind which it begins"),
+                "newest": count("the share up to which it has divided"), "incomes": count("that it divided"),
+                "waiting": count("incomes that wait for what may come before them"),
+                "left_out": count("incomes at its beginning whose shares are no longer kept"),
+                "standing": link("Both"), "miners": link("Both"), "operator": link("Both"), "carry": link("Both"),
+                "reserve": link("Reserve"),
+                "last": {"type": "array", "items": link("ShadowIncome")}}),
+        ),
+    ];
+    let object = |(name, properties): (&str, Value)| {
+        (name.to_owned(), json!({"type": "object", "properties": properties}))
+    };
+    schemas.map(object).into_iter().collect()
 }
 
 /// The door of commands.

@@ -3,8 +3,8 @@
 use millpond_alerts::Alarm;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, ContextsView, EntryView, MinerSettings, MinerView, PaymentDetail, PaymentView, PoolView,
-    SettingChange, SettingText, StatementView,
+    BlockView, ContextsView, EntryView, MinerSettings, MinerShadowView, MinerView, PaymentDetail,
+    PaymentView, PoolView, SettingChange, SettingText, ShadowView, StatementView,
 };
 use millpond_types::Amount;
 
@@ -36,6 +36,10 @@ pub trait Source: Send + Sync + 'static {
         before: Option<u64>,
         limit: usize,
     ) -> Option<StatementView>;
+    /// A pool's policies in shadow, each with so many of its last incomes.
+    fn shadows(&self, pool: &str, incomes: usize) -> Option<Vec<ShadowView>>;
+    /// What a miner would have earned under each of them.
+    fn miner_shadows(&self, pool: &str, address: &str) -> Option<Vec<MinerShadowView>>;
     /// What a miner signs to set his minimum payout (`None`: the pool's own); `None` for a pool that is not there.
     fn setting_text(
         &self,

@@ -9,12 +9,12 @@ use millpond_ledger::{ProofStep, SumNode};
 use millpond_node::{Auth, Endpoint, HttpClient, Limits};
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, Bodies, EntryView, Hashrate, IncomeProof, MinerSettings, MinerView, Money, PaymentDetail,
-    PaymentRowView, PaymentView, PluginView, PoolView, ProvenEntry, SettingChange, SettingText, ShareCounts,
-    StatementView, StratumCounters, Unread, WorkerView,
+    BlockView, Bodies, Both, EntryView, Hashrate, IncomeProof, IncomeRow, MinerSettings, MinerShadowView,
+    MinerView, Money, PaymentDetail, PaymentRowView, PaymentView, PluginView, PoolView, ProvenEntry, Reserve,
+    SettingChange, SettingText, ShadowView, ShareCounts, StatementView, StratumCounters, Unread, WorkerView,
 };
 use millpond_pool::view::{CacheFigures, ContextsView, PowFigures};
-use millpond_types::{Amount, Digest, UnixMillis};
+use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -65,6 +65,7 @@ impl Source for Fixed {
             disk_days_left: Some(12.5),
             journal_bytes: 4096,
             shares_dropped_to: 7,
+            shadows: self.shadows("btc", 0).unwrap(),
             pow: PowFigures { batches: 12, checked: 2, stateful: true, ..PowFigures::default() },
         }]
     }
@@ -100,6 +101,43 @@ impl Source for Fixed {
             time: UnixMillis(1),
         };
         (pool == "btc").then(|| if before == Some(1) { Vec::new() } else { vec![payment] })
+    }
+    fn shadows(&self, pool: &str, incomes: usize) -> Option<Vec<ShadowView>> {
+        let both = Both { actual: 5, other: -7 };
+        let income = IncomeRow {
+            key: "00ff".into(),
+            end: ShareSeq(3),
+            time: UnixMillis(1),
+            coord: 6,
+            amount: Amount(50),
+            stands: true,
+            miners: both,
+        };
+        let reserve = Reserve {
+            declared: Amount(9),
+            least: Amount(1),
+            left: Amount(2),
+            spent_at: Some(ShareSeq(4)),
+            unpaid_shares: 3,
+        };
+        let shadow = ShadowView {
+            name: "other\"".into(),
+            scheme: "pps (00)".into(),
+            state: "stopped".into(),
+            why: Some("it failed".into()),
+            newest: 12,
+            incomes: 2,
+            operator: both,
+            reserve: Some(reserve),
+            last: vec![income; incomes.min(1)],
+            ..ShadowView::default()
+        };
+        (pool == "btc").then(|| vec![shadow])
+    }
+    fn miner_shadows(&self, pool: &str, address: &str) -> Option<Vec<MinerShadowView>> {
+        let earned = Both { actual: 5, other: 6 };
+        let row = MinerShadowView { name: "other".into(), scheme: "pps (00)".into(), newest: 12, earned };
+        (pool == "btc" && address == "bcrt1").then(|| vec![row])
     }
     fn payment(&self, pool: &str, payment: u64) -> Option<PaymentDetail> {
         let of = self.payments(pool, None, 1)?.into_iter().find(|known| known.id == payment)?;
@@ -557,6 +595,12 @@ impl Source for Slow {
     }
     fn statement(&self, _: &str, _: &str, _: Option<u64>, _: usize) -> Option<StatementView> {
         self.wait();
+        None
+    }
+    fn shadows(&self, _: &str, _: usize) -> Option<Vec<ShadowView>> {
+        None
+    }
+    fn miner_shadows(&self, _: &str, _: &str) -> Option<Vec<MinerShadowView>> {
         None
     }
     fn miners(&self, _: &str, _: usize, _: usize) -> Option<Vec<MinerView>> {

@@ -139,7 +139,7 @@ impl Books {
         wanted: &Wanted,
         now: UnixMillis,
     ) -> Result<Self, BooksError> {
-        keep_components(&loader, wanted)?;
+        loader.keep(wanted)?;
         if journal.newest_policy().is_none() {
             let policy = wanted.policy(ShareSeq(0), "configuration, at the pool's start", now);
             // Loaded before it is recorded: what does not load never comes into force.
@@ -178,7 +178,7 @@ impl Books {
     /// recorded and stands before the boundary, which is the newest share, and every job that is handed out from now on
     /// pays as this policy books.
     fn begin_anew(&self, wanted: &Wanted, now: UnixMillis) -> Result<(), BooksError> {
-        keep_components(&self.loader, wanted)?;
+        self.loader.keep(wanted)?;
         let mut policy = wanted.policy(ShareSeq(0), CONFIGURATION, now);
         let bound = self.loader.bind(&policy)?;
         bound.fits()?;
@@ -269,7 +269,7 @@ impl Books {
     /// # Errors
     /// When it does not load, or would forget what the scheme in force owes; the one in force goes on.
     pub fn schedule(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<bool, BooksError> {
-        keep_components(&self.loader, wanted)?;
+        self.loader.keep(wanted)?;
         let policy = wanted.policy(ShareSeq(0), reason, now);
         let bound = self.loader.bind(&policy)?;
         bound.fits()?;
@@ -643,8 +643,4 @@ impl Books {
     pub fn ledger(&self) -> &Arc<Ledger> {
         &self.ledger
     }
-}
-
-fn keep_components(loader: &Loader, wanted: &Wanted) -> Result<(), PolicyError> {
-    wanted.components().try_for_each(|component| Ok(loader.store().keep(component)?))
 }

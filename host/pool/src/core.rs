@@ -5,6 +5,7 @@ use crate::edges::{Edge, Edges};
 use crate::leading::Leading;
 use crate::round::Round;
 use crate::settings::SignedChanges;
+use crate::shadow::Shadow;
 use crate::stats::Stats;
 use crate::view::BlockView;
 use millpond_alerts::{Alarms, Level};
@@ -110,6 +111,8 @@ pub(crate) struct Core {
     pub(crate) key: NameKey,
     /// Held while a miner's setting is changed; what miners changed of late.
     pub(crate) changing: Mutex<SignedChanges>,
+    /// Policies that divide beside the one in force.
+    pub(crate) shadows: Vec<Shadow>,
     pub(crate) edges: Edges,
     tags: AtomicU64,
     /// The last of all fields, and so dropped after them: who sees nobody hold it finds journal and ledger closed.
@@ -128,12 +131,14 @@ pub(crate) struct Parts {
     pub(crate) stats: Stats,
     pub(crate) tasks: Sender<Task>,
     pub(crate) key: NameKey,
+    pub(crate) shadows: Vec<Shadow>,
     pub(crate) edges: Edges,
 }
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { name, folder, disk, alarms, journal, ledger, books, stats, tasks, key, edges } = parts;
+        let Parts { name, folder, disk, alarms, journal, ledger, books, stats, tasks, key, shadows, edges } =
+            parts;
         Arc::new(Self {
             name,
             folder,
@@ -144,6 +149,7 @@ impl Core {
             books,
             stats,
             tasks,
+            shadows,
             edges,
             round: Round::default(),
             jobs: Arc::new(JobTable::new(millpond_jobs::DEFAULT_CAPACITY)),

@@ -34,6 +34,7 @@ pub mod retention;
 mod round;
 pub mod settings;
 pub mod setup;
+pub mod shadow;
 pub mod share_log;
 pub mod show;
 mod sink;

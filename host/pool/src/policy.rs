@@ -46,11 +46,6 @@ impl Wanted {
         }
     }
 
-    /// What it needs to be loaded.
-    pub(crate) fn components(&self) -> impl Iterator<Item = &Component> {
-        std::iter::once(&self.scheme).chain(self.fee.iter().map(|fee| &fee.0))
-    }
-
     /// As the journal records it, for what comes after a share.
     pub(crate) fn policy(&self, from: ShareSeq, reason: &str, time: UnixMillis) -> Policy {
         let (scheme, fees) = (self.scheme_in_force(), self.fees_in_force());
@@ -287,6 +282,12 @@ impl Loader {
     #[must_use]
     pub fn store(&self) -> &PluginStore {
         &self.store
+    }
+
+    /// Keeps what a policy needs to be loaded.
+    pub(crate) fn keep(&self, wanted: &Wanted) -> Result<(), PolicyError> {
+        let mut components = std::iter::once(&wanted.scheme).chain(wanted.fee.iter().map(|fee| &fee.0));
+        components.try_for_each(|component| Ok(self.store.keep(component)?))
     }
 
     /// The sandbox.

@@ -11,6 +11,7 @@ use crate::payments::Payments;
 use crate::plugins::{Component, PluginStore};
 use crate::policy::Loader;
 use crate::setup::{Prepared, SetupError};
+use crate::shadow::{Order, Shadow};
 use crate::sink::PoolSink;
 use crate::stats::Stats;
 use crate::unfinished::{self, Makers};
@@ -137,7 +138,8 @@ pub(crate) struct Sections {
 
 struct Stopping {
     server: Server,
-    retention: Option<std::sync::mpsc::Sender<()>>,
+    /// What ends the threads that wait for time.
+    ends: Option<Vec<std::sync::mpsc::Sender<()>>>,
     /// They wait for nodes and wallets.
     threads: Vec<JoinHandle<()>>,
     money: JoinHandle<()>,
@@ -181,7 +183,7 @@ impl Pool {
         let section = prepared.section.clone();
         let folder = process.data.join(section.name.as_str());
         let opening = (process.clone(), folder.clone());
-        let wanted = prepared.wanted.clone();
+        let wanted = (prepared.wanted.clone(), prepared.shadows.clone());
         let name = section.name.clone();
         let description = prepared.adapter.description().clone();
         let component = (prepared.adapter_component.clone(), prepared.grants.clone());
@@ -191,7 +193,8 @@ impl Pool {
         // Disk and plugins block: not on the runtime's threads.
         let opened = tokio::task::spawn_blocking(move || {
             let (process, folder) = opening;
-            open(&process, &folder, name, &wanted, (&component.0, &component.1), (shift, since), tasks)
+            let wanted = (&wanted.0, wanted.1.as_slice());
+            open(&process, &folder, name, wanted, (&component.0, &component.1), (shift, since), tasks)
         });
         let Opened { core, unsubmitted, past } = opened.await.map_err(std::io::Error::other)??;
         let mut makers = Makers::new(process, &core, &prepared);
@@ -275,7 +278,7 @@ impl Pool {
         let money = named.spawn(move || money::run(&of_money, &queue))?;
         let sections =
             Arc::new(parking_lot::RwLock::new(Sections { configured: section.clone(), in_force: section }));
-        let (retention, threads) = waiting(&core, maturity.as_ref(), &sections)?;
+        let (ends, threads) = waiting(&core, maturity.as_ref(), &sections)?;
         let mut roles = BTreeMap::new();
         let component = &prepared.adapter_component;
         roles.insert("adapter", (component.name.clone(), component.digest));
@@ -310,7 +313,7 @@ impl Pool {
             adapter_settings: parking_lot::Mutex::new(prepared.adapter_settings),
             stopping: parking_lot::Mutex::new(Some(Stopping {
                 server,
-                retention: Some(retention),
+                ends: Some(ends),
                 threads,
                 money,
                 paying: false,
@@ -457,10 +460,10 @@ impl Pool {
 
     /// Stops: shares on their way are answered, threads end, files are closed.
     pub async fn stop(&self) {
-        let Some(Stopping { server, retention, mut threads, money, .. }) = self.stopping.lock().take() else {
+        let Some(Stopping { server, ends, mut threads, money, .. }) = self.stopping.lock().take() else {
             return;
         };
-        drop(retention);
+        drop(ends);
         server.stop().await;
         self.end_waiting();
         threads.push(money);
@@ -497,7 +500,7 @@ impl Pool {
     pub async fn settle(&self) {
         let threads = match &mut *self.stopping.lock() {
             Some(stopping) => {
-                stopping.retention = None;
+                stopping.ends = None;
                 std::mem::take(&mut stopping.threads)
             }
             None => return,
@@ -516,8 +519,8 @@ impl Pool {
         }
         if let Some(stopping) = &mut *self.stopping.lock() {
             match waiting(&self.core, self.maturity.as_ref(), &self.sections) {
-                Ok((retention, threads)) => {
-                    (stopping.retention, stopping.threads) = (Some(retention), threads);
+                Ok((ends, threads)) => {
+                    (stopping.ends, stopping.threads) = (Some(ends), threads);
                 }
                 Err(why) => {
                     let text =
@@ -539,8 +542,8 @@ impl Pool {
     /// Stops as [`Pool::stop`] does, and disconnects nobody: what miners are connected by is given for another process, or
     /// this one, to go on with. `None` when it was stopped already.
     pub async fn hand_over(&self) -> Option<HandedOver> {
-        let Stopping { server, retention, threads, money, .. } = self.stopping.lock().take()?;
-        drop(retention);
+        let Stopping { server, ends, threads, money, .. } = self.stopping.lock().take()?;
+        drop(ends);
         self.end_waiting();
         join(threads).await;
         let (had_work, silent_since) = (self.has_work(), Some(Instant::now()));
@@ -584,8 +587,9 @@ impl Pool {
     }
 }
 
-/// The threads that wait for nodes and for time: those of maturity and of retention, and what ends the latter.
-type Waiting = (std::sync::mpsc::Sender<()>, Vec<JoinHandle<()>>);
+/// The threads that wait for nodes and for time: those of maturity, of retention and of shadows, and what ends the latter
+/// two.
+type Waiting = (Vec<std::sync::mpsc::Sender<()>>, Vec<JoinHandle<()>>);
 
 fn waiting(
     core: &Arc<Core>,
@@ -601,7 +605,14 @@ fn waiting(
         let (maturity, core) = (Arc::clone(maturity), Arc::clone(core));
         threads.push(named("maturity").spawn(move || maturity.keep_asking(&core))?);
     }
-    Ok((retention, threads))
+    let mut ends = vec![retention];
+    if !core.shadows.is_empty() {
+        let (end, stop) = std::sync::mpsc::channel();
+        let core = Arc::clone(core);
+        threads.push(named("shadow").spawn(move || crate::shadow::run(&core, &stop))?);
+        ends.push(end);
+    }
+    Ok((ends, threads))
 }
 
 async fn join(threads: Vec<JoinHandle<()>>) {
@@ -637,7 +648,7 @@ fn open(
     process: &Process,
     folder: &Path,
     name: millpond_types::PoolName,
-    wanted: &crate::policy::Wanted,
+    (wanted, shadows): (&crate::policy::Wanted, &[Order]),
     (adapter, grants): (&Component, &[Grant]),
     (shift, since): (millpond_types::WorkShift, Option<u64>),
     tasks: std::sync::mpsc::Sender<Task>,
@@ -667,6 +678,8 @@ fn open(
     if since.is_some() && journal.newest_policy().is_some_and(|policy| !wanted.pays_as(&policy)) {
         return Err(crate::books::BooksError::Coinbase.into());
     }
+    let shadows = shadows.iter().map(|order| Shadow::new(&loader, order));
+    let shadows = shadows.collect::<Result<Vec<_>, _>>().map_err(crate::books::BooksError::from)?;
     let books = Books::open(
         name.as_str(),
         Arc::clone(&journal),
@@ -689,6 +702,7 @@ fn open(
         stats: Stats::new(shift, now),
         tasks,
         key: key.clone(),
+        shadows,
         edges: process.edges.clone(),
     });
     unfinished::forget_templates(core.as_ref(), &recovered.unsubmitted);

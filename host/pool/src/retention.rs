@@ -42,7 +42,7 @@ pub enum RetentionError {
     Policy(#[from] PolicyError),
 }
 
-/// The first share that is kept; 1 when nothing may go. Blocks.
+/// The first share that is kept; 1 when nothing may go. `others` are policies that wait, or divide in shadow. Blocks.
 ///
 /// # Errors
 /// When something that could refer to old shares cannot be read: then nothing may go.
@@ -50,7 +50,7 @@ pub fn boundary(
     journal: &Journal,
     ledger: &Ledger,
     loader: &Loader,
-    pending: Option<&Policy>,
+    others: &[Policy],
     keep: Keep,
     now: UnixMillis,
 ) -> Result<ShareSeq, RetentionError> {
@@ -90,7 +90,7 @@ pub fn boundary(
     if policies.is_empty() {
         return Ok(ALL);
     }
-    policies.extend(pending.cloned());
+    policies.extend_from_slice(others);
     for policy in &policies {
         let Bound { scheme, .. } = loader.bind(policy)?;
         let terms = scheme.terms();
@@ -141,8 +141,9 @@ pub(crate) fn run(core: &Arc<Core>, order: impl Fn() -> (Keep, Duration), stop: 
 }
 
 fn once(core: &Core, keep: Keep, now: UnixMillis) -> Result<(), RetentionError> {
-    let pending = core.books.pending();
-    let first = boundary(&core.journal, &core.ledger, core.books.loader(), pending.as_ref(), keep, now)?;
+    let shadows = core.shadows.iter().map(|shadow| shadow.policy().clone());
+    let others: Vec<Policy> = core.books.pending().into_iter().chain(shadows).collect();
+    let first = boundary(&core.journal, &core.ledger, core.books.loader(), &others, keep, now)?;
     let before = core.journal.dropped().last;
     core.journal.drop_before(first)?;
     let last = core.journal.dropped().last;

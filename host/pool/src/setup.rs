@@ -4,9 +4,10 @@
 use crate::dialects;
 use crate::plugins::{Component, PluginStore, StoreError};
 use crate::policy::{PolicyError, Wanted, pays_the_finder};
+use crate::shadow::Order;
 use millpond_chain::{AddressCheck, BitcoinAddresses, BitcoinCoinbase, Grant, Trust, resolve};
 use millpond_config::settings::check;
-use millpond_config::{Chain, Pool as Section, Secret, Span};
+use millpond_config::{Chain, Payout, Pool as Section, Secret, Span};
 use millpond_contracts::chain::{ChainAdapter, Output, Payee, TransportKind};
 use millpond_contracts::{Setting, Settings, load_adapter, load_fee_policy, load_scheme, schema};
 use millpond_dialect::Dialect;
@@ -14,7 +15,7 @@ use millpond_ledger::FeeName;
 use millpond_node::{Address, Auth, Endpoint, NodeSpec, Transport};
 use millpond_payout::{BoundScheme, Recipient};
 use millpond_runtime::{LogSink, Sandbox};
-use millpond_types::{Amount, Target};
+use millpond_types::{Amount, ShareSeq, Target};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct Prepared {
     pub nodes: Vec<NodeSpec>,
     /// Who decides about money.
     pub wanted: Wanted,
+    /// Policies that divide beside it.
+    pub shadows: Vec<Order>,
     /// Who the coinbase pays.
     pub outputs: Vec<Output>,
     /// How addresses are read natively; none where the operator trusts the adapter with them.
@@ -162,6 +165,7 @@ pub(crate) fn prepare_with(
     let mut errors = Vec::new();
     let adapter = adapter.map_err(|why| errors.extend(why)).ok();
     let wanted = wanted(&section, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
+    let shadows = shadows(&section, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
     let dialects = dialects::read(&section, beside).map_err(|why| errors.extend(why)).ok();
     let nodes = match &adapter {
         Some((_, adapter, _)) => nodes(&section, adapter.as_ref()).map_err(|why| errors.extend(why)).ok(),
@@ -175,9 +179,12 @@ pub(crate) fn prepare_with(
         }
         read.ok().map(|()| Target::from_be_bytes(bytes))
     });
-    let (Some((component, adapter, settings)), Some(wanted), Some((transports, nodes)), Some(dialects), true) =
-        (adapter, wanted, nodes, dialects, errors.is_empty())
+    let (Some((component, adapter, settings)), Some((transports, nodes)), Some(dialects), true) =
+        (adapter, nodes, dialects, errors.is_empty())
     else {
+        return Err(SetupError(errors));
+    };
+    let (Some(wanted), Some(shadows)) = (wanted, shadows) else {
         return Err(SetupError(errors));
     };
     let grants = grants(&section.chain, adapter.as_ref(), &component);
@@ -209,6 +216,7 @@ pub(crate) fn prepare_with(
         transports,
         nodes,
         wanted,
+        shadows,
         outputs,
         addresses,
         trusted,
@@ -257,6 +265,42 @@ pub fn other_adapter(
 ) -> Result<Adapter, SetupError> {
     let chain = Chain { adapter: name.to_owned(), ..section.chain.clone() };
     adapter(&chain, beside, sandbox, sink).map_err(SetupError)
+}
+
+/// Policies in shadow, as the section says.
+fn shadows(
+    section: &Section,
+    beside: &Path,
+    sandbox: &Sandbox,
+    sink: &Arc<dyn LogSink>,
+) -> Result<Vec<Order>, Vec<String>> {
+    let mut orders: Vec<Order> = Vec::new();
+    let mut errors = Vec::new();
+    for shadow in &section.shadow {
+        if orders.iter().any(|order| order.name == shadow.name) {
+            errors.push(at(shadow.span, "shadow.name", &"is that of another shadow"));
+        }
+        // A section like the pool's own, that pays by the shadow.
+        let payout = Payout {
+            span: shadow.span,
+            scheme: shadow.scheme.clone(),
+            settings: shadow.settings.clone(),
+            reserve: shadow.reserve.clone(),
+            ..section.payout.clone()
+        };
+        let mut like = Section { payout, fee: shadow.fee.clone(), ..section.clone() };
+        "pool".clone_into(&mut like.chain.coinbase);
+        match wanted(&like, beside, sandbox, sink) {
+            Ok(wanted) => orders.push(Order {
+                name: shadow.name.clone(),
+                wanted,
+                since: ShareSeq(shadow.since),
+                every: shadow.every,
+            }),
+            Err(why) => errors.extend(why.into_iter().map(|why| format!("shadow {}: {why}", shadow.name))),
+        }
+    }
+    if errors.is_empty() { Ok(orders) } else { Err(errors) }
 }
 
 /// Who decides about money, as the section says.

@@ -3,9 +3,10 @@
 use crate::expiry;
 use crate::payments::own_minimum;
 use crate::pool::Pool;
+use crate::shadow::Shadow;
 use crate::view::{
-    BlockView, EntryView, MinerView, Money, PaymentDetail, PaymentRowView, PaymentView, PluginView, PoolView,
-    WorkerView,
+    BlockView, EntryView, MinerShadowView, MinerView, Money, PaymentDetail, PaymentRowView, PaymentView,
+    PluginView, PoolView, ShadowView, WorkerView,
 };
 use millpond_admin::Role;
 use millpond_journal::{Edge, JournalError, Measure, Span, Window};
@@ -35,6 +36,37 @@ impl From<&Totals> for Money {
             immature: amount(totals.immature),
             conserved: totals.conserved,
         }
+    }
+}
+
+fn shown(shadow: &Shadow, incomes: usize) -> ShadowView {
+    let now = shadow.shown();
+    let state = match (&now.stopped, &now.answer) {
+        (Some(_), _) => "stopped",
+        (None, Some(_)) => "following",
+        (None, None) => "reading",
+    };
+    let named = ShadowView {
+        name: shadow.name().to_owned(),
+        scheme: shadow.scheme().to_owned(),
+        state: state.to_owned(),
+        why: now.stopped,
+        since: shadow.policy().from.0,
+        ..ShadowView::default()
+    };
+    let Some(answer) = now.answer else { return named };
+    ShadowView {
+        newest: answer.newest.0,
+        incomes: answer.incomes.len() as u64,
+        waiting: answer.waiting,
+        left_out: answer.left_out,
+        standing: answer.standing,
+        miners: answer.miners_in_all,
+        operator: answer.operator,
+        carry: answer.carry,
+        reserve: answer.reserve,
+        last: answer.incomes.iter().rev().take(incomes).cloned().collect(),
+        ..named
     }
 }
 
@@ -72,8 +104,34 @@ impl Pool {
             disk_days_left: self.disk_days_left(journal_bytes),
             journal_bytes,
             shares_dropped_to: core.journal.dropped().last.0,
+            shadows: self.shadows(0),
             pow: core.chain().map(|chain| chain.pow_figures()).unwrap_or_default(),
         }
+    }
+
+    /// The policies in shadow, each with so many of its last incomes.
+    #[must_use]
+    pub fn shadows(&self, incomes: usize) -> Vec<ShadowView> {
+        let shadows = self.core.shadows.iter();
+        shadows.map(|shadow| shown(shadow, incomes)).collect()
+    }
+
+    /// What a miner earned and would have earned; `None` for one who has never mined here.
+    #[must_use]
+    pub fn miner_shadows(&self, address: &str) -> Option<Vec<MinerShadowView>> {
+        let miner = self.core.journal.miner_by_address(address)?.id;
+        let of = |shadow: &Shadow| {
+            let answer = shadow.shown().answer?;
+            let at = answer.miners.binary_search_by_key(&miner, |row| row.miner).ok();
+            let row = at.and_then(|at| answer.miners.get(at));
+            Some(MinerShadowView {
+                name: shadow.name().to_owned(),
+                scheme: shadow.scheme().to_owned(),
+                newest: answer.newest.0,
+                earned: row.map(|row| row.earned).unwrap_or_default(),
+            })
+        };
+        Some(self.core.shadows.iter().filter_map(of).collect())
     }
 
     /// Full days until the disk is full at the journal's pace; `None` when what retention keeps fits on it.

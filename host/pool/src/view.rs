@@ -1,5 +1,6 @@
 //! What a pool shows: plain data for the HTTP API, the terminal and the dashboard. Amounts are base units.
 
+pub use crate::what_if::{Both, IncomeRow, Reserve};
 pub use millpond_algorithms::CacheFigures;
 pub use millpond_contracts::chain::PowFigures;
 use millpond_ledger::{ProofStep, SumNode};
@@ -304,9 +305,60 @@ pub struct PoolView {
     pub journal_bytes: u64,
     /// The last share that was dropped; 0 when none was.
     pub shares_dropped_to: u64,
+    /// Policies that divide beside the one in force, without their incomes.
+    pub shadows: Vec<ShadowView>,
     /// What the adapter's own algorithms have cost; for `/metrics` alone.
     #[serde(skip)]
     pub pow: PowFigures,
+}
+
+/// A policy in shadow beside the one in force. Sums are of the incomes that it has divided, in base units.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ShadowView {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Its scheme and the start of the component's digest.
+    pub scheme: String,
+    /// "reading" until all records of before are read, "following", "stopped".
+    pub state: String,
+    /// Why it was stopped.
+    pub why: Option<String>,
+    /// The share behind which it begins.
+    pub since: u64,
+    /// The share up to which it has divided.
+    pub newest: u64,
+    /// Incomes that it divided.
+    pub incomes: u64,
+    /// Incomes that wait for what may come before them.
+    pub waiting: u64,
+    /// Incomes at its beginning whose windows reach shares that are no longer kept; in no sum.
+    pub left_out: u64,
+    /// Incomes that the chain has; the same under both.
+    pub standing: Both,
+    /// What miners earned.
+    pub miners: Both,
+    /// What is left to the operator: fees and the reserve's change, less what miners keep of lost incomes.
+    pub operator: Both,
+    /// What waits for a later income.
+    pub carry: Both,
+    /// Of a scheme that pays each share from a reserve.
+    pub reserve: Option<Reserve>,
+    /// The last incomes, the newest first.
+    pub last: Vec<IncomeRow>,
+}
+
+/// What a miner would have earned in shadow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct MinerShadowView {
+    /// The shadow's name.
+    pub name: String,
+    /// Its scheme and the start of the component's digest.
+    pub scheme: String,
+    /// The share up to which both are compared.
+    pub newest: u64,
+    /// What he earned, in base units.
+    #[serde(flatten)]
+    pub earned: Both,
 }
 
 /// The prepared keys of native algorithms, of all pools together.

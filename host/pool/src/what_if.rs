@@ -1,8 +1,11 @@
-//! What another policy would have made of a pool's records: who would have earned what, and what it had cost the operator.
+//! What another policy makes of a pool's records: who would have earned what, and what it had cost the operator.
 //!
 //! The recorded incomes are divided again, over the recorded shares and by the functions that decide in a pool, into a book
 //! of its own that begins empty. Lost incomes are lost again, by the other scheme's own rule. The pool's ledger is read for
 //! the comparison and nothing is written. The policy that was in force gives the ledger's own amounts.
+//!
+//! The same code answers for records that are there ([`what_if`]) and follows a running pool ([`crate::shadow`]): what it
+//! says of a record does not depend on when it was read.
 
 use crate::decide::{self, DecideError, Standing, income_key};
 use crate::gate::GATE_MS;
@@ -11,7 +14,7 @@ use crate::policy::{Bound, Loader, PolicyError, Wanted};
 use millpond_disk::SimDisk;
 use millpond_journal::{Income, IncomeLost, JournalError, JournalView, Policy, Record};
 use millpond_ledger::{
-    Account, Book, Earned, Entry, IncomeKey, IncomeStatus, LedgerError, Owner, Posting, Reader,
+    Account, Book, Earned, Entry, Head, IncomeKey, IncomeStatus, LedgerError, Owner, Posting, Reader,
     Record as Line, Reversal,
 };
 use millpond_payout::{PayoutError, SchemeState};
@@ -43,12 +46,19 @@ impl Asked {
         since: ShareSeq,
         sandbox: Sandbox,
         sink: Arc<dyn LogSink>,
-    ) -> Result<Self, WhatIfError> {
-        let store =
-            PluginStore::open(Arc::new(SimDisk::new()), Path::new("/plugins")).map_err(PolicyError::from)?;
-        wanted.components().try_for_each(|component| store.keep(component)).map_err(PolicyError::from)?;
+    ) -> Result<Self, PolicyError> {
+        let store = PluginStore::open(Arc::new(SimDisk::new()), Path::new("/plugins"))?;
+        Self::by(&Loader::new(sandbox, store, sink), wanted, since)
+    }
+
+    /// As [`Asked::new`], with the components kept in a loader's store.
+    ///
+    /// # Errors
+    /// As [`Asked::new`].
+    pub fn by(loader: &Loader, wanted: &Wanted, since: ShareSeq) -> Result<Self, PolicyError> {
+        loader.keep(wanted)?;
         let policy = wanted.policy(since, "asked", UnixMillis(0));
-        let bound = Loader::new(sandbox, store, sink).bind(&policy)?;
+        let bound = loader.bind(&policy)?;
         bound.fits()?;
         Ok(Self { policy, bound, reserve: wanted.reserve })
     }
@@ -92,9 +102,16 @@ impl From<LogError> for WhatIfError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Both {
     /// By the pool's ledger.
+    #[serde(serialize_with = "as_i64")]
     pub actual: i128,
     /// By the other policy.
+    #[serde(serialize_with = "as_i64")]
     pub other: i128,
+}
+
+/// Sums of amounts fit 64 bits but for schemes that credit nonsense; those are told as the bound.
+fn as_i64<S: serde::Serializer>(sum: &i128, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_i64(i64::try_from(*sum).unwrap_or(if *sum < 0 { i64::MIN } else { i64::MAX }))
 }
 
 impl Both {
@@ -166,6 +183,8 @@ pub struct WhatIf {
     pub since: ShareSeq,
     /// Up to this one.
     pub newest: ShareSeq,
+    /// Incomes that are known and wait for what may come before them.
+    pub waiting: u64,
     /// Incomes at the beginning whose windows reach back to shares that are no longer kept: in neither sum.
     pub left_out: u64,
     /// What all incomes that stand paid; the same under both.
@@ -191,7 +210,7 @@ enum Event {
     Lost(IncomeLost),
 }
 
-/// Asks. `progress` is told how many of how many events are done.
+/// Asks about all records that are there. `progress` is told how many of how many events are done.
 ///
 /// # Errors
 /// When journal or ledger are damaged, or the other policy fails.
@@ -201,73 +220,17 @@ pub fn what_if(
     asked: Asked,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<WhatIf, WhatIfError> {
-    let since = asked.policy.from;
-    let (mut events, addresses) = read(view, since)?;
-    if asked.bound.scheme.takes_again() {
-        in_order(&mut events);
-    }
-    let mut run = Run::new(view, asked)?;
-    let total = events.len() as u64;
-    for (at, event) in (0..).zip(events) {
-        progress(at, total);
-        run.step(event)?;
-    }
-    run.give(view.newest())?;
-    progress(total, total);
-
-    // The pool's own, without what is in neither sum.
-    let mut actual = Earned::default();
-    let mut to_miners = HashMap::new();
-    let mut counted = HashSet::new();
-    ledger.for_each_record(&mut |line, _| {
-        match &line.entry {
-            Entry::IncomeAllocated(income) if income.end > since && !run.left_out.contains(&income.key) => {
-                counted.insert(income.key.clone());
-                to_miners.insert(income.key.clone(), miners_of(&income.parts));
-                actual.take(&line.entry);
-            }
-            Entry::Matured { key } | Entry::Reversed { key, .. } | Entry::Reinstated { key }
-                if counted.contains(key) =>
-            {
-                actual.take(&line.entry);
-            }
-            Entry::Accrued { first, .. } if *first > since => actual.take(&line.entry),
-            _ => {}
-        }
-        Ok(())
-    })?;
-    run.answer(&actual, &to_miners, &addresses)
+    let mut follower = Follower::new(asked)?;
+    follower.read(view)?;
+    follower.act(view, UnixMillis(u64::MAX), progress)?;
+    follower.give(view, view.newest())?;
+    follower.compare(ledger)?;
+    follower.answer(view.newest())
 }
 
 fn miners_of(parts: &millpond_ledger::Allocation) -> i128 {
     let miners = parts.shares().iter().filter(|part| matches!(part.0, Owner::Miner(_)));
     miners.map(|part| i128::from(part.1.0)).fold(0, i128::saturating_add)
-}
-
-type Addresses = BTreeMap<MinerId, String>;
-
-fn read(view: &JournalView, since: ShareSeq) -> Result<(Vec<Event>, Addresses), WhatIfError> {
-    let (mut events, mut addresses) = (Vec::new(), Addresses::new());
-    for entry in view.records(1) {
-        match entry?.record {
-            Record::CarriedOver(state) => {
-                addresses.extend(state.miners().map(|miner| (miner.id, miner.address.clone())));
-            }
-            Record::Miner(miner) => {
-                addresses.insert(miner.id, miner.address);
-            }
-            Record::Income(income) if income.end.seq <= since => {}
-            Record::Income(income) if income.mature => {
-                if let Ok(key) = income_key(&income.key) {
-                    events.push(Event::Mature(key, income.time));
-                }
-            }
-            Record::Income(income) => events.push(Event::Income(income)),
-            Record::IncomeLost(lost) => events.push(Event::Lost(lost)),
-            _ => {}
-        }
-    }
-    Ok((events, addresses))
 }
 
 /// Incomes of earlier blocks before those of later ones, as far as a pool waits for them.
@@ -289,9 +252,13 @@ fn in_order(events: &mut [Event]) {
     }
 }
 
-struct Run<'a> {
-    view: &'a JournalView,
+/// A policy that follows a pool's records.
+pub struct Follower {
     asked: Asked,
+    /// The next record of the journal.
+    position: u64,
+    waiting: Vec<Event>,
+    addresses: BTreeMap<MinerId, String>,
     book: Book,
     state: SchemeState,
     earned: Earned,
@@ -302,12 +269,30 @@ struct Run<'a> {
     left_out: HashSet<IncomeKey>,
     least: Amount,
     spent_at: Option<ShareSeq>,
+    /// What the pool's ledger says of the same incomes, up to this entry.
+    head: Head,
+    actual: Earned,
+    to_miners: HashMap<IncomeKey, i128>,
+    /// Entries about incomes that wait here.
+    later: Vec<Entry>,
 }
 
-impl<'a> Run<'a> {
-    fn new(view: &'a JournalView, asked: Asked) -> Result<Self, WhatIfError> {
-        let mut run = Self {
-            view,
+impl std::fmt::Debug for Follower {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Follower").field("scheme", &self.asked.bound.scheme.name()).finish_non_exhaustive()
+    }
+}
+
+impl Follower {
+    /// One that has read nothing yet.
+    ///
+    /// # Errors
+    /// When its reserve cannot be posted.
+    pub fn new(asked: Asked) -> Result<Self, WhatIfError> {
+        let mut new = Self {
+            position: 1,
+            waiting: Vec::new(),
+            addresses: BTreeMap::new(),
             book: Book::default(),
             state: SchemeState::default(),
             earned: Earned::default(),
@@ -318,18 +303,130 @@ impl<'a> Run<'a> {
             left_out: HashSet::new(),
             least: asked.reserve,
             spent_at: None,
+            head: Head::default(),
+            actual: Earned::default(),
+            to_miners: HashMap::new(),
+            later: Vec::new(),
             asked,
         };
-        let amount = i128::from(run.asked.reserve.0);
+        let amount = i128::from(new.asked.reserve.0);
         if amount > 0 {
             let postings = vec![
                 Posting { account: Account::Wallet, amount },
                 Posting { account: Account::Payable(Owner::Reserve), amount: -amount },
             ];
             let (by, reason) = ("what if".to_owned(), "declared reserve".to_owned());
-            run.book(Entry::Adjustment { postings, by, reason }, UnixMillis(0))?;
+            new.book(Entry::Adjustment { postings, by, reason }, UnixMillis(0))?;
         }
-        Ok(run)
+        Ok(new)
+    }
+
+    /// The policy that is asked about.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.asked.policy
+    }
+
+    /// Follows what was recorded since, and compares. Shares are given as far as incomes reach, so that the same is said of
+    /// them whenever they are read.
+    ///
+    /// # Errors
+    /// When journal or ledger are damaged, or the other policy fails: it is of no use then.
+    pub fn follow(&mut self, view: &JournalView, ledger: &Reader) -> Result<WhatIf, WhatIfError> {
+        self.read(view)?;
+        // Where the order decides, until nothing can come before.
+        let newest = view.share(view.newest())?.map_or(UnixMillis(0), |share| share.time);
+        let until = match self.asked.bound.scheme.takes_again() {
+            true => UnixMillis(newest.0.saturating_sub(GATE_MS)),
+            false => UnixMillis(u64::MAX),
+        };
+        self.act(view, until, &mut |_, _| {})?;
+        self.compare(ledger)?;
+        self.answer(ShareSeq(self.book.accrued_to().max(self.rows.last().map_or(0, |row| row.1.end.0))))
+    }
+
+    fn read(&mut self, view: &JournalView) -> Result<(), WhatIfError> {
+        let since = self.asked.policy.from;
+        for entry in view.records(self.position) {
+            let entry = entry?;
+            self.position = entry.position.saturating_add(1);
+            match entry.record {
+                Record::CarriedOver(state) => {
+                    self.addresses.extend(state.miners().map(|miner| (miner.id, miner.address.clone())));
+                }
+                Record::Miner(miner) => {
+                    self.addresses.insert(miner.id, miner.address);
+                }
+                Record::Income(income) if income.end.seq <= since => {}
+                Record::Income(income) if income.mature => {
+                    if let Ok(key) = income_key(&income.key) {
+                        self.waiting.push(Event::Mature(key, income.time));
+                    }
+                }
+                Record::Income(income) => self.waiting.push(Event::Income(income)),
+                Record::IncomeLost(lost) => self.waiting.push(Event::Lost(lost)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what waits, up to the first income that was seen after `until`.
+    fn act(
+        &mut self,
+        view: &JournalView,
+        until: UnixMillis,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), WhatIfError> {
+        if self.asked.bound.scheme.takes_again() {
+            in_order(&mut self.waiting);
+        }
+        let young = |event: &Event| matches!(event, Event::Income(income) if income.time > until);
+        let ripe = self.waiting.iter().position(young).unwrap_or(self.waiting.len());
+        let later = self.waiting.split_off(ripe);
+        let total = ripe as u64;
+        for (at, event) in (0..).zip(std::mem::replace(&mut self.waiting, later)) {
+            progress(at, total);
+            self.step(view, event)?;
+        }
+        progress(total, total);
+        Ok(())
+    }
+
+    /// Takes in what the pool's ledger has of the incomes that are divided here.
+    fn compare(&mut self, ledger: &Reader) -> Result<(), WhatIfError> {
+        let mut entries = std::mem::take(&mut self.later);
+        self.head = ledger.for_each_record_after(&self.head, &mut |line, _| {
+            entries.push(line.entry.clone());
+            Ok(())
+        })?;
+        for entry in entries {
+            let key = match &entry {
+                Entry::IncomeAllocated(income) if income.end > self.asked.policy.from => &income.key,
+                Entry::Matured { key } | Entry::Reversed { key, .. } | Entry::Reinstated { key } => key,
+                Entry::Accrued { first, .. } if *first > self.asked.policy.from => {
+                    self.actual.take(&entry);
+                    continue;
+                }
+                _ => continue,
+            };
+            if self.places.contains_key(key) {
+                if let Entry::IncomeAllocated(income) = &entry {
+                    self.to_miners.insert(key.clone(), miners_of(&income.parts));
+                }
+                self.actual.take(&entry);
+            } else if self.is_awaited(key) {
+                self.later.push(entry);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_awaited(&self, key: &IncomeKey) -> bool {
+        self.waiting.iter().any(|event| match event {
+            Event::Income(income) => income.key == key.as_bytes(),
+            Event::Mature(..) | Event::Lost(_) => false,
+        })
     }
 
     fn book(&mut self, entry: Entry, at: UnixMillis) -> Result<(), WhatIfError> {
@@ -342,13 +439,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn step(&mut self, event: Event) -> Result<(), WhatIfError> {
+    fn step(&mut self, view: &JournalView, event: Event) -> Result<(), WhatIfError> {
         match event {
             Event::Income(income) => {
                 let key = income_key(&income.key)
                     .map_err(|why| WhatIfError::Decide { end: income.end.seq, why })?;
-                self.give(income.end.seq)?;
-                self.divide(&key, &income)
+                self.give(view, income.end.seq)?;
+                self.divide(view, &key, &income)
             }
             Event::Mature(key, at) => {
                 self.open.remove(&key);
@@ -358,7 +455,7 @@ impl<'a> Run<'a> {
                 }
             }
             Event::Lost(lost) => match IncomeKey::new(lost.key.clone()) {
-                Some(key) => self.lose(key, &lost),
+                Some(key) => self.lose(view, key, &lost),
                 None => Ok(()),
             },
         }
@@ -368,7 +465,7 @@ impl<'a> Run<'a> {
         self.book.income(key).map(|income| income.status)
     }
 
-    fn divide(&mut self, key: &IncomeKey, income: &Income) -> Result<(), WhatIfError> {
+    fn divide(&mut self, view: &JournalView, key: &IncomeKey, income: &Income) -> Result<(), WhatIfError> {
         match self.status(key) {
             None | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore)) => {}
             Some(IncomeStatus::Reversed(Reversal::Keep) | IncomeStatus::LostAfterMaturity) => {
@@ -378,7 +475,7 @@ impl<'a> Run<'a> {
             Some(IncomeStatus::Immature | IncomeStatus::Matured) => return Ok(()),
         }
         let standing = Standing::of(&self.book, key);
-        let decided = decide::divide(&self.asked.bound, income, self.view, &standing, &self.state);
+        let decided = decide::divide(&self.asked.bound, income, view, &standing, &self.state);
         let decision = match decided {
             Ok(decision) => decision,
             // Nothing is known of the shares before what is kept: the first incomes are in neither sum.
@@ -410,13 +507,13 @@ impl<'a> Run<'a> {
     }
 
     /// Gives shares up to this one to a scheme that takes each of them.
-    fn give(&mut self, until: ShareSeq) -> Result<(), WhatIfError> {
+    fn give(&mut self, view: &JournalView, until: ShareSeq) -> Result<(), WhatIfError> {
         loop {
             let given = ShareSeq(self.book.accrued_to());
             let due = decide::due_of(&self.asked.policy, &self.asked.bound, given, until);
             let Some(due) = due else { return Ok(()) };
             let reserve = self.book.payable(&Owner::Reserve);
-            let credited = decide::credit(&due, self.view, reserve, &self.state)
+            let credited = decide::credit(&due, view, reserve, &self.state)
                 .map_err(|why| WhatIfError::Decide { end: due.last, why })?;
             let Some((accrual, count)) = credited else { return Ok(()) };
             let covered = accrual.shares as u64;
@@ -431,7 +528,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn lose(&mut self, key: IncomeKey, lost: &IncomeLost) -> Result<(), WhatIfError> {
+    fn lose(&mut self, view: &JournalView, key: IncomeKey, lost: &IncomeLost) -> Result<(), WhatIfError> {
         self.open.remove(&key);
         let status = match self.status(&key) {
             None | Some(IncomeStatus::Reversed(_) | IncomeStatus::LostAfterMaturity) => return Ok(()),
@@ -449,20 +546,20 @@ impl<'a> Run<'a> {
                 let (how, proof) = (Reversal::Restore, String::new());
                 self.book(Entry::Reversed { key: key.clone(), how, proof }, income.time)?;
             }
-            self.give_again(income.end.seq)?;
-            self.divide(&key, &income)?;
+            self.give_again(view, income.end.seq)?;
+            self.divide(view, &key, &income)?;
         }
-        self.give_again(ShareSeq(self.book.accrued_to()))
+        self.give_again(view, ShareSeq(self.book.accrued_to()))
     }
 
-    fn give_again(&mut self, until: ShareSeq) -> Result<(), WhatIfError> {
+    fn give_again(&mut self, view: &JournalView, until: ShareSeq) -> Result<(), WhatIfError> {
         if !self.asked.bound.scheme.takes_again() {
             return Ok(());
         }
         while let Some(given) = self.state.given() {
             let due = decide::due_of(&self.asked.policy, &self.asked.bound, given, until);
             let Some(due) = due else { return Ok(()) };
-            let again = decide::credit(&due, self.view, Amount::ZERO, &self.state)
+            let again = decide::credit(&due, view, Amount::ZERO, &self.state)
                 .map_err(|why| WhatIfError::Decide { end: due.last, why })?;
             let entry = again.and_then(|(accrual, _)| accrual.entry).and_then(decide::reaccrued);
             let Some(entry) = entry else { return Ok(()) };
@@ -471,12 +568,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn answer(
-        self,
-        actual: &Earned,
-        to_miners: &HashMap<IncomeKey, i128>,
-        addresses: &Addresses,
-    ) -> Result<WhatIf, WhatIfError> {
+    fn answer(&self, newest: ShareSeq) -> Result<WhatIf, WhatIfError> {
+        let (actual, to_miners) = (&self.actual, &self.to_miners);
         for (whose, earned) in [("the ledger", actual), ("the other policy", &self.earned)] {
             if !earned.adds_up() {
                 return Err(WhatIfError::Sums(whose));
@@ -504,9 +597,7 @@ impl<'a> Run<'a> {
             spent_at: self.spent_at,
             unpaid_shares: match self.asked.bound.scheme.terms().batch {
                 0 => 0,
-                _ => {
-                    self.view.newest().0.saturating_sub(self.book.accrued_to().max(self.asked.policy.from.0))
-                }
+                _ => newest.0.saturating_sub(self.book.accrued_to().max(self.asked.policy.from.0)),
             },
         });
         let stands = |key: &IncomeKey| {
@@ -523,7 +614,8 @@ impl<'a> Run<'a> {
         Ok(WhatIf {
             scheme: self.asked.bound.scheme.name().to_owned(),
             since: self.asked.policy.from,
-            newest: self.view.newest(),
+            newest,
+            waiting: self.waiting.iter().filter(|event| matches!(event, Event::Income(_))).count() as u64,
             left_out: self.left_out.len() as u64,
             standing: both(&Earned::standing),
             miners_in_all: in_all,
@@ -535,7 +627,7 @@ impl<'a> Run<'a> {
                 .into_iter()
                 .map(|(miner, earned)| MinerRow {
                     miner,
-                    address: addresses.get(&miner).cloned().unwrap_or_default(),
+                    address: self.addresses.get(&miner).cloned().unwrap_or_default(),
                     earned,
                 })
                 .collect(),

@@ -6,8 +6,8 @@ use millpond_http::Source;
 use millpond_pool::Pool;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, ContextsView, EntryView, MinerSettings, MinerView, PaymentDetail, PaymentView, PoolView,
-    SettingChange, SettingText, StatementView,
+    BlockView, ContextsView, EntryView, MinerSettings, MinerShadowView, MinerView, PaymentDetail,
+    PaymentView, PoolView, SettingChange, SettingText, ShadowView, StatementView,
 };
 use millpond_types::Amount;
 use std::sync::Arc;
@@ -67,6 +67,14 @@ impl Source for Pools {
         limit: usize,
     ) -> Option<StatementView> {
         self.named(pool)?.statement(address, before, limit)
+    }
+
+    fn shadows(&self, pool: &str, incomes: usize) -> Option<Vec<ShadowView>> {
+        Some(self.named(pool)?.shadows(incomes))
+    }
+
+    fn miner_shadows(&self, pool: &str, address: &str) -> Option<Vec<MinerShadowView>> {
+        self.named(pool)?.miner_shadows(address)
     }
 
     fn setting_text(

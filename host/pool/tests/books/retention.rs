@@ -19,7 +19,7 @@ fn finish(pool: &Pool, income: &Income) {
 fn boundary_of(pool: &Pool, seconds: Option<u64>, shares: u64) -> ShareSeq {
     let keep = Keep { time: seconds.map(Duration::from_secs), shares };
     let (pending, now) = (pool.books.pending(), UnixMillis(pool.clock));
-    boundary(&pool.journal, &pool.ledger, &pool.loader, pending.as_ref(), keep, now).unwrap()
+    boundary(&pool.journal, &pool.ledger, &pool.loader, pending.as_slice(), keep, now).unwrap()
 }
 
 /// Three hours, longer than a job lives before its block.

@@ -5,11 +5,22 @@ use millpond_contracts::Setting;
 use millpond_disk::{Disk, SimDisk};
 use millpond_ledger::{Owner, Reader};
 use millpond_pool::policy::Wanted;
-use millpond_pool::what_if::{Asked, WhatIf, WhatIfError, what_if};
+use millpond_pool::what_if::{Asked, Follower, WhatIf, WhatIfError, what_if};
 use millpond_runtime::TracingSink;
 use millpond_types::{Amount, ShareSeq};
 use std::path::Path;
 use std::sync::Arc;
+
+/// A shadow that begins with the pool.
+fn follower(wanted: &Wanted) -> Follower {
+    Follower::new(Asked::new(wanted, ShareSeq(0), sandbox(), Arc::new(TracingSink)).unwrap()).unwrap()
+}
+
+fn follow(follower: &mut Follower, pool: &Pool) -> WhatIf {
+    let answer = follower.follow(&pool.journal.view(), &pool.ledger.reader()).unwrap();
+    assert_eq!(answer.waiting, 0);
+    answer
+}
 
 fn asked(disk: &SimDisk, wanted: &Wanted, since: u64) -> Result<WhatIf, WhatIfError> {
     let asked = Asked::new(wanted, ShareSeq(since), sandbox(), Arc::new(TracingSink))?;
@@ -29,6 +40,11 @@ fn pplns(window: i64, basis_points: i64) -> Wanted {
 /// A pool of three miners with blocks of odd rewards: some mature, some lost before and after that, one lost and there
 /// again.
 fn lived(wanted: &Wanted) -> Pool {
+    lived_beside(wanted, &mut |_| {})
+}
+
+/// The same, looked at after every step.
+fn lived_beside(wanted: &Wanted, look: &mut dyn FnMut(&Pool)) -> Pool {
     let mut pool = Pool::start(wanted);
     let miners = ["a", "b", "c"].map(|name| pool.miner(name));
     let mut blocks = Vec::new();
@@ -38,18 +54,22 @@ fn lived(wanted: &Wanted) -> Pool {
         }
         pool.credit_shares();
         blocks.push(pool.block(miners[round as usize % 3], 1_000_003 + 17 * round));
+        look(&pool);
         if round == 6 {
             pool.mature(&blocks[0]);
             pool.mature(&blocks[1]);
             pool.lose(&blocks[3]);
+            look(&pool);
         }
     }
     pool.lose(&blocks[5]);
+    look(&pool);
     pool.journal.record(blocks[5].clone()).wait().unwrap();
     pool.books.divide(&blocks[5]).unwrap();
     pool.mature(&blocks[2]);
     pool.lose(&blocks[10]);
     pool.credit_shares();
+    look(&pool);
     pool
 }
 
@@ -175,4 +195,49 @@ fn an_exported_log_has_the_shares_and_no_miner() {
     let orders: std::collections::BTreeSet<_> =
         (0..40).map(|key| export(key).1.lines().take(6).map(str::to_owned).collect::<Vec<_>>()).collect();
     assert_eq!(orders.len(), 6);
+}
+
+#[test]
+fn a_shadow_of_the_scheme_in_force_differs_by_nothing_at_any_moment() {
+    for wanted in [pplns(2000, 150), wanted("prop", Vec::new(), 99), wanted("finder-bonus", Vec::new(), 10)] {
+        let mut shadow = follower(&wanted);
+        let mut seen = 0;
+        lived_beside(&wanted, &mut |pool| {
+            let now = follow(&mut shadow, pool);
+            assert!(
+                now.incomes.len() >= seen && now.incomes.len() as u64 == pool.ledger.book().income_count()
+            );
+            seen = now.incomes.len();
+            assert!(now.miners.iter().all(|miner| miner.earned.more() == 0), "{:?}", now.miners);
+            assert_eq!((now.operator.more(), now.carry.more(), now.standing.more()), (0, 0, 0));
+        });
+        assert_eq!(seen, 12);
+    }
+}
+
+#[test]
+fn a_shadow_says_the_same_whenever_it_reads_and_changes_nothing() {
+    let in_force = pplns(2000, 150);
+    let others = [
+        Wanted { reserve: Amount(1 << 40), ..wanted("pps", Vec::new(), 100) },
+        // Its reserve is spent again and again.
+        Wanted { reserve: Amount(1 << 30), ..wanted("pps", Vec::new(), 100) },
+        wanted("incentive-compatible", Vec::new(), 0),
+    ];
+    for other in others {
+        let mut always = follower(&other);
+        let mut looks = 0;
+        let pool = lived_beside(&in_force, &mut |pool| {
+            let before = (pool.journal.view().newest(), pool.ledger.head());
+            follow(&mut always, pool);
+            assert_eq!((pool.journal.view().newest(), pool.ledger.head()), before);
+            looks += 1;
+        });
+        assert_eq!(looks, 15);
+        // As after a restart at the end, and as one that was always there.
+        let once = follow(&mut follower(&other), &pool);
+        assert_eq!(follow(&mut always, &pool), once);
+        assert_eq!(once.incomes.len(), 12);
+        pool.replay().unwrap();
+    }
 }
