@@ -1,10 +1,10 @@
 //! What made a result: with it, the same result can be made again.
 
 use millpond_types::Digest;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What every output carries.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Head {
     /// Of the configuration or scenario in one form, whatever its file looked like.
     pub config: Digest,
@@ -21,7 +21,7 @@ pub struct Head {
 }
 
 /// One scheme of a result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct SchemeHead {
     /// What the result calls it.
     pub name: String,

@@ -100,6 +100,9 @@ pub enum SimulateError {
     /// A table that is none.
     #[error(transparent)]
     Table(#[from] millpond_report::TableError),
+    /// A chart that is none.
+    #[error(transparent)]
+    Plot(#[from] millpond_report::PlotError),
     /// The ledger's arithmetic.
     #[error(transparent)]
     Ledger(#[from] LedgerError),

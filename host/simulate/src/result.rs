@@ -4,7 +4,7 @@ use crate::SimulateError;
 use crate::plugins::Loaded;
 use crate::run::Replication;
 use crate::scenario::{Mode, Scenario, StrategyChoice};
-use millpond_report::{Column, Head, Name, Table, Value};
+use millpond_report::{Column, Drawn, Head, Name, Page, Part, Section, Table, Value, bars, payout_paths};
 use millpond_statistics::{Control, Estimate, Moments, Pairs};
 use millpond_types::Digest;
 use serde::Serialize;
@@ -106,8 +106,10 @@ pub struct Path {
     batch: u64,
     scheme: String,
     class: String,
+    who: String,
     blocks: u64,
     paid: f64,
+    so_far: f64,
     worth: f64,
     elsewhere: f64,
 }
@@ -308,14 +310,20 @@ fn of_scheme(scenario: &Scenario, at: usize, name: &str, replications: &[Replica
 fn paths(scenario: &Scenario, loaded: &[Loaded], replications: &[Replication]) -> Vec<Path> {
     let mut paths = Vec::new();
     for (replication, played) in (0_u64..).zip(replications.iter().take(PATHS)) {
+        let mut sums = vec![0.0; loaded.len().saturating_mul(scenario.miners.len())];
         for (number, batch) in (0_u64..).zip(&played.batches) {
+            let mut sums = sums.iter_mut();
             for (scheme, paid) in loaded.iter().zip(&batch.paid) {
                 for ((class, paid), value) in scenario.miners.iter().zip(paid).zip(&batch.work.value) {
+                    let Some(so_far) = sums.next() else { continue };
+                    *so_far += paid.paid;
                     paths.push(Path {
                         replication,
                         batch: number,
                         scheme: scheme.name.clone(),
                         class: class.name.clone(),
+                        who: format!("{}, {}", scheme.name, class.name),
+                        so_far: *so_far,
                         blocks: batch.work.blocks,
                         paid: paid.paid,
                         worth: value.0,
@@ -368,6 +376,40 @@ impl Outcome {
     /// When a table is none.
     pub fn tables(&self) -> Result<Vec<Table>, SimulateError> {
         Ok(vec![self.class_table()?, self.scheme_table()?, self.difference_table()?, self.path_table()?])
+    }
+
+    /// A page of these tables and of what is drawn of them.
+    ///
+    /// # Errors
+    /// When a chart has no such column.
+    pub fn page<'a>(&self, tables: &'a [Table]) -> Result<Page<'a>, SimulateError> {
+        let of = |name: &str| tables.iter().find(|table| table.name().as_str() == name);
+        let mut sections = Vec::new();
+        if let Some(table) = of("classes") {
+            let drawn =
+                Drawn { table, series: "scheme", x: "class", y: "per_value", between: None, path: None };
+            let says = "What each class was paid by what its work in the pool was worth: 1 is fair, and who hops gains what \
+                        others lose.";
+            let chart = bars("Pay by worth", says, &drawn)?;
+            let parts = vec![Part::Chart(chart), Part::Table(table)];
+            sections.push(Section { title: "Miners".to_owned(), parts });
+        }
+        for (name, title) in [("schemes", "Schemes"), ("differences", "Differences on the same luck")] {
+            if let Some(table) = of(name).filter(|table| table.rows() > 0) {
+                sections.push(Section { title: title.to_owned(), parts: vec![Part::Table(table)] });
+            }
+        }
+        if let Some(table) = of("paths") {
+            let path = Some("replication");
+            let drawn = Drawn { table, series: "who", x: "batch", y: "so_far", between: None, path };
+            let parts = vec![Part::Chart(payout_paths(&drawn)?)];
+            sections.push(Section { title: "Paths".to_owned(), parts });
+        }
+        let lead = format!(
+            "{} replications from seed {}; a batch is {} expected blocks. Pay is before fees.",
+            self.head.replications, self.head.seed, self.batch
+        );
+        Ok(Page { title: self.title.clone(), lead, sections })
     }
 
     fn class_table(&self) -> Result<Table, SimulateError> {
@@ -438,8 +480,10 @@ impl Outcome {
             column(rows, "batch", "", "Which batch, from 0.", |row| row.batch),
             column(rows, "scheme", "", "The scheme.", |row| row.scheme.clone()),
             column(rows, "class", "", "The class of miners.", |row| row.class.clone()),
+            column(rows, "who", "", "Both in one.", |row| row.who.clone()),
             column(rows, "blocks", "blocks", "The pool's blocks in it.", |row| row.blocks),
             column(rows, "paid", "units", "What the class was paid.", |row| row.paid),
+            column(rows, "so_far", "units", "The same since the measures began.", |row| row.so_far),
             column(rows, "worth", "units", "What its work in the pool was worth.", |row| row.worth),
             column(rows, "elsewhere", "units", "What it earned elsewhere.", |row| row.elsewhere),
         ];

@@ -3,6 +3,7 @@
 use crate::progress::StepBar;
 use crate::terminal::{Failure, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
+use millpond_report::{Format, write_folder};
 use millpond_runtime::{Compiler, Sandbox};
 use millpond_simulate::{EXAMPLES, How, Plugins, Scenario, SimulateError, example, run};
 use std::num::NonZeroU64;
@@ -45,6 +46,9 @@ struct SimulateRun {
     /// Write the tables into this folder, which is made.
     #[arg(long)]
     out: Option<PathBuf>,
+    /// As what: parquet, csv, json, html; all of them when it is left out.
+    #[arg(long, value_delimiter = ',', requires = "out")]
+    format: Vec<Format>,
     /// What the random stream begins with, instead of the file's.
     #[arg(long)]
     seed: Option<u64>,
@@ -110,8 +114,10 @@ impl SimulateRun {
         .map_err(failure)?;
         drop(bar);
         if let Some(folder) = &self.out {
-            std::fs::create_dir_all(folder)?;
-            std::fs::write(folder.join("outcome.json"), serde_json::to_vec(&outcome)?)?;
+            let formats = if self.format.is_empty() { &Format::ALL[..] } else { &self.format };
+            let tables = outcome.tables().map_err(failure)?;
+            let page = outcome.page(&tables).map_err(failure)?;
+            write_folder(folder, formats, &outcome.head, &tables, &page)?;
         }
         if self.json {
             println!("{}", serde_json::to_string(&outcome)?);
