@@ -71,6 +71,8 @@ enum Command {
     Mine(commands::mine::Mine),
     /// Put load on a Stratum server, ours or another, and measure it; or be the mock node that it asks.
     Load(commands::load::Load),
+    /// Simulate pools: what payout schemes pay, to whom, at which risk.
+    Simulate(commands::simulate::Simulate),
     /// Measure this machine and this program, in tables that anyone can take again.
     Bench(commands::bench::Bench),
     /// Make, build, check, test and run plugins.
@@ -112,6 +114,7 @@ fn main() -> ExitCode {
         Command::Ledger(command) => command.run(),
         Command::Mine(command) => command.run(),
         Command::Load(command) => command.run(),
+        Command::Simulate(command) => command.run(),
         Command::Bench(command) => command.run(),
         Command::Plugin(command) => command.run(),
         Command::Recipe(command) => command.run(),

@@ -1,6 +1,6 @@
 //! A window that is kept while shares come, so that its sums need no second look at them.
 
-use crate::{Edge, Measure, Span, Window, WindowError};
+use crate::{Span, Window, WindowError};
 use std::collections::VecDeque;
 
 /// A share.
@@ -51,6 +51,8 @@ pub struct Sliding {
     taken: u64,
     missed: u64,
     dropped: bool,
+    /// What of the share on the edge did not count.
+    over: u128,
 }
 
 impl Sliding {
@@ -80,6 +82,7 @@ impl Sliding {
             taken: 0,
             missed: 0,
             dropped: false,
+            over: 0,
         })
     }
 
@@ -131,6 +134,27 @@ impl Sliding {
         Ok(())
     }
 
+    /// Adds so many shares like this one, whose order among others is not known: to a window that needs no order, which
+    /// those of the round are.
+    ///
+    /// # Errors
+    /// When the sum of all does not fit.
+    pub fn push_many(&mut self, row: &Row, count: u64) -> Result<(), WindowError> {
+        if self.window.span != Span::Round {
+            return Ok(());
+        }
+        self.pushed = self.pushed.saturating_add(count);
+        self.counted = self.counted.saturating_add(count);
+        let value = self.window.measure.of(row.work, row.units);
+        self.add(row.miner, value.checked_mul(count.into()).ok_or(WindowError::Overflow)?)
+    }
+
+    /// Whether [`Self::push_many`] gives the same sums as its shares one by one.
+    #[must_use]
+    pub fn needs_no_order(&self) -> bool {
+        matches!(self.window.span, Span::Round | Span::Finder | Span::State)
+    }
+
     /// A block was found, whatever becomes of it: a window of the round begins anew.
     pub fn end_round(&mut self) {
         if self.window.span == Span::Round {
@@ -165,6 +189,7 @@ impl Sliding {
             Span::Round | Span::Shares(_) | Span::Millis(_) | Span::Coord(_) => {}
         }
         self.taken = self.pushed;
+        self.over = edge.map_or(0, |(_, over)| over);
         for (miner, sum) in (0_u32..).zip(&self.sums) {
             let over = edge.map_or(0, |(whose, over)| if whose == miner { over } else { 0 });
             let sum = sum.saturating_sub(over);
@@ -175,11 +200,12 @@ impl Sliding {
         Ok(())
     }
 
-    /// The sum of all shares inside, a share on the edge counted in full, and how many these are; after [`Self::sums`].
+    /// The sum of all that counted when [`Self::sums`] was called last, and of how many shares that was; before the next one
+    /// is pushed.
     #[must_use]
     pub fn total(&self) -> (u128, u64) {
         let kept = self.kept.len().saturating_sub(self.outside) as u64;
-        (self.inside, kept.max(self.counted))
+        (self.inside.saturating_sub(self.over), kept.max(self.counted))
     }
 
     /// How many shares have left the window without having been inside when sums were taken: nothing pays them.
@@ -275,6 +301,7 @@ impl Sliding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Edge, Measure};
 
     fn row(miner: u32, work: u64, time_ms: u64) -> Row {
         Row { miner, work, units: 0, time_ms, coord: time_ms }
@@ -325,6 +352,20 @@ mod tests {
         assert_eq!(sums(&mut sliding, 100), [(0, 100)]);
         assert_eq!(sliding.sums(101, None, &mut Vec::new()), Err(WindowError::Forgotten));
         assert_eq!(sums(&mut sliding, 100), [(0, 100)]);
+    }
+
+    #[test]
+    fn many_at_once_weigh_what_they_weigh_one_by_one() {
+        let mut sliding = of(Span::Round);
+        let mut other = sliding.clone();
+        (1..=7).for_each(|at| sliding.push(&row(at % 2, 3, 1)).unwrap());
+        other.push_many(&row(0, 3, 1), 3).unwrap();
+        other.push_many(&row(1, 3, 1), 4).unwrap();
+        assert_eq!(sums(&mut other, 100), sums(&mut sliding, 100));
+        assert_eq!(other.total(), (21, 7));
+        other.end_round();
+        assert!(sums(&mut other, 100).is_empty() && other.needs_no_order());
+        assert!(!of(Span::Shares(1)).needs_no_order());
     }
 
     #[test]

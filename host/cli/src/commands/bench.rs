@@ -3,6 +3,7 @@
 use crate::commands::bench_all::BenchAll;
 use crate::commands::bench_hashes::BenchHashes;
 use crate::commands::bench_share::BenchShare;
+use crate::commands::bench_simulate::BenchSimulate;
 use crate::commands::bench_vardiff::BenchVardiff;
 use crate::terminal::Outcome;
 use clap::{Args, Subcommand};
@@ -22,6 +23,8 @@ enum What {
     Hashes(BenchHashes),
     /// The way of a share: CPU per share, latency, memory of a connection, logins, new blocks, beside a bare echo loop.
     Share(BenchShare),
+    /// Share-steps a second of the simulator, natively and as components.
+    Simulate(BenchSimulate),
     /// Difficulties of simulated miners under our rule, ckpool's and miningcore's.
     Vardiff(BenchVardiff),
 }
@@ -33,6 +36,7 @@ impl Bench {
             What::All(command) => command.run(),
             What::Hashes(command) => command.run(),
             What::Share(command) => command.run(),
+            What::Simulate(command) => command.run(),
             What::Vardiff(command) => command.run(),
         }
     }

@@ -1,0 +1,169 @@
+//! The same on the production path: windows in, checks, a second run under other names, entries of the ledger. Slow, and
+//! what figures are held against.
+
+use crate::SimulateError;
+use crate::plugins::Loaded;
+use crate::runner::{Block, Chunk, Runner, window};
+use millpond_contracts::payout::Reversal;
+use millpond_ledger::{Entry, IncomeKey, Owner, Share};
+use millpond_payout::{
+    AccruedShare, BoundScheme, IncomeFacts, NoAttributes, PayoutError, SchemeState, WindowSums, accrue,
+    allocate,
+};
+use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work, WorkSum};
+use millpond_windows::{Row, Sliding};
+
+/// A scheme as a pool runs it.
+pub(crate) struct Production {
+    name: String,
+    scheme: BoundScheme,
+    windows: Vec<Sliding>,
+    state: SchemeState,
+    pending: Vec<AccruedShare>,
+    rows: usize,
+    carry: Amount,
+    paid: Vec<u128>,
+}
+
+impl Production {
+    pub(crate) fn new(loaded: &Loaded, miners: usize, greatest: u128) -> Result<Self, SimulateError> {
+        let name = loaded.name.clone();
+        let scheme = BoundScheme::new(&name, loaded.caller.shared(), loaded.settings.clone())
+            .map_err(|source| SimulateError::Payout { name: name.clone(), source })?;
+        let windows: Result<_, _> =
+            scheme.terms().windows.iter().map(|declared| Sliding::new(window(declared), greatest)).collect();
+        let windows = windows.map_err(|source| SimulateError::Window { name: name.clone(), source })?;
+        Ok(Self {
+            windows,
+            state: SchemeState::new(scheme.terms()),
+            pending: Vec::new(),
+            rows: scheme.terms().batch as usize,
+            carry: Amount::ZERO,
+            paid: vec![0; miners],
+            scheme,
+            name,
+        })
+    }
+
+    fn payout(&self, source: PayoutError) -> SimulateError {
+        SimulateError::Payout { name: self.name.clone(), source }
+    }
+
+    fn window_error(&self, source: millpond_windows::WindowError) -> SimulateError {
+        SimulateError::Window { name: self.name.clone(), source }
+    }
+
+    fn pay(&mut self, parts: &[Share]) -> Amount {
+        let mut rest = Amount::ZERO;
+        for Share(owner, amount) in parts {
+            match owner {
+                Owner::Miner(miner) => {
+                    if let Some(paid) =
+                        usize::try_from(miner.0).ok().and_then(|place| self.paid.get_mut(place))
+                    {
+                        *paid = paid.saturating_add(amount.0.into());
+                    }
+                }
+                Owner::Carry => rest = *amount,
+                Owner::Fee(_) | Owner::Reserve => {}
+            }
+        }
+        rest
+    }
+
+    fn accrue(&mut self) -> Result<(), SimulateError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let shares = std::mem::take(&mut self.pending);
+        // Whether a reserve is spent is looked at elsewhere: here every share is credited.
+        let reserve = Amount(u64::MAX);
+        let accrual = accrue(&self.scheme, None, &shares, reserve, &self.state, &NoAttributes)
+            .map_err(|source| self.payout(source))?;
+        if let Some(Entry::Accrued { parts, state, .. }) = accrual.entry {
+            self.pay(parts.shares());
+            self.state.apply(&state, None).map_err(|source| self.payout(source))?;
+        }
+        Ok(())
+    }
+}
+
+impl Runner for Production {
+    fn shares(&mut self, chunk: &Chunk) -> Result<(), SimulateError> {
+        for at in 0..self.windows.len() {
+            let Some(window) = self.windows.get_mut(at) else { break };
+            let pushed = chunk.rows.iter().try_for_each(|row| window.push(row));
+            pushed.map_err(|source| self.window_error(source))?;
+        }
+        if self.rows == 0 {
+            return Ok(());
+        }
+        for (seq, row) in (chunk.first..).zip(&chunk.rows) {
+            self.pending.push(AccruedShare {
+                seq: ShareSeq(seq),
+                miner: MinerId(row.miner.into()),
+                work: Work(row.work),
+                network: WorkSum(chunk.network.into()),
+                time: UnixMillis(row.time_ms),
+                coord: row.coord,
+                reward: Amount(chunk.reward),
+            });
+            if self.pending.len() >= self.rows {
+                self.accrue()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn many(&mut self, row: &Row, count: u64) -> Result<(), SimulateError> {
+        let added = self.windows.iter_mut().try_for_each(|window| window.push_many(row, count));
+        added.map_err(|source| self.window_error(source))
+    }
+
+    fn block(&mut self, block: &Block) -> Result<(), SimulateError> {
+        self.accrue()?;
+        let mut windows = Vec::with_capacity(self.windows.len());
+        let mut rows = Vec::new();
+        for at in 0..self.windows.len() {
+            let Some(window) = self.windows.get_mut(at) else { break };
+            let taken = window.sums(block.network.into(), Some(block.miner), &mut rows);
+            window.end_round();
+            taken.map_err(|source| self.window_error(source))?;
+            windows
+                .push(WindowSums(rows.iter().map(|(miner, sum)| (MinerId((*miner).into()), *sum)).collect()));
+        }
+        let key = IncomeKey::new(block.number.to_le_bytes().to_vec())
+            .ok_or(SimulateError::Overflow("a key of an income"))?;
+        let facts = IncomeFacts {
+            key: key.clone(),
+            amount: Amount(block.reward),
+            number: block.number,
+            end: ShareSeq(block.seq),
+            time: UnixMillis(block.time_ms),
+            coord: block.coord,
+            finder: Some(MinerId(block.miner.into())),
+        };
+        let decision = allocate(&self.scheme, None, &facts, self.carry, &windows, &self.state, &NoAttributes)
+            .map_err(|source| self.payout(source))?;
+        if block.lost && self.scheme.terms().reversal != Reversal::Keep {
+            return Ok(());
+        }
+        let rest = self.pay(decision.entry.parts.shares());
+        if !block.lost {
+            self.carry = rest;
+        }
+        let applied = self.state.apply(&decision.entry.state, Some(&key));
+        applied.map_err(|source| self.payout(source))?;
+        // The chain has decided already.
+        self.state.settle(&key);
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), SimulateError> {
+        self.accrue()
+    }
+
+    fn paid(&mut self) -> &mut [u128] {
+        &mut self.paid
+    }
+}

@@ -1,0 +1,482 @@
+//! A scheme at work on a stream of shares, by the contract's own calls: shares are accrued up to a block's own, then
+//! the block is divided.
+
+use crate::SimulateError;
+use crate::plugins::Loaded;
+use crate::scenario::Part;
+use millpond_contracts::Outcome;
+use millpond_contracts::payout::{self as contract, Allocation, Batch, Income, Reversal, State, Totals};
+use millpond_native::Chain;
+use millpond_types::Digest;
+use millpond_windows::{Edge, Measure, Row, Sliding, Span, Window};
+
+/// Shares that have a block's work and reward in common, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Chunk {
+    /// The number of the first one.
+    pub first: u64,
+    /// A block's work.
+    pub network: u64,
+    /// What a block earns.
+    pub reward: u64,
+    /// The shares.
+    pub rows: Vec<Row>,
+}
+
+/// A block of the pool, found by the newest share.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// Its number in this pool, from 1.
+    pub number: u64,
+    /// The share's number.
+    pub seq: u64,
+    /// Who found it.
+    pub miner: u32,
+    /// His class.
+    pub class: u32,
+    /// What it earns.
+    pub reward: u64,
+    /// What it took.
+    pub network: u64,
+    /// When it was found.
+    pub time_ms: u64,
+    /// Its height.
+    pub coord: u64,
+    /// The chain loses it, before anything else happens.
+    pub lost: bool,
+}
+
+/// A scheme that is fed with shares and blocks.
+pub trait Runner: Send {
+    /// The next shares.
+    ///
+    /// # Errors
+    /// The scheme's own, or what it gave breaks the contract.
+    fn shares(&mut self, chunk: &Chunk) -> Result<(), SimulateError>;
+
+    /// So many shares like this one, in no known order: schemes that look at the round alone.
+    ///
+    /// # Errors
+    /// When a sum does not fit.
+    fn many(&mut self, row: &Row, count: u64) -> Result<(), SimulateError>;
+
+    /// The newest share is a block.
+    ///
+    /// # Errors
+    /// As [`Runner::shares`].
+    fn block(&mut self, block: &Block) -> Result<(), SimulateError>;
+
+    /// Shares that wait for a batch to be full are handed over now.
+    ///
+    /// # Errors
+    /// As [`Runner::shares`].
+    fn settle(&mut self) -> Result<(), SimulateError>;
+
+    /// What each miner was paid; the caller sets it back to 0.
+    fn paid(&mut self) -> &mut [u128];
+}
+
+/// A runner by the contract's calls alone.
+pub struct Contract {
+    scheme: Loaded,
+    windows: Vec<Sliding>,
+    pending: Batch,
+    rows: usize,
+    cells: Vec<u64>,
+    memo: Vec<u8>,
+    /// By miner: the batch that named him last.
+    stamps: Vec<u64>,
+    batches: u64,
+    named: Vec<u32>,
+    sums: Vec<(u32, u128)>,
+    paid: Vec<u128>,
+    fee: Part,
+    chain: Option<Chain>,
+    pub(crate) books: Books,
+    pub(crate) ages: Ages,
+    missed_before: u64,
+}
+
+/// Where the money is, in the smallest unit unless it says otherwise.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Books {
+    pub(crate) incomes: u64,
+    pub(crate) lost: u64,
+    /// What incomes that were kept brought.
+    pub(crate) earned: u128,
+    pub(crate) paid: u128,
+    pub(crate) carry: u64,
+    /// Of a scheme that credits shares: what incomes left less what was credited and what was lost after it was paid.
+    reserve: i128,
+    /// What the operator has, his fees counted, in millionths.
+    pub(crate) operator: i128,
+    /// The least he had.
+    pub(crate) least: i128,
+}
+
+impl Books {
+    /// Whether what was earned is what was paid, carried and put aside.
+    pub(crate) fn conserved(&self) -> bool {
+        let rest = i128::from(self.carry).checked_add(self.reserve);
+        let parts = i128::try_from(self.paid).ok().zip(rest).and_then(|(paid, rest)| paid.checked_add(rest));
+        parts.is_some() && parts == i128::try_from(self.earned).ok()
+    }
+
+    fn moved(&mut self, millionths: i128) {
+        self.operator = self.operator.saturating_add(millionths);
+        self.least = self.least.min(self.operator);
+    }
+}
+
+/// How old work is when it is paid, in blocks' work.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ages {
+    pub(crate) sum: f64,
+    pub(crate) count: u64,
+}
+
+const MILLION: i128 = 1_000_000;
+
+/// A window as the windows' crate has it.
+pub(crate) fn window(declared: &contract::Window) -> Window {
+    let span = match declared.span {
+        contract::Span::Round => Span::Round,
+        contract::Span::Finder => Span::Finder,
+        contract::Span::Shares(count) => Span::Shares(count),
+        contract::Span::Work(thousandths) => Span::Work(thousandths),
+        contract::Span::Millis(millis) => Span::Millis(millis),
+        contract::Span::Coord(steps) => Span::Coord(steps),
+        contract::Span::State => Span::State,
+    };
+    let measure = match declared.measure {
+        contract::Measure::Work => Measure::Work,
+        contract::Measure::Units => Measure::Units,
+    };
+    let edge = match declared.edge {
+        contract::Edge::Whole => Edge::Whole,
+        contract::Edge::Split => Edge::Split,
+        contract::Edge::Cut => Edge::Cut,
+    };
+    Window { span, measure, edge }
+}
+
+/// A miner as schemes hear of him: 0 is nobody's name.
+pub(crate) const fn name(miner: u32) -> u64 {
+    miner as u64 + 1
+}
+
+impl Contract {
+    /// A scheme without shares, for so many miners. `greatest` is the greatest work of a block that there will be.
+    pub(crate) fn new(
+        scheme: &Loaded,
+        miners: usize,
+        greatest: u128,
+        fee: Part,
+        rows: Option<u32>,
+        digests: bool,
+    ) -> Result<Self, SimulateError> {
+        let windows: Result<_, _> =
+            scheme.terms.windows.iter().map(|declared| Sliding::new(window(declared), greatest)).collect();
+        let windows =
+            windows.map_err(|source| SimulateError::Window { name: scheme.name.clone(), source })?;
+        let width = usize::from(scheme.terms.cells);
+        let rows = if scheme.terms.batch == 0 { 0 } else { rows.unwrap_or(scheme.terms.batch) };
+        Ok(Self {
+            windows,
+            pending: Batch::default(),
+            rows: rows as usize,
+            cells: vec![0; miners.saturating_mul(width)],
+            memo: Vec::new(),
+            stamps: vec![0; miners],
+            batches: 0,
+            named: Vec::new(),
+            sums: Vec::new(),
+            paid: vec![0; miners],
+            fee,
+            chain: digests.then(Chain::default),
+            books: Books::default(),
+            ages: Ages::default(),
+            missed_before: 0,
+            scheme: scheme.clone(),
+        })
+    }
+
+    /// Shares that no block ever paid, of the first window, since [`Contract::begin`].
+    pub(crate) fn missed(&self) -> Option<u64> {
+        self.windows.first().map(|window| window.missed().saturating_sub(self.missed_before))
+    }
+
+    /// What is measured begins here: windows are as full as they will be.
+    pub(crate) fn begin(&mut self) {
+        self.ages = Ages::default();
+        self.missed_before = self.windows.first().map_or(0, Sliding::missed);
+    }
+
+    /// The digest of all that its calls gave.
+    pub(crate) fn digest(&self) -> Option<Digest> {
+        self.chain.map(|chain| chain.digest())
+    }
+
+    /// Whether it is fed with batches of shares.
+    pub(crate) fn takes_shares(&self) -> bool {
+        self.scheme.terms.batch > 0
+    }
+
+    /// Whether its windows are of the round alone.
+    pub(crate) fn needs_no_order(&self) -> bool {
+        self.windows.iter().all(Sliding::needs_no_order)
+    }
+
+    fn width(&self) -> usize {
+        usize::from(self.scheme.terms.cells)
+    }
+
+    fn row(&self, miner: u32) -> Option<&[u64]> {
+        let width = self.width();
+        let from = (miner as usize).checked_mul(width)?;
+        self.cells.get(from..from.checked_add(width)?)
+    }
+
+    fn state(&self, miners: impl Iterator<Item = u32>) -> State {
+        let mut state = State { memo: self.memo.clone(), ..State::default() };
+        if self.width() > 0 {
+            for miner in miners {
+                if let Some(cells) = self.row(miner)
+                    && cells.iter().any(|cell| *cell != 0)
+                {
+                    state.miner.push(name(miner));
+                    state.cells.extend_from_slice(cells);
+                }
+            }
+        }
+        state
+    }
+
+    fn window_error(&self, source: millpond_windows::WindowError) -> SimulateError {
+        SimulateError::Window { name: self.scheme.name.clone(), source }
+    }
+
+    fn outcome(&mut self, outcome: Outcome<Allocation>) -> Result<Allocation, SimulateError> {
+        if let Some(chain) = &mut self.chain {
+            chain.push(&outcome)?;
+        }
+        let name = || self.scheme.name.clone();
+        outcome.map(|done| done.value).map_err(|source| SimulateError::Call { name: name(), source })
+    }
+
+    /// Checks what a call gave and writes its state down. Gives the sum of its amounts.
+    fn check(&self, given: &Allocation) -> Result<u64, SimulateError> {
+        let broken = |message: &str| {
+            let (name, block) = (self.scheme.name.clone(), self.books.incomes);
+            Err(SimulateError::Broken { name, block, message: message.to_owned() })
+        };
+        let known = |names: &[u64]| {
+            let ascending = names.iter().zip(names.iter().skip(1)).all(|(a, b)| a < b);
+            ascending && names.iter().all(|name| (1..=self.paid.len() as u64).contains(name))
+        };
+        if given.miner.len() != given.amount.len() || !known(&given.miner) || given.amount.contains(&0) {
+            return broken("amounts that are not above 0 for known miners in ascending order");
+        }
+        let cells = given.state.miner.len().saturating_mul(self.width());
+        if !known(&given.state.miner) || given.state.cells.len() != cells {
+            return broken("cells that are not as wide as declared for known miners in ascending order");
+        }
+        match given.amount.iter().try_fold(0_u64, |sum, amount| sum.checked_add(*amount)) {
+            Some(sum) => Ok(sum),
+            None => broken("amounts whose sum does not fit 64 bits"),
+        }
+    }
+
+    fn pay(&mut self, given: &Allocation) {
+        for (name, amount) in given.miner.iter().zip(&given.amount) {
+            let place = name.checked_sub(1).and_then(|place| usize::try_from(place).ok());
+            if let Some(paid) = place.and_then(|place| self.paid.get_mut(place)) {
+                *paid = paid.saturating_add(u128::from(*amount));
+            }
+        }
+    }
+
+    fn keep(&mut self, state: State) {
+        let width = self.width();
+        for (name, cells) in state.miner.iter().zip(state.cells.chunks_exact(width.max(1))) {
+            let from = name.checked_sub(1).and_then(|place| usize::try_from(place).ok()?.checked_mul(width));
+            let row = from.and_then(|from| self.cells.get_mut(from..from.checked_add(width)?));
+            if let Some(row) = row {
+                row.copy_from_slice(cells);
+            }
+        }
+        if !state.memo.is_empty() {
+            self.memo = state.memo;
+        }
+    }
+
+    fn accrue(&mut self) -> Result<(), SimulateError> {
+        if self.pending.seq.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.pending);
+        let mut named = std::mem::take(&mut self.named);
+        named.sort_unstable();
+        let state = self.state(named.iter().copied());
+        named.clear();
+        self.named = named;
+        self.batches = self.batches.saturating_add(1);
+        let outcome = self.scheme.caller.accrue(&self.scheme.settings, batch, state);
+        let given = self.outcome(outcome)?;
+        let sum = self.check(&given)?;
+        if given.rest != 0 || (sum > 0 && !self.scheme.terms.reserve) {
+            let (name, block) = (self.scheme.name.clone(), self.books.incomes);
+            let message = "a batch of shares with a rest, or credited without a reserve".to_owned();
+            return Err(SimulateError::Broken { name, block, message });
+        }
+        self.pay(&given);
+        self.books.paid = self.books.paid.saturating_add(sum.into());
+        self.books.reserve = self.books.reserve.saturating_sub(sum.into());
+        self.books.moved(self.after_fee(sum).saturating_neg());
+        self.keep(given.state);
+        Ok(())
+    }
+
+    /// Millionths of what miners get of an amount.
+    fn after_fee(&self, amount: u64) -> i128 {
+        i128::from(amount).saturating_mul(MILLION.saturating_sub(self.fee.millionths.into()))
+    }
+
+    fn divide(&mut self, block: &Block) -> Result<(), SimulateError> {
+        let mut totals = Vec::with_capacity(self.windows.len());
+        let mut sums = std::mem::take(&mut self.sums);
+        for (at, window) in self.windows.iter_mut().enumerate() {
+            window
+                .sums(block.network.into(), Some(block.miner), &mut sums)
+                .map_err(|source| SimulateError::Window { name: self.scheme.name.clone(), source })?;
+            let mut columns = Totals::default();
+            for (miner, sum) in &sums {
+                columns.miner.push(name(*miner));
+                columns.low.push(*sum as u64);
+                columns.high.push((*sum >> 64) as u64);
+            }
+            totals.push(columns);
+            let (total, rows) = window.total();
+            if at == 0 && total > 0 && rows > 0 {
+                // Work of value v has the work after it ahead: of all pairs of shares each once, (T² - Σv²)/2T. Shares of a
+                // window are much alike: Σv² is T² by their number.
+                let one = match self.scheme.terms.windows.first().map(|declared| declared.measure) {
+                    Some(contract::Measure::Units) => 18_446_744_073_709_551_616.0,
+                    _ => block.network as f64,
+                };
+                self.ages.sum += 0.5 * (total as f64) * (1.0 - 1.0 / rows as f64) / one;
+                self.ages.count = self.ages.count.saturating_add(1);
+            }
+            window.end_round();
+        }
+        self.sums = sums;
+        let carry_in = if self.scheme.terms.reserve { 0 } else { self.books.carry };
+        let gross = block
+            .reward
+            .checked_add(carry_in)
+            .ok_or(SimulateError::Overflow("an income with what was carried"))?;
+        let income = Income {
+            key: block.number.to_le_bytes().to_vec(),
+            gross,
+            seq: block.number,
+            time_ms: block.time_ms,
+            coord: block.coord,
+            finder: Some(name(block.miner)),
+        };
+        let everybody = (0..).take(self.paid.len());
+        let state = self.state(everybody);
+        let outcome = self.scheme.caller.allocate(&self.scheme.settings, income, totals, state);
+        self.books.incomes = self.books.incomes.saturating_add(1);
+        let given = self.outcome(outcome)?;
+        let sum = self.check(&given)?;
+        if sum.checked_add(given.rest) != Some(gross) {
+            let (name, block) = (self.scheme.name.clone(), self.books.incomes);
+            let message = format!("{sum} and a rest of {} of an income of {gross}", given.rest);
+            return Err(SimulateError::Broken { name, block, message });
+        }
+        self.book(block, given, sum);
+        Ok(())
+    }
+
+    fn book(&mut self, block: &Block, given: Allocation, sum: u64) {
+        let keeps = !block.lost || self.scheme.terms.reversal == Reversal::Keep;
+        if block.lost {
+            self.books.lost = self.books.lost.saturating_add(1);
+        }
+        if !keeps {
+            // Dropped, or restored with nothing after it: as if it had never been.
+            return;
+        }
+        self.pay(&given);
+        self.books.paid = self.books.paid.saturating_add(sum.into());
+        let fees = i128::from(sum).saturating_mul(self.fee.millionths.into());
+        if block.lost {
+            // Miners keep it, the operator pays it.
+            self.books.reserve = self.books.reserve.saturating_sub(sum.into());
+            self.books.moved(self.after_fee(sum).saturating_neg());
+        } else {
+            self.books.earned = self.books.earned.saturating_add(block.reward.into());
+            self.books.moved(fees);
+            if self.scheme.terms.reserve {
+                self.books.reserve = self.books.reserve.saturating_add(given.rest.into());
+                self.books.moved(i128::from(given.rest).saturating_mul(MILLION));
+            } else {
+                self.books.carry = given.rest;
+            }
+        }
+        self.keep(given.state);
+    }
+}
+
+impl Runner for Contract {
+    fn shares(&mut self, chunk: &Chunk) -> Result<(), SimulateError> {
+        for at in 0..self.windows.len() {
+            let Some(window) = self.windows.get_mut(at) else { break };
+            let pushed = chunk.rows.iter().try_for_each(|row| window.push(row));
+            pushed.map_err(|source| self.window_error(source))?;
+        }
+        if self.rows == 0 {
+            return Ok(());
+        }
+        for (seq, row) in (chunk.first..).zip(&chunk.rows) {
+            let stamp = self.batches.saturating_add(1);
+            if let Some(named) = self.stamps.get_mut(row.miner as usize)
+                && *named != stamp
+            {
+                *named = stamp;
+                self.named.push(row.miner);
+            }
+            let pending = &mut self.pending;
+            pending.seq.push(seq);
+            pending.miner.push(name(row.miner));
+            pending.work.push(row.work);
+            pending.network_low.push(chunk.network);
+            pending.network_high.push(0);
+            pending.time_ms.push(row.time_ms);
+            pending.coord.push(row.coord);
+            pending.reward.push(chunk.reward);
+            if pending.seq.len() >= self.rows {
+                self.accrue()?;
+            }
+        }
+        Ok(())
+    }
+
+    fn many(&mut self, row: &Row, count: u64) -> Result<(), SimulateError> {
+        let added = self.windows.iter_mut().try_for_each(|window| window.push_many(row, count));
+        added.map_err(|source| self.window_error(source))
+    }
+
+    fn block(&mut self, block: &Block) -> Result<(), SimulateError> {
+        self.accrue()?;
+        self.divide(block)
+    }
+
+    fn settle(&mut self) -> Result<(), SimulateError> {
+        self.accrue()
+    }
+
+    fn paid(&mut self) -> &mut [u128] {
+        &mut self.paid
+    }
+}
