@@ -25,5 +25,7 @@ pub mod recipe;
 pub mod replay;
 pub mod restore;
 pub mod run;
+pub mod simulate;
+mod simulate_selftest;
 pub mod token;
 pub mod upgrade;
