@@ -1,6 +1,6 @@
 //! The expected values, each by its formula.
 
-use millpond_stream::maths::{exp, ln, ln_1p};
+use millpond_stream::maths::{exp, exp_m1, ln, ln_1p};
 
 /// Euler's constant.
 const GAMMA: f64 = 0.577_215_664_901_532_9;
@@ -52,8 +52,9 @@ pub(crate) fn inverse_round(per_block: f64) -> f64 {
 /// e^(-ρ m), exactly.
 pub(crate) fn ruin_exponent(per_block: f64, levels: f64) -> f64 {
     let p = 1.0 / per_block;
-    // Below the root the sum is less than 1, above it is more; 0 is a root too.
-    root(1e-7, 0.1, |rho| 1.0 - (1.0 - p) * exp(rho) - p * exp(-(levels - 1.0) * rho))
+    // Both terms less their part of the 1: small where ρ is. Below the root their sum is negative; 0 is a root too.
+    let away = |rho: f64| (1.0 - p) * exp_m1(rho) + p * exp_m1(-(levels - 1.0) * rho);
+    root(0.01 / levels, 1.0 / levels, |rho| -away(rho))
 }
 
 /// (1 - 1/D)^n.
@@ -69,12 +70,13 @@ pub(crate) fn blocks_a_day(hashes_a_second: f64, difficulty: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use millpond_stream::maths::power;
 
     /// The figures as they were published, or computed by other means: to the last digit that stands there.
     #[test]
     fn formulas_give_the_published_figures() {
         let near = |value: f64, published: f64, digits: i32| {
-            let room = 0.51 * 10_f64.powi(-digits);
+            let room = 0.51 / power(10.0, f64::from(digits));
             assert!((value - published).abs() < room, "{value} is not {published}");
         };
         near(exponential_integral(1.0), 0.219_383_934_395_520_3, 14);

@@ -196,7 +196,7 @@ mod tests {
             let whole =
                 u64::try_from(product / network).map_err(|_| "a share's value does not fit 64 bits")?;
             let shift = 64_u32.saturating_sub(network.leading_zeros());
-            let fraction = ((product % network >> shift) << 64) / (network >> shift);
+            let fraction = (((product % network) >> shift) << 64) / (network >> shift);
             Ok((whole, u64::try_from(fraction).unwrap_or(u64::MAX)))
         };
         let mut due = BTreeMap::<u64, (u64, u64)>::new();

@@ -158,7 +158,7 @@ pub(crate) struct Prop;
 impl Prop {
     /// Rounds whose division is looked at, and of whose length only.
     const DIVIDED: u64 = 100_000;
-    const LENGTHS: u64 = 3_000_000;
+    const LENGTHS: u64 = 3_150_000;
     /// Of the square of a miner's part less q, a mean over all miners, weighed for how lengths are drawn.
     const OWN: f64 = 0.63;
     /// Of (1 - X)² of an exponential X: √(9 - 1).
