@@ -28,5 +28,6 @@ pub mod replay_other;
 pub mod restore;
 pub mod run;
 pub mod simulate;
+mod simulate_selftest;
 pub mod token;
 pub mod upgrade;

@@ -1,5 +1,6 @@
 //! `millpond simulate`: pools in simulated time.
 
+use crate::commands::simulate_selftest::SimulateSelftest;
 use crate::progress::StepBar;
 use crate::terminal::{Failure, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
@@ -24,6 +25,8 @@ enum What {
     Run(SimulateRun),
     /// Print a scenario that ships with the program, to begin with.
     Example(SimulateExample),
+    /// Measure the known figures of payout schemes over the code that pays, and hold them to their formulas.
+    Selftest(SimulateSelftest),
 }
 
 impl Simulate {
@@ -32,6 +35,7 @@ impl Simulate {
         match self.what {
             What::Run(command) => command.run(),
             What::Example(command) => command.run(),
+            What::Selftest(command) => command.run(),
         }
     }
 }

@@ -1,0 +1,86 @@
+//! The rows. Each file has what is measured in one run.
+
+mod alone;
+mod delay;
+mod hopping;
+mod last_shares;
+mod loyal;
+mod round;
+mod ruin;
+mod steady;
+mod withholding;
+
+use crate::lab::{Failure, Lab};
+use crate::{Code, Figure};
+use millpond_statistics::{Estimate, Expectation};
+
+/// What is measured in one run: one figure or several.
+pub(crate) trait Experiment: Send + Sync {
+    /// What is to be found, in order.
+    fn figures(&self) -> Vec<Figure>;
+
+    /// An estimate of each; with the twin's mistake or without, on the same random numbers.
+    fn run(&self, lab: &Lab, twin: bool) -> Result<Vec<Estimate>, Failure>;
+}
+
+/// In the table's order.
+pub(crate) fn all() -> Vec<Box<dyn Experiment>> {
+    vec![
+        Box::new(hopping::Threshold),
+        Box::new(hopping::Hopper),
+        Box::new(loyal::Loyal),
+        Box::new(round::Share),
+        Box::new(last_shares::Variance),
+        Box::new(last_shares::Unpaid),
+        Box::new(steady::Solo),
+        Box::new(steady::Pps),
+        Box::new(steady::Prop),
+        Box::new(steady::LastShares),
+        Box::new(ruin::Ruin::usual()),
+        Box::new(ruin::Ruin::wanted()),
+        Box::new(alone::Days),
+        Box::new(alone::LongRounds),
+        Box::new(withholding::Withholder),
+        Box::new(delay::Proportional),
+        Box::new(delay::Compatible),
+    ]
+}
+
+/// The parts of a figure that are not numbers.
+struct Name {
+    row: &'static str,
+    what: &'static str,
+    code: Code,
+    formula: &'static str,
+    twin: &'static str,
+}
+
+impl Name {
+    /// A figure by its samples, each of which deviates by so much of it: the standard error is planned by that.
+    fn figure(self, expected: f64, published: Option<f64>, samples: u64, deviation: f64) -> Figure {
+        let planned = expected.abs() * deviation / (samples as f64).sqrt();
+        self.planned(expected, published, samples, planned)
+    }
+
+    fn planned(self, expected: f64, published: Option<f64>, samples: u64, planned: f64) -> Figure {
+        let Self { row, what, code, formula, twin } = self;
+        Figure { row, what, code, formula, expected, published, samples, planned, twin }
+    }
+}
+
+/// So many samples that 1 % of a figure are 8 σ, where each deviates by so much of it.
+fn enough(deviation: f64) -> u64 {
+    Expectation::samples(deviation)
+}
+
+/// The probability of one of so many, in units of 2^-64.
+const fn one_of(many: u64) -> u128 {
+    (1_u128 << 64) / many as u128
+}
+
+/// How often something was, of so many times.
+fn part(hits: u64, of: u64) -> Estimate {
+    let n = of as f64;
+    let value = hits as f64 / n;
+    Estimate { value, sigma: (value * (1.0 - value) / n).sqrt(), samples: of }
+}
