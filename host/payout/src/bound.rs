@@ -3,7 +3,7 @@
 use crate::audit::digest_of;
 use crate::{PayoutError, Rule};
 use millpond_contracts::Settings;
-use millpond_contracts::payout::{FeePolicy, PayoutScheme, Terms};
+use millpond_contracts::payout::{FeePolicy, Measure, PayoutScheme, Reversal, Span, Terms, Version, Window};
 use millpond_ledger::FeeName;
 use millpond_types::{Digest, ShareSeq};
 use std::fmt;
@@ -72,6 +72,9 @@ impl BoundScheme {
         if terms.state_format.len() > 256 || terms.claims.len() > 64 {
             return broken("a state format of more than 256 bytes, or more than 64 claims".to_owned());
         }
+        if let Some(detail) = beyond(&terms) {
+            return broken(detail);
+        }
         let config = digest_of(&settings)?;
         Ok(Self { name, plugin, settings, config, terms, since: ShareSeq(0) })
     }
@@ -107,6 +110,12 @@ impl BoundScheme {
         self.plugin.digest()
     }
 
+    /// The version of the contract that it keeps.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.plugin.version()
+    }
+
     pub(crate) fn claims(&self, claim: &str) -> bool {
         self.terms.claims.iter().any(|own| own == claim)
     }
@@ -119,6 +128,34 @@ impl BoundScheme {
     ) -> PayoutError {
         PayoutError::Broken { plugin: self.name.clone(), function, rule, detail: detail.into() }
     }
+}
+
+/// What terms of 0.2 ask for and this host does not do, or what contradicts itself in them.
+fn beyond(terms: &Terms) -> Option<String> {
+    let served = |window: &&Window| {
+        let spans = matches!(
+            window.span,
+            Span::Round
+                | Span::Finder
+                | Span::Shares(_)
+                | Span::Work(_)
+                | Span::Millis(_)
+                | Span::Coord(_)
+                | Span::State
+        );
+        spans && matches!(window.measure, Measure::Work | Measure::Units)
+    };
+    if let Some(window) = terms.windows.iter().find(|window| !served(window)) {
+        return Some(format!(
+            "a window {:?} by {:?}, which this host does not compute",
+            window.span, window.measure
+        ));
+    }
+    if terms.operator_most > 1_000_000 {
+        return Some(format!("{} millionths for the operator, at most 1000000", terms.operator_most));
+    }
+    (terms.reversal == Reversal::KeepReserve && !terms.reserve)
+        .then(|| "the reserve keeps its part of a lost income, and there is no reserve".to_owned())
 }
 
 /// Who receives fees, and his part of the sum of all weights.

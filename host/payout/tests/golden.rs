@@ -5,7 +5,9 @@
 mod common;
 
 use common::*;
-use millpond_contracts::payout::{Allocation, Batch, Income, Reversal, Span, State, Terms, Totals, Window};
+use millpond_contracts::payout::{
+    Allocation, Batch, Income, Reversal, Span, State, Terms, Totals, Version, Window,
+};
 use millpond_contracts::{Setting, Settings};
 use millpond_ledger::{Entry, IncomeKey};
 use millpond_payout::{
@@ -74,7 +76,13 @@ fn scoring() -> BoundScheme {
         given.state.memo = vec![7];
         given
     };
-    let plugin = Fake { terms, version: 3, allocate: Box::new(divide), accrue: Some(Box::new(credit)) };
+    let plugin = Fake {
+        terms,
+        version: 3,
+        contract: Version::V0_1,
+        allocate: Box::new(divide),
+        accrue: Some(Box::new(credit)),
+    };
     let settings: Settings = vec![
         ("a.window".to_owned(), Setting::Int(-5)),
         ("edge".to_owned(), Setting::Text("split \"é\"".to_owned())),
@@ -114,6 +122,7 @@ fn credited(state: &SchemeState) -> (Entry, Vec<String>) {
         time: UnixMillis(1_700_000_000_000 + at),
         coord: at / 4,
         reward: Amount(312_500_000 - at),
+        subsidy: Some(Amount(at)),
     };
     let shares: Vec<AccruedShare> = (5..25).map(share).collect();
     let accrual =
