@@ -43,8 +43,15 @@ fn main() {
     time("scheme.schema: fresh store, instance, call, drop", 200, || {
         black_box(scheme.schema().unwrap());
     });
-    let income =
-        Income { key: vec![1; 36], gross: 5_000_000_000, seq: 1, time_ms: 0, coord: 1, finder: None };
+    let income = Income {
+        key: vec![1; 36],
+        gross: 5_000_000_000,
+        seq: 1,
+        time_ms: 0,
+        coord: 1,
+        finder: None,
+        ..Income::default()
+    };
     let windows = scheme.describe(&vec![]).unwrap().value.windows.len();
     for miners in [1_u64, 1_000, 100_000] {
         let column = |f: fn(u64) -> u64| (1..=miners).map(f).collect::<Vec<_>>();

@@ -6,6 +6,7 @@ use crate::payout::{FeePolicy, PayoutScheme};
 use crate::since_0_1::chain::BoundAdapter;
 use crate::since_0_1::payout::{FeeComponent, SchemeComponent};
 use crate::since_0_1::vote::VoteComponent;
+use crate::since_0_2;
 use crate::vote::VotePolicy;
 use crate::{CallError, Settings};
 use millpond_runtime::{Class, Extern, Finding, LoadError, LogSink, Plugin, Report, Sandbox, clean, inspect};
@@ -91,10 +92,20 @@ impl Contract {
         }
     }
 
-    /// The version of the package that this host knows, as audit records name it.
-    #[must_use]
-    pub const fn version(self) -> &'static str {
-        "0.1.0"
+    /// The minor versions of the package that this host serves (their major is 0), the newest first.
+    const fn minors(self) -> &'static [u64] {
+        match self {
+            Self::PayoutScheme => &[2, 1],
+            Self::ChainAdapter | Self::FeePolicy | Self::VotePolicy => &[1],
+        }
+    }
+
+    /// The minor version that a component is for: the newest whose first interface it exports. The newest of all for one
+    /// that exports none.
+    fn minor(self, report: &Report) -> u64 {
+        let exports = |minor: &u64| report.exports.iter().any(|export| self.is(export, self.first(), *minor));
+        let newest = self.minors().first();
+        self.minors().iter().find(|minor| exports(minor)).or(newest).copied().unwrap_or(1)
     }
 
     /// Its world.
@@ -122,14 +133,14 @@ impl Contract {
         self.interfaces().first().map_or("", |interface| interface.name)
     }
 
-    fn full(self, interface: &str) -> String {
-        format!("{}/{interface}@{}", self.package(), self.version())
+    fn full(self, interface: &str, minor: u64) -> String {
+        format!("{}/{interface}@0.{minor}.0", self.package())
     }
 
-    /// Whether an export or import is this interface in a version that this host knows: same major and minor.
-    fn is(self, found: &Extern, interface: &str) -> bool {
+    /// Whether an export or import is this interface in this version: same major and minor.
+    fn is(self, found: &Extern, interface: &str, minor: u64) -> bool {
         found.parts().is_some_and(|(package, name, version)| {
-            package == self.package() && name == interface && (version.major, version.minor) == (0, 1)
+            package == self.package() && name == interface && (version.major, version.minor) == (0, minor)
         })
     }
 
@@ -147,18 +158,19 @@ impl Contract {
     #[must_use]
     pub fn findings(self, report: &Report) -> Vec<Finding> {
         let mut findings = Vec::new();
+        let minor = self.minor(report);
         for interface in self.interfaces() {
-            let exported = report.exports.iter().find(|export| self.is(export, interface.name));
+            let exported = report.exports.iter().find(|export| self.is(export, interface.name, minor));
             let Some(exported) = exported else {
                 let path = format!("{}/{}", self.package(), interface.name);
                 let other = report.exports.iter().find(|export| export.name.split('@').next() == Some(&path));
                 match other {
                     Some(other) => findings.push(Finding::WrongVersion {
                         found: clean(&other.name, 200),
-                        known: self.full(interface.name),
+                        known: self.full(interface.name, minor),
                     }),
                     None if interface.need == Need::Required => {
-                        findings.push(Finding::MissingExport { name: self.full(interface.name) });
+                        findings.push(Finding::MissingExport { name: self.full(interface.name, minor) });
                     }
                     None => {}
                 }
@@ -169,7 +181,7 @@ impl Contract {
             }
             for function in interface.functions {
                 if !exported.functions.iter().any(|found| found == function) {
-                    let name = format!("{}#{function}", self.full(interface.name));
+                    let name = format!("{}#{function}", self.full(interface.name, minor));
                     findings.push(Finding::MissingExport { name });
                 }
             }
@@ -177,12 +189,12 @@ impl Contract {
         if self == Self::ChainAdapter {
             // The strict class's imports are the inspection's matter: there are none.
             for import in
-                report.imports.iter().filter(|import| !import.types_only && !self.is(import, "host"))
+                report.imports.iter().filter(|import| !import.types_only && !self.is(import, "host", minor))
             {
                 let name = clean(&import.name, 200);
                 findings.push(Finding::UnknownImport {
                     name,
-                    allowed: format!("an adapter may import {}", self.full("host")),
+                    allowed: format!("an adapter may import {}", self.full("host", minor)),
                 });
             }
         }
@@ -191,8 +203,9 @@ impl Contract {
 }
 
 impl fmt::Display for Contract {
+    /// Package and world, of any version.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}@{}", self.package(), self.world(), self.version())
+        write!(f, "{}/{}", self.package(), self.world())
     }
 }
 
@@ -206,6 +219,12 @@ pub struct Checked {
 }
 
 impl Checked {
+    /// The world that it is for, with the version: what plugins name in their Cargo metadata.
+    #[must_use]
+    pub fn world(&self) -> Option<String> {
+        self.contract.map(|contract| contract.full(contract.world(), contract.minor(&self.report)))
+    }
+
     /// Whether it would be loaded.
     #[must_use]
     pub fn fits(&self) -> bool {
@@ -230,7 +249,8 @@ pub fn check_static(wasm: &[u8]) -> Checked {
             }
         }
         None if report.findings.is_empty() => {
-            let names = Contract::ALL.map(|contract| contract.full(contract.first()));
+            let names =
+                Contract::ALL.map(|contract| contract.full(contract.first(), contract.minor(&report)));
             report.findings.push(Finding::MissingExport { name: format!("one of {}", names.join(", ")) });
         }
         None => {}
@@ -253,7 +273,7 @@ pub fn check(
     let plugin = sandbox.load(name, wasm, contract.class())?;
     let bound = match contract {
         Contract::ChainAdapter => BoundAdapter::bind(&plugin, exported(&checked.report), sink).map(drop),
-        Contract::PayoutScheme => SchemeComponent::bind(&plugin, accrues(&checked.report), sink).map(drop),
+        Contract::PayoutScheme => scheme(&plugin, sink).map(drop),
         Contract::FeePolicy => FeeComponent::bind(&plugin, sink).map(drop),
         Contract::VotePolicy => VoteComponent::bind(&plugin, sink).map(drop),
     };
@@ -273,7 +293,7 @@ fn wrong_type(error: &wasmtime::Error) -> Finding {
 
 fn exported(report: &Report) -> Optional {
     let has =
-        |interface: &str| report.exports.iter().any(|export| Contract::ChainAdapter.is(export, interface));
+        |interface: &str| report.exports.iter().any(|export| Contract::ChainAdapter.is(export, interface, 1));
     Optional {
         pow: has("pow"),
         codec: has("codec"),
@@ -282,8 +302,15 @@ fn exported(report: &Report) -> Optional {
     }
 }
 
-fn accrues(report: &Report) -> bool {
-    report.exports.iter().any(|export| Contract::PayoutScheme.is(export, "accrual"))
+/// Binds a scheme by the version that it is for.
+fn scheme(plugin: &Plugin, sink: &Arc<dyn LogSink>) -> wasmtime::Result<Arc<dyn PayoutScheme>> {
+    let report = plugin.report();
+    let minor = Contract::PayoutScheme.minor(report);
+    let accrues = report.exports.iter().any(|export| Contract::PayoutScheme.is(export, "accrual", minor));
+    Ok(match minor {
+        1 => Arc::new(SchemeComponent::bind(plugin, accrues, sink)?),
+        _ => Arc::new(since_0_2::payout::SchemeComponent::bind(plugin, accrues, sink)?),
+    })
 }
 
 /// Loads a component that must be of this contract, with everything [`check`] finds as the error.
@@ -314,8 +341,7 @@ pub fn load_scheme(
     sink: &Arc<dyn LogSink>,
 ) -> Result<Arc<dyn PayoutScheme>, LoadError> {
     let plugin = load(sandbox, name, wasm, Contract::PayoutScheme)?;
-    let accrues = accrues(plugin.report());
-    Ok(Arc::new(SchemeComponent::bind(&plugin, accrues, sink).map_err(|error| unfit(&error))?))
+    scheme(&plugin, sink).map_err(|error| unfit(&error))
 }
 
 /// Loads a fee policy.

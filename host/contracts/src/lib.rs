@@ -12,6 +12,7 @@ mod contract;
 pub mod payout;
 mod settings;
 mod since_0_1;
+mod since_0_2;
 pub mod vote;
 mod vote_check;
 

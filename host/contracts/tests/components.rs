@@ -19,7 +19,15 @@ fn bundled(name: &str) -> Vec<u8> {
 }
 
 fn income(gross: u64) -> Income {
-    Income { key: vec![7; 32], gross, seq: 9, time_ms: 1_700_000_000_000, coord: 100, finder: Some(2) }
+    Income {
+        key: vec![7; 32],
+        gross,
+        seq: 9,
+        time_ms: 1_700_000_000_000,
+        coord: 100,
+        finder: Some(2),
+        ..Income::default()
+    }
 }
 
 #[test]

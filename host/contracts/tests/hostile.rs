@@ -22,7 +22,15 @@ fn scheme(allocate: &str) -> Arc<dyn PayoutScheme> {
 }
 
 fn allocate(body: &str) -> String {
-    let income = Income { key: vec![1], gross: 5_000, seq: 1, time_ms: 0, coord: 1, finder: None };
+    let income = Income {
+        key: vec![1],
+        gross: 5_000,
+        seq: 1,
+        time_ms: 0,
+        coord: 1,
+        finder: None,
+        ..Income::default()
+    };
     let window = Totals { miner: vec![1, 2], low: vec![3, 4], high: vec![0, 0] };
     let error = scheme(body).allocate(&vec![], &income, &[window], &State::default()).unwrap_err();
     assert!(error.is_trap(), "{error}");
@@ -58,7 +66,15 @@ fn a_scheme_that_claims_a_giant_result_is_stopped_before_it_is_copied() {
     let bodies = [("millpond:payout/scheme@0.1.0#allocate", body.as_str())];
     let wasm = guest::guest("payout-0.1", "payout-scheme", &bodies, &data.0);
     let scheme = load_scheme(&SANDBOX, "giant", &wasm, &sink()).unwrap();
-    let income = Income { key: vec![1], gross: 5_000, seq: 1, time_ms: 0, coord: 1, finder: None };
+    let income = Income {
+        key: vec![1],
+        gross: 5_000,
+        seq: 1,
+        time_ms: 0,
+        coord: 1,
+        finder: None,
+        ..Income::default()
+    };
     let error = scheme.allocate(&vec![], &income, &[], &State::default()).unwrap_err().to_string();
     assert_eq!(
         error,

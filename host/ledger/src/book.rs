@@ -45,6 +45,9 @@ pub struct IncomeState {
     pub amount: Amount,
     /// Units of the carry account divided with it.
     pub carry_in: Amount,
+    /// Units of the reserve divided with it.
+    #[serde(default, skip_serializing_if = "crate::entry::nothing")]
+    pub reserve_in: Amount,
     /// Paid by the chain to its owners.
     pub direct: bool,
     /// Where it stands.

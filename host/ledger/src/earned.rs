@@ -12,8 +12,10 @@ use std::collections::{BTreeMap, HashMap};
 #[derive(Clone, Debug, Default)]
 pub struct Earned {
     owners: BTreeMap<Owner, i128>,
-    /// Incomes that can still be taken back.
-    open: HashMap<IncomeKey, (Allocation, Amount)>,
+    /// Incomes that can still be taken back, with what was divided along from the carry account and the reserve.
+    open: HashMap<IncomeKey, (Allocation, [Amount; 2])>,
+    /// What the reserve keeps of incomes that are gone.
+    reserves: HashMap<IncomeKey, Amount>,
     /// What the chain paid, of each income that it took back while the credits stay.
     kept: HashMap<IncomeKey, Amount>,
     amounts: HashMap<IncomeKey, Amount>,
@@ -46,10 +48,16 @@ impl Earned {
     }
 
     fn divided(&mut self, income: &IncomeAllocated) {
+        // There again: what was made good to the reserve is the operator's.
+        if let Some(kept) = self.reserves.remove(&income.key) {
+            self.add(&Owner::Reserve, -i128::from(kept.0));
+            self.lost = self.lost.saturating_sub(i128::from(kept.0));
+        }
+        let drawn = [income.carry_in, income.reserve_in];
         self.parts(&income.parts, 1);
-        self.add(&Owner::Carry, -i128::from(income.carry_in.0));
+        self.pooled(drawn, -1);
         self.standing = self.standing.saturating_add(i128::from(income.amount.0));
-        self.open.insert(income.key.clone(), (income.parts.clone(), income.carry_in));
+        self.open.insert(income.key.clone(), (income.parts.clone(), drawn));
         self.amounts.insert(income.key.clone(), income.amount);
     }
 
@@ -57,15 +65,26 @@ impl Earned {
         let Some(amount) = self.amounts.get(key).copied() else { return };
         self.standing = self.standing.saturating_sub(i128::from(amount.0));
         match (how, self.open.remove(key)) {
-            (Reversal::Drop | Reversal::Restore, Some((parts, carry_in))) => {
+            (Reversal::Drop | Reversal::Restore | Reversal::KeepReserve, Some((parts, drawn))) => {
                 self.parts(&parts, -1);
-                self.add(&Owner::Carry, i128::from(carry_in.0));
+                self.pooled(drawn, 1);
+                if how == Reversal::KeepReserve {
+                    let kept = parts.of(&Owner::Reserve);
+                    self.add(&Owner::Reserve, i128::from(kept.0));
+                    self.lost = self.lost.saturating_add(i128::from(kept.0));
+                    self.reserves.insert(key.clone(), kept);
+                }
             }
             _ => {
                 self.kept.insert(key.clone(), amount);
                 self.lost = self.lost.saturating_add(i128::from(amount.0));
             }
         }
+    }
+
+    fn pooled(&mut self, [carry, reserve]: [Amount; 2], sign: i128) {
+        self.add(&Owner::Carry, i128::from(carry.0).saturating_mul(sign));
+        self.add(&Owner::Reserve, i128::from(reserve.0).saturating_mul(sign));
     }
 
     fn parts(&mut self, parts: &Allocation, sign: i128) {

@@ -59,6 +59,21 @@ pub enum Reversal {
     Restore,
     /// The miners keep their credits, which become payable; the operator bears the loss.
     Keep,
+    /// The credits are forgotten, but for the reserve's: it keeps its part, and the operator bears that loss.
+    KeepReserve,
+}
+
+impl Reversal {
+    /// Its name, as in listings.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Restore => "restore",
+            Self::Keep => "keep",
+            Self::KeepReserve => "keep-reserve",
+        }
+    }
 }
 
 /// An income and how it is divided: one entry per income.
@@ -72,7 +87,10 @@ pub struct IncomeAllocated {
     pub carry_in: Amount,
     /// The chain paid the owners itself (SOLO in the coinbase): at maturity nothing becomes payable, it is paid.
     pub direct: bool,
-    /// The parts; they sum to `amount + carry_in`.
+    /// Units of the reserve that are divided along with it. Zero, and not written, for most schemes.
+    #[serde(default, skip_serializing_if = "nothing")]
+    pub reserve_in: Amount,
+    /// The parts; they sum to `amount + carry_in + reserve_in`.
     pub parts: Allocation,
     /// The Merkle-sum root over `parts`.
     pub root: SumNode,
@@ -97,9 +115,23 @@ impl IncomeAllocated {
         parts: Allocation,
         state: Vec<u8>,
     ) -> Result<Self, LedgerError> {
+        Self::drawing(key, amount, [carry_in, Amount::ZERO], parts, state)
+    }
+
+    /// The same, of an income that draws on the pool's own money: on the carry account, and on the reserve.
+    ///
+    /// # Errors
+    /// When the parts do not sum to the amount and both draws.
+    pub fn drawing(
+        key: IncomeKey,
+        amount: Amount,
+        [carry_in, reserve_in]: [Amount; 2],
+        parts: Allocation,
+        state: Vec<u8>,
+    ) -> Result<Self, LedgerError> {
         let root = proof::root(&key, &parts)?;
         let end = ShareSeq(0);
-        let income = Self { key, amount, carry_in, direct: false, parts, root, end, state };
+        let income = Self { key, amount, carry_in, reserve_in, direct: false, parts, root, end, state };
         income.check()?;
         Ok(income)
     }
@@ -125,6 +157,7 @@ impl IncomeAllocated {
     pub fn gross(&self) -> Result<Amount, LedgerError> {
         self.amount
             .checked_add(self.carry_in)
+            .and_then(|sum| sum.checked_add(self.reserve_in))
             .ok_or(LedgerError::Overflow("an income with its carried-in units"))
     }
 
@@ -142,7 +175,7 @@ impl IncomeAllocated {
         }
         let pooled =
             self.parts.of(&Owner::Carry) > Amount::ZERO || self.parts.of(&Owner::Reserve) > Amount::ZERO;
-        if self.direct && (pooled || self.carry_in > Amount::ZERO) {
+        if self.direct && (pooled || self.carry_in > Amount::ZERO || self.reserve_in > Amount::ZERO) {
             return Err(LedgerError::Allocation("an income paid directly has no carry and no reserve"));
         }
         Ok(())
@@ -325,7 +358,7 @@ pub struct Record {
     pub entry: Entry,
 }
 
-fn nothing(amount: &Amount) -> bool {
+pub(crate) fn nothing(amount: &Amount) -> bool {
     *amount == Amount::ZERO
 }
 

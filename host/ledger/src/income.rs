@@ -4,7 +4,7 @@
 //!            allocated          matured
 //! (unknown) ----------> immature ------> matured --- reversed ---> lost after maturity (operator's loss)
 //!                         |  ^                                        | reinstated -> matured
-//!                 reversed|  | drop, restore: allocated again; keep: reinstated
+//!                 reversed|  | drop, restore, keep-reserve: allocated again; keep: reinstated
 //!                         v  |
 //!                       reversed
 //! ```
@@ -29,13 +29,29 @@ pub(crate) fn judge(book: &Book, entry: &Entry) -> Result<Judgement, LedgerError
 
 fn allocated(book: &Book, income: &IncomeAllocated) -> Result<Judgement, LedgerError> {
     income.check()?;
+    let mut counters = book.counters.clone();
+    let mut postings = vec![
+        debit(Account::ImmatureIncome, income.amount.0),
+        debit(Account::Payable(Owner::Carry), income.carry_in.0),
+        debit(Account::Payable(Owner::Reserve), income.reserve_in.0),
+    ];
     if let Some(known) = book.income(&income.key) {
         match known.status {
             // Taken back and forgotten: it may be divided anew when the chain has it after all.
             IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore) => {}
+            // What the operator made good is his again, as far as the reserve still holds it.
+            IncomeStatus::Reversed(Reversal::KeepReserve) => {
+                let held = book.payable(&Owner::Reserve).checked_sub(income.reserve_in).unwrap_or_default();
+                let back = parts(known)?.of(&Owner::Reserve).min(held).0;
+                counters.loss = subtract(counters.loss, back)?;
+                counters.carried = subtract(counters.carried, back)?;
+                postings.push(debit(Account::Payable(Owner::Reserve), back));
+                postings.push(credit(Account::OperatorLoss, back));
+            }
             _ => {
                 let same = known.amount == income.amount
                     && known.carry_in == income.carry_in
+                    && known.reserve_in == income.reserve_in
                     && known.direct == income.direct
                     && known.root == income.root.hash;
                 return if same {
@@ -46,14 +62,11 @@ fn allocated(book: &Book, income: &IncomeAllocated) -> Result<Judgement, LedgerE
             }
         }
     }
-    let mut postings = vec![
-        debit(Account::ImmatureIncome, income.amount.0),
-        debit(Account::Payable(Owner::Carry), income.carry_in.0),
-    ];
     postings.extend(income.parts.shares().iter().map(|p| credit(Account::Immature(p.0.clone()), p.1.0)));
     let state = IncomeState {
         amount: income.amount,
         carry_in: income.carry_in,
+        reserve_in: income.reserve_in,
         direct: income.direct,
         status: IncomeStatus::Immature,
         root: income.root.hash,
@@ -63,7 +76,7 @@ fn allocated(book: &Book, income: &IncomeAllocated) -> Result<Judgement, LedgerE
         credited_early: false,
         parts: Some(income.parts.clone()),
     };
-    fits(book, postings, book.counters.clone(), &income.key, state)
+    fits(book, postings, counters, &income.key, state)
 }
 
 fn matured(book: &Book, key: &IncomeKey) -> Result<Judgement, LedgerError> {
@@ -83,7 +96,7 @@ fn matured(book: &Book, key: &IncomeKey) -> Result<Judgement, LedgerError> {
         postings.push(debit(Account::Wallet, known.amount.0));
     } else {
         let parts = parts(known)?;
-        count_credit(&mut counters, parts, known.carry_in)?;
+        count_credit(&mut counters, parts, [known.carry_in, known.reserve_in])?;
         if known.direct {
             postings.extend(parts.shares().iter().map(|p| debit(Account::Immature(p.0.clone()), p.1.0)));
             count_paid(&mut counters, parts, 1)?;
@@ -116,10 +129,18 @@ fn reversed(book: &Book, key: &IncomeKey, how: Reversal, proof: &str) -> Result<
             if how == Reversal::Keep {
                 postings.push(debit(Account::OperatorLoss, amount));
                 postings.extend(ripen(parts));
-                count_credit(&mut counters, parts, known.carry_in)?;
+                count_credit(&mut counters, parts, [known.carry_in, known.reserve_in])?;
                 counters.loss = add(counters.loss, amount)?;
             } else {
                 postings.push(credit(Account::Payable(Owner::Carry), known.carry_in.0));
+                postings.push(credit(Account::Payable(Owner::Reserve), known.reserve_in.0));
+                if how == Reversal::KeepReserve {
+                    let kept = parts.of(&Owner::Reserve).0;
+                    postings.push(debit(Account::OperatorLoss, kept));
+                    postings.push(credit(Account::Payable(Owner::Reserve), kept));
+                    counters.loss = add(counters.loss, kept)?;
+                    counters.carried = add(counters.carried, kept)?;
+                }
                 postings.extend(parts.shares().iter().map(|p| debit(Account::Immature(p.0.clone()), p.1.0)));
             }
             IncomeStatus::Reversed(how)
@@ -158,7 +179,7 @@ fn reinstated(book: &Book, key: &IncomeKey) -> Result<Judgement, LedgerError> {
             counters.income = add(counters.income, amount)?;
             let postings = if known.direct {
                 let parts = parts(known)?;
-                count_credit(&mut counters, parts, Amount::ZERO)?;
+                count_credit(&mut counters, parts, [Amount::ZERO; 2])?;
                 count_paid(&mut counters, parts, 1)?;
                 Vec::new()
             } else {
@@ -186,7 +207,7 @@ fn accrued(book: &Book, first: u64, last: u64, parts: &Allocation) -> Result<Jud
         return Err(LedgerError::Allocation("accrued shares are credited to miners and fee recipients only"));
     }
     let mut counters = book.counters.clone();
-    count_credit(&mut counters, parts, parts.total())?;
+    count_credit(&mut counters, parts, [Amount::ZERO, parts.total()])?;
     let mut postings = vec![debit(Account::Payable(Owner::Reserve), parts.total().0)];
     postings.extend(parts.shares().iter().map(|p| credit(Account::Payable(p.0.clone()), p.1.0)));
     Ok(Judgement::Fits(Change { postings, counters, what: What::AccruedTo(last) }))
@@ -215,8 +236,12 @@ fn ripen(parts: &Allocation) -> impl Iterator<Item = Posting> + '_ {
     })
 }
 
-/// Counts parts as credited; `from_pooled` units came out of the carry or the reserve.
-fn count_credit(counters: &mut Counters, parts: &Allocation, from_pooled: Amount) -> Result<(), LedgerError> {
+/// Counts parts as credited; `from_pooled` units came out of the carry and the reserve.
+fn count_credit(
+    counters: &mut Counters,
+    parts: &Allocation,
+    from_pooled: [Amount; 2],
+) -> Result<(), LedgerError> {
     for part in parts.shares() {
         let sum = match part.0 {
             Owner::Miner(_) => &mut counters.credited,
@@ -225,7 +250,9 @@ fn count_credit(counters: &mut Counters, parts: &Allocation, from_pooled: Amount
         };
         *sum = add(*sum, part.1.0)?;
     }
-    counters.carried = subtract(counters.carried, from_pooled.0)?;
+    for pooled in from_pooled {
+        counters.carried = subtract(counters.carried, pooled.0)?;
+    }
     Ok(())
 }
 

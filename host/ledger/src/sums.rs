@@ -54,7 +54,8 @@ impl Sums {
     /// An income is counted (`sign` 1) or no longer (-1).
     pub(crate) fn income(&mut self, income: &IncomeState, sign: i128) {
         if income.status == IncomeStatus::Immature && !income.credited_early {
-            self.carried_in = self.carried_in.saturating_add(sign * i128::from(income.carry_in.0));
+            let pooled = i128::from(income.carry_in.0) + i128::from(income.reserve_in.0);
+            self.carried_in = self.carried_in.saturating_add(sign * pooled);
         }
         if income.status == IncomeStatus::Matured {
             self.matured = if sign > 0 { self.matured + 1 } else { self.matured.saturating_sub(1) };

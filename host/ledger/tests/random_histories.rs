@@ -5,8 +5,9 @@ mod common;
 
 use common::*;
 use millpond_disk::SimDisk;
-use millpond_ledger::{Entry, Reversal};
+use millpond_ledger::{Account, Entry, IncomeStatus, Owner, Reversal};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 /// What a random history once found: the operator made good what the chain took back of a block that pays its finder
 /// itself, and then the block was in the chain after all.
@@ -46,5 +47,87 @@ proptest! {
         drop(ledger);
         let again = open(&disk);
         prop_assert_eq!((again.book().clone(), again.head()), (book, head));
+    }
+}
+
+/// A step with an income: it is divided (what it draws on the reserve, parts of a miner, of the operator and of the
+/// reserve), it matures, or the chain takes it back.
+#[derive(Clone, Debug)]
+enum Step {
+    Divided { income: u64, draws: u64, miner: u64, operator: u64, reserve: u64 },
+    Matured(u64),
+    Lost(u64, Reversal),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let key = || 1..4_u64;
+    let amounts = (any::<bool>(), 0..400_u64, 1..900_u64, 0..300_u64);
+    prop_oneof![
+        3 => (key(), amounts).prop_map(|(income, (draws, pooled, miner, operator))| {
+            let (draws, reserve) = if draws { (pooled.min(miner), 0) } else { (0, pooled) };
+            Step::Divided { income, draws, miner, operator, reserve }
+        }),
+        1 => key().prop_map(Step::Matured),
+        2 => (key(), any_reversal()).prop_map(|(income, how)| Step::Lost(income, how)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Of each owner the books hold what a few lines of plain arithmetic say, whatever is lost in whatever order.
+    #[test]
+    fn every_unit_of_0_2_allocations_is_somewhere(steps in proptest::collection::vec(step(), 1..40)) {
+        let ledger = open(&SimDisk::new());
+        now(&ledger, deposit(Owner::Reserve, 1000));
+        // Draw, and the parts of miner, operator and reserve.
+        let mut divided = BTreeMap::<u64, [u64; 4]>::new();
+        let (mut miners, mut fees, mut reserve, mut loss) = (0, 0, 1000, 0);
+        for step in steps {
+            let status = |income: u64| ledger.book().income(&common::key(income)).map(|known| known.status);
+            match step {
+                Step::Divided { income: number, draws, miner: credit, operator: part, reserve: filled } => {
+                    let kept = match status(number) {
+                        None | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore)) => 0,
+                        Some(IncomeStatus::Reversed(Reversal::KeepReserve)) => divided[&number][3],
+                        Some(_) => continue,
+                    };
+                    let list = [(miner(1), credit), (operator(), part), (Owner::Reserve, filled)];
+                    let list: Vec<_> = list.into_iter().filter(|row| row.1 > 0).collect();
+                    let entry = Entry::IncomeAllocated(drawing(number, draws, &list));
+                    let accepted = ledger.append(AT, entry).is_ok();
+                    prop_assert_eq!(accepted, draws <= reserve);
+                    if accepted {
+                        let back = kept.min(reserve - draws);
+                        (reserve, loss) = (reserve - draws - back, loss - back);
+                        divided.insert(number, [draws, credit, part, filled]);
+                    }
+                }
+                Step::Matured(number) if status(number) == Some(IncomeStatus::Immature) => {
+                    now(&ledger, matured(number));
+                    let [_, credit, part, filled] = divided[&number];
+                    (miners, fees, reserve) = (miners + credit, fees + part, reserve + filled);
+                }
+                Step::Lost(number, how) if status(number) == Some(IncomeStatus::Immature) => {
+                    now(&ledger, reversed(number, how));
+                    let [draws, credit, part, filled] = divided[&number];
+                    match how {
+                        Reversal::Drop | Reversal::Restore => reserve += draws,
+                        Reversal::KeepReserve => (reserve, loss) = (reserve + draws + filled, loss + filled),
+                        Reversal::Keep => {
+                            (miners, fees, reserve) = (miners + credit, fees + part, reserve + filled);
+                            loss += credit + part + filled - draws;
+                        }
+                    }
+                }
+                Step::Matured(_) | Step::Lost(..) => continue,
+            }
+            let held = [miner(1), operator(), Owner::Reserve].map(|owner| ledger.payable(&owner).0);
+            prop_assert_eq!(held, [miners, fees, reserve]);
+            prop_assert_eq!(ledger.book().balance(&Account::OperatorLoss), i128::from(loss));
+            let totals = ledger.totals();
+            prop_assert!(totals.conserved, "{:?}", totals);
+            prop_assert_eq!(ledger.book().totals_anew(), totals);
+        }
     }
 }

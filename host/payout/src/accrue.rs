@@ -1,12 +1,16 @@
 //! Credit per share from the operator's reserve (PPS and its kin). It stops, to the unit, when the reserve is spent.
 
-use crate::check::{Checked, check};
+use crate::audit::Asked;
+use crate::check::{Checked, Sum, check};
 use crate::pseudonyms::Pseudonyms;
 use crate::state::StateChange;
-use crate::{Attributes, AuditRecord, BoundFee, BoundScheme, PayoutError, Rule, SchemeState, audit, fees};
-use millpond_contracts::payout::{Batch, Income};
+use crate::{
+    Attributes, AuditRecord, BoundFee, BoundScheme, PayoutError, Rule, SchemeState, audit, fairness, fees,
+};
+use millpond_contracts::payout::{Batch, Grain, Income, Reversal, Version};
 use millpond_ledger::{Allocation, Entry, Owner};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work, WorkSum};
+use std::collections::BTreeMap;
 
 /// One accepted share, as the journal has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +29,8 @@ pub struct AccruedShare {
     pub coord: u64,
     /// The reward that its job expected.
     pub reward: Amount,
+    /// The subsidy in it, where that is known.
+    pub subsidy: Option<Amount>,
 }
 
 /// Shares credited.
@@ -104,18 +110,19 @@ fn credit(scheme: &BoundScheme, shares: &[AccruedShare], state: &SchemeState) ->
     let mut audit = Vec::with_capacity(2);
     let (one, change) = ask(scheme, shares, &miners, state, 0, &mut audit)?;
     let (two, change_two) = ask(scheme, shares, &miners, state, 1, &mut audit)?;
-    if scheme.takes_again() && !one.rows.is_empty() {
-        let detail = "it credits shares, and its terms have them given again when an income is lost";
-        return Err(scheme.broken("accrue", Rule::Terms, detail));
-    }
     if !scheme.terms.reserve && !one.rows.is_empty() {
         let detail = "it credits shares without declaring a reserve";
+        return Err(scheme.broken("accrue", Rule::Terms, detail));
+    }
+    if scheme.takes_again() && !one.rows.is_empty() {
+        let detail = "it credits shares, and would have what it did put back when an income is lost";
         return Err(scheme.broken("accrue", Rule::Terms, detail));
     }
     // Credit per share has no rounding by position: renaming changes nothing at all.
     if one.rows != two.rows || change.rows != change_two.rows {
         return Err(scheme.broken("accrue", Rule::Renaming, "credits differ when the miners are renamed"));
     }
+    fairness::compare_states(scheme, "accrue", &change, &change_two)?;
     // `check` has seen that the sum fits.
     let total = one.rows.iter().fold(0_u64, |sum, row| sum.saturating_add(row.1));
     Ok(Credit { checked: one, change, total, audit })
@@ -131,31 +138,80 @@ fn ask(
 ) -> Result<(Checked, StateChange), PayoutError> {
     let seed = shares.last().map_or(0, |share| share.seq.0).to_le_bytes();
     let names = Pseudonyms::new(miners, &seed, run);
-    let mut batch = Batch::default();
-    for share in shares {
-        let (low, high) = share.network.halves();
-        batch.seq.push(share.seq.0);
-        batch.miner.push(names.name(share.miner).unwrap_or(0));
-        batch.work.push(share.work.0);
-        batch.network_low.push(low);
-        batch.network_high.push(high);
-        batch.time_ms.push(share.time.0);
-        batch.coord.push(share.coord);
-        batch.reward.push(share.reward.0);
-    }
+    let batch = batch(scheme, shares, &names)?;
     let cells = state.under(&names);
     let done = scheme
         .plugin
         .accrue(&scheme.settings, &batch, &cells)
         .map_err(|source| PayoutError::Call { plugin: scheme.name.clone(), source })?;
     let function = if run == 0 { "accrue" } else { "accrue-renamed" };
-    audit.push(audit::record(scheme.digest(), function, scheme.config, &(&batch, &cells), &done)?);
-    let checked = check(scheme, "accrue", &done.value, &names, None)?;
-    if checked.rest != 0 {
-        return Err(scheme.broken("accrue", Rule::Conserved, format!("a rest of {}, it is 0", checked.rest)));
-    }
+    audit.push(audit::scheme(scheme, function, Asked::Shares(&batch, &cells), &done)?);
+    let checked = check(scheme, "accrue", &done.value, &names, Sum::Shares)?;
     let change = SchemeState::change(scheme, "accrue", &done.value.state, &names)?;
     Ok((checked, change))
+}
+
+/// Work of some shares that are alike but for it.
+struct Row {
+    work: u128,
+    shares: u64,
+    last: AccruedShare,
+}
+
+/// The shares as the scheme gets them: each by itself, or a miner's for one job together, by their last share.
+fn batch(scheme: &BoundScheme, shares: &[AccruedShare], names: &Pseudonyms) -> Result<Batch, PayoutError> {
+    let row = |share: &AccruedShare| Row { work: u128::from(share.work.0), shares: 1, last: *share };
+    let rows: Vec<Row> = match scheme.terms.grain {
+        Grain::Share => shares.iter().map(row).collect(),
+        Grain::MinerJob => {
+            let mut sums = BTreeMap::<_, Row>::new();
+            for share in shares {
+                let job = (share.network, share.coord, share.reward, share.subsidy);
+                let sum = sums
+                    .entry((share.miner, job))
+                    .and_modify(|sum| {
+                        sum.work = sum.work.saturating_add(u128::from(share.work.0));
+                        sum.shares = sum.shares.saturating_add(1);
+                    })
+                    .or_insert_with(|| row(share));
+                sum.last = *share;
+            }
+            let mut rows: Vec<Row> = sums.into_values().collect();
+            rows.sort_unstable_by_key(|row| row.last.seq);
+            rows
+        }
+    };
+    let seq = |share: Option<&AccruedShare>| share.map_or(0, |share| share.seq.0);
+    let mut batch = Batch { first: seq(shares.first()), last: seq(shares.last()), ..Batch::default() };
+    for Row { work, shares, last } in rows {
+        let (low, high) = last.network.halves();
+        let (work, above) = WorkSum(work).halves();
+        batch.seq.push(last.seq.0);
+        batch.miner.push(names.name(last.miner).unwrap_or(0));
+        batch.shares.push(shares);
+        batch.work.push(work);
+        batch.work_high.push(above);
+        batch.network_low.push(low);
+        batch.network_high.push(high);
+        batch.time_ms.push(last.time.0);
+        batch.coord.push(last.coord);
+        batch.reward.push(last.reward.0);
+        batch.subsidy.push(subsidy(scheme, &last)?.0);
+    }
+    Ok(batch)
+}
+
+/// The subsidy that a share's job expected, for a scheme that asks for it; else the whole reward.
+fn subsidy(scheme: &BoundScheme, share: &AccruedShare) -> Result<Amount, PayoutError> {
+    if !scheme.terms.needs_subsidy {
+        return Ok(share.reward);
+    }
+    share.subsidy.filter(|subsidy| *subsidy <= share.reward).ok_or_else(|| {
+        PayoutError::Input(format!(
+            "scheme {} pays the subsidy of share {}, and the chain's adapter does not tell it, or more than the reward",
+            scheme.name, share.seq
+        ))
+    })
 }
 
 fn entry(
@@ -180,7 +236,7 @@ fn entry(
             seq: last.seq.0,
             time_ms: last.time.0,
             coord: last.coord,
-            finder: None,
+            ..Income::default()
         };
         let taken = fees::take(fee, &income, None, &net, attributes, &mut audit)?;
         net = taken.net;

@@ -1,6 +1,7 @@
 //! One income, divided.
 
-use crate::check::check;
+use crate::audit::Asked;
+use crate::check::{Sum, check};
 use crate::fairness::{self, FirstRun};
 use crate::pseudonyms::Pseudonyms;
 use crate::{
@@ -23,7 +24,7 @@ pub struct Decision {
 /// Divides an income: scheme, native checks, fairness run, fee policy, checks.
 ///
 /// `carry_in` is what of the carry account is divided along (the caller's choice; zero for a scheme with a reserve and
-/// for a coinbase that pays the miner). `windows` are in the order of the scheme's terms. `state` is not changed: apply
+/// for a coinbase that pays the miner). The operator's part goes to the fee policy's recipients. `windows` are in the order of the scheme's terms. `state` is not changed: apply
 /// the entry's `state` to it when the entry is durable.
 ///
 /// Deterministic: the same arguments and plugins give the same entry, byte for byte.
@@ -50,10 +51,13 @@ pub fn allocate(
     let income = Income {
         key: facts.key.as_bytes().to_vec(),
         gross: gross.0,
+        carried: carry_in.0,
         seq: facts.number,
         time_ms: facts.time.0,
         coord: facts.coord,
         finder: facts.finder.and_then(|miner| names.name(miner)),
+        subsidy: subsidy(scheme, facts)?,
+        reserve: if scheme.terms.reserve { facts.reserve.0 } else { 0 },
     };
     let columns: Vec<Totals> = windows.iter().map(|sums| names.totals(sums)).collect();
     let cells = state.under(&names);
@@ -61,9 +65,10 @@ pub fn allocate(
         .plugin
         .allocate(&scheme.settings, &income, &columns, &cells)
         .map_err(|source| PayoutError::Call { plugin: scheme.name.clone(), source })?;
-    let input = (&income, &columns, &cells);
-    let mut audit = vec![audit::record(scheme.digest(), "allocate", scheme.config, &input, &done)?];
-    let checked = check(scheme, "allocate", &done.value, &names, Some(gross))?;
+    let asked = Asked::Income(&income, &columns, &cells);
+    let mut audit = vec![audit::scheme(scheme, "allocate", asked, &done)?];
+    let sum = Sum::Income { gross: gross.0, aside: 0, reserve: income.reserve };
+    let checked = check(scheme, "allocate", &done.value, &names, sum)?;
     let mut change = SchemeState::change(scheme, "allocate", &done.value.state, &names)?;
     change.given = scheme.takes_again().then(|| state.given().unwrap_or(scheme.since));
     let first = FirstRun {
@@ -73,7 +78,7 @@ pub fn allocate(
         windows,
         state,
         result: &checked,
-        cells: &change.rows,
+        change: &change,
     };
     audit.push(fairness::rerun(scheme, &first)?);
 
@@ -87,16 +92,43 @@ pub fn allocate(
         parts.extend(taken.parts);
     }
     parts.extend(net.into_iter().map(|(miner, amount)| (Owner::Miner(miner), Amount(amount))));
-    let rest = if scheme.terms.reserve { Owner::Reserve } else { Owner::Carry };
-    parts.push((rest, Amount(checked.rest)));
-    let entry = IncomeAllocated::new(
+    if checked.operator > 0 {
+        let fee = fee.ok_or_else(|| {
+            PayoutError::Input(format!(
+                "scheme {} has a part for the operator, and nobody receives fees (section [fee.recipient])",
+                scheme.name
+            ))
+        })?;
+        parts.extend(fees::divide(fee, Amount(checked.operator)));
+    }
+    parts.push((Owner::Carry, Amount(checked.carry)));
+    parts.push((Owner::Reserve, Amount(checked.to_reserve)));
+    let entry = IncomeAllocated::drawing(
         facts.key.clone(),
         facts.amount,
-        carry_in,
+        [carry_in, Amount(checked.from_reserve)],
         Allocation::merged(parts)?,
         if seen.kept { change.to_bytes() } else { Vec::new() },
     )?;
     Ok(Decision { entry: entry.ending(facts.end), audit })
+}
+
+/// The income's subsidy, for a scheme that asks for it.
+fn subsidy(scheme: &BoundScheme, facts: &IncomeFacts) -> Result<Option<u64>, PayoutError> {
+    if !scheme.terms.needs_subsidy {
+        return Ok(None);
+    }
+    match facts.subsidy {
+        Some(subsidy) if subsidy <= facts.amount => Ok(Some(subsidy.0)),
+        Some(subsidy) => Err(PayoutError::Input(format!(
+            "an income of {} is said to hold a subsidy of {subsidy}",
+            facts.amount
+        ))),
+        None => Err(PayoutError::Input(format!(
+            "scheme {} divides subsidy and fees apart, and the chain's adapter does not tell the subsidy of this income",
+            scheme.name
+        ))),
+    }
 }
 
 /// All miners that the scheme may name, ascending, after a look at the host's own columns.

@@ -3,7 +3,7 @@
 use crate::audit::digest_of;
 use crate::{PayoutError, Rule};
 use millpond_contracts::Settings;
-use millpond_contracts::payout::{FeePolicy, PayoutScheme, Reversal, Terms};
+use millpond_contracts::payout::{FeePolicy, Measure, PayoutScheme, Reversal, Span, Terms, Version, Window};
 use millpond_ledger::FeeName;
 use millpond_types::{Digest, ShareSeq};
 use std::fmt;
@@ -17,9 +17,6 @@ pub const MAX_CELLS: u8 = 8;
 pub const MAX_BATCH: u32 = 65_536;
 /// Columns that one fee policy may ask for, by the contract.
 pub const MAX_COLUMNS: usize = 8;
-
-/// The minor version of the contract from which on shares are given again when an income is lost.
-const TAKES_AGAIN: u64 = 2;
 
 /// Claim of a scheme that its state holds less than one unit of money for each miner (what rounding left over), so
 /// that another scheme may start without it.
@@ -75,6 +72,9 @@ impl BoundScheme {
         if terms.state_format.len() > 256 || terms.claims.len() > 64 {
             return broken("a state format of more than 256 bytes, or more than 64 claims".to_owned());
         }
+        if let Some(detail) = beyond(&terms) {
+            return broken(detail);
+        }
         let config = digest_of(&settings)?;
         Ok(Self { name, plugin, settings, config, terms, since: ShareSeq(0) })
     }
@@ -96,14 +96,14 @@ impl BoundScheme {
     /// shares are given again. Schemes of contract 0.1 are not asked again, since ledgers say what became of them.
     #[must_use]
     pub fn takes_again(&self) -> bool {
-        self.restores_what_shares_change() && self.plugin.minor() >= TAKES_AGAIN
+        self.restores_what_shares_change() && self.plugin.version() != Version::V0_1
     }
 
     /// Whether it would need that and is of a contract without it: what shares change between two incomes is gone when
     /// the first one is lost.
     #[must_use]
     pub fn forgets_shares(&self) -> bool {
-        self.restores_what_shares_change() && self.plugin.minor() < TAKES_AGAIN
+        self.restores_what_shares_change() && self.plugin.version() == Version::V0_1
     }
 
     fn restores_what_shares_change(&self) -> bool {
@@ -128,6 +128,12 @@ impl BoundScheme {
         self.plugin.digest()
     }
 
+    /// The version of the contract that it keeps.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.plugin.version()
+    }
+
     pub(crate) fn claims(&self, claim: &str) -> bool {
         self.terms.claims.iter().any(|own| own == claim)
     }
@@ -140,6 +146,34 @@ impl BoundScheme {
     ) -> PayoutError {
         PayoutError::Broken { plugin: self.name.clone(), function, rule, detail: detail.into() }
     }
+}
+
+/// What terms of 0.2 ask for and this host does not do, or what contradicts itself in them.
+fn beyond(terms: &Terms) -> Option<String> {
+    let served = |window: &&Window| {
+        let spans = matches!(
+            window.span,
+            Span::Round
+                | Span::Finder
+                | Span::Shares(_)
+                | Span::Work(_)
+                | Span::Millis(_)
+                | Span::Coord(_)
+                | Span::State
+        );
+        spans && matches!(window.measure, Measure::Work | Measure::Units)
+    };
+    if let Some(window) = terms.windows.iter().find(|window| !served(window)) {
+        return Some(format!(
+            "a window {:?} by {:?}, which this host does not compute",
+            window.span, window.measure
+        ));
+    }
+    if terms.operator_most > 1_000_000 {
+        return Some(format!("{} millionths for the operator, at most 1000000", terms.operator_most));
+    }
+    (terms.reversal == Reversal::KeepReserve && !terms.reserve)
+        .then(|| "the reserve keeps its part of a lost income, and there is no reserve".to_owned())
 }
 
 /// Who receives fees, and his part of the sum of all weights.

@@ -23,6 +23,10 @@ pub enum Rule {
     State,
     /// rebate <= fee <= amount.
     Fee,
+    /// The reserve is drawn on or filled as far as the terms say and it reaches.
+    Reserve,
+    /// The operator's part is at most what the terms say.
+    Operator,
     /// Renaming miners changes nothing.
     Renaming,
     /// Splitting a miner in two earns him nothing, where the scheme claims so.
@@ -42,6 +46,8 @@ impl fmt::Display for Rule {
             Self::Conserved => "amounts and rest sum to the income",
             Self::State => "cells and memo are as declared",
             Self::Fee => "rebate <= fee <= amount",
+            Self::Reserve => "the reserve is drawn on or filled, as far as it reaches",
+            Self::Operator => "the operator's part is within the terms",
             Self::Renaming => "renaming the miners changes nothing",
             Self::Splitting => "splitting a miner in two earns nothing",
             Self::Terms => "terms are within the contract",

@@ -15,6 +15,10 @@ pub struct IncomeFacts {
     pub key: IncomeKey,
     /// What the chain paid.
     pub amount: Amount,
+    /// The subsidy in it, where that is known.
+    pub subsidy: Option<Amount>,
+    /// What the reserve holds before it.
+    pub reserve: Amount,
     /// Its ascending number in this pool, from 1.
     pub number: u64,
     /// The share that ends its windows: the one that found the block.

@@ -1,11 +1,13 @@
 //! The second run: miners renamed, and one of them split in two where the scheme claims that this earns nothing. A
 //! scheme that knows who is who shows it here; conservation alone would not.
 
-use crate::check::{Checked, check};
+use crate::audit::Asked;
+use crate::check::{Checked, Sum, check};
 use crate::pseudonyms::{Pseudonyms, columns};
+use crate::state::StateChange;
 use crate::{AuditRecord, BoundScheme, PayoutError, Rule, SchemeState, WindowSums, audit};
-use millpond_contracts::payout::{Income, State, Totals};
-use millpond_types::{Amount, MinerId};
+use millpond_contracts::payout::{Income, State, Totals, Version};
+use millpond_types::MinerId;
 
 /// Rounding by position may give each miner one unit more or less.
 const RENAMED: u64 = 1;
@@ -20,7 +22,7 @@ pub(crate) struct FirstRun<'a> {
     pub(crate) windows: &'a [WindowSums],
     pub(crate) state: &'a SchemeState,
     pub(crate) result: &'a Checked,
-    pub(crate) cells: &'a [(MinerId, Vec<u64>)],
+    pub(crate) change: &'a StateChange,
 }
 
 /// Runs the scheme again and compares.
@@ -36,8 +38,8 @@ pub(crate) fn rerun(scheme: &BoundScheme, first: &FirstRun<'_>) -> Result<AuditR
         .plugin
         .allocate(&scheme.settings, &income, &windows, &state)
         .map_err(|source| PayoutError::Call { plugin: scheme.name.clone(), source })?;
-    let input = (&income, &windows, &state);
-    let audit = audit::record(scheme.digest(), "allocate-renamed", scheme.config, &input, &done)?;
+    let asked = Asked::Income(&income, &windows, &state);
+    let audit = audit::scheme(scheme, "allocate-renamed", asked, &done)?;
 
     // The second part of the split miner bears the name after the last.
     let mut given = done.value;
@@ -45,13 +47,12 @@ pub(crate) fn rerun(scheme: &BoundScheme, first: &FirstRun<'_>) -> Result<AuditR
     if victim.is_some() && given.miner.last() == Some(&second_self(&names)) {
         given.miner.pop();
         second = given.amount.pop().unwrap_or(0);
-        given.rest = given.rest.saturating_add(second);
     }
-    let mut again = check(scheme, "allocate", &given, &names, Some(Amount(income.gross)))?;
-    again.rest = again.rest.saturating_sub(second);
+    let sum = Sum::Income { gross: income.gross, aside: second, reserve: income.reserve };
+    let again = check(scheme, "allocate", &given, &names, sum)?;
     compare(scheme, first, &again, victim.map(|miner| (miner, second)))?;
     let change = SchemeState::change(scheme, "allocate", &given.state, &names)?;
-    compare_cells(scheme, first.cells, &change.rows)?;
+    compare_states(scheme, "allocate", first.change, &change)?;
     Ok(audit)
 }
 
@@ -118,17 +119,29 @@ fn compare(
     Ok(())
 }
 
-fn compare_cells(
+/// What both runs keep. State is rounded for each miner by himself, so that it does not depend on their order: 0.2 has it
+/// equal, memo and all. 0.1 allows cells to differ by one, as amounts do, and says nothing of the memo.
+pub(crate) fn compare_states(
     scheme: &BoundScheme,
-    one: &[(MinerId, Vec<u64>)],
-    two: &[(MinerId, Vec<u64>)],
+    function: &'static str,
+    one: &StateChange,
+    two: &StateChange,
 ) -> Result<(), PayoutError> {
-    let same = one.len() == two.len()
-        && one.iter().zip(two).all(|((m, a), (n, b))| {
-            m == n && a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= RENAMED)
-        });
-    if same {
-        return Ok(());
+    let same = match scheme.version() {
+        Version::V0_1 => {
+            let close = |a: &[u64], b: &[u64]| {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.abs_diff(*b) <= RENAMED)
+            };
+            let rows = one.rows.iter().zip(&two.rows);
+            one.rows.len() == two.rows.len() && rows.into_iter().all(|((m, a), (n, b))| m == n && close(a, b))
+        }
+        Version::V0_2 => one.rows == two.rows,
+    };
+    if !same {
+        return Err(scheme.broken(function, Rule::Renaming, "the cells differ when the miners are renamed"));
     }
-    Err(scheme.broken("allocate", Rule::Renaming, "the cells differ when the miners are renamed"))
+    if scheme.version() != Version::V0_1 && one.memo != two.memo {
+        return Err(scheme.broken(function, Rule::Renaming, "the memo differs when the miners are renamed"));
+    }
+    Ok(())
 }

@@ -71,8 +71,7 @@ fn ask(
         .fees(&fee.settings, &income, &miner, &amount, &columns)
         .map_err(|source| PayoutError::Call { plugin: fee.name.clone(), source })?;
     let function = if run == 0 { "fees" } else { "fees-renamed" };
-    let input = (&income, &miner, &amount, &columns);
-    audit.push(audit::record(fee.digest(), function, fee.config, &input, &done)?);
+    audit.push(audit::fees(fee, function, (&income, &miner, &amount, &columns), &done)?);
     check(fee, &names, &amount, &done.value)
 }
 
@@ -98,8 +97,8 @@ fn check(fee: &BoundFee, names: &Pseudonyms, amount: &[u64], given: &Fees) -> Re
     Ok(kept)
 }
 
-/// By weights, in the order of names, exact to the unit (cumulative floor).
-fn divide(fee: &BoundFee, total: Amount) -> Vec<(Owner, Amount)> {
+/// The recipients' parts by weights, in the order of names, exact to the unit (cumulative floor).
+pub(crate) fn divide(fee: &BoundFee, total: Amount) -> Vec<(Owner, Amount)> {
     let weights: u64 = fee.recipients.iter().map(|recipient| u64::from(recipient.weight)).sum();
     let (mut running, mut given) = (0_u64, Amount::ZERO);
     let mut parts = Vec::with_capacity(fee.recipients.len());

@@ -21,7 +21,7 @@ mod swap;
 
 pub use accrue::{Accrual, AccruedShare, accrue};
 pub use allocate::{Decision, allocate};
-pub use audit::{AuditRecord, PACKAGE};
+pub use audit::AuditRecord;
 pub use bound::{BoundFee, BoundScheme, MAX_BATCH, MAX_CELLS, MAX_COLUMNS, MAX_WINDOWS, Recipient};
 pub use error::{PayoutError, Rule};
 pub use facts::{Attributes, IncomeFacts, NoAttributes, WindowSums};

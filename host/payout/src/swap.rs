@@ -107,14 +107,16 @@ type Rows = Vec<(millpond_types::MinerId, Vec<u64>)>;
 fn trial(scheme: &BoundScheme, state: &SchemeState) -> Result<Rows, PayoutError> {
     let miners: Vec<_> = state.miners().collect();
     let names = crate::pseudonyms::Pseudonyms::new(&miners, b"swap", 0);
-    let income = Income { key: b"swap".to_vec(), gross: 0, seq: 0, time_ms: 0, coord: 0, finder: None };
+    let subsidy = scheme.terms.needs_subsidy.then_some(0);
+    let income = Income { key: b"swap".to_vec(), subsidy, ..Income::default() };
     let windows = vec![millpond_contracts::payout::Totals::default(); scheme.terms.windows.len()];
     let given = scheme
         .plugin
         .allocate(&scheme.settings, &income, &windows, &state.under(&names))
         .map_err(|source| PayoutError::Call { plugin: scheme.name.clone(), source })?
         .value;
-    crate::check::check(scheme, "allocate", &given, &names, Some(millpond_types::Amount::ZERO))?;
+    let sum = crate::check::Sum::Income { gross: 0, aside: 0, reserve: 0 };
+    crate::check::check(scheme, "allocate", &given, &names, sum)?;
     let change = SchemeState::change(scheme, "allocate", &given.state, &names)?;
     let mut after = state.clone();
     after.apply(&change.to_bytes(), None)?;

@@ -119,6 +119,7 @@ fn shares(count: u64) -> Vec<AccruedShare> {
         time: UnixMillis(1),
         coord: 1,
         reward: Amount(312_500_000),
+        subsidy: None,
     };
     (1..=count).map(share).collect()
 }

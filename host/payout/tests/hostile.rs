@@ -104,7 +104,7 @@ fn a_scheme_that_rewards_splitting_is_found_where_it_claims_not_to() {
             miner: windows[0].miner.clone(),
             amount: vec![each; windows[0].miner.len()],
             rest: income.gross - each * count,
-            state: State::default(),
+            ..Allocation::default()
         }
     };
     assert!(matches!(rule(divide(&scheme(equal), None, &SUMS)), Rule::Splitting | Rule::Renaming));

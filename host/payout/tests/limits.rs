@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use millpond_contracts::payout::{Allocation, Batch, FeePolicy, Fees, Income, State, Terms};
+use millpond_contracts::payout::{Allocation, Batch, FeePolicy, Fees, Income, State, Terms, Version};
 use millpond_contracts::{Outcome, Settings};
 use millpond_ledger::Entry;
 use millpond_payout::{
@@ -19,6 +19,7 @@ fn declares(terms: Terms) -> Result<BoundScheme, PayoutError> {
     let fake = Fake {
         terms,
         version: 1,
+        contract: Version::V0_1,
         allocate: Box::new(|income, windows, _| split(income.gross, &windows[0])),
         accrue: Some(Box::new(|_: &Batch, _: &State| Allocation::default())),
     };
@@ -96,6 +97,7 @@ fn shares(count: u64) -> Vec<AccruedShare> {
         time: UnixMillis(at),
         coord: 1,
         reward: Amount(5000),
+        subsidy: None,
     };
     (1..=count).map(share).collect()
 }
@@ -118,7 +120,7 @@ fn counting(credit: u64) -> BoundScheme {
         rest: income.gross,
         ..Allocation::default()
     });
-    bound(Fake { terms, version: 1, allocate, accrue: Some(Box::new(accrue)) })
+    bound(Fake { terms, version: 1, contract: Version::V0_1, allocate, accrue: Some(Box::new(accrue)) })
 }
 
 #[test]

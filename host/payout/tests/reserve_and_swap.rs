@@ -4,7 +4,7 @@
 mod common;
 
 use common::*;
-use millpond_contracts::payout::{Allocation, Batch, State, Terms};
+use millpond_contracts::payout::{Allocation, Batch, State, Terms, Version};
 use millpond_ledger::{Entry, Owner};
 use millpond_payout::{
     AccruedShare, BoundScheme, NoAttributes, PayoutError, Rule, SchemeState, SwapError, accrue, check_upgrade,
@@ -18,7 +18,13 @@ fn pps(accrue: impl Fn(&Batch, &State) -> Allocation + Send + Sync + 'static) ->
         rest: income.gross,
         ..Allocation::default()
     };
-    bound(Fake { terms, version: 1, allocate: Box::new(allocate), accrue: Some(Box::new(accrue)) })
+    bound(Fake {
+        terms,
+        version: 1,
+        contract: Version::V0_1,
+        allocate: Box::new(allocate),
+        accrue: Some(Box::new(accrue)),
+    })
 }
 
 /// A unit per unit of work.
@@ -41,6 +47,7 @@ fn shares(work: &[u64]) -> Vec<AccruedShare> {
         time: UnixMillis(at),
         coord: 1,
         reward: Amount(5000),
+        subsidy: None,
     };
     (1..).zip(work).map(share).collect()
 }
@@ -119,7 +126,7 @@ fn versioned(version: u8, format: &str, forgets: bool) -> BoundScheme {
         };
         Allocation { state: kept, ..given }
     };
-    bound(Fake { terms, version, allocate: Box::new(allocate), accrue: None })
+    bound(Fake { terms, version, contract: Version::V0_1, allocate: Box::new(allocate), accrue: None })
 }
 
 fn owing(scheme: &BoundScheme) -> SchemeState {

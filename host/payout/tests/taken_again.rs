@@ -4,7 +4,9 @@
 mod common;
 
 use common::*;
-use millpond_contracts::payout::{Allocation, Batch, Income, PayoutScheme, Reversal, State, Terms, Totals};
+use millpond_contracts::payout::{
+    Allocation, Batch, Income, PayoutScheme, Reversal, State, Terms, Totals, Version,
+};
 use millpond_contracts::{Outcome, Settings};
 use millpond_ledger::{Entry, IncomeKey};
 use millpond_payout::{
@@ -24,8 +26,8 @@ impl PayoutScheme for Ordered {
     fn digest(&self) -> Digest {
         Digest([9; 32])
     }
-    fn minor(&self) -> u64 {
-        2
+    fn version(&self) -> Version {
+        Version::V0_2
     }
     fn schema(&self) -> Outcome<String> {
         done("{}".to_owned())
@@ -192,8 +194,8 @@ fn amounts_for_shares_that_may_be_given_again_are_refused() {
         fn digest(&self) -> Digest {
             self.0.digest()
         }
-        fn minor(&self) -> u64 {
-            self.0.minor()
+        fn version(&self) -> Version {
+            self.0.version()
         }
         fn schema(&self) -> Outcome<String> {
             self.0.schema()

@@ -167,6 +167,8 @@ fn main() {
         time: UnixMillis(1_800_000_000_000),
         coord: 1_000_000,
         finder: Some(MinerId(1)),
+        subsidy: None,
+        reserve: Amount::ZERO,
     };
     let divide = |number: u64| {
         let facts = facts(number);

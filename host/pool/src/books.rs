@@ -383,7 +383,8 @@ impl Books {
         let status = self.ledger.book().income(&key).map(|known| known.status);
         match status {
             // Never seen, or taken back and there again: it is divided (again).
-            None | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore)) => {}
+            None
+            | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore | Reversal::KeepReserve)) => {}
             Some(IncomeStatus::Reversed(Reversal::Keep) | IncomeStatus::LostAfterMaturity) => {
                 self.ledger.append(income.time, Entry::Reinstated { key })?;
                 return Ok(());

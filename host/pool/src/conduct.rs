@@ -241,7 +241,8 @@ impl Books {
         let (mut waiting, mut divided) = (BTreeSet::new(), BTreeSet::new());
         for income in incomes {
             match book.income(&income_key(&income.key)?).map(|known| known.status) {
-                None | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore)) => {
+                None
+                | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore | Reversal::KeepReserve)) => {
                     waiting.insert(income.end.seq)
                 }
                 Some(_) => divided.insert(income.end.seq),

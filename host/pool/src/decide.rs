@@ -26,9 +26,17 @@ pub enum DecideError {
     /// The book refused.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// A window that is refused where a scheme is bound, and came here.
+    #[error(transparent)]
+    Window(#[from] NoSuchWindow),
 }
 
-pub(crate) fn window(declared: &contract::Window) -> Window {
+/// A window that the journal does not compute. Schemes that ask for one are refused where they are bound.
+#[derive(Debug, thiserror::Error)]
+#[error("the journal does not compute a window {0:?}")]
+pub struct NoSuchWindow(contract::Window);
+
+pub(crate) fn window(declared: &contract::Window) -> Result<Window, NoSuchWindow> {
     let span = match declared.span {
         contract::Span::Round => Span::Round,
         contract::Span::Finder => Span::Finder,
@@ -37,17 +45,25 @@ pub(crate) fn window(declared: &contract::Window) -> Window {
         contract::Span::Millis(millis) => Span::Millis(millis),
         contract::Span::Coord(steps) => Span::Coord(steps),
         contract::Span::State => Span::State,
+        contract::Span::StandingRound
+        | contract::Span::Shifts(..)
+        | contract::Span::Unpaid(_)
+        | contract::Span::Slices(..) => return Err(NoSuchWindow(*declared)),
     };
     let measure = match declared.measure {
         contract::Measure::Work => Measure::Work,
         contract::Measure::Units => Measure::Units,
+        contract::Measure::Count
+        | contract::Measure::Value
+        | contract::Measure::SubsidyValue
+        | contract::Measure::FeeValue => return Err(NoSuchWindow(*declared)),
     };
     let edge = match declared.edge {
         contract::Edge::Whole => Edge::Whole,
         contract::Edge::Split => Edge::Split,
         contract::Edge::Cut => Edge::Cut,
     };
-    Window { span, measure, edge }
+    Ok(Window { span, measure, edge })
 }
 
 /// The ledger's key of a recorded income.
@@ -63,6 +79,8 @@ pub fn income_key(key: &[u8]) -> Result<IncomeKey, DecideError> {
 pub struct Standing {
     /// What earlier incomes left over.
     pub carry: Amount,
+    /// What the reserve holds.
+    pub reserve: Amount,
     /// The income's number in this pool.
     pub number: u64,
 }
@@ -71,7 +89,8 @@ impl Standing {
     /// As a book has it.
     #[must_use]
     pub fn of(book: &Book, income: &IncomeKey) -> Self {
-        Self { carry: book.payable(&Owner::Carry), number: book.number_of(income) }
+        let (carry, reserve) = (book.payable(&Owner::Carry), book.payable(&Owner::Reserve));
+        Self { carry, reserve, number: book.number_of(income) }
     }
 }
 
@@ -91,14 +110,16 @@ pub fn divide(
     let windows = terms
         .windows
         .iter()
-        .map(|declared| view.window(&window(declared), &income.end, income.finder).map(WindowSums))
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|declared| Ok(WindowSums(view.window(&window(declared)?, &income.end, income.finder)?)))
+        .collect::<Result<Vec<_>, DecideError>>()?;
     // What rounding left over goes with the next income; a reserve keeps its own, and the chain pays no leftovers.
     let carry = if terms.reserve || bound.direct { Amount::ZERO } else { standing.carry };
     let facts = IncomeFacts {
         number: standing.number,
         key,
         amount: income.amount,
+        subsidy: None,
+        reserve: standing.reserve,
         end: income.end.seq,
         time: income.time,
         coord: income.end.coord,
@@ -237,6 +258,7 @@ pub fn credit(
             time: share.time,
             coord: share.coord,
             reward: share.reward,
+            subsidy: None,
         });
         Ok(())
     });
@@ -288,6 +310,7 @@ pub fn reversal(bound: &Bound, status: IncomeStatus) -> Reversal {
     match (status, bound.scheme.terms().reversal) {
         (IncomeStatus::Immature, contract::Reversal::Drop) => Reversal::Drop,
         (IncomeStatus::Immature, contract::Reversal::Restore) => Reversal::Restore,
+        (IncomeStatus::Immature, contract::Reversal::KeepReserve) => Reversal::KeepReserve,
         (IncomeStatus::Immature, contract::Reversal::Keep) | (_, _) => Reversal::Keep,
     }
 }

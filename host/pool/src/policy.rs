@@ -207,9 +207,21 @@ pub enum PolicyError {
     Coinbase(String),
     /// A scheme that takes shares and restores its state, by a contract that does not give the shares again.
     #[error(
-        "scheme {0} takes shares and restores its state when an income is lost: built for payout 0.1 it would forget the          shares since; build it for payout 0.2, or declare another reversal"
+        "scheme {0} takes shares and restores its state when an income is lost: built for payout 0.1 it would forget the \
+         shares since; build it for payout 0.2, or declare another reversal"
     )]
     Forgets(String),
+    /// The scheme has a part for the operator, and nobody is named who gets it.
+    #[error(
+        "scheme {0} leaves a part of incomes to the operator, and nobody receives it: name recipients in [pool.fee], with \
+         \"flat-fee\" at basis_points = 0 when the scheme's part is fee enough"
+    )]
+    Operator(String),
+    /// The scheme pays subsidy and fees apart.
+    #[error(
+        "scheme {0} divides subsidy and fees apart, and this version's journal does not keep the subsidy of a job"
+    )]
+    Subsidy(String),
     /// A record of more than this version applies.
     #[error("the policy names {0} fee policies; this version applies one")]
     Fees(usize),
@@ -334,6 +346,12 @@ impl Loader {
                 return Err(PolicyError::Column { name: plugin.name.clone(), column });
             }
             fee = Some(bound);
+        }
+        if scheme.terms().operator_most > 0 && fee.is_none() {
+            return Err(PolicyError::Operator(scheme.name().to_owned()));
+        }
+        if scheme.terms().needs_subsidy {
+            return Err(PolicyError::Subsidy(scheme.name().to_owned()));
         }
         let bound = Bound { scheme, fee, direct: is_direct(policy) };
         let given = in_force(&bound);

@@ -5,7 +5,7 @@
 //! yet, and the windows of everything within the time that is kept, so that all of that can be replayed.
 
 use crate::core::Core;
-use crate::decide::{due, window};
+use crate::decide::{NoSuchWindow, due, window};
 use crate::policy::{Bound, Loader, PolicyError};
 use millpond_alerts::Level;
 use millpond_journal::{Journal, JournalError, Policy, WindowEnd};
@@ -40,6 +40,9 @@ pub enum RetentionError {
     /// A policy whose windows are not to be had.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// A window that is not to be had.
+    #[error(transparent)]
+    Window(#[from] NoSuchWindow),
 }
 
 /// The first share that is kept; 1 when nothing may go. `others` are policies that wait, or divide in shadow. Blocks.
@@ -100,7 +103,7 @@ pub fn boundary(
             kept = behind.fold(kept, ShareSeq::min);
         }
         for declared in &terms.windows {
-            let declared = window(declared);
+            let declared = window(declared)?;
             for end in &ends {
                 kept = kept.min(view.needed_from(&declared, end, MARGIN));
             }

@@ -501,10 +501,8 @@ fn outputs(
         let income = millpond_contracts::payout::Income {
             key: b"coinbase".to_vec(),
             gross: amount,
-            seq: 0,
-            time_ms: 0,
-            coord: 0,
             finder: Some(1),
+            ..Default::default()
         };
         let fees = policy.fees(settings, &income, &[1], &[amount], &[]).map_err(|why| wrong(&why))?.value;
         let (fee, rebate) =

@@ -467,7 +467,8 @@ impl Follower {
 
     fn divide(&mut self, view: &JournalView, key: &IncomeKey, income: &Income) -> Result<(), WhatIfError> {
         match self.status(key) {
-            None | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore)) => {}
+            None
+            | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore | Reversal::KeepReserve)) => {}
             Some(IncomeStatus::Reversed(Reversal::Keep) | IncomeStatus::LostAfterMaturity) => {
                 self.open.insert(key.clone(), income.clone());
                 return self.book(Entry::Reinstated { key: key.clone() }, income.time);

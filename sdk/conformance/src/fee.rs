@@ -99,6 +99,7 @@ impl Subject<'_> {
             time_ms: 1_700_000_000_000,
             coord: 9,
             finder: miner.first().copied(),
+            ..Income::default()
         };
         let done = self.policy.fees(self.settings, &income, &miner, &amount, &attributes);
         let given = done.map_err(|error| error.to_string())?.value;

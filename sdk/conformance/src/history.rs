@@ -19,6 +19,8 @@ fn facts(log: &ShareLog, at: usize, amount: u64) -> Result<IncomeFacts, String> 
     Ok(IncomeFacts {
         key,
         amount: Amount(amount),
+        subsidy: None,
+        reserve: Amount::ZERO,
         number: seq,
         end: ShareSeq(seq),
         time: UnixMillis(share.time_ms),
@@ -224,14 +226,21 @@ impl<'a> Direct<'a> {
                 batch.time_ms.push(share.time_ms);
                 batch.coord.push(share.coord);
                 batch.reward.push(share.reward);
+                batch.shares.push(1);
+                batch.work_high.push(0);
+                batch.subsidy.push(share.reward);
             }
+            batch.first = batch.seq.first().copied().unwrap_or(0);
+            batch.last = batch.seq.last().copied().unwrap_or(0);
             let state = self.state(Some(&batch.miner));
             let given: Allocation =
                 self.scheme.accrue(self.settings, &batch, &state).map_err(|error| error.to_string())?.value;
             self.keep(&given.state);
             let total = given.amount.iter().try_fold(0_u64, |sum, amount| sum.checked_add(*amount));
             let total = total.ok_or("a batch's credits do not fit 64 bits")?;
-            for (miner, amount) in scheme::by_miner(&given, total)? {
+            // 0.2 says that credits come out of the reserve; here it is enough what they are.
+            let drawn = Allocation { from_reserve: 0, ..given };
+            for (miner, amount) in scheme::by_miner(&drawn, total)? {
                 let sum = credits.entry(miner).or_insert(0_u64);
                 *sum = sum.checked_add(amount).ok_or("a miner's credits do not fit 64 bits")?;
             }

@@ -67,6 +67,7 @@ impl ShareLog {
             time_ms: share.time_ms,
             coord: share.coord,
             finder: Some(share.miner),
+            ..Income::default()
         })
     }
 
@@ -82,6 +83,8 @@ impl ShareLog {
         let weight = |share: &LoggedShare| match window.measure {
             Measure::Work => u128::from(share.work),
             Measure::Units => share.units(),
+            // Terms with these are refused where a scheme is bound.
+            Measure::Count | Measure::Value | Measure::SubsidyValue | Measure::FeeValue => 0,
         };
         let mut add = |share: &LoggedShare, sum: u128| {
             let total = sums.entry(share.miner).or_insert(0_u128);
@@ -89,7 +92,7 @@ impl ShareLog {
         };
         match window.span {
             Span::Finder => add(last, 1),
-            Span::State => {}
+            Span::State | Span::StandingRound | Span::Shifts(..) | Span::Unpaid(_) | Span::Slices(..) => {}
             Span::Round => {
                 let from = before.map_or(0, |at| at + 1);
                 upto.iter().skip(from).for_each(|share| add(share, weight(share)));
@@ -109,7 +112,7 @@ impl ShareLog {
             Span::Work(thousandths) => {
                 let full = match window.measure {
                     Measure::Work => last.network.saturating_mul(thousandths.into()) / 1000,
-                    Measure::Units => (u128::from(thousandths) << 64) / 1000,
+                    _ => (u128::from(thousandths) << 64) / 1000,
                 };
                 let mut left = full;
                 for share in upto.iter().rev() {

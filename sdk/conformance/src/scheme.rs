@@ -115,8 +115,17 @@ pub fn test(name: &str, scheme: &Arc<dyn PayoutScheme>, settings: &Settings, opt
 }
 
 /// Names that `terms.claims` may hold.
-const CLAIMS: [&str; 7] =
-    ["permutation", "split", "scale", "monotone", "share-once", "hopping-neutral", "small-change"];
+const CLAIMS: [&str; 8] = [
+    "permutation",
+    "split",
+    "scale",
+    "monotone",
+    "share-once",
+    "hopping-neutral",
+    "small-change",
+    // Checked natively on every call.
+    "no-deficit",
+];
 
 /// A scheme under test.
 struct Subject<'a> {
@@ -169,8 +178,9 @@ pub(crate) fn by_miner(given: &Allocation, gross: u64) -> Result<BTreeMap<u64, u
     if let Some((miner, _)) = given.miner.iter().zip(&given.amount).find(|(_, amount)| **amount == 0) {
         return Err(format!("miner {miner} is named and gets 0"));
     }
-    let sum = given.amount.iter().map(|amount| u128::from(*amount)).sum::<u128>() + u128::from(given.rest);
-    if sum != u128::from(gross) {
+    let pooled = [given.rest, given.operator, given.to_reserve];
+    let sum = given.amount.iter().chain(&pooled).map(|amount| u128::from(*amount)).sum::<u128>();
+    if sum != u128::from(gross) + u128::from(given.from_reserve) {
         return Err(format!("amounts and rest are {sum}, the income is {gross}"));
     }
     Ok(given.miner.iter().copied().zip(given.amount.iter().copied()).collect())

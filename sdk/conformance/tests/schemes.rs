@@ -100,12 +100,8 @@ impl PayoutScheme for Bad {
 fn terms(span: Span, claims: &[&str]) -> Terms {
     Terms {
         windows: vec![Window { span, measure: Measure::Work, edge: Edge::Split }],
-        cells: 0,
-        batch: 0,
-        reversal: Reversal::Drop,
-        reserve: false,
         claims: claims.iter().map(|claim| (*claim).to_owned()).collect(),
-        state_format: String::new(),
+        ..Terms::default()
     }
 }
 

@@ -23,7 +23,7 @@ const MASK: u128 = u64::MAX as u128;
 
 /// One quotient digit of (n2 n1 n0) / divisor in base 2^64 (Knuth, TAOCP 4.3.1, algorithm D with n = 2, m = 1).
 /// The caller has shown that the quotient fits one digit.
-fn divide_3_by_2(n2: u128, n1: u128, n0: u128, divisor: u128) -> Option<u64> {
+pub(crate) fn divide_3_by_2(n2: u128, n1: u128, n0: u128, divisor: u128) -> Option<u64> {
     // Normalise so that the divisor's top bit is set; the quotient does not change.
     let shift = divisor.leading_zeros();
     if shift >= 64 {

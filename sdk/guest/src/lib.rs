@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | a payout scheme that splits one window | [`payout`] | [`payout::Split`] | [`export_scheme!`] |
 //! | any other payout scheme | [`payout`] | [`payout::Scheme`], [`payout::Accrual`] | [`export_scheme!`], [`export_accrual!`] |
+//! | one that needs the second version of the contract | [`payout_0_2`] | [`payout_0_2::Scheme`], [`payout_0_2::Accrual`] | [`export_scheme_0_2!`], [`export_accrual_0_2!`] |
 //! | a fee policy | [`fee`] | [`fee::FeePolicy`] | [`export_fee_policy!`] |
 //! | a vote policy | [`vote`] | [`vote::VotePolicy`] | [`export_vote_policy!`] |
 //! | a chain adapter | [`chain`] | [`chain::Adapter`] | [`export_adapter!`] |
@@ -19,10 +20,18 @@
 mod apportion;
 pub mod bech32;
 pub mod chain;
+#[cfg(feature = "payout-0-2")]
+pub mod credit;
 pub mod fee;
+#[cfg(feature = "payout-0-2")]
+pub mod fixed;
 pub mod hex;
 pub mod json;
 pub mod payout;
+#[cfg(feature = "payout-0-2")]
+pub mod payout_0_2;
+#[cfg(feature = "payout-0-2")]
+pub mod score;
 mod settings;
 pub mod vote;
 

@@ -256,13 +256,13 @@ fn list(as_json: bool) {
     }
 }
 
-/// Contract, size, and everything that does not fit: what does not compile does not, nor does a plugin whose settings no
-/// configuration could give.
+/// Contract and world, size, and everything that does not fit: what does not compile does not, nor does a plugin whose
+/// settings no configuration could give.
 fn examine(
     sandbox: &Sandbox,
     component: &Component,
     sink: &Arc<dyn LogSink>,
-) -> (Option<Contract>, u64, Vec<String>) {
+) -> (Option<(Contract, String)>, u64, Vec<String>) {
     let Component { name, bytes } = component;
     let checked = match check(sandbox, name, bytes, sink) {
         Ok(checked) => checked,
@@ -285,7 +285,7 @@ fn examine(
     {
         findings.push(error.to_string());
     }
-    (checked.contract, checked.report.size, findings)
+    (checked.contract.zip(checked.world()), checked.report.size, findings)
 }
 
 fn print_check(plugin: &str, as_json: bool) -> Outcome {
@@ -295,15 +295,15 @@ fn print_check(plugin: &str, as_json: bool) -> Outcome {
     let (contract, size, findings) = examine(&sandbox, &component, &sink);
     let fits = findings.is_empty();
     if as_json {
-        let contract = contract.map(|contract: Contract| contract.to_string());
+        let world = contract.map(|(_, world)| world);
         println!(
             "{}",
-            json!({"plugin": plugin, "blake3": digest.to_string(), "size": size, "contract": contract,
+            json!({"plugin": plugin, "blake3": digest.to_string(), "size": size, "contract": world,
                 "fits": fits, "findings": findings})
         );
     } else {
-        let contract = contract.map_or_else(|| "no contract".to_owned(), |contract| contract.to_string());
-        println!("{plugin}: {contract}, {size} bytes, blake3 {digest}");
+        let world = contract.map_or_else(|| "no contract".to_owned(), |(_, world)| world);
+        println!("{plugin}: {world}, {size} bytes, blake3 {digest}");
         for finding in &findings {
             println!("  {finding}");
         }
@@ -323,7 +323,7 @@ impl Test {
         if !findings.is_empty() {
             return print_check(&self.plugin, self.json);
         }
-        let report = match contract {
+        let report = match contract.map(|(contract, _)| contract) {
             Some(Contract::PayoutScheme) => {
                 scheme::test(name, &load_scheme(&sandbox, name, bytes, &sink)?, &settings, options)
             }

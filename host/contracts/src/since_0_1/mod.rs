@@ -8,7 +8,7 @@ mod chain_map;
 pub(crate) mod fresh;
 pub(crate) mod payout;
 mod pow;
-mod signatures;
+pub(crate) mod signatures;
 pub(crate) mod vote;
 
 /// Maps the settings into a generated variant; every package declares its own.

@@ -190,7 +190,7 @@ impl FeePolicy for FeeComponent {
 
 impl From<&Income> for wit::Income {
     fn from(income: &Income) -> Self {
-        let Income { key, gross, seq, time_ms, coord, finder } = income.clone();
+        let Income { key, gross, seq, time_ms, coord, finder, .. } = income.clone();
         Self { key, gross, seq, time_ms, coord, finder }
     }
 }
@@ -211,7 +211,7 @@ impl From<&State> for wit::State {
 
 impl From<&Batch> for wit::Batch {
     fn from(batch: &Batch) -> Self {
-        let Batch { seq, miner, work, network_low, network_high, time_ms, coord, reward } = batch.clone();
+        let Batch { seq, miner, work, network_low, network_high, time_ms, coord, reward, .. } = batch.clone();
         Self { seq, miner, work, network_low, network_high, time_ms, coord, reward }
     }
 }
@@ -220,7 +220,7 @@ impl From<wit::Allocation> for Allocation {
     fn from(allocation: wit::Allocation) -> Self {
         let wit::Allocation { miner, amount, rest, state } = allocation;
         let wit::State { memo, miner: holders, cells } = state;
-        Self { miner, amount, rest, state: State { memo, miner: holders, cells } }
+        Self { miner, amount, rest, state: State { memo, miner: holders, cells }, ..Self::default() }
     }
 }
 
@@ -233,7 +233,7 @@ impl From<wit::Terms> for Terms {
             wit::Reversal::Keep => Reversal::Keep,
         };
         let windows = windows.into_iter().map(Window::from).collect();
-        Self { windows, cells, batch, reversal, reserve, claims, state_format }
+        Self { windows, cells, batch, reversal, reserve, claims, state_format, ..Self::default() }
     }
 }
 

@@ -12,7 +12,7 @@ use wasmtime::component::{ComponentNamedList, Instance, Lift, Lower};
 /// A check of one interface's functions: the first that has another type, in words.
 pub(crate) type Signatures = fn(&mut Store<Guest>, &Instance) -> Option<String>;
 
-fn differs<P, R>(
+pub(crate) fn differs<P, R>(
     store: &mut Store<Guest>,
     instance: &Instance,
     interface: &str,
@@ -32,7 +32,10 @@ where
 
 macro_rules! signatures {
     ($name:ident, $($interface:literal { $($function:literal: $params:ty => $result:ty;)* })*) => {
-        pub(crate) fn $name(store: &mut Store<Guest>, instance: &Instance) -> Option<String> {
+        pub(crate) fn $name(
+            store: &mut wasmtime::Store<millpond_runtime::Guest>,
+            instance: &wasmtime::component::Instance,
+        ) -> Option<String> {
             $($(
                 if let Some(text) = differs::<$params, $result>(store, instance, $interface, $function) {
                     return Some(text);
@@ -42,6 +45,7 @@ macro_rules! signatures {
         }
     };
 }
+pub(crate) use signatures;
 
 type Outcome<T> = (Result<T, String>,);
 type ChainSettings = Vec<(String, chain::Setting)>;

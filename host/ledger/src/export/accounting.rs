@@ -4,7 +4,7 @@
 //! floating point. An entry that moves no money is no transaction.
 
 use crate::reader::broken;
-use crate::{Account, Book, Class, Entry, LedgerError, Owner, PaymentId, Posting, Reader, Record, Reversal};
+use crate::{Account, Book, Class, Entry, LedgerError, Owner, PaymentId, Posting, Reader, Record};
 use millpond_types::{Digest, UnixMillis};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -271,14 +271,7 @@ fn about(entry: &Entry) -> (String, Option<String>) {
     match entry {
         Entry::IncomeAllocated(known) => (income(&known.key), None),
         Entry::Matured { key } | Entry::Reinstated { key } => (income(key), None),
-        Entry::Reversed { key, how, proof } => {
-            let how = match how {
-                Reversal::Drop => "drop",
-                Reversal::Restore => "restore",
-                Reversal::Keep => "keep",
-            };
-            (format!("income {key} {how}"), Some(proof.clone()))
-        }
+        Entry::Reversed { key, how, proof } => (format!("income {key} {}", how.name()), Some(proof.clone())),
         Entry::Accrued { first, last, .. } => (format!("shares {} to {}", first.0, last.0), None),
         Entry::Reaccrued { first, last, .. } => (format!("shares {} to {} again", first.0, last.0), None),
         Entry::PaymentReserved { payment: id, .. }

@@ -45,6 +45,14 @@ pub fn income(number: u64, carry_in: u64, list: &[(Owner, u64)]) -> IncomeAlloca
     IncomeAllocated::new(key(number), amount, Amount(carry_in), parts, Vec::new()).unwrap()
 }
 
+/// An income that draws on the reserve.
+pub fn drawing(number: u64, reserve_in: u64, list: &[(Owner, u64)]) -> IncomeAllocated {
+    let parts = parts(list);
+    let amount = Amount(parts.total().0 - reserve_in);
+    let pooled = [Amount::ZERO, Amount(reserve_in)];
+    IncomeAllocated::drawing(key(number), amount, pooled, parts, Vec::new()).unwrap()
+}
+
 pub fn allocated(number: u64, list: &[(Owner, u64)]) -> Entry {
     Entry::IncomeAllocated(income(number, 0, list))
 }
@@ -167,6 +175,16 @@ pub fn adjustment(postings: &[(Account, i128)]) -> Entry {
     }
 }
 
+/// What may become of a lost income.
+pub fn any_reversal() -> impl Strategy<Value = Reversal> {
+    prop_oneof![
+        Just(Reversal::Drop),
+        Just(Reversal::Keep),
+        Just(Reversal::Restore),
+        Just(Reversal::KeepReserve)
+    ]
+}
+
 /// An entry of any kind, on a few incomes, payments and owners: most histories of them have some that the book accepts.
 pub fn any_entry() -> impl Strategy<Value = Entry> {
     let owner = || prop_oneof![(1..4_u64).prop_map(miner), Just(operator())];
@@ -187,9 +205,16 @@ pub fn any_entry() -> impl Strategy<Value = Entry> {
         }),
         2 => (key.clone(), list(), 1..20_u64)
             .prop_map(|(key, list, carry)| Entry::IncomeAllocated(income(key, carry.min(list[0].1), &list))),
+        2 => (key.clone(), list(), 1..20_u64, any::<bool>()).prop_map(|(key, mut list, reserve, draws)| {
+            // 0.2: a part of the operator and one of the reserve, or a draw on it.
+            if draws {
+                return Entry::IncomeAllocated(drawing(key, reserve.min(list[0].1), &list));
+            }
+            list.push((Owner::Reserve, reserve * 40));
+            Entry::IncomeAllocated(income(key, 0, &list))
+        }),
         4 => key.clone().prop_map(matured),
-        2 => (key.clone(), prop_oneof![Just(Reversal::Drop), Just(Reversal::Keep), Just(Reversal::Restore)])
-            .prop_map(|(key, how)| reversed(key, how)),
+        2 => (key.clone(), any_reversal()).prop_map(|(key, how)| reversed(key, how)),
         1 => key.prop_map(|key| Entry::Reinstated { key: self::key(key) }),
         1 => (1..2000_i128).prop_map(|amount| deposit(Owner::Reserve, amount)),
         1 => (1..50_u64, 0..9_u64, list()).prop_map(|(first, more, list)| accrued(first, first + more, &list)),

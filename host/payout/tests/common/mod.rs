@@ -2,8 +2,8 @@
 #![allow(dead_code)]
 
 use millpond_contracts::payout::{
-    Allocation, Batch, Edge, FeePolicy, Fees, Income, Measure, PayoutScheme, Reversal, Span, State, Terms,
-    Totals, Window,
+    Allocation, Batch, Edge, FeePolicy, Fees, Income, Measure, PayoutScheme, Span, State, Terms, Totals,
+    Version, Window,
 };
 use millpond_contracts::{Done, Outcome, Settings};
 use millpond_ledger::{FeeName, IncomeKey};
@@ -25,6 +25,7 @@ type Accrue = Box<dyn Fn(&Batch, &State) -> Allocation + Send + Sync>;
 pub struct Fake {
     pub terms: Terms,
     pub version: u8,
+    pub contract: Version,
     pub allocate: Allocate,
     pub accrue: Option<Accrue>,
 }
@@ -32,6 +33,9 @@ pub struct Fake {
 impl PayoutScheme for Fake {
     fn digest(&self) -> Digest {
         Digest([self.version; 32])
+    }
+    fn version(&self) -> Version {
+        self.contract
     }
     fn schema(&self) -> Outcome<String> {
         done("{}".to_owned())
@@ -61,10 +65,8 @@ pub fn terms() -> Terms {
         windows: vec![Window { span: Span::Round, measure: Measure::Work, edge: Edge::Whole }],
         cells: 0,
         batch: 0,
-        reversal: Reversal::Drop,
-        reserve: false,
         claims: vec!["permutation".to_owned(), "split".to_owned()],
-        state_format: String::new(),
+        ..Terms::default()
     }
 }
 
@@ -102,7 +104,15 @@ pub fn with_terms(
     terms: Terms,
     allocate: impl Fn(&Income, &[Totals], &State) -> Allocation + Send + Sync + 'static,
 ) -> BoundScheme {
-    bound(Fake { terms, version: 1, allocate: Box::new(allocate), accrue: None })
+    bound(Fake { terms, version: 1, contract: Version::V0_1, allocate: Box::new(allocate), accrue: None })
+}
+
+/// A scheme of 0.2.
+pub fn second(
+    terms: Terms,
+    allocate: impl Fn(&Income, &[Totals], &State) -> Allocation + Send + Sync + 'static,
+) -> BoundScheme {
+    bound(Fake { terms, version: 2, contract: Version::V0_2, allocate: Box::new(allocate), accrue: None })
 }
 
 pub fn bound(fake: Fake) -> BoundScheme {
@@ -162,6 +172,8 @@ pub fn facts(amount: u64) -> IncomeFacts {
     IncomeFacts {
         key: IncomeKey::new(amount.to_le_bytes().to_vec()).unwrap(),
         amount: Amount(amount),
+        subsidy: None,
+        reserve: Amount::ZERO,
         number: 4,
         end: ShareSeq(9),
         time: UnixMillis(5),

@@ -92,6 +92,7 @@ fn accrued(seq: u64, share: &LoggedShare) -> AccruedShare {
         time: UnixMillis(share.time_ms),
         coord: share.coord,
         reward: Amount(share.reward),
+        subsidy: None,
     }
 }
 

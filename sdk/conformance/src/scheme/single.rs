@@ -84,6 +84,7 @@ impl Case {
             time_ms: 1_700_000_000_000,
             coord: 800_000,
             finder: Some(finder),
+            ..Income::default()
         }
     }
 
