@@ -1,5 +1,5 @@
-//! Between the contract's types and the SDK's, field by field: a field that one of them gets and the other has not does
-//! not compile. Columns are moved.
+//! Between the contract's types and those of the SDK for 0.1, field by field. What a version of before does not know is
+//! nothing to it, as for its component. Columns are moved.
 
 use millpond_contracts::payout as host;
 use millpond_contracts::{Setting, Settings};
@@ -15,7 +15,7 @@ pub(crate) fn settings(settings: &Settings) -> guest::Settings {
 }
 
 pub(crate) fn income(income: host::Income) -> guest::Income {
-    let host::Income { key, gross, seq, time_ms, coord, finder } = income;
+    let host::Income { key, gross, seq, time_ms, coord, finder, .. } = income;
     guest::Income { key, gross, seq, time_ms, coord, finder }
 }
 
@@ -30,14 +30,15 @@ pub(crate) fn state(state: host::State) -> guest::State {
 }
 
 pub(crate) fn batch(batch: host::Batch) -> guest::Batch {
-    let host::Batch { seq, miner, work, network_low, network_high, time_ms, coord, reward } = batch;
+    let host::Batch { seq, miner, work, network_low, network_high, time_ms, coord, reward, .. } = batch;
     guest::Batch { seq, miner, work, network_low, network_high, time_ms, coord, reward }
 }
 
 pub(crate) fn allocation(allocation: guest::Allocation) -> host::Allocation {
     let guest::Allocation { miner, amount, rest, state } = allocation;
     let guest::State { memo, miner: holders, cells } = state;
-    host::Allocation { miner, amount, rest, state: host::State { memo, miner: holders, cells } }
+    let state = host::State { memo, miner: holders, cells };
+    host::Allocation { miner, amount, rest, state, ..host::Allocation::default() }
 }
 
 pub(crate) fn terms(terms: guest::Terms) -> host::Terms {
@@ -48,7 +49,7 @@ pub(crate) fn terms(terms: guest::Terms) -> host::Terms {
         guest::Reversal::Keep => host::Reversal::Keep,
     };
     let windows = windows.into_iter().map(window).collect();
-    host::Terms { windows, cells, batch, reversal, reserve, claims, state_format }
+    host::Terms { windows, cells, batch, reversal, reserve, claims, state_format, ..host::Terms::default() }
 }
 
 fn window(window: guest::Window) -> host::Window {

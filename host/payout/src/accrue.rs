@@ -7,7 +7,7 @@ use crate::state::StateChange;
 use crate::{
     Attributes, AuditRecord, BoundFee, BoundScheme, PayoutError, Rule, SchemeState, audit, fairness, fees,
 };
-use millpond_contracts::payout::{Batch, Grain, Income, Reversal, Version};
+use millpond_contracts::payout::{Batch, Grain, Income};
 use millpond_ledger::{Allocation, Entry, Owner};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work, WorkSum};
 use std::collections::BTreeMap;
