@@ -35,8 +35,11 @@ pub use bench::{Speed, speeds};
 pub use error::SimulateError;
 pub use examples::{EXAMPLES, example};
 pub use plugins::{How, Plugins};
-pub use result::{ClassFigures, Difference, Outcome, SchemeFigures};
+pub use result::{ClassFigures, Difference, Outcome, Path, SchemeFigures};
 pub use run::{Chains, chains, run};
 pub use runner::{Block, Chunk, Contract, Runner};
-pub use scenario::{Miners, Mode, Network, Reward, Scenario, SchemeSection};
+pub use scenario::{
+    Difficulty, Fees, Miners, Mode, Network, Part, Positive, Reward, Scenario, SchemeSection, Spread, Step,
+    StrategyChoice,
+};
 pub use strategy::{Place, Seen, Solution, Strategy, Wake};

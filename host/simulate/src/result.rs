@@ -102,16 +102,26 @@ pub struct Difference {
 /// One batch of one replication.
 #[derive(Clone, Debug, Serialize)]
 pub struct Path {
-    replication: u64,
-    batch: u64,
-    scheme: String,
-    class: String,
-    who: String,
-    blocks: u64,
-    paid: f64,
-    so_far: f64,
-    worth: f64,
-    elsewhere: f64,
+    /// Which replication, from 0.
+    pub replication: u64,
+    /// Which of its batches, from 0.
+    pub batch: u64,
+    /// The scheme.
+    pub scheme: String,
+    /// The class.
+    pub class: String,
+    /// Both in one.
+    pub who: String,
+    /// The pool's blocks in it.
+    pub blocks: u64,
+    /// What the class was paid.
+    pub paid: f64,
+    /// The same since the measures began.
+    pub so_far: f64,
+    /// What its work in the pool was worth.
+    pub worth: f64,
+    /// What it earned elsewhere.
+    pub elsewhere: f64,
 }
 
 /// What is measured of a class, batch by batch.

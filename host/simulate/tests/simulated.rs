@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use millpond_runtime::{Compiler, Sandbox};
-use millpond_simulate::{EXAMPLES, How, Outcome, Plugins, Scenario, SimulateError, chains, example, run};
+use millpond_simulate::{
+    EXAMPLES, How, Mode, Outcome, Plugins, Scenario, SimulateError, StrategyChoice, chains, example, run,
+};
 use millpond_statistics::Estimate;
 use std::num::NonZeroU64;
 
@@ -143,11 +145,27 @@ fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
 }
 
 #[test]
+fn blocks_that_are_held_back_come_late_or_never() {
+    let mut honest = of("loyal-miners", 2_000, 4);
+    honest.mode = Mode::Shares;
+    honest.network.work = NonZeroU64::new(300).unwrap();
+    honest.miners[1].strategy = StrategyChoice::Honest;
+    let mut delayed = honest.clone();
+    delayed.miners[1].strategy = StrategyChoice::Delayer;
+    let [honest, delayed] = [honest, delayed].map(|scenario| play(&scenario));
+    assert!(honest.holds() && delayed.holds());
+    let incomes = |outcome: &Outcome| outcome.scheme("prop").unwrap().incomes;
+    // One in so many rounds is won while it is young and he has found little: some of these blocks are another's then.
+    assert!(incomes(&delayed) < incomes(&honest), "{} {}", incomes(&delayed), incomes(&honest));
+    assert!(incomes(&delayed) > incomes(&honest) * 9 / 10);
+}
+
+#[test]
 fn rounds_at_once_are_rounds_of_shares() {
     let mut scenario = of("loyal-miners", 3_000, 8);
     scenario.network.work = NonZeroU64::new(1_000).unwrap();
     let at_once = play(&scenario);
-    scenario.mode = millpond_simulate::Mode::Shares;
+    scenario.mode = Mode::Shares;
     let by_share = play(&scenario);
     for class in ["loyal", "hoppers"] {
         let [a, b] = [&at_once, &by_share].map(|outcome| outcome.class("prop", class).unwrap().per_value);

@@ -109,10 +109,13 @@ impl SimulateRun {
         let plugins = if how == How::Native { Plugins::native() } else { components()? };
         let bar = Mutex::new(StepBar::new());
         let outcome = run(&scenario, &plugins, how, self.threads, &|done, total| {
+            // Where there is no terminal each step is a line: not one for each of many.
+            let every = (total / 16).max(1);
             if let Ok(mut bar) = bar.lock()
                 && done < total
+                && done.is_multiple_of(every)
             {
-                bar.step("playing replications", done as usize, total as usize);
+                bar.step("replications", done as usize, total as usize);
             }
         })
         .map_err(failure)?;
