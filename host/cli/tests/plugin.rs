@@ -261,7 +261,7 @@ fn check_has_words_of_its_own_for_each_thing_that_does_not_fit() {
         (
             "wrong version",
             like_a_scheme("", "", "0.7.0"),
-            "wrong version: it exports millpond:payout/scheme@0.7.0, this host knows millpond:payout/scheme@0.1.0",
+            "wrong version: it exports millpond:payout/scheme@0.7.0, this host knows millpond:payout/scheme@0.2.0",
         ),
         (
             "unknown import",

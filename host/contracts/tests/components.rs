@@ -86,18 +86,28 @@ fn check_says_exactly_what_does_not_fit() {
     let missing = exporting("millpond:payout/scheme@0.1.0", &[("schema", "u32"), ("describe", "u32")]);
     assert_eq!(text(&missing), ["missing export: millpond:payout/scheme@0.1.0#allocate"]);
 
-    let newer = exporting("millpond:payout/scheme@0.2.0", &[("schema", "u32")]);
+    let newer = exporting("millpond:payout/scheme@0.3.0", &[("schema", "u32")]);
     assert_eq!(
         text(&newer),
         [
-            "wrong version: it exports millpond:payout/scheme@0.2.0, this host knows millpond:payout/scheme@0.1.0"
+            "wrong version: it exports millpond:payout/scheme@0.3.0, this host knows millpond:payout/scheme@0.2.0"
         ]
     );
+    // Fee policies have no 0.2.
+    let fee = exporting("millpond:payout/fee-policy@0.2.0", &[("schema", "u32")]);
+    assert!(text(&fee)[0].ends_with("this host knows millpond:payout/fee-policy@0.1.0"));
 
     let functions = [("schema", "u32"), ("describe", "u32"), ("allocate", "u32")];
     let wrong = text(&exporting("millpond:payout/scheme@0.1.0", &functions));
     let expected = "wrong type: millpond:payout/scheme@0.1.0#schema: expected `string` found `u32`";
     assert_eq!(wrong, [expected]);
+
+    // Of a component that exports both versions the newer counts, whatever the older one is.
+    let both =
+        [("millpond:payout/scheme@0.1.0", vec![]), ("millpond:payout/scheme@0.2.0", functions.to_vec())];
+    let both = exporting_all(&both);
+    assert_eq!(text(&both), [expected.replace("0.1.0", "0.2.0")]);
+    assert_eq!(check_static(&both).world().unwrap(), "millpond:payout/payout-scheme@0.2.0");
 
     let adapter = exporting("millpond:chain/adapter@0.1.0", &[("schema", "u32")]);
     assert_eq!(

@@ -6,7 +6,7 @@ mod common;
 use common::{facts, name_of, window};
 use millpond_contracts::{Setting, Settings, load_fee_policy, load_scheme};
 use millpond_disk::SimDisk;
-use millpond_ledger::{Account, Entry, Ledger, Owner, Posting};
+use millpond_ledger::{Account, Entry, Ledger, Owner, Posting, Reversal};
 use millpond_payout::{
     AccruedShare, BoundFee, BoundScheme, IncomeFacts, NoAttributes, Recipient, SchemeState, WindowSums,
     accrue, allocate,
@@ -172,4 +172,112 @@ fn pps_credit_stops_when_the_reserve_is_spent() {
     assert!(i128::from(spent) <= half);
     // The next share's credit would not have fitted: at most 7/9973 of the reward.
     assert!(half - i128::from(spent) <= 312_500_000 * 7 / 9973 + 1, "{spent} of {half}");
+}
+
+/// Runs a scheme of 0.2 over seven blocks of 60 shares each, through a ledger; the fifth block is lost, the others mature.
+/// Gives what was credited by shares, and every division.
+fn booked(scheme: &BoundScheme, reserve: i128) -> (u64, Vec<millpond_ledger::IncomeAllocated>) {
+    let ledger = Ledger::open(Arc::new(SimDisk::new()), Path::new("ledger")).unwrap();
+    let posting = |account, amount| Posting { account, amount };
+    let postings =
+        vec![posting(Account::Wallet, reserve), posting(Account::Payable(Owner::Reserve), -reserve)];
+    let (by, reason) = ("operator".to_owned(), "reserve".to_owned());
+    ledger.append(UnixMillis(1), Entry::Adjustment { postings, by, reason }).unwrap();
+    let fee = flat_fee(0);
+    let mut state = SchemeState::new(scheme.terms());
+    let (mut credited, mut divided) = (0, Vec::new());
+    let add = |entry: Entry| {
+        ledger.append(UnixMillis(1), entry).unwrap();
+        let totals = ledger.totals();
+        assert!(totals.conserved, "{totals:?}");
+    };
+    let all: Vec<AccruedShare> = shares(420)
+        .into_iter()
+        .map(|share| AccruedShare {
+            network: WorkSum(240),
+            coord: share.seq.0 / 25,
+            subsidy: Some(Amount(300_000_000)),
+            ..share
+        })
+        .collect();
+    for (number, round) in (1_u64..).zip(all.chunks(60)) {
+        for run in round.chunks(23) {
+            let reserve = ledger.payable(&Owner::Reserve);
+            let accrual = accrue(scheme, Some(&fee), run, reserve, &state, &NoAttributes).unwrap();
+            assert_eq!(accrual.shares, run.len(), "the reserve is spent");
+            let entry = accrual.entry.unwrap();
+            let Entry::Accrued { state: change, parts, .. } = &entry else { panic!() };
+            state.apply(change, None).unwrap();
+            credited += parts.total().0;
+            add(entry);
+        }
+        let income = IncomeFacts {
+            subsidy: Some(Amount(300_000_000)),
+            reserve: ledger.payable(&Owner::Reserve),
+            number,
+            finder: Some(round[59].miner),
+            key: millpond_ledger::IncomeKey::new(vec![number as u8]).unwrap(),
+            ..facts(312_500_000)
+        };
+        let windows: Vec<WindowSums> = scheme.terms().windows.iter().map(|_| window(&[1, 2, 3])).collect();
+        let decision =
+            allocate(scheme, Some(&fee), &income, Amount::ZERO, &windows, &state, &NoAttributes).unwrap();
+        assert_eq!(decision.audit[0].package, "millpond:payout@0.2.0");
+        let (key, entry) = (decision.entry.key.clone(), decision.entry);
+        state.apply(&entry.state, Some(&key)).unwrap();
+        divided.push(entry.clone());
+        add(Entry::IncomeAllocated(entry));
+        if number == 5 {
+            use millpond_contracts::payout::Reversal as Asked;
+            let how = match scheme.terms().reversal {
+                Asked::Drop => Reversal::Drop,
+                Asked::Restore => Reversal::Restore,
+                Asked::Keep => Reversal::Keep,
+                Asked::KeepReserve => Reversal::KeepReserve,
+            };
+            add(Entry::Reversed { key, how, proof: "another block".to_owned() });
+        } else {
+            add(Entry::Matured { key });
+        }
+    }
+    (credited, divided)
+}
+
+#[test]
+fn schemes_that_credit_shares_are_booked_to_the_unit() {
+    let text = |name: &str, value: &str| (name.to_owned(), Setting::Text(value.to_owned()));
+    let exact =
+        |reward: u128| shares(420).iter().map(|share| u128::from(share.work.0) * reward).sum::<u128>() / 240;
+    for (name, settings, reward) in [
+        ("fpps", vec![], 312_500_000),
+        ("fpps", vec![text("fees", "none")], 300_000_000),
+        ("fpps", vec![text("fees", "blocks")], 312_500_000),
+        ("pps-plus", vec![], 300_000_000),
+    ] {
+        let (credited, divided) = booked(&scheme(name, settings.clone()), i128::from(u64::MAX / 2));
+        assert!(u128::from(credited).abs_diff(exact(reward)) <= 5, "{name} {settings:?}: {credited}");
+        for income in divided {
+            let filled = if name == "fpps" { 312_500_000 } else { 300_000_000 };
+            assert_eq!(income.parts.of(&Owner::Reserve), Amount(filled), "{name}");
+        }
+    }
+}
+
+#[test]
+fn scores_are_booked_with_the_operators_part_and_what_he_adds() {
+    let number = |name: &str, value: i64| (name.to_owned(), Setting::Int(value));
+    let operator = Owner::Fee(name_of("operator"));
+    let (credited, divided) = booked(&scheme("geometric", vec![]), 0);
+    assert_eq!(credited, 0);
+    assert!(divided.iter().all(|income| income.reserve_in == Amount::ZERO));
+    assert!(divided.iter().all(|income| income.parts.of(&operator) > Amount::ZERO));
+    let (_, divided) = booked(&scheme("dgm", vec![]), 1_000_000_000);
+    assert!(divided.iter().any(|income| income.parts.of(&operator) > Amount::ZERO));
+    // A round of an expected block's work every time: with a fee below zero each block lacks something.
+    let settings = vec![number("c_bp", 1000), number("f_ppm", -100_000), number("o_bp", 5000)];
+    let (_, divided) = booked(&scheme("dgm", settings), 10_000_000_000);
+    assert!(divided.iter().any(|income| income.reserve_in > Amount::ZERO));
+    for income in divided {
+        assert_eq!(income.parts.total(), Amount(312_500_000 + income.reserve_in.0));
+    }
 }

@@ -14,6 +14,7 @@
 
 mod page;
 pub mod properties;
+pub mod second;
 
 pub use page::Page;
 

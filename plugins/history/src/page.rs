@@ -2,6 +2,7 @@
 
 use crate::{Paid, SHARES};
 use millpond_sdk::payout::{Scheme, Settings};
+use millpond_sdk::payout_0_2;
 use serde_json::Value;
 
 /// The text of a page.
@@ -11,12 +12,20 @@ pub struct Page<'a>(pub &'a str);
 impl<'a> Page<'a> {
     /// The page names exactly the claims and the settings that the scheme has, with defaults and bounds.
     pub fn describes<S: Scheme>(self) {
-        let terms = S::describe(Settings::new()).unwrap();
-        let claims: Vec<String> = terms.claims.iter().map(|claim| format!("`{claim}`")).collect();
+        self.names(&S::describe(Settings::new()).unwrap().claims, &S::schema());
+    }
+
+    /// As [`Page::describes`], of a scheme of the second version of the contract.
+    pub fn describes_0_2<S: payout_0_2::Scheme>(self) {
+        self.names(&S::describe(Vec::new()).unwrap().claims, &S::schema());
+    }
+
+    fn names(self, claims: &[String], schema: &str) {
+        let claims: Vec<String> = claims.iter().map(|claim| format!("`{claim}`")).collect();
         let line = self.0.lines().find_map(|line| line.strip_prefix("Claims: "));
         assert_eq!(line, Some(format!("{}.", claims.join(", ")).as_str()), "the line of claims");
 
-        let schema: Value = serde_json::from_str(&S::schema()).unwrap();
+        let schema: Value = serde_json::from_str(schema).unwrap();
         let settings = schema["properties"].as_object().unwrap();
         let mut wanted: Vec<Vec<String>> =
             settings.iter().map(|(name, rule)| described(name, rule)).collect();

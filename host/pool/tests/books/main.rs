@@ -8,6 +8,7 @@ mod history;
 mod kept;
 mod retention;
 mod reversal;
+mod second;
 mod support;
 mod swaps;
 mod what_if;
