@@ -2,6 +2,7 @@
 
 mod alone;
 mod delay;
+mod double;
 mod hopping;
 mod last_shares;
 mod loyal;
@@ -12,7 +13,7 @@ mod withholding;
 
 use crate::lab::{Failure, Lab};
 use crate::{Code, Figure};
-use millpond_statistics::{Estimate, Expectation};
+use millpond_statistics::{Estimate, Expectation, Weighted};
 
 /// What is measured in one run: one figure or several.
 pub(crate) trait Experiment: Send + Sync {
@@ -32,6 +33,7 @@ pub(crate) fn all() -> Vec<Box<dyn Experiment>> {
         Box::new(round::Share),
         Box::new(last_shares::Variance),
         Box::new(last_shares::Unpaid),
+        Box::new(double::Share),
         Box::new(steady::Solo),
         Box::new(steady::Pps),
         Box::new(steady::Prop),
@@ -83,4 +85,34 @@ fn part(hits: u64, of: u64) -> Estimate {
     let n = of as f64;
     let value = hits as f64 / n;
     Estimate { value, sigma: (value * (1.0 - value) / n).sqrt(), samples: of }
+}
+
+/// A mean by weights, where no sample has more than a hundredth of it. An error that hangs on one sample is none: the figure
+/// deviates then, whatever it is.
+fn weighed(samples: &Weighted) -> Estimate {
+    let mean = samples.mean();
+    if samples.largest_part() < 0.01 { mean } else { Estimate { sigma: f64::NAN, ..mean } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_that_hangs_on_one_sample_does_not_hold() {
+        let mut samples = Weighted::default();
+        (0..1000).for_each(|at| samples.push(1.0, if at % 2 == 0 { 0.99 } else { 1.01 }));
+        let mean = weighed(&samples);
+        let expected = Expectation { value: 1.0, sigma: mean.sigma };
+        assert!(expected.judge(&mean).holds());
+        samples.push(1.0, 50.0);
+        assert!(!expected.judge(&weighed(&samples)).holds());
+        assert!(weighed(&samples).sigma.is_nan() && !samples.mean().sigma.is_nan());
+    }
+
+    #[test]
+    fn a_part_has_the_error_of_a_binomial() {
+        let estimate = part(20, 100);
+        assert_eq!((estimate.value, estimate.sigma, estimate.samples), (0.2, 0.04, 100));
+    }
 }

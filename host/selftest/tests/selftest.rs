@@ -3,6 +3,9 @@
 
 use millpond_selftest::{Options, Report, rows, run};
 
+/// The page has the table as it is printed.
+const PAGE: &str = include_str!("../../../docs/selftest.md");
+
 fn of(rows: &[&str], seed: u64, threads: Option<usize>) -> Report {
     let rows = rows.iter().map(|row| (*row).to_owned()).collect();
     run(&Options { seed, rows, threads }, |_, _, _| ()).unwrap()
@@ -11,12 +14,26 @@ fn of(rows: &[&str], seed: u64, threads: Option<usize>) -> Report {
 #[test]
 fn selftest_is_green_and_every_twin_fails() {
     let report = run(&Options::default(), |_, _, _| ()).unwrap();
-    println!("{report}");
+    println!("{report}\n{}", report.digest);
     for row in &report.seconds {
         println!("{}: {:.1} s, twin {:.1} s", row.rows, row.seconds, row.twin);
     }
     assert_eq!(report.lines.len(), rows().len());
     assert!(report.passes(), "{}", report.complaints().join("\n"));
+    // The same on any machine, and so the page is either this run's or an older one's.
+    let table = report.to_string();
+    for line in table.lines().filter(|line| line.starts_with('|')) {
+        assert!(PAGE.contains(line), "docs/selftest.md has not\n{line}");
+    }
+    assert!(PAGE.contains(&report.digest.to_string()), "docs/selftest.md has not {}", report.digest);
+}
+
+#[test]
+fn the_page_has_the_formula_of_every_row() {
+    for figure in rows() {
+        let line = format!("| {} | {} |", figure.row, figure.formula);
+        assert!(PAGE.contains(&line), "docs/selftest.md has not\n{line}");
+    }
 }
 
 #[test]

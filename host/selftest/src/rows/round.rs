@@ -1,6 +1,6 @@
 //! Row 6: how much the pay of a share varies in a proportional round.
 
-use super::{Experiment, Name, enough};
+use super::{Experiment, Name, enough, weighed};
 use crate::lab::{Failure, Lab, REWARD, Scheme, paid, window};
 use crate::{Code, Figure, formulas};
 use millpond_contracts::Settings;
@@ -79,6 +79,6 @@ impl Experiment for Share {
             }
             Ok(squares)
         })?;
-        Ok(vec![squares.mean().plus(-1.0)])
+        Ok(vec![weighed(&squares).plus(-1.0)])
     }
 }

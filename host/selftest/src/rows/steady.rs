@@ -8,7 +8,7 @@
 
 use super::last_shares::Pplns;
 use super::round::{Lengths, SHORT};
-use super::{Experiment, Name, enough, one_of};
+use super::{Experiment, Name, enough, one_of, weighed};
 use crate::lab::{Failure, Lab, REWARD, Scheme, paid, window};
 use crate::{Code, Figure, formulas};
 use millpond_contracts::Settings;
@@ -222,7 +222,7 @@ impl Experiment for Prop {
             }
             Ok(pool)
         })?;
-        Ok(vec![own.mean().plus_independent(&pool.mean())])
+        Ok(vec![weighed(&own).plus_independent(&pool.mean())])
     }
 }
 
