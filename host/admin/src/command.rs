@@ -219,6 +219,15 @@ pub enum Command {
         #[serde(default)]
         wallet_restarted: bool,
     },
+    /// Book a settled payment back that a reorganisation took out and another transaction took the place of.
+    PaymentsUndo {
+        /// The pool.
+        pool: String,
+        /// The payment.
+        payment: u64,
+        /// Why, as the ledger keeps it.
+        why: String,
+    },
     /// Set a miner's own minimum payout.
     MinerMinimum {
         /// The pool.
@@ -261,6 +270,7 @@ impl Command {
             | Self::PaymentsResume { .. }
             | Self::PaymentsResolve { .. }
             | Self::PaymentsRelease { .. }
+            | Self::PaymentsUndo { .. }
             | Self::MinerMinimum { .. } => Scope::Money,
         }
     }
@@ -283,6 +293,7 @@ mod tests {
             Command::PaymentsRun { pool: pool() },
             Command::PaymentsResume { pool: pool(), again: Vec::new() },
             Command::PaymentsRelease { pool: pool(), payment: 1, wallet_restarted: false },
+            Command::PaymentsUndo { pool: pool(), payment: 1, why: "gone".into() },
             Command::PluginSwap { pool: pool(), role: Role::Scheme, plugin: "solo".into() },
             Command::PluginSwap { pool: pool(), role: Role::Fee, plugin: "flat-fee".into() },
             Command::MinerMinimum { pool: pool(), address: "a".into(), minimum: None },

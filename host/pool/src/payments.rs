@@ -369,6 +369,20 @@ impl crate::Pool {
         payer.with(|it| it.release(id, actor, why, call, now)).map_err(|why| why.to_string())?;
         Ok(serde_json::json!({"payment": payment, "released": true}))
     }
+
+    /// Books a settled payment back that another transaction took the place of. Blocks.
+    ///
+    /// # Errors
+    /// When it could still be paid, or payments wait after a restore.
+    pub fn payment_undo(&self, payment: u64, why: &str, actor: &str) -> Result<serde_json::Value, String> {
+        let payer = self.payer()?;
+        self.not_held()?;
+        let number = payment.to_string();
+        self.record_admin(actor, "payments_undo", &[number.as_str(), why])?;
+        let (id, now) = (PaymentId(payment), UnixMillis::now());
+        let back = payer.with(|it| it.undo(id, actor, why, now)).map_err(|why| why.to_string())?;
+        Ok(serde_json::json!({"payment": payment, "undone": true, "returned": back}))
+    }
 }
 
 /// Who waits and why, those with the most first.

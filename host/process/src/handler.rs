@@ -263,6 +263,10 @@ impl Handler for Commands {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     blocking(move || pool.payment_release(payment, wallet_restarted, &actor)).await
                 }
+                Command::PaymentsUndo { pool, payment, why } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || pool.payment_undo(payment, &why, &actor)).await
+                }
                 Command::MinerMinimum { pool, address, minimum } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     blocking(move || pool.set_minimum(&address, minimum, &actor)).await?;

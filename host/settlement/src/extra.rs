@@ -81,9 +81,9 @@ impl Settlement {
         };
         let marked = |state: &PaymentState| {
             let age = now.since(state.changed_at);
-            let released = matches!(state.status, PaymentStatus::Released(_));
+            let released = state.status.is_void();
             let looked_for = match &state.status {
-                PaymentStatus::Released(_) => age < RELEASED_MS,
+                PaymentStatus::Released(_) | PaymentStatus::Undone(_) => age < RELEASED_MS,
                 PaymentStatus::Settled => age < SETTLED_MS,
                 _ => state.txid.is_some(),
             };
@@ -102,7 +102,7 @@ impl Settlement {
             return false;
         }
         match &state.status {
-            PaymentStatus::Released(_) => true,
+            PaymentStatus::Released(_) | PaymentStatus::Undone(_) => true,
             PaymentStatus::Settled => state.txid.as_ref() != Some(txid),
             _ => false,
         }

@@ -133,6 +133,16 @@ enum What {
         #[arg(long)]
         wallet_restarted: bool,
     },
+    /// Book a settled payment back that a reorganisation took out of the chain, once another transaction that spends its
+    /// coins is confirmed: its rows return to their balances and are paid anew. Only you can know whether that other
+    /// transaction paid its owners.
+    Undo {
+        /// The payment's number.
+        payment: u64,
+        /// What happened, as the ledger is to keep it.
+        #[arg(long)]
+        why: String,
+    },
 }
 
 impl Payments {
@@ -152,6 +162,7 @@ impl Payments {
             What::Release { payment, wallet_restarted } => {
                 Command::PaymentsRelease { pool, payment, wallet_restarted }
             }
+            What::Undo { payment, why } => Command::PaymentsUndo { pool, payment, why },
         })
     }
 }

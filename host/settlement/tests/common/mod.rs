@@ -35,7 +35,7 @@ pub enum Mood {
     Refusing,
     /// The wallet says no, and has made it all the same.
     StoredAndRefused,
-    /// A call to send waits in the wallet's queue, and nobody waits for its answer any more.
+    /// A call to send waits in a queue, and nobody waits for its answer any more.
     Waits,
     /// A call to send comes to the wallet twice; the first answer comes back.
     Twice,
@@ -107,8 +107,12 @@ pub struct World {
     pub unreadable: BTreeSet<String>,
     /// Calls to send that wait in the wallet's queue.
     pub queue: Vec<(Vec<Output>, String)>,
+    /// Signed transactions that wait on their way to the node.
+    pub late: Vec<Tx>,
     /// What can never confirm, since another transaction took its place.
     pub replaced: BTreeMap<TxId, TxId>,
+    /// What a wallet shows of transactions that never confirm.
+    pub conflicted: Vec<Tx>,
     /// Coins that strangers got, and have spent.
     pub moved_on: BTreeSet<InputId>,
 }
@@ -136,7 +140,9 @@ impl SimWallet {
             other_wallet: false,
             unreadable: BTreeSet::new(),
             queue: Vec::new(),
+            late: Vec::new(),
             replaced: BTreeMap::new(),
+            conflicted: Vec::new(),
             moved_on: BTreeSet::new(),
         })))
     }
@@ -192,11 +198,44 @@ impl SimWallet {
         world.accepted.insert(txid, tx);
     }
 
+    /// A reorganisation takes a transaction out, and somebody else with the keys spends one of its coins in a block: it can
+    /// never confirm. The wallet's history shows it for ever. Gives the other transaction.
+    pub fn conflict(&self, gone: &TxId) -> TxId {
+        let mut world = self.0.lock();
+        let tx = world.accepted.remove(gone).unwrap();
+        world.coins.retain(|coin, _| !coin.0.starts_with(&gone.0));
+        world.coins.extend(tx.inputs.iter().map(|coin| (coin.clone(), Amount(4000))));
+        let coin = tx.inputs[0].clone();
+        world.conflicted.push(tx);
+        drop(world);
+        self.spend_elsewhere(&coin);
+        let by = TxId("elsewhere".to_owned());
+        self.0.lock().replaced.insert(gone.clone(), by.clone());
+        by
+    }
+
+    /// The operator has the node take a transaction that it forgot, where it has none for it.
+    pub fn send_by_hand(&self, txid: &TxId) {
+        let mut world = self.0.lock();
+        if let Some(tx) = world.drafts.get(txid).cloned()
+            && tx.inputs.iter().all(|coin| world.coins.contains_key(coin))
+        {
+            world.accept(&tx).unwrap();
+        }
+    }
+
     /// The wallet comes to the calls that wait.
     pub fn work_off(&self) {
         let mut world = self.0.lock();
         for (outputs, marker) in std::mem::take(&mut world.queue) {
             world.send(&outputs, &marker).unwrap();
+        }
+        for tx in std::mem::take(&mut world.late) {
+            // What came before may have spent its coins: then the node refuses it, and nobody hears of that.
+            let spent = |coin: &InputId| !world.coins.contains_key(coin);
+            if !tx.inputs.iter().any(spent) {
+                world.accept(&tx).unwrap();
+            }
         }
     }
 
@@ -210,7 +249,9 @@ impl SimWallet {
 
     /// A wallet that is started anew keeps no calls.
     pub fn restart(&self) {
-        self.0.lock().queue.clear();
+        let mut world = self.0.lock();
+        world.queue.clear();
+        world.late.clear();
     }
 
     /// The transaction of a payment, and what else carries its marker.
@@ -313,7 +354,11 @@ impl World {
             Mood::StoredAndRefused => self.accept(tx).and(Err(refused("could not be relayed"))),
             // What is sent twice as it is has come once.
             Mood::Twice => self.accept(tx),
-            Mood::Waits | Mood::TwiceSilently => Err(silent()),
+            Mood::Waits => {
+                self.late.push(tx.clone());
+                Err(silent())
+            }
+            Mood::TwiceSilently => self.accept(tx).and_then(|()| Err(silent())),
         }
     }
 
@@ -428,18 +473,18 @@ impl Wallet for SimWallet {
 
     fn history(&self, since: UnixMillis) -> Result<Vec<Seen>, WalletError> {
         let world = self.0.lock();
-        let seen =
-            world.accepted.values().filter(|tx| tx.time >= since && !tx.outputs.is_empty()).map(|tx| Seen {
-                txid: tx.txid.clone(),
-                marker: tx.marker.clone(),
-                outputs: tx
-                    .outputs
-                    .iter()
-                    .filter(|output| !world.own.contains(&output.address))
-                    .cloned()
-                    .collect(),
-                time: tx.time,
-            });
+        let all = world.accepted.values().chain(&world.conflicted);
+        let seen = all.filter(|tx| tx.time >= since && !tx.outputs.is_empty()).map(|tx| Seen {
+            txid: tx.txid.clone(),
+            marker: tx.marker.clone(),
+            outputs: tx
+                .outputs
+                .iter()
+                .filter(|output| !world.own.contains(&output.address))
+                .cloned()
+                .collect(),
+            time: tx.time,
+        });
         Ok(seen.collect())
     }
 
