@@ -192,6 +192,11 @@ pub enum Command {
         /// The pool.
         pool: String,
     },
+    /// Hold ledger, wallet and chain against each other.
+    PaymentsReconcile {
+        /// The pool.
+        pool: String,
+    },
     /// Let payments go on after a restore, once the ledger was compared with the wallet's history.
     PaymentsResume {
         /// The pool.
@@ -250,7 +255,8 @@ impl Command {
             | Self::MinersList { .. }
             | Self::PaymentsList { .. }
             | Self::PaymentsShow { .. }
-            | Self::PaymentsDryRun { .. } => Scope::Read,
+            | Self::PaymentsDryRun { .. }
+            | Self::PaymentsReconcile { .. } => Scope::Read,
             Self::AlarmsClear { .. }
             | Self::Backup {}
             | Self::BansAdd { .. }
@@ -304,6 +310,7 @@ mod tests {
             assert_eq!(command.scope(), Scope::Money, "{command:?}");
         }
         assert!(Command::PaymentsDryRun { pool: pool() }.only_reads());
+        assert!(Command::PaymentsReconcile { pool: pool() }.only_reads());
         assert!(Command::BansList { pool: pool() }.only_reads());
     }
 

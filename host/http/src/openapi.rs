@@ -165,7 +165,7 @@ fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn
         "command": {"type": "string", "enum": ["status", "plugin_swap", "plugin_release", "alarms_list", "alarms_clear",
             "reload", "backup", "miners_list", "miners_message", "miners_reconnect", "bans_list", "bans_add",
             "bans_lift", "payments_list", "payments_show", "payments_dry_run", "payments_run", "payments_resume", "payments_resolve", "payments_release",
-            "payments_undo",
+            "payments_undo", "payments_reconcile",
             "miner_minimum"]},
         "pool": text("its name; of all commands but status, reload, backup and alarms_list"),
         "role": text("adapter, scheme or fee: of plugin_swap and plugin_release"),

@@ -228,6 +228,10 @@ impl Handler for Commands {
                     let pool = self.pool(&pool)?;
                     blocking(move || pool.payments_dry_run()).await
                 }
+                Command::PaymentsReconcile { pool } => {
+                    let pool = self.pool(&pool)?;
+                    blocking(move || pool.payments_reconcile()).await
+                }
                 Command::PaymentsRun { pool } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     blocking(move || pool.payments_run(&actor)).await

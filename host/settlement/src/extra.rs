@@ -175,5 +175,14 @@ impl Settlement {
 
 /// What an extra transaction is booked for: the ledger is searched for these words.
 fn reason(id: PaymentId, txid: &TxId) -> String {
-    format!("payment {id} was made once more, by {txid}")
+    format!("payment {id}{BOOKED}{txid}")
+}
+
+const BOOKED: &str = " was made once more, by ";
+
+/// The transaction that an adjustment with this reason books, if it is one of these.
+pub(crate) fn booked_as_extra(said: &str) -> Option<TxId> {
+    let (payment, txid) = said.strip_prefix("payment ")?.split_once(BOOKED)?;
+    let (id, txid) = (PaymentId(payment.parse().ok()?), TxId(txid.to_owned()));
+    (reason(id, &txid) == said).then_some(txid)
 }

@@ -10,7 +10,9 @@ mod common;
 use common::*;
 use millpond_disk::SimDisk;
 use millpond_ledger::{Account, Entry, Ledger, PaymentId, PaymentStatus, Posting, TxId};
-use millpond_settlement::{Call, Charge, Edge, Kind, Policy, Report, Settlement, SettlementError};
+use millpond_settlement::{
+    Call, Charge, Code, Difference, Edge, Kind, Policy, Report, Settlement, SettlementError,
+};
 use millpond_types::Amount;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +20,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What the incomes of a life come to, and each miner's part.
 const EARNED: [(u64, u64); 3] = [(1, 5700), (2, 3000), (3, 2000)];
 const ALL_EARNED: u64 = 10_700;
+/// What the wallet has from the beginning.
+const COINS: [u64; 10] = [4000; 10];
 /// So often an edge is passed before the crash.
 const PASSES: u64 = 3;
 /// Hours in which everything comes to rest again.
@@ -99,7 +103,7 @@ struct Life {
 
 impl Life {
     fn new((kind, charge): (Kind, Charge), edge: Option<Edge>, pass: u64) -> Self {
-        let (disk, wallet) = (SimDisk::new(), SimWallet::new(kind, &[4000; 10]));
+        let (disk, wallet) = (SimDisk::new(), SimWallet::new(kind, &COINS));
         let (policy, ledger) = (Policy { charge, ..policy() }, open(&disk).unwrap());
         let passed = Arc::new(AtomicU64::new(0));
         let settlement = hooked(&ledger, &wallet, &policy, edge, &passed, pass);
@@ -326,6 +330,14 @@ fn audit(ledger: &Ledger, wallet: &SimWallet) -> Result<i128, String> {
     Ok(loss)
 }
 
+/// What is left when ledger, wallet and chain are held against each other. This wallet's coins come from nowhere, and the blocks of
+/// the incomes are in no history; somebody else's transaction is foreign. All else is explained.
+fn unexplained(settlement: &Settlement) -> (i128, Vec<Difference>) {
+    let found = settlement.reconcile().unwrap();
+    let known = |one: &Difference| matches!(one.code, Code::IncomeUnseen | Code::Foreign);
+    (found.residual, found.differences.into_iter().filter(|one| !known(one)).collect())
+}
+
 /// Whether a case may pay somebody twice: a call that sends was executed twice, or after the operator's word that it was not.
 fn may_pay_twice(kind: Kind, mood: Mood, come: Come) -> bool {
     let twice = matches!(mood, Mood::Twice | Mood::TwiceSilently);
@@ -366,6 +378,8 @@ fn every_edge_with_every_behaviour_of_wallet_and_chain_pays_everybody_once() {
                         if chain != Chain::Conflicts && chain != Chain::ConflictsSettled {
                             assert_eq!(life.wallet.0.lock().double_spends, 0, "{context}");
                         }
+                        let unexplained = unexplained(&life.settlement);
+                        assert_eq!(unexplained, (i128::from(COINS.iter().sum::<u64>()), vec![]), "{context}");
                         undone += u64::from(life.undone);
                         lost += u64::from(twice);
                         if !life.crashed && pass == 0 {

@@ -112,6 +112,9 @@ enum What {
         #[arg(long, value_name = "PAYMENT")]
         again: Vec<u64>,
     },
+    /// Hold ledger, wallet and chain against each other, and explain each difference. Exits with 1 when something is wrong
+    /// or left over.
+    Reconcile,
     /// Say what became of a payment whose outcome is unknown.
     Resolve {
         /// The payment's number.
@@ -149,7 +152,13 @@ impl Payments {
     /// Does it.
     pub fn run(self) -> Outcome {
         let pool = self.pool;
-        self.door.send(&match self.what {
+        let command = match self.what {
+            What::Reconcile => {
+                let found = self.door.ask(&Command::PaymentsReconcile { pool })?;
+                println!("{}", serde_json::to_string_pretty(&found)?);
+                let holds = found.get("holds").and_then(Value::as_bool) == Some(true);
+                return Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
             What::List => Command::PaymentsList { pool },
             What::Show { payment } => Command::PaymentsShow { pool, payment },
             What::Run => Command::PaymentsRun { pool },
@@ -163,7 +172,8 @@ impl Payments {
                 Command::PaymentsRelease { pool, payment, wallet_restarted }
             }
             What::Undo { payment, why } => Command::PaymentsUndo { pool, payment, why },
-        })
+        };
+        self.door.send(&command)
     }
 }
 

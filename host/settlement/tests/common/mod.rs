@@ -7,7 +7,8 @@ use millpond_ledger::{
     Allocation, Entry, FeeName, IncomeAllocated, IncomeKey, InputId, Ledger, LedgerError, Owner, TxId,
 };
 use millpond_settlement::{
-    Kind, Lookup, Output, Paid, PayTo, Policy, Seen, Settlement, Signed, Spent, Wallet, WalletError,
+    Kind, Lookup, Move, Output, Paid, PayTo, Policy, Seen, Settlement, Signed, Spent, Stands, Wallet,
+    WalletBook, WalletError,
 };
 use millpond_types::{Amount, Digest, MinerId, UnixMillis};
 use parking_lot::Mutex;
@@ -113,6 +114,12 @@ pub struct World {
     pub replaced: BTreeMap<TxId, TxId>,
     /// What a wallet shows of transactions that never confirm.
     pub conflicted: Vec<Tx>,
+    /// What spent coins were worth.
+    pub worth: BTreeMap<InputId, Amount>,
+    /// What came into the wallet and went out of it beside payments: coinbases, deposits, spends by hand.
+    pub others: Vec<Move>,
+    /// Coins that are immature.
+    pub immature: u64,
     /// Coins that strangers got, and have spent.
     pub moved_on: BTreeSet<InputId>,
 }
@@ -143,6 +150,9 @@ impl SimWallet {
             late: Vec::new(),
             replaced: BTreeMap::new(),
             conflicted: Vec::new(),
+            worth: BTreeMap::new(),
+            others: Vec::new(),
+            immature: 0,
             moved_on: BTreeSet::new(),
         })))
     }
@@ -182,14 +192,14 @@ impl SimWallet {
     /// Somebody else with the keys spends a coin, and it confirms.
     pub fn spend_elsewhere(&self, coin: &InputId) {
         let mut world = self.0.lock();
-        world.coins.remove(coin);
+        let worth = world.coins.remove(coin).unwrap_or(Amount(1));
         let height = Some(world.height);
         let txid = TxId("elsewhere".to_owned());
         let tx = Tx {
             txid: txid.clone(),
             inputs: vec![coin.clone()],
             outputs: vec![],
-            fee: Amount(1),
+            fee: worth,
             marker: None,
             time: world.now,
             height,
@@ -204,7 +214,8 @@ impl SimWallet {
         let mut world = self.0.lock();
         let tx = world.accepted.remove(gone).unwrap();
         world.coins.retain(|coin, _| !coin.0.starts_with(&gone.0));
-        world.coins.extend(tx.inputs.iter().map(|coin| (coin.clone(), Amount(4000))));
+        let back: Vec<_> = tx.inputs.iter().map(|coin| (coin.clone(), world.worth[coin])).collect();
+        world.coins.extend(back);
         let coin = tx.inputs[0].clone();
         world.conflicted.push(tx);
         drop(world);
@@ -274,7 +285,8 @@ impl SimWallet {
         for tx in gone {
             world.accepted.remove(&tx.txid);
             world.coins.retain(|coin, _| !coin.0.starts_with(&tx.txid.0));
-            world.coins.extend(tx.inputs.iter().map(|coin| (coin.clone(), Amount(100_000))));
+            let back: Vec<_> = tx.inputs.iter().map(|coin| (coin.clone(), world.worth[coin])).collect();
+            world.coins.extend(back);
             world.drafts.insert(tx.txid.clone(), tx);
         }
     }
@@ -330,7 +342,8 @@ impl World {
             return Err(refused("missing or spent inputs"));
         }
         for coin in &tx.inputs {
-            self.coins.remove(coin);
+            let worth = self.coins.remove(coin).unwrap();
+            self.worth.insert(coin.clone(), worth);
         }
         for (output, at) in tx.outputs.iter().zip(0..) {
             if self.own.contains(&output.address) {
@@ -493,6 +506,22 @@ impl Wallet for SimWallet {
         let tx = world.accepted.get(txid).ok_or_else(|| refused("no such transaction"))?;
         let foreign = tx.outputs.iter().filter(|output| !world.own.contains(&output.address));
         Ok(Paid { outputs: foreign.cloned().collect(), fee: tx.fee })
+    }
+
+    fn book(&self) -> Result<WalletBook, WalletError> {
+        let world = self.0.lock();
+        let coins: u64 = world.coins.values().map(|amount| amount.0).sum();
+        let one = |tx: &Tx, stands| {
+            let foreign = tx.outputs.iter().filter(|output| !world.own.contains(&output.address));
+            let out: u64 = foreign.map(|output| output.amount.0).sum();
+            let (txid, marker, net) = (tx.txid.clone(), tx.marker.clone(), -i128::from(out + tx.fee.0));
+            Move { txid, net, stands, block: None, coinbase: false, marker }
+        };
+        let stands = |tx: &Tx| if tx.height.is_some() { Stands::Confirmed } else { Stands::Waits };
+        let mut moves: Vec<Move> = world.accepted.values().map(|tx| one(tx, stands(tx))).collect();
+        moves.extend(world.conflicted.iter().map(|tx| one(tx, Stands::Never)));
+        moves.extend(world.others.iter().cloned());
+        Ok(WalletBook { holds: Amount(coins + world.immature), moves })
     }
 }
 
