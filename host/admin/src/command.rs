@@ -192,6 +192,11 @@ pub enum Command {
         /// The pool.
         pool: String,
     },
+    /// Hold ledger, wallet and chain against each other.
+    PaymentsReconcile {
+        /// The pool.
+        pool: String,
+    },
     /// Let payments go on after a restore, once the ledger was compared with the wallet's history.
     PaymentsResume {
         /// The pool.
@@ -219,6 +224,15 @@ pub enum Command {
         #[serde(default)]
         wallet_restarted: bool,
     },
+    /// Book a settled payment back that a reorganisation took out and another transaction took the place of.
+    PaymentsUndo {
+        /// The pool.
+        pool: String,
+        /// The payment.
+        payment: u64,
+        /// Why, as the ledger keeps it.
+        why: String,
+    },
     /// Set a miner's own minimum payout.
     MinerMinimum {
         /// The pool.
@@ -241,7 +255,8 @@ impl Command {
             | Self::MinersList { .. }
             | Self::PaymentsList { .. }
             | Self::PaymentsShow { .. }
-            | Self::PaymentsDryRun { .. } => Scope::Read,
+            | Self::PaymentsDryRun { .. }
+            | Self::PaymentsReconcile { .. } => Scope::Read,
             Self::AlarmsClear { .. }
             | Self::Backup {}
             | Self::BansAdd { .. }
@@ -261,6 +276,7 @@ impl Command {
             | Self::PaymentsResume { .. }
             | Self::PaymentsResolve { .. }
             | Self::PaymentsRelease { .. }
+            | Self::PaymentsUndo { .. }
             | Self::MinerMinimum { .. } => Scope::Money,
         }
     }
@@ -283,6 +299,7 @@ mod tests {
             Command::PaymentsRun { pool: pool() },
             Command::PaymentsResume { pool: pool(), again: Vec::new() },
             Command::PaymentsRelease { pool: pool(), payment: 1, wallet_restarted: false },
+            Command::PaymentsUndo { pool: pool(), payment: 1, why: "gone".into() },
             Command::PluginSwap { pool: pool(), role: Role::Scheme, plugin: "solo".into() },
             Command::PluginSwap { pool: pool(), role: Role::Fee, plugin: "flat-fee".into() },
             Command::MinerMinimum { pool: pool(), address: "a".into(), minimum: None },
@@ -293,6 +310,7 @@ mod tests {
             assert_eq!(command.scope(), Scope::Money, "{command:?}");
         }
         assert!(Command::PaymentsDryRun { pool: pool() }.only_reads());
+        assert!(Command::PaymentsReconcile { pool: pool() }.only_reads());
         assert!(Command::BansList { pool: pool() }.only_reads());
     }
 

@@ -83,6 +83,8 @@ pub enum PaymentStatus {
     Settled,
     /// Nothing was sent; the rows are back in their balances.
     Released(String),
+    /// It was settled, and cannot have happened; the rows are back in their balances.
+    Undone(String),
 }
 
 impl PaymentStatus {
@@ -97,13 +99,20 @@ impl PaymentStatus {
             Self::Unknown(_) => "unknown",
             Self::Settled => "settled",
             Self::Released(_) => "released",
+            Self::Undone(_) => "undone",
         }
     }
 
     /// Whether money is still reserved for it.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        !matches!(self, Self::Settled | Self::Released(_))
+        !matches!(self, Self::Settled | Self::Released(_) | Self::Undone(_))
+    }
+
+    /// Whether it paid nobody: its rows are back in their balances.
+    #[must_use]
+    pub fn is_void(&self) -> bool {
+        matches!(self, Self::Released(_) | Self::Undone(_))
     }
 }
 
@@ -285,7 +294,8 @@ impl Book {
             Entry::PaymentReserved { .. }
             | Entry::PaymentProgress { .. }
             | Entry::PaymentSettled { .. }
-            | Entry::PaymentReleased { .. } => crate::payment::judge(self, entry, at)?,
+            | Entry::PaymentReleased { .. }
+            | Entry::PaymentUndone { .. } => crate::payment::judge(self, entry, at)?,
             Entry::NetworkFee { amount, .. } => {
                 let mut counters = self.counters.clone();
                 counters.network_fees = add(counters.network_fees, amount.0)?;

@@ -285,6 +285,23 @@ pub enum Entry {
         /// The positive reason.
         why: String,
     },
+    /// A settled payment can never have happened: after a reorganisation another transaction that spends one of its coins
+    /// is in the chain. What its settlement booked is booked back, and the rows return to their balances.
+    PaymentUndone {
+        /// The payment.
+        payment: PaymentId,
+        /// Its transaction.
+        txid: TxId,
+        /// Its network fee, as it was settled.
+        fee: Amount,
+        /// What became of each row, as it was settled.
+        rows: Vec<SettledRow>,
+        /// What the transaction paid beyond its rows, as it was settled.
+        #[serde(default, skip_serializing_if = "nothing")]
+        lost: Amount,
+        /// Who ordered it, and the positive reason.
+        why: String,
+    },
     /// A network fee outside a payment (consolidation, a replaced transaction of the operator).
     NetworkFee {
         /// The transaction.
@@ -333,6 +350,7 @@ impl Entry {
             Self::PaymentProgress { .. } => "payment-progress",
             Self::PaymentSettled { .. } => "payment-settled",
             Self::PaymentReleased { .. } => "payment-released",
+            Self::PaymentUndone { .. } => "payment-undone",
             Self::NetworkFee { .. } => "network-fee",
             Self::Adjustment { .. } => "adjustment",
             Self::Noted { .. } => "noted",

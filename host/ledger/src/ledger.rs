@@ -2,6 +2,7 @@
 
 use crate::book::{Change, Judgement};
 use crate::checkpoint::{self, EVERY};
+use crate::payment::undoes_as_settled;
 use crate::proven::Kept;
 use crate::reader::{FORMAT, RECORD, broken};
 use crate::{
@@ -135,6 +136,7 @@ impl Ledger {
             Judgement::Already => return Ok(Appended::Before),
             Judgement::Fits(change) => change,
         };
+        undoes_as_settled(&self.reader(), &entry)?;
         let seq = self.write(&mut writer, at, entry, change)?;
         if seq.saturating_sub(writer.checkpointed) >= self.every {
             // The entry is durable: a checkpoint that fails costs time at the next open and nothing else.

@@ -1,7 +1,7 @@
 //! What each owner was sent so far, as running sums: pages ask for it all day and must not walk the history for it.
 
 use crate::book::amount_of;
-use crate::{Book, Entry, IncomeKey, IncomeStatus, Owner, Share};
+use crate::{Book, Entry, IncomeKey, IncomeStatus, Owner, PaymentId, SettledRow, Share};
 use millpond_types::Amount;
 
 impl Book {
@@ -22,17 +22,20 @@ impl Book {
     /// Counts what an entry sends, before the entry changes the book.
     pub(crate) fn count_sent(&mut self, entry: &Entry) {
         match entry {
-            Entry::PaymentSettled { payment, rows: done, .. } => {
-                let Some(known) = self.payments.get(payment) else { return };
-                for (row, done) in known.rows.iter().zip(done) {
-                    let sum = self.paid.entry(row.owner.clone()).or_default();
-                    *sum = sum.saturating_add(i128::from(done.sent.0));
-                }
-            }
+            Entry::PaymentSettled { payment, rows, .. } => self.count_rows(*payment, rows, 1),
+            Entry::PaymentUndone { payment, rows, .. } => self.count_rows(*payment, rows, -1),
             Entry::Matured { key } => self.count_direct(key, IncomeStatus::Immature, 1),
             Entry::Reversed { key, .. } => self.count_direct(key, IncomeStatus::Matured, -1),
             Entry::Reinstated { key } => self.count_direct(key, IncomeStatus::LostAfterMaturity, 1),
             _ => {}
+        }
+    }
+
+    fn count_rows(&mut self, payment: PaymentId, done: &[SettledRow], sign: i128) {
+        let Some(known) = self.payments.get(&payment) else { return };
+        for (row, done) in known.rows.iter().zip(done) {
+            let sum = self.paid.entry(row.owner.clone()).or_default();
+            *sum = sum.saturating_add(sign * i128::from(done.sent.0));
         }
     }
 

@@ -1,9 +1,9 @@
 //! What the ledger records of a payment. The rules of its states stand in the settlement crate; the ledger holds the
 //! ones that money depends on: reserved once, settled or released once, never more than was reserved.
 
-use crate::book::{Change, Judgement, PaymentState, PaymentStatus, What, add, credit, debit, said};
+use crate::book::{Change, Judgement, PaymentState, PaymentStatus, What, add, credit, debit, said, subtract};
 use crate::entry::hex_bytes;
-use crate::{Account, Book, Entry, LedgerError, Owner};
+use crate::{Account, Book, Entry, LedgerError, Owner, Reader};
 use millpond_types::{Amount, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -102,6 +102,7 @@ pub enum Progress {
     },
 }
 
+const NOT_AS_SETTLED: &str = "it is undone with other amounts than it was settled with";
 const MAX_ROWS: usize = 100_000;
 
 pub(crate) fn judge(book: &Book, entry: &Entry, at: UnixMillis) -> Result<Judgement, LedgerError> {
@@ -112,6 +113,9 @@ pub(crate) fn judge(book: &Book, entry: &Entry, at: UnixMillis) -> Result<Judgem
             settled(book, *payment, txid, Outcome { fee: *fee, rows, lost: *lost }, at)
         }
         Entry::PaymentReleased { payment, why } => released(book, *payment, why, at),
+        Entry::PaymentUndone { payment, txid, fee, rows, lost, why } => {
+            undone(book, *payment, txid, Outcome { fee: *fee, rows, lost: *lost }, why, at)
+        }
         _ => Err(LedgerError::Allocation("not an entry about a payment")),
     }
 }
@@ -311,6 +315,70 @@ fn released(book: &Book, id: PaymentId, why: &str, at: UnixMillis) -> Result<Jud
     state.built = None;
     let counters = book.counters.clone();
     Ok(Judgement::Fits(Change { postings, counters, what: What::Payment(Box::new(state)) }))
+}
+
+/// The settlement's postings with the other sign, but that everything returns to its balance: what was reserved and not
+/// used came back when it was settled.
+fn undone(
+    book: &Book,
+    id: PaymentId,
+    txid: &TxId,
+    Outcome { fee, rows, lost }: Outcome<'_>,
+    why: &str,
+    at: UnixMillis,
+) -> Result<Judgement, LedgerError> {
+    said("payment-undone", &[why])?;
+    let mut state = book.payment(id).ok_or(LedgerError::UnknownPayment(id))?.clone();
+    match state.status {
+        PaymentStatus::Undone(_) => return Ok(Judgement::Already),
+        PaymentStatus::Settled => {}
+        _ => return Err(refused(&state, "undone: it is not settled")),
+    }
+    let overflow = || LedgerError::Overflow("an undone payment");
+    same_txid(&state, txid)?;
+    check_rows(&state, fee, rows)?;
+    let sent = Amount::sum(rows.iter().map(|row| row.sent)).ok_or_else(overflow)?;
+    if (sent, fee) != (state.sent, state.fee) {
+        return Err(LedgerError::PaymentRows { payment: id, why: NOT_AS_SETTLED });
+    }
+    let charged = Amount::sum(rows.iter().map(|row| row.charged)).ok_or_else(overflow)?;
+    let borne = fee.checked_sub(charged).ok_or_else(overflow)?;
+    let out = sent.checked_add(fee).and_then(|sum| sum.checked_add(lost)).ok_or_else(overflow)?;
+    let mut counters = book.counters.clone();
+    let mut postings = vec![
+        debit(Account::Wallet, out.0),
+        credit(Account::NetworkFees, borne.0),
+        credit(Account::OperatorLoss, lost.0),
+    ];
+    for (row, done) in state.rows.iter().zip(rows) {
+        let back = done.sent.checked_add(done.charged).ok_or_else(overflow)?;
+        postings.push(credit(Account::Payable(row.owner.clone()), back.0));
+        let (paid, charge) = if matches!(row.owner, Owner::Miner(_)) {
+            (&mut counters.paid, &mut counters.charged_miners)
+        } else {
+            (&mut counters.paid_fees, &mut counters.charged_fees)
+        };
+        *paid = subtract(*paid, done.sent.0)?;
+        *charge = subtract(*charge, done.charged.0)?;
+    }
+    counters.network_fees = subtract(counters.network_fees, borne.0)?;
+    state.status = PaymentStatus::Undone(why.to_owned());
+    state.changed_at = at;
+    (state.fee, state.sent) = (Amount::ZERO, Amount::ZERO);
+    Ok(Judgement::Fits(Change { postings, counters, what: What::Payment(Box::new(state)) }))
+}
+
+/// What the book cannot see of an entry that undoes a payment, since it keeps no rows of what is closed: that it says what
+/// the settlement said.
+pub(crate) fn undoes_as_settled(reader: &Reader, entry: &Entry) -> Result<(), LedgerError> {
+    let Entry::PaymentUndone { payment, txid, fee, rows, lost, .. } = entry else { return Ok(()) };
+    let (payment, txid, fee, rows, lost) = (*payment, txid.clone(), *fee, rows.clone(), *lost);
+    let settled = Entry::PaymentSettled { payment, txid, fee, rows, lost };
+    if reader.settlement(payment)? == Some(settled) {
+        Ok(())
+    } else {
+        Err(LedgerError::PaymentRows { payment, why: NOT_AS_SETTLED })
+    }
 }
 
 fn same_txid(state: &PaymentState, txid: &TxId) -> Result<(), LedgerError> {

@@ -1,6 +1,9 @@
 //! Reading the ledger's log, also beside a running pool: nothing here locks or writes.
 
-use crate::{Book, ExportFormat, LedgerError, Owner, Record, Statement, Totals, export, statement};
+use crate::payment::undoes_as_settled;
+use crate::{
+    Book, Entry, ExportFormat, LedgerError, Owner, PaymentId, Record, Statement, Totals, export, statement,
+};
 use millpond_disk::Disk;
 use millpond_segments::View;
 use millpond_types::Digest;
@@ -161,6 +164,27 @@ impl Reader {
         Ok((book, head))
     }
 
+    /// What a payment was settled with: the entry, if there is one. Reads from the newest record back to where the payment
+    /// begins.
+    ///
+    /// # Errors
+    /// When a segment it reads does not check.
+    pub fn settlement(&self, of: PaymentId) -> Result<Option<Entry>, LedgerError> {
+        let mut found = None;
+        self.for_each_record_back(&mut |record| {
+            let begins = match &record.entry {
+                Entry::PaymentSettled { payment, .. } if *payment == of => {
+                    found = Some(record.entry.clone());
+                    true
+                }
+                Entry::PaymentReserved { payment, .. } => *payment == of,
+                _ => false,
+            };
+            Ok(!begins)
+        })?;
+        Ok(found)
+    }
+
     /// Checks everything: checksums and chain of the log, chain of the records, every entry's rules and Merkle-sum
     /// root, and that no unit was lost.
     ///
@@ -168,7 +192,11 @@ impl Reader {
     /// At the first thing that does not check.
     pub fn verify(&self) -> Result<Verified, LedgerError> {
         let log = self.view.verify()?;
-        let (book, head) = self.replay()?;
+        let mut book = Book::default();
+        let head = self.for_each_record(&mut |record, _| {
+            let replayed = book.replay(record).and_then(|_| undoes_as_settled(self, &record.entry));
+            replayed.map_err(|error| broken(record.seq, error))
+        })?;
         let totals = book.totals_anew();
         if totals.conserved {
             Ok(Verified { head, groups: log.groups, totals })

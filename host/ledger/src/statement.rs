@@ -90,6 +90,15 @@ pub enum StatementWhat {
         /// What came back.
         amount: Amount,
     },
+    /// A payment that was settled cannot have happened; what it sent, and his part of its network fee, are back.
+    Undone {
+        /// The payment.
+        payment: PaymentId,
+        /// The transaction.
+        txid: TxId,
+        /// What came back.
+        amount: Amount,
+    },
     /// The operator corrected the balance.
     Adjusted {
         /// By how much; above zero in the owner's favour.
@@ -244,6 +253,14 @@ impl Known {
             Entry::PaymentReleased { payment, .. } => payments
                 .get(payment)
                 .map(|(_, amount)| StatementWhat::Released { payment: *payment, amount: *amount }),
+            Entry::PaymentUndone { payment, txid, rows, .. } => {
+                let done = payments.get(payment).and_then(|(at, _)| rows.get(*at));
+                done.map(|done| StatementWhat::Undone {
+                    payment: *payment,
+                    txid: txid.clone(),
+                    amount: Amount(done.sent.0.saturating_add(done.charged.0)),
+                })
+            }
             Entry::Adjustment { postings, reason, .. } => {
                 let mine = |account: &Account| matches!(account, Account::Payable(of) if of == owner);
                 let by =

@@ -6,7 +6,8 @@ mod common;
 use common::*;
 use millpond_disk::SimDisk;
 use millpond_ledger::{
-    Account, Entry, IncomeStatus, LedgerError, Owner, PaymentId, Posting, Progress, Reversal,
+    Account, Entry, IncomeStatus, Ledger, LedgerError, Owner, PaymentId, Posting, Progress, Reversal,
+    StatementWhat, TxId,
 };
 use millpond_types::Amount;
 
@@ -177,6 +178,98 @@ fn a_payment_settles_only_as_its_stored_transaction_says() {
     assert!(ledger.append(AT, settled(1, 10, &[(989, 10)])).is_err(), "other amounts than stored");
     now(&ledger, settled(1, 10, &[(990, 10)]));
     assert!(ledger.append(AT, released(1)).is_err(), "a settled payment comes back");
+}
+
+/// A payment to two owners of which one bears a part of the fee, made otherwise than asked by a wallet that only sends.
+fn settled_with_all() -> Ledger {
+    let ledger = open(&SimDisk::new());
+    now(&ledger, Entry::IncomeAllocated(income(1, 0, &[(miner(1), 5000), (operator(), 700)])));
+    now(&ledger, matured(1));
+    now(&ledger, reserved(1, &[(miner(1), 4000), (operator(), 700)]));
+    now(&ledger, called(1));
+    now(&ledger, settled_with_loss(1, 30, &[(3000, 20), (700, 0)], 40));
+    ledger
+}
+
+#[test]
+fn a_settled_payment_that_is_undone_leaves_the_books_as_if_it_had_never_been() {
+    let ledger = settled_with_all();
+    let paid = ledger.totals();
+    assert_eq!(
+        (paid.paid, paid.paid_fees, paid.network_fees, paid.network_fees_charged),
+        (3000, 700, 10, 20)
+    );
+    assert_eq!((paid.wallet, ledger.balance(&Account::OperatorLoss)), (5700 - 3770, 40));
+    now(&ledger, undone(&ledger, 1).unwrap());
+    let back = ledger.totals();
+    assert_eq!((back.paid, back.paid_fees, back.network_fees, back.network_fees_charged), (0, 0, 0, 0));
+    assert_eq!((back.wallet, ledger.balance(&Account::OperatorLoss), back.in_flight), (5700, 0, 0));
+    assert_eq!((ledger.payable(&miner(1)), ledger.payable(&operator())), (Amount(5000), Amount(700)));
+    assert_eq!(ledger.book().paid(&miner(1)), Amount::ZERO);
+    assert!(back.conserved && ledger.book().totals_anew().conserved);
+    let state = ledger.payment(PaymentId(1)).unwrap();
+    assert_eq!((state.status.name(), state.status.is_open(), state.sent), ("undone", false, Amount::ZERO));
+    // It is over: nothing of it can be said any more, but the same once more.
+    before(&ledger, undone(&ledger, 1).unwrap());
+    for entry in [called(1), released(1), settled_with_loss(1, 30, &[(3000, 20), (700, 0)], 40)] {
+        assert!(ledger.append(AT, entry).is_err());
+    }
+    ledger.reader().verify().unwrap();
+    let statement = ledger.reader().statement(&miner(1)).unwrap();
+    let line = statement.lines.last().unwrap();
+    assert_eq!((line.payable, line.paid), (3020, -3000));
+    assert!(matches!(line.what, StatementWhat::Undone { amount: Amount(3020), .. }));
+}
+
+#[test]
+fn a_payment_is_undone_with_what_it_was_settled_with_and_only_once_it_is_settled() {
+    let ledger = settled_with_all();
+    let head = ledger.head();
+    let Some(Entry::PaymentUndone { payment, txid, fee, rows, lost, why }) = undone(&ledger, 1) else {
+        panic!()
+    };
+    let entry = |txid: &str, fee, rows: &[(u64, u64)], lost, why: &str| Entry::PaymentUndone {
+        payment,
+        txid: TxId(txid.to_owned()),
+        fee: Amount(fee),
+        rows: done(rows),
+        lost: Amount(lost),
+        why: why.to_owned(),
+    };
+    let right = [(3000, 20), (700, 0)];
+    assert_eq!(
+        entry("tx1", 30, &right, 40, &why),
+        Entry::PaymentUndone { payment, txid, fee, rows, lost, why: why.clone() }
+    );
+    for wrong in [
+        entry("tx2", 30, &right, 40, &why),
+        entry("tx1", 31, &right, 40, &why),
+        entry("tx1", 30, &right, 41, &why),
+        entry("tx1", 30, &right, 40, " "),
+        entry("tx1", 30, &right[..1], 40, &why),
+        // The same sums to other owners, and another part of the fee: only the log knows.
+        entry("tx1", 30, &[(3001, 20), (699, 0)], 40, &why),
+        entry("tx1", 30, &[(3000, 21), (700, 0)], 40, &why),
+    ] {
+        assert!(ledger.append(AT, wrong.clone()).is_err(), "{wrong:?}");
+    }
+    now(&ledger, reserved(2, &[(miner(1), 100)]));
+    assert!(
+        ledger
+            .append(
+                AT,
+                Entry::PaymentUndone {
+                    payment: PaymentId(2),
+                    txid: TxId("tx2".to_owned()),
+                    fee: Amount(0),
+                    rows: done(&[(0, 0)]),
+                    lost: Amount(0),
+                    why,
+                }
+            )
+            .is_err()
+    );
+    assert_eq!(ledger.head().seq, head.seq + 1);
 }
 
 #[test]

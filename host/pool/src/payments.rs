@@ -292,6 +292,24 @@ impl crate::Pool {
             "waiting": waiting}))
     }
 
+    /// Holds ledger, wallet and chain against each other. Blocks.
+    ///
+    /// # Errors
+    /// When there is no wallet, it does not answer, or it cannot tell what it did.
+    pub fn payments_reconcile(&self) -> Result<serde_json::Value, String> {
+        let payer = self.payer()?;
+        let found = payer.with(|it| it.reconcile()).map_err(|why| why.to_string())?;
+        // A sum that JSON has no integer for is text.
+        let number =
+            |sum: i128| i64::try_from(sum).map_or_else(|_| sum.to_string().into(), serde_json::Value::from);
+        let difference = |one: &millpond_settlement::Difference| serde_json::json!({"code": one.code.name(), "amount": number(one.amount), "wrong": one.wrong, "about": one.about});
+        let differences: Vec<_> = found.differences.iter().map(difference).collect();
+        Ok(
+            serde_json::json!({"holds": found.holds(), "ledger": number(found.ledger), "wallet": number(found.wallet),
+            "residual": number(found.residual), "differences": differences}),
+        )
+    }
+
     /// Pays what is due now. Blocks.
     ///
     /// # Errors
@@ -368,6 +386,20 @@ impl crate::Pool {
         };
         payer.with(|it| it.release(id, actor, why, call, now)).map_err(|why| why.to_string())?;
         Ok(serde_json::json!({"payment": payment, "released": true}))
+    }
+
+    /// Books a settled payment back that another transaction took the place of. Blocks.
+    ///
+    /// # Errors
+    /// When it could still be paid, or payments wait after a restore.
+    pub fn payment_undo(&self, payment: u64, why: &str, actor: &str) -> Result<serde_json::Value, String> {
+        let payer = self.payer()?;
+        self.not_held()?;
+        let number = payment.to_string();
+        self.record_admin(actor, "payments_undo", &[number.as_str(), why])?;
+        let (id, now) = (PaymentId(payment), UnixMillis::now());
+        let back = payer.with(|it| it.undo(id, actor, why, now)).map_err(|why| why.to_string())?;
+        Ok(serde_json::json!({"payment": payment, "undone": true, "returned": back}))
     }
 }
 

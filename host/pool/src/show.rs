@@ -406,7 +406,9 @@ pub(crate) fn payment_view(payment: &PaymentState) -> PaymentView {
         txid: payment.txid.as_ref().map(|txid| txid.0.clone()),
         marker: payment.marker.clone(),
         why: match &payment.status {
-            PaymentStatus::Unknown(why) | PaymentStatus::Released(why) => Some(why.clone()),
+            PaymentStatus::Unknown(why) | PaymentStatus::Released(why) | PaymentStatus::Undone(why) => {
+                Some(why.clone())
+            }
             _ => None,
         },
         time: payment.changed_at,

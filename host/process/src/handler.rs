@@ -228,6 +228,10 @@ impl Handler for Commands {
                     let pool = self.pool(&pool)?;
                     blocking(move || pool.payments_dry_run()).await
                 }
+                Command::PaymentsReconcile { pool } => {
+                    let pool = self.pool(&pool)?;
+                    blocking(move || pool.payments_reconcile()).await
+                }
                 Command::PaymentsRun { pool } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     blocking(move || pool.payments_run(&actor)).await
@@ -262,6 +266,10 @@ impl Handler for Commands {
                 Command::PaymentsRelease { pool, payment, wallet_restarted } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     blocking(move || pool.payment_release(payment, wallet_restarted, &actor)).await
+                }
+                Command::PaymentsUndo { pool, payment, why } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || pool.payment_undo(payment, &why, &actor)).await
                 }
                 Command::MinerMinimum { pool, address, minimum } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());

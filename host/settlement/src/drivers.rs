@@ -3,6 +3,7 @@
 mod answer;
 mod bcoin;
 mod core;
+mod history;
 mod sendmany;
 
 pub use bcoin::BcoinWallet;

@@ -81,9 +81,9 @@ impl Settlement {
         };
         let marked = |state: &PaymentState| {
             let age = now.since(state.changed_at);
-            let released = matches!(state.status, PaymentStatus::Released(_));
+            let released = state.status.is_void();
             let looked_for = match &state.status {
-                PaymentStatus::Released(_) => age < RELEASED_MS,
+                PaymentStatus::Released(_) | PaymentStatus::Undone(_) => age < RELEASED_MS,
                 PaymentStatus::Settled => age < SETTLED_MS,
                 _ => state.txid.is_some(),
             };
@@ -102,7 +102,7 @@ impl Settlement {
             return false;
         }
         match &state.status {
-            PaymentStatus::Released(_) => true,
+            PaymentStatus::Released(_) | PaymentStatus::Undone(_) => true,
             PaymentStatus::Settled => state.txid.as_ref() != Some(txid),
             _ => false,
         }
@@ -175,5 +175,14 @@ impl Settlement {
 
 /// What an extra transaction is booked for: the ledger is searched for these words.
 fn reason(id: PaymentId, txid: &TxId) -> String {
-    format!("payment {id} was made once more, by {txid}")
+    format!("payment {id}{BOOKED}{txid}")
+}
+
+const BOOKED: &str = " was made once more, by ";
+
+/// The transaction that an adjustment with this reason books, if it is one of these.
+pub(crate) fn booked_as_extra(said: &str) -> Option<TxId> {
+    let (payment, txid) = said.strip_prefix("payment ")?.split_once(BOOKED)?;
+    let (id, txid) = (PaymentId(payment.parse().ok()?), TxId(txid.to_owned()));
+    (reason(id, &txid) == said).then_some(txid)
 }

@@ -11,8 +11,8 @@
 //!      |         |       |    ^         |
 //!      |         |       v    |         |
 //!      |         |      unknown --------+
-//!      v         v       v              v
-//!                   released
+//!      v         v       v              v        v
+//!                   released                   undone
 //! ```
 //!
 //! | state | means | after a restart, or at the next run |
@@ -24,6 +24,7 @@
 //! | unknown | a call ended without an answer, or contradicts what was known | as submitting; a sender never sends again by itself. No new payment starts meanwhile |
 //! | settled | confirmed; the debit is what was sent | looked at for a day: gone from the chain, the **same bytes** again |
 //! | released | positively not paid; the rows are back in their balances | nothing |
+//! | undone | settled, and another transaction has taken its place in the chain since; the rows are back | nothing |
 //!
 //! A batch that wallet or node refuse before anything went out is tried again with less, where the wallet's coins hardly
 //! cover it and the network fee, or divided, until what they refuse stands alone: nobody waits for somebody else's address.
@@ -37,7 +38,8 @@
 //! payment is released after a definite refusal, or by the operator when the wallet's history does not have it and its
 //! call can wait nowhere any more: a day has gone by, or the wallet was started anew. One that its wallet made otherwise
 //! than asked stays unknown until the operator has it booked as it was made; so does one that has several transactions. One
-//! that is made once more, or after its release, stops payments until that is booked (`extra.rs`).
+//! that is made once more, or after its release, stops payments until that is booked (`extra.rs`). A settled payment is
+//! undone by the operator's order alone, and when another transaction that spends its coins is as deep as the pool asks.
 //!
 //! Notifications and metrics read what a run returns; they have no way to influence it.
 
@@ -50,6 +52,7 @@ mod extra;
 mod orders;
 mod plan;
 mod policy;
+mod reconcile;
 mod refusals;
 mod restored;
 mod rpc;
@@ -68,8 +71,9 @@ pub use error::{SettlementError, WalletError};
 pub use orders::Call;
 pub use plan::{Due, Plan, Skip, Skipped, due, plan};
 pub use policy::{PayTo, Payees, Policy};
+pub use reconcile::{Code, Difference, Reconciled};
 pub use rpc::{NodeRpc, Rest, Rpc};
 pub use run::{Edge, Report, Settlement, Step};
 pub use schedule::{Cron, Schedule, ScheduleError};
 pub use signed::{BitcoinBytes, Mismatch, SignedCheck, WalletsWord, Wanted};
-pub use wallet::{Kind, Lookup, Output, Paid, Seen, Signed, Spent, Wallet};
+pub use wallet::{Kind, Lookup, Move, Output, Paid, Seen, Signed, Spent, Stands, Wallet, WalletBook};

@@ -45,7 +45,9 @@ impl Settlement {
         let state = self.ledger.payment(id).ok_or_else(|| refuse("there is no such payment"))?;
         match (&state.status, self.wallet.kind()) {
             (PaymentStatus::Reserved | PaymentStatus::Built, _) => {}
-            (PaymentStatus::Settled | PaymentStatus::Released(_), _) => return Err(refuse("it is closed")),
+            (PaymentStatus::Settled | PaymentStatus::Released(_) | PaymentStatus::Undone(_), _) => {
+                return Err(refuse("it is closed"));
+            }
             (_, Kind::Sender) if state.built.is_none() => {
                 // Whatever its history shows: of the name that it gave the payment the wallet has to know nothing.
                 if let Some(txid) = &state.txid {
@@ -92,7 +94,50 @@ impl Settlement {
             }
         }
         self.append(now, Entry::PaymentReleased { payment: id, why: format!("{by}: {why}") })?;
-        Ok(())
+        self.edge(Edge::Released, id)
+    }
+
+    /// Books a settled payment back whose coins were spent by another transaction after a reorganisation, by order of the
+    /// operator: its rows return to their balances, and are paid anew. Returns what returned. Whether those owners were
+    /// paid by the other transaction only he can know.
+    ///
+    /// # Errors
+    /// When it could still be paid: no other transaction that spends one of its coins is confirmed as deep as the pool
+    /// asks, or the chain has a coin that it made.
+    pub fn undo(
+        &self,
+        id: PaymentId,
+        by: &str,
+        why: &str,
+        now: UnixMillis,
+    ) -> Result<Amount, SettlementError> {
+        let refuse = refusal(id, "undone");
+        let state = self.ledger.payment(id).ok_or_else(|| refuse("there is no such payment"))?;
+        if state.status != PaymentStatus::Settled {
+            return Err(refuse("it is not settled"));
+        }
+        let settlement = self.ledger.reader().settlement(id)?;
+        let Some(Entry::PaymentSettled { payment, txid, fee, rows, lost }) = settlement else {
+            return Err(refuse("the ledger does not say how it was settled"));
+        };
+        let inputs = self.stored(id)?.map(|built| built.inputs).unwrap_or_default();
+        let count = match self.wallet.lookup(&txid, &inputs)? {
+            Lookup::Conflicted(count) if count >= self.policy.confirmations.max(1) => count,
+            _ => {
+                return Err(refuse(
+                    "its transaction can still confirm: no other one that spends its coins is as deep as the pool asks",
+                ));
+            }
+        };
+        if !self.has_no_output(&state)? {
+            return Err(refuse("the node's chain has a coin that it made, whatever the wallet says"));
+        }
+        let used = rows.iter().flat_map(|row| [row.sent, row.charged]);
+        let back = Amount::sum(used).ok_or(SettlementError::Overflow("an undone payment"))?;
+        let why = format!("{by}: {why}; another transaction spends its coins, with {count} confirmations");
+        self.append(now, Entry::PaymentUndone { payment, txid, fee, rows, lost, why })?;
+        self.edge(Edge::Undone, id)?;
+        Ok(back)
     }
 
     /// Says which transaction a payment of unknown outcome became, by order of the operator. Of a settled payment that a
@@ -126,6 +171,7 @@ impl Settlement {
             return Err(refuse("that transaction belongs to another payment"));
         }
         self.note(by, "payment resolved", format!("payment {id} is {txid}"), now)?;
+        self.edge(Edge::Ordered, id)?;
         self.sent(&state, txid, now)
     }
 
@@ -182,6 +228,7 @@ impl Settlement {
         }
         let detail = format!("payment {id} is {txid}, which pays otherwise: {lost} beyond its rows");
         self.note(by, "payment resolved as it was made", detail, now)?;
+        self.edge(Edge::Ordered, id)?;
         self.sent(&state, txid, now)?;
         self.edge(Edge::Confirmed, id)?;
         let entry = Entry::PaymentSettled { payment: id, txid: txid.clone(), fee: paid.fee, rows, lost };

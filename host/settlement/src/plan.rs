@@ -1,7 +1,7 @@
 //! Who is paid what in one run. Pure: the same book, rules and facts give the same plan; a dry run is a plan shown.
 
 use crate::{Payees, Policy, SettlementError};
-use millpond_ledger::{Book, Owner, PaymentRow, PaymentStatus};
+use millpond_ledger::{Book, Owner, PaymentRow};
 use millpond_types::{Amount, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -67,7 +67,7 @@ impl Budget {
         if policy.cap_per_day > Amount::ZERO {
             let today = book
                 .payments()
-                .filter(|payment| !matches!(payment.status, PaymentStatus::Released(_)))
+                .filter(|payment| !payment.status.is_void())
                 .filter(|payment| now.since(payment.reserved_at) < DAY_MS)
                 .map(millpond_ledger::PaymentState::reserved);
             let spent = Amount::sum(today).ok_or(SettlementError::Overflow("the day's payments"))?;
@@ -149,7 +149,7 @@ pub fn plan(
 pub fn due(book: &Book, payees: &dyn Payees, policy: &Policy) -> Due {
     let mut skipped = Vec::new();
     let mut last_paid = BTreeMap::<&Owner, UnixMillis>::new();
-    for payment in book.payments().filter(|payment| !matches!(payment.status, PaymentStatus::Released(_))) {
+    for payment in book.payments().filter(|payment| !payment.status.is_void()) {
         last_paid.extend(payment.rows.iter().map(|row| (&row.owner, payment.reserved_at)));
     }
     let mut due = Vec::new();

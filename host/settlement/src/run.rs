@@ -35,11 +35,23 @@ pub enum Edge {
     Confirmed,
     /// The payment is settled.
     Settled,
+    /// It is written down that the outcome is not known.
+    Doubted,
+    /// Nothing was sent: the rows are back in their balances.
+    Released,
+    /// A settled payment is in no block any more; its bytes are not sent again yet.
+    Again,
+    /// They are; that is not noted yet.
+    AgainCalled,
+    /// An order is noted; it is not carried out yet.
+    Ordered,
+    /// A settled payment is booked back.
+    Undone,
 }
 
 impl Edge {
-    /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    /// All of them: first those that a payment passes which goes well, in their order.
+    pub const ALL: [Self; 14] = [
         Self::Reserved,
         Self::Signed,
         Self::Stored,
@@ -48,6 +60,12 @@ impl Edge {
         Self::Recorded,
         Self::Confirmed,
         Self::Settled,
+        Self::Doubted,
+        Self::Released,
+        Self::Again,
+        Self::AgainCalled,
+        Self::Ordered,
+        Self::Undone,
     ];
 }
 
@@ -253,7 +271,7 @@ impl Settlement {
                 (PaymentStatus::Submitting | PaymentStatus::Unknown(_) | PaymentStatus::Sent, _) => {
                     self.follow(&state, now)?.into()
                 }
-                (PaymentStatus::Settled | PaymentStatus::Released(_), _) => break,
+                (PaymentStatus::Settled | PaymentStatus::Released(_) | PaymentStatus::Undone(_), _) => break,
             };
             let after = self.ledger.payment(id).map(|state| state.status);
             let moved = after.as_ref().is_some_and(|after| *after != before);
@@ -290,6 +308,7 @@ impl Settlement {
             Ok(Lookup::Conflicted(count)) if count >= self.policy.confirmations.max(1) => {
                 let why = format!("another transaction spends its coins, with {count} confirmations");
                 self.append(now, Entry::PaymentReleased { payment: state.id, why: why.clone() })?;
+                self.edge(Edge::Released, state.id)?;
                 Ok(why)
             }
             Ok(Lookup::Conflicted(count)) => {
@@ -332,6 +351,7 @@ impl Settlement {
         if state.status != PaymentStatus::Unknown(why.clone()) {
             let step = Progress::Unknown { why };
             self.append(now, Entry::PaymentProgress { payment: state.id, step })?;
+            self.edge(Edge::Doubted, state.id)?;
         }
         Ok(())
     }

@@ -326,6 +326,7 @@ impl Settlement {
     fn give_up(&self, state: &PaymentState, why: &str, now: UnixMillis) -> Result<String, SettlementError> {
         let why: String = why.chars().take(250).collect();
         self.append(now, Entry::PaymentReleased { payment: state.id, why: why.clone() })?;
+        self.edge(Edge::Released, state.id)?;
         Ok(why)
     }
 }

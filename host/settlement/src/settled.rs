@@ -6,7 +6,7 @@
 //! However many payments a day has, a look asks for a bounded number of them: the newest, which a reorganisation takes out
 //! first, those that are known to be out, and some of the others in turn. Where one more is out, all are looked for at once.
 
-use crate::{Lookup, Report, Settlement, SettlementError, Step, WalletError};
+use crate::{Edge, Lookup, Report, Settlement, SettlementError, Step, WalletError};
 use millpond_ledger::{Built, Entry, InputId, PaymentId, PaymentState, PaymentStatus, Progress};
 use millpond_types::UnixMillis;
 use std::collections::{BTreeMap, BTreeSet};
@@ -241,7 +241,7 @@ impl Settlement {
             // Its coins are spent in the chain: by itself, as long as the node was not asked for all that it made.
             (Lookup::NotFound, Some(_)) if !all_asked && !free() => Ok(None),
             (Lookup::Conflicted(_), _) if !all_asked => Ok(None),
-            (Lookup::NotFound, Some(built)) => match self.wallet.broadcast(&built.bytes, &built.txid) {
+            (Lookup::NotFound, Some(built)) => match self.send_again(state.id, &built)? {
                 Ok(()) if self.noted.lock().insert(state.id) => {
                     let (by, action) = ("settlement".to_owned(), "settled payment sent again".to_owned());
                     let detail = format!("payment {}, the same bytes: {txid}", state.id);
@@ -268,6 +268,31 @@ impl Settlement {
                 says(&what, false)
             }
         }
+    }
+
+    /// Sends the stored bytes of a settled payment once more.
+    fn send_again(&self, id: PaymentId, built: &Built) -> Result<Result<(), WalletError>, SettlementError> {
+        self.edge(Edge::Again, id)?;
+        let outcome = self.wallet.broadcast(&built.bytes, &built.txid);
+        self.edge(Edge::AgainCalled, id)?;
+        Ok(outcome)
+    }
+
+    /// Whether the chain has none of the coins that a payment made, each asked for.
+    pub(crate) fn has_no_output(&self, state: &PaymentState) -> Result<bool, WalletError> {
+        let Some(txid) = &state.txid else { return Ok(false) };
+        for index in 0..=state.rows.len() {
+            if self.wallet.has_coin(&InputId(format!("{txid}:{index}")))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// What was stored for a payment, from the log: balances do not keep it once it is settled.
+    pub(crate) fn stored(&self, id: PaymentId) -> Result<Option<Built>, SettlementError> {
+        self.read_stored(BTreeSet::from([id]))?;
+        Ok(self.watch.lock().doubts.get(&id).and_then(|doubt| doubt.stored.clone()).flatten())
     }
 
     /// Reads the transactions that were stored for payments, of those that were not looked for before: all of them in

@@ -72,6 +72,43 @@ pub struct Paid {
     pub fee: Amount,
 }
 
+/// Where a transaction of a wallet's history stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stands {
+    /// In a block.
+    Confirmed,
+    /// In none yet.
+    Waits,
+    /// Given up, orphaned, or another one took its place: it moved nothing.
+    Never,
+}
+
+/// What one transaction did to a wallet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The transaction.
+    pub txid: TxId,
+    /// By how much the wallet's coins grew, network fee and all.
+    pub net: i128,
+    /// Where it stands.
+    pub stands: Stands,
+    /// The block that it is in, as its node writes it.
+    pub block: Option<String>,
+    /// It pays for that block.
+    pub coinbase: bool,
+    /// The marker that its call carried.
+    pub marker: Option<String>,
+}
+
+/// What a wallet says of itself: what it holds, and everything that it did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletBook {
+    /// All its coins: those that may be spent, those that wait, those that are immature.
+    pub holds: Amount,
+    /// One a transaction.
+    pub moves: Vec<Move>,
+}
+
 /// What a wallet can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -165,4 +202,13 @@ pub trait Wallet: Send + Sync {
     /// # Errors
     /// As the call went; also when the wallet cannot tell. A [`Kind::Builder`] refuses.
     fn paid(&self, txid: &TxId) -> Result<Paid, WalletError>;
+
+    /// What the wallet holds and everything that it ever did, of one moment.
+    ///
+    /// # Errors
+    /// As the call went; also when the wallet cannot tell.
+    fn book(&self) -> Result<WalletBook, WalletError> {
+        let (call, why) = ("history".to_owned(), "this driver cannot list what its wallet did".to_owned());
+        Err(WalletError::Refused { call, why, code: 0 })
+    }
 }

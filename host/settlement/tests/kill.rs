@@ -141,7 +141,7 @@ async fn everybody_is_paid_once(kind: &'static str) {
     let url = chain.url();
     tokio::task::block_in_place(|| {
         let mut incomes = 0;
-        for edge in Edge::ALL {
+        for edge in Edge::ALL.into_iter().filter(|edge| *edge <= Edge::Settled) {
             // A wallet that only sends has nothing to sign or store.
             let passed = kind == "core" || !matches!(edge, Edge::Signed | Edge::Stored);
             for _ in 0..kills {

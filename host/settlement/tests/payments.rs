@@ -552,6 +552,76 @@ fn a_settled_payment_that_a_new_wallet_cannot_see_stands_by_the_operators_word()
     assert_eq!(ledger.payment(PaymentId(2)).unwrap().reserved(), Amount(800));
 }
 
+/// A settled payment that a reorganisation took out, and another transaction that spends a coin of it, in a block.
+fn replaced(kind: Kind) -> (Arc<Ledger>, SimWallet, Settlement) {
+    let (ledger, wallet, settlement) = settled(kind);
+    let txid = ledger.payment(PaymentId(1)).unwrap().txid.unwrap();
+    wallet.conflict(&txid);
+    (ledger, wallet, settlement)
+}
+
+#[test]
+fn a_settled_payment_whose_coins_are_spent_elsewhere_is_undone_by_order_and_paid_anew() {
+    for kind in [Kind::Builder, Kind::Sender] {
+        let (ledger, wallet, settlement) = replaced(kind);
+        let before = ledger.totals();
+        // As long as the pool asks one confirmation, the other transaction's block is enough.
+        let back = settlement.undo(PaymentId(1), "operator", "reorganised", hours(3)).unwrap();
+        assert_eq!(back, Amount(10_000));
+        let PaymentStatus::Undone(why) = status(&ledger, 1) else { panic!("{:?}", status(&ledger, 1)) };
+        assert!(why.starts_with("operator: reorganised; another transaction spends its coins"), "{why}");
+        let after = ledger.totals();
+        assert_eq!((after.paid, after.network_fees), (0, before.network_fees - 10));
+        assert_eq!(after.wallet - before.wallet, 10_010);
+        assert!(after.conserved);
+        assert!(settlement.undo(PaymentId(1), "operator", "reorganised", hours(3)).is_err(), "it is undone");
+        // Nothing is told of it any more, and its owners are paid.
+        wallet.0.lock().coins.insert(coin(9), Amount(30_000));
+        let report = settlement.run(hours(4), &payees).unwrap();
+        assert_eq!((report.removed, report.extra, report.blocked), (vec![], vec![], None));
+        wallet.mine();
+        settlement.run(hours(5), &payees).unwrap();
+        assert_eq!(status(&ledger, 2), PaymentStatus::Settled);
+        assert_eq!(wallet.paid(), expected(&[(1, 5000), (2, 3000), (3, 2000)]));
+        ledger.reader().verify().unwrap();
+    }
+}
+
+#[test]
+fn a_settled_payment_that_could_still_be_paid_is_not_undone() {
+    let undo = |it: &Settlement| it.undo(PaymentId(1), "operator", "why", hours(3)).unwrap_err().to_string();
+    for kind in [Kind::Builder, Kind::Sender] {
+        // It is in its block, it waits for another, nobody knows it.
+        let (_, wallet, settlement) = settled(kind);
+        assert!(undo(&settlement).contains("can still confirm"));
+        wallet.reorganise();
+        assert!(undo(&settlement).contains("can still confirm"));
+        wallet.forget_waiting();
+        assert!(undo(&settlement).contains("can still confirm"));
+
+        // The other transaction is not as deep as the pool asks.
+        let (ledger, wallet, _) = replaced(kind);
+        let deeper = self::settlement(&ledger, &wallet, Policy { confirmations: 3, ..policy() });
+        assert!(undo(&deeper).contains("can still confirm"));
+        wallet.mine();
+        wallet.mine();
+        deeper.undo(PaymentId(1), "operator", "why", hours(3)).unwrap();
+
+        // The wallet is wrong: the chain has what it made.
+        let (ledger, wallet, settlement) = settled(kind);
+        wallet.spend_elsewhere(&coin(8));
+        let (ours, other) =
+            (ledger.payment(PaymentId(1)).unwrap().txid.unwrap(), TxId("elsewhere".to_owned()));
+        wallet.0.lock().replaced.insert(ours, other);
+        assert!(undo(&settlement).contains("the node's chain has a coin that it made"));
+    }
+    let (ledger, wallet) = pool(Kind::Builder);
+    let settlement = settlement(&ledger, &wallet, policy());
+    settlement.run(START, &payees).unwrap();
+    assert!(undo(&settlement).contains("it is not settled"));
+    assert!(settlement.undo(PaymentId(7), "operator", "why", hours(1)).is_err());
+}
+
 /// Invariant 8: notifications and metrics cannot affect payment control flow.
 #[test]
 fn invariant_08_what_listens_cannot_change_what_is_paid() {

@@ -112,6 +112,9 @@ enum What {
         #[arg(long, value_name = "PAYMENT")]
         again: Vec<u64>,
     },
+    /// Hold ledger, wallet and chain against each other, and explain each difference. Exits with 1 when something is wrong
+    /// or left over.
+    Reconcile,
     /// Say what became of a payment whose outcome is unknown.
     Resolve {
         /// The payment's number.
@@ -133,13 +136,29 @@ enum What {
         #[arg(long)]
         wallet_restarted: bool,
     },
+    /// Book a settled payment back that a reorganisation took out of the chain, once another transaction that spends its
+    /// coins is confirmed: its rows return to their balances and are paid anew. Only you can know whether that other
+    /// transaction paid its owners.
+    Undo {
+        /// The payment's number.
+        payment: u64,
+        /// What happened, as the ledger is to keep it.
+        #[arg(long)]
+        why: String,
+    },
 }
 
 impl Payments {
     /// Does it.
     pub fn run(self) -> Outcome {
         let pool = self.pool;
-        self.door.send(&match self.what {
+        let command = match self.what {
+            What::Reconcile => {
+                let found = self.door.ask(&Command::PaymentsReconcile { pool })?;
+                println!("{}", serde_json::to_string_pretty(&found)?);
+                let holds = found.get("holds").and_then(Value::as_bool) == Some(true);
+                return Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            }
             What::List => Command::PaymentsList { pool },
             What::Show { payment } => Command::PaymentsShow { pool, payment },
             What::Run => Command::PaymentsRun { pool },
@@ -152,7 +171,9 @@ impl Payments {
             What::Release { payment, wallet_restarted } => {
                 Command::PaymentsRelease { pool, payment, wallet_restarted }
             }
-        })
+            What::Undo { payment, why } => Command::PaymentsUndo { pool, payment, why },
+        };
+        self.door.send(&command)
     }
 }
 

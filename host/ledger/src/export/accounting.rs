@@ -189,7 +189,9 @@ impl Accounting {
     fn transaction(&self, record: &Record, bytes: &[u8], postings: &[Posting]) -> Transaction {
         let (about, why) = about(&record.entry);
         let (payment, txid) = match &record.entry {
-            Entry::PaymentSettled { payment, txid, .. } => (Some(*payment), Some(txid.0.clone())),
+            Entry::PaymentSettled { payment, txid, .. } | Entry::PaymentUndone { payment, txid, .. } => {
+                (Some(*payment), Some(txid.0.clone()))
+            }
             Entry::PaymentReserved { payment, .. } | Entry::PaymentReleased { payment, .. } => {
                 (Some(*payment), None)
             }
@@ -277,7 +279,9 @@ fn about(entry: &Entry) -> (String, Option<String>) {
         Entry::PaymentReserved { payment: id, .. }
         | Entry::PaymentProgress { payment: id, .. }
         | Entry::PaymentSettled { payment: id, .. } => (payment(id), None),
-        Entry::PaymentReleased { payment: id, why } => (payment(id), Some(why.clone())),
+        Entry::PaymentReleased { payment: id, why } | Entry::PaymentUndone { payment: id, why, .. } => {
+            (payment(id), Some(why.clone()))
+        }
         Entry::NetworkFee { .. } => ("network fee".to_owned(), None),
         Entry::Adjustment { by, reason, .. } => {
             ("by the operator".to_owned(), Some(format!("{by}: {reason}")))

@@ -110,6 +110,21 @@ pub fn settled(payment: u64, fee: u64, rows: &[(u64, u64)]) -> Entry {
     }
 }
 
+/// What undoes a payment as it was settled.
+pub fn undone(ledger: &Ledger, payment: u64) -> Option<Entry> {
+    match ledger.reader().settlement(PaymentId(payment)).unwrap()? {
+        Entry::PaymentSettled { payment, txid, fee, rows, lost } => Some(Entry::PaymentUndone {
+            payment,
+            txid,
+            fee,
+            rows,
+            lost,
+            why: "another took its coins".to_owned(),
+        }),
+        other => panic!("{other:?}"),
+    }
+}
+
 pub fn released(payment: u64) -> Entry {
     Entry::PaymentReleased { payment: PaymentId(payment), why: "the node refused it".to_owned() }
 }

@@ -6,7 +6,9 @@ use super::answer::DECIMALS;
 use super::answer::{
     address, amount, bytes, confirmations, has_coin, input, int, list, outpoint, text, txid, unable, unfit,
 };
-use crate::{Kind, Lookup, Output, Paid, Rpc, Seen, Signed, Spent, Wallet, WalletError, to_decimal};
+use crate::{
+    Kind, Lookup, Output, Paid, Rpc, Seen, Signed, Spent, Wallet, WalletBook, WalletError, to_decimal,
+};
 use millpond_ledger::{InputId, TxId};
 use millpond_types::{Amount, UnixMillis};
 use serde_json::{Map, Value, json};
@@ -215,6 +217,10 @@ impl<R: Rpc> Wallet for CoreWallet<R> {
 
     fn paid(&self, _: &TxId) -> Result<Paid, WalletError> {
         Err(unable("gettransaction", "what this driver sent is stored before"))
+    }
+
+    fn book(&self) -> Result<WalletBook, WalletError> {
+        super::history::book(&self.rpc)
     }
 }
 

@@ -9,7 +9,10 @@ use super::answer::{
     DECIMALS, address, amount, confirmations, has_coin, int, list, text, txid, unable, unfit,
 };
 use super::core::owns;
-use crate::{Kind, Lookup, Output, Paid, Rpc, Seen, Signed, Wallet, WalletError, from_decimal, to_decimal};
+use super::history::{book, pages, seconds};
+use crate::{
+    Kind, Lookup, Output, Paid, Rpc, Seen, Signed, Wallet, WalletBook, WalletError, from_decimal, to_decimal,
+};
 use millpond_ledger::{InputId, TxId};
 use millpond_types::{Amount, UnixMillis};
 use serde_json::{Map, Value, json};
@@ -18,11 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 const NOT_FOUND: i64 = -5;
 /// "Type error": a parameter has another type than the method takes.
 const WRONG_TYPE: i64 = -3;
-/// Entries asked for at once.
-const PAGE: usize = 1000;
-/// Pages read before the history counts as too long to be complete.
-const MAX_PAGES: usize = 1000;
-
 /// An entry of the history about something that was sent.
 struct Sent {
     txid: TxId,
@@ -46,35 +44,11 @@ impl<R: Rpc> SendManyWallet<R> {
         Self { rpc, confirmations: confirmations.max(1) }
     }
 
-    /// Pages of the history back to a time. Core gives the newest page first, lcoin the oldest: reading ends with a page
-    /// that is older than that time only where pages go back in time, one page more than needed, since times are not
-    /// strictly in order.
-    fn pages(&self, since: UnixMillis) -> Result<Vec<Value>, WalletError> {
-        let call = "listtransactions";
-        let mut all = Vec::new();
-        let mut before = None;
-        for page in 0..MAX_PAGES {
-            let answer = self.rpc.call(call, json!(["*", PAGE, page.saturating_mul(PAGE)]))?;
-            let entries = list(call, &answer)?;
-            let times =
-                entries.iter().map(|entry| int(call, entry, "time")).collect::<Result<Vec<_>, _>>()?;
-            all.extend(entries.iter().cloned());
-            let newest = times.into_iter().max();
-            let goes_back = before.zip(newest).is_some_and(|(before, newest)| newest < before);
-            let older = newest.is_some_and(|time| seconds(time) < since.0);
-            if entries.len() < PAGE || (older && goes_back) {
-                return Ok(all);
-            }
-            before = newest;
-        }
-        Err(unfit(call, "the history is too long to be read whole"))
-    }
-
     /// What the history says that the wallet sent since a time, and did not give up.
     fn sent(&self, since: UnixMillis) -> Result<Vec<Sent>, WalletError> {
         let call = "listtransactions";
         let mut sent = Vec::new();
-        for entry in self.pages(since)? {
+        for entry in pages(&self.rpc, since)? {
             let abandoned = entry.get("abandoned").and_then(Value::as_bool).unwrap_or(false);
             let time = UnixMillis(seconds(int(call, &entry, "time")?));
             if text(call, &entry, "category")? != "send" || abandoned || time < since {
@@ -141,7 +115,7 @@ impl<R: Rpc> SendManyWallet<R> {
             Err(error) => return Err(error),
         }
         let call = "listtransactions";
-        for entry in self.pages(UnixMillis(0))? {
+        for entry in pages(&self.rpc, UnixMillis(0))? {
             if txid(call, text(call, &entry, "txid")?)? == *name {
                 return Ok(standing(int(call, &entry, "confirmations")?));
             }
@@ -167,10 +141,6 @@ fn without_index(error: WalletError, wallet: &str) -> WalletError {
         ),
         error => error,
     }
-}
-
-fn seconds(time: i64) -> u64 {
-    u64::try_from(time).unwrap_or(0).saturating_mul(1000)
 }
 
 impl<R: Rpc> Wallet for SendManyWallet<R> {
@@ -296,6 +266,10 @@ impl<R: Rpc> Wallet for SendManyWallet<R> {
             }
         }
         Ok(Paid { outputs, fee: amount(call, &answer, "fee", true)? })
+    }
+
+    fn book(&self) -> Result<WalletBook, WalletError> {
+        book(&self.rpc)
     }
 }
 

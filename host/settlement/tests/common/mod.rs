@@ -7,7 +7,8 @@ use millpond_ledger::{
     Allocation, Entry, FeeName, IncomeAllocated, IncomeKey, InputId, Ledger, LedgerError, Owner, TxId,
 };
 use millpond_settlement::{
-    Kind, Lookup, Output, Paid, PayTo, Policy, Seen, Settlement, Signed, Spent, Wallet, WalletError,
+    Kind, Lookup, Move, Output, Paid, PayTo, Policy, Seen, Settlement, Signed, Spent, Stands, Wallet,
+    WalletBook, WalletError,
 };
 use millpond_types::{Amount, Digest, MinerId, UnixMillis};
 use parking_lot::Mutex;
@@ -35,7 +36,7 @@ pub enum Mood {
     Refusing,
     /// The wallet says no, and has made it all the same.
     StoredAndRefused,
-    /// A call to send waits in the wallet's queue, and nobody waits for its answer any more.
+    /// A call to send waits in a queue, and nobody waits for its answer any more.
     Waits,
     /// A call to send comes to the wallet twice; the first answer comes back.
     Twice,
@@ -107,8 +108,18 @@ pub struct World {
     pub unreadable: BTreeSet<String>,
     /// Calls to send that wait in the wallet's queue.
     pub queue: Vec<(Vec<Output>, String)>,
+    /// Signed transactions that wait on their way to the node.
+    pub late: Vec<Tx>,
     /// What can never confirm, since another transaction took its place.
     pub replaced: BTreeMap<TxId, TxId>,
+    /// What a wallet shows of transactions that never confirm.
+    pub conflicted: Vec<Tx>,
+    /// What spent coins were worth.
+    pub worth: BTreeMap<InputId, Amount>,
+    /// What came into the wallet and went out of it beside payments: coinbases, deposits, spends by hand.
+    pub others: Vec<Move>,
+    /// Coins that are immature.
+    pub immature: u64,
     /// Coins that strangers got, and have spent.
     pub moved_on: BTreeSet<InputId>,
 }
@@ -136,7 +147,12 @@ impl SimWallet {
             other_wallet: false,
             unreadable: BTreeSet::new(),
             queue: Vec::new(),
+            late: Vec::new(),
             replaced: BTreeMap::new(),
+            conflicted: Vec::new(),
+            worth: BTreeMap::new(),
+            others: Vec::new(),
+            immature: 0,
             moved_on: BTreeSet::new(),
         })))
     }
@@ -176,14 +192,14 @@ impl SimWallet {
     /// Somebody else with the keys spends a coin, and it confirms.
     pub fn spend_elsewhere(&self, coin: &InputId) {
         let mut world = self.0.lock();
-        world.coins.remove(coin);
+        let worth = world.coins.remove(coin).unwrap_or(Amount(1));
         let height = Some(world.height);
         let txid = TxId("elsewhere".to_owned());
         let tx = Tx {
             txid: txid.clone(),
             inputs: vec![coin.clone()],
             outputs: vec![],
-            fee: Amount(1),
+            fee: worth,
             marker: None,
             time: world.now,
             height,
@@ -192,11 +208,45 @@ impl SimWallet {
         world.accepted.insert(txid, tx);
     }
 
+    /// A reorganisation takes a transaction out, and somebody else with the keys spends one of its coins in a block: it can
+    /// never confirm. The wallet's history shows it for ever. Gives the other transaction.
+    pub fn conflict(&self, gone: &TxId) -> TxId {
+        let mut world = self.0.lock();
+        let tx = world.accepted.remove(gone).unwrap();
+        world.coins.retain(|coin, _| !coin.0.starts_with(&gone.0));
+        let back: Vec<_> = tx.inputs.iter().map(|coin| (coin.clone(), world.worth[coin])).collect();
+        world.coins.extend(back);
+        let coin = tx.inputs[0].clone();
+        world.conflicted.push(tx);
+        drop(world);
+        self.spend_elsewhere(&coin);
+        let by = TxId("elsewhere".to_owned());
+        self.0.lock().replaced.insert(gone.clone(), by.clone());
+        by
+    }
+
+    /// The operator has the node take a transaction that it forgot, where it has none for it.
+    pub fn send_by_hand(&self, txid: &TxId) {
+        let mut world = self.0.lock();
+        if let Some(tx) = world.drafts.get(txid).cloned()
+            && tx.inputs.iter().all(|coin| world.coins.contains_key(coin))
+        {
+            world.accept(&tx).unwrap();
+        }
+    }
+
     /// The wallet comes to the calls that wait.
     pub fn work_off(&self) {
         let mut world = self.0.lock();
         for (outputs, marker) in std::mem::take(&mut world.queue) {
             world.send(&outputs, &marker).unwrap();
+        }
+        for tx in std::mem::take(&mut world.late) {
+            // What came before may have spent its coins: then the node refuses it, and nobody hears of that.
+            let spent = |coin: &InputId| !world.coins.contains_key(coin);
+            if !tx.inputs.iter().any(spent) {
+                world.accept(&tx).unwrap();
+            }
         }
     }
 
@@ -210,7 +260,9 @@ impl SimWallet {
 
     /// A wallet that is started anew keeps no calls.
     pub fn restart(&self) {
-        self.0.lock().queue.clear();
+        let mut world = self.0.lock();
+        world.queue.clear();
+        world.late.clear();
     }
 
     /// The transaction of a payment, and what else carries its marker.
@@ -233,7 +285,8 @@ impl SimWallet {
         for tx in gone {
             world.accepted.remove(&tx.txid);
             world.coins.retain(|coin, _| !coin.0.starts_with(&tx.txid.0));
-            world.coins.extend(tx.inputs.iter().map(|coin| (coin.clone(), Amount(100_000))));
+            let back: Vec<_> = tx.inputs.iter().map(|coin| (coin.clone(), world.worth[coin])).collect();
+            world.coins.extend(back);
             world.drafts.insert(tx.txid.clone(), tx);
         }
     }
@@ -289,7 +342,8 @@ impl World {
             return Err(refused("missing or spent inputs"));
         }
         for coin in &tx.inputs {
-            self.coins.remove(coin);
+            let worth = self.coins.remove(coin).unwrap();
+            self.worth.insert(coin.clone(), worth);
         }
         for (output, at) in tx.outputs.iter().zip(0..) {
             if self.own.contains(&output.address) {
@@ -313,7 +367,11 @@ impl World {
             Mood::StoredAndRefused => self.accept(tx).and(Err(refused("could not be relayed"))),
             // What is sent twice as it is has come once.
             Mood::Twice => self.accept(tx),
-            Mood::Waits | Mood::TwiceSilently => Err(silent()),
+            Mood::Waits => {
+                self.late.push(tx.clone());
+                Err(silent())
+            }
+            Mood::TwiceSilently => self.accept(tx).and_then(|()| Err(silent())),
         }
     }
 
@@ -428,18 +486,18 @@ impl Wallet for SimWallet {
 
     fn history(&self, since: UnixMillis) -> Result<Vec<Seen>, WalletError> {
         let world = self.0.lock();
-        let seen =
-            world.accepted.values().filter(|tx| tx.time >= since && !tx.outputs.is_empty()).map(|tx| Seen {
-                txid: tx.txid.clone(),
-                marker: tx.marker.clone(),
-                outputs: tx
-                    .outputs
-                    .iter()
-                    .filter(|output| !world.own.contains(&output.address))
-                    .cloned()
-                    .collect(),
-                time: tx.time,
-            });
+        let all = world.accepted.values().chain(&world.conflicted);
+        let seen = all.filter(|tx| tx.time >= since && !tx.outputs.is_empty()).map(|tx| Seen {
+            txid: tx.txid.clone(),
+            marker: tx.marker.clone(),
+            outputs: tx
+                .outputs
+                .iter()
+                .filter(|output| !world.own.contains(&output.address))
+                .cloned()
+                .collect(),
+            time: tx.time,
+        });
         Ok(seen.collect())
     }
 
@@ -448,6 +506,22 @@ impl Wallet for SimWallet {
         let tx = world.accepted.get(txid).ok_or_else(|| refused("no such transaction"))?;
         let foreign = tx.outputs.iter().filter(|output| !world.own.contains(&output.address));
         Ok(Paid { outputs: foreign.cloned().collect(), fee: tx.fee })
+    }
+
+    fn book(&self) -> Result<WalletBook, WalletError> {
+        let world = self.0.lock();
+        let coins: u64 = world.coins.values().map(|amount| amount.0).sum();
+        let one = |tx: &Tx, stands| {
+            let foreign = tx.outputs.iter().filter(|output| !world.own.contains(&output.address));
+            let out: u64 = foreign.map(|output| output.amount.0).sum();
+            let (txid, marker, net) = (tx.txid.clone(), tx.marker.clone(), -i128::from(out + tx.fee.0));
+            Move { txid, net, stands, block: None, coinbase: false, marker }
+        };
+        let stands = |tx: &Tx| if tx.height.is_some() { Stands::Confirmed } else { Stands::Waits };
+        let mut moves: Vec<Move> = world.accepted.values().map(|tx| one(tx, stands(tx))).collect();
+        moves.extend(world.conflicted.iter().map(|tx| one(tx, Stands::Never)));
+        moves.extend(world.others.iter().cloned());
+        Ok(WalletBook { holds: Amount(coins + world.immature), moves })
     }
 }
 
