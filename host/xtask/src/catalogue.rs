@@ -5,6 +5,7 @@
 //! name = "pplns"                                       # of the component file
 //! world = "millpond:payout/payout-scheme@0.1.0"        # the WIT world it fulfils
 //! sources = ["examples/families/bitcoin"]              # optional: files outside its folder that it embeds
+//! bundled = false                                      # optional: an example, whose component stays in its folder
 //! ```
 
 use anyhow::{Context, Result, bail};
@@ -28,6 +29,8 @@ pub struct Guest {
     pub folder: PathBuf,
     /// Files and folders outside it that it embeds, relative to the top folder.
     pub sources: Vec<String>,
+    /// Whether it ships with the host.
+    pub bundled: bool,
 }
 
 impl Guest {
@@ -83,14 +86,24 @@ pub fn members(root: &Path) -> Result<BTreeMap<String, Member>> {
     Ok(members)
 }
 
-/// All guests, by name of the plugin.
+/// The guests that ship with the host, by name of the plugin.
 pub fn guests(root: &Path) -> Result<Vec<Guest>> {
+    Ok(all(root)?.into_iter().filter(|guest| guest.bundled).collect())
+}
+
+/// All guests, by name of the plugin.
+pub fn all(root: &Path) -> Result<Vec<Guest>> {
     #[derive(Deserialize)]
     struct Metadata {
         name: String,
         world: String,
         #[serde(default)]
         sources: Vec<String>,
+        #[serde(default = "ships")]
+        bundled: bool,
+    }
+    fn ships() -> bool {
+        true
     }
     let workspace = manifest(&root.join("Cargo.toml"))?;
     let shared_version =
@@ -116,6 +129,7 @@ pub fn guests(root: &Path) -> Result<Vec<Guest>> {
             version,
             folder: member.folder,
             sources: metadata.sources,
+            bundled: metadata.bundled,
         });
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,4 +1,4 @@
-//! `cargo xtask guests`: guest crates to components and their lock.
+//! `cargo xtask guests`: guest crates to components and their lock. Examples that do not ship keep both in their folder.
 
 use crate::catalogue::{self, Guest};
 use crate::lock::{self, Lock, Locked};
@@ -30,7 +30,7 @@ pub struct Options {
 
 /// Runs the command.
 pub fn run(root: &Path, options: &Options) -> Result<()> {
-    let all = catalogue::guests(root)?;
+    let all = catalogue::all(root)?;
     if let Some(unknown) = options.names.iter().find(|name| !all.iter().any(|guest| guest.name == **name)) {
         let known: Vec<&str> = all.iter().map(|guest| guest.name.as_str()).collect();
         bail!("no guest is named {unknown:?}; there are: {}", known.join(", "));
@@ -57,7 +57,8 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
         // Before the build: a source edited meanwhile must not be locked as built.
         let digest = sources::digest(root, guest)?;
         let component = build(root, guest, &toolchain)?;
-        let file = target.join(format!("{}.wasm", guest.name));
+        let folder = if guest.bundled || options.check { &target } else { &guest.folder };
+        let file = folder.join(format!("{}.wasm", guest.name));
         fs::write(&file, &component).with_context(|| format!("cannot write {}", file.display()))?;
         eprintln!("{} bytes, {:.1} s", component.len(), started.elapsed().as_secs_f32());
         let built = Locked {
@@ -68,7 +69,16 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
             sources: digest,
             toolchain: toolchain.id.clone(),
         };
-        if options.check {
+        if !guest.bundled {
+            let path = lock::of_example(&guest.folder);
+            let mut own = Lock::read_from(&path)?;
+            if options.check {
+                differing.extend(compare(own.get(&guest.name), &built));
+            } else {
+                own.put(built);
+                own.write_to(&path)?;
+            }
+        } else if options.check {
             differing.extend(compare(lock.get(&guest.name), &built));
         } else {
             lock.put(built);
@@ -77,7 +87,7 @@ pub fn run(root: &Path, options: &Options) -> Result<()> {
     if options.check {
         eprintln!("guests: rebuilt components are in {}", target.display());
         if !differing.is_empty() {
-            bail!("{}\nrun `cargo xtask guests` and commit host/bundled", differing.join("\n"));
+            bail!("{}\nrun `cargo xtask guests` and commit what it changes", differing.join("\n"));
         }
         return Ok(());
     }
@@ -176,7 +186,7 @@ fn remap(from: &Path, to: &str) -> String {
 
 /// Drops entries and files of guests that no longer exist.
 fn forget_others(root: &Path, lock: &mut Lock, guests: &[Guest]) -> Result<()> {
-    lock.plugins.retain(|plugin| guests.iter().any(|guest| guest.name == plugin.name));
+    lock.plugins.retain(|plugin| guests.iter().any(|guest| guest.bundled && guest.name == plugin.name));
     for entry in fs::read_dir(lock::components(root))? {
         let file = entry?.path();
         let name = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();

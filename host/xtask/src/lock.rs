@@ -35,6 +35,11 @@ pub fn path(root: &Path) -> PathBuf {
     root.join("host/bundled/plugins.lock")
 }
 
+/// Where the lock of a guest is that does not ship.
+pub fn of_example(folder: &Path) -> PathBuf {
+    folder.join("plugin.lock")
+}
+
 /// Where the components are.
 pub fn components(root: &Path) -> PathBuf {
     root.join("host/bundled/components")
@@ -43,21 +48,29 @@ pub fn components(root: &Path) -> PathBuf {
 impl Lock {
     /// Reads the lock; no file = nothing locked.
     pub fn read(root: &Path) -> Result<Self> {
-        let path = path(root);
+        Self::read_from(&path(root))
+    }
+
+    /// Reads a lock of its own, as an example has it; no file = nothing locked.
+    pub fn read_from(path: &Path) -> Result<Self> {
         if !path.exists() {
             return Ok(Self::default());
         }
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         toml::from_str(&text).with_context(|| format!("{} does not parse", path.display()))
     }
 
     /// Writes the lock.
     pub fn write(&self, root: &Path) -> Result<()> {
-        let path = path(root);
+        self.write_to(&path(root))
+    }
+
+    /// Writes a lock of its own.
+    pub fn write_to(&self, path: &Path) -> Result<()> {
         let text = toml::to_string(self).context("the lock does not serialise")?;
         let text =
             format!("# Written by `cargo xtask guests`; checked by the tests of millpond-bundled.\n\n{text}");
-        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// The entry of a plugin.
