@@ -235,7 +235,7 @@ pub struct Batch {
 }
 
 /// What a scheme gives: sum(amount) + rest + operator + to_reserve is the gross and from_reserve.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Allocation {
     /// Strictly ascending.
     pub miner: Vec<u64>,

@@ -16,20 +16,27 @@
 mod caught;
 mod chain;
 mod convert;
+mod convert_0_2;
 mod fee;
 mod scheme;
 
 pub use chain::Chain;
 pub use fee::NativeFee;
-pub use scheme::{NativeScheme, OwnedCalls};
+pub use scheme::OwnedCalls;
+pub use scheme::since_0_1::NativeScheme;
+pub use scheme::since_0_2::NativeScheme02;
 
 use millpond_contracts::payout::{FeePolicy, PayoutScheme};
 use millpond_fee_flat::FlatFee;
+use millpond_scheme_dgm::Dgm;
 use millpond_scheme_finder_bonus::FinderBonus;
+use millpond_scheme_fpps::Fpps;
+use millpond_scheme_geometric::Geometric;
 use millpond_scheme_incentive_compatible::IncentiveCompatible;
 use millpond_scheme_pplns::UnitPplns;
 use millpond_scheme_pplns_window::WindowPplns;
 use millpond_scheme_pps::Pps;
+use millpond_scheme_pps_plus::PpsPlus;
 use millpond_scheme_prop::Prop;
 use millpond_scheme_solo::Solo;
 use millpond_scheme_tides::Tides;
@@ -37,8 +44,20 @@ use millpond_types::Digest;
 use std::sync::Arc;
 
 /// The schemes that [`get`] knows, in order.
-pub const SCHEMES: [&str; 8] =
-    ["finder-bonus", "incentive-compatible", "pplns", "pplns-window", "pps", "prop", "solo", "tides"];
+pub const SCHEMES: [&str; 12] = [
+    "dgm",
+    "finder-bonus",
+    "fpps",
+    "geometric",
+    "incentive-compatible",
+    "pplns",
+    "pplns-window",
+    "pps",
+    "pps-plus",
+    "prop",
+    "solo",
+    "tides",
+];
 
 /// The fee policies that [`fee`] knows, in order.
 pub const FEES: [&str; 1] = ["flat-fee"];
@@ -54,11 +73,15 @@ pub fn get(name: &str) -> Option<Arc<dyn PayoutScheme>> {
 pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
     let digest = digest(name)?;
     Some(match name {
+        "dgm" => Arc::new(NativeScheme02::<Dgm>::accruing(digest)),
         "finder-bonus" => Arc::new(NativeScheme::<FinderBonus>::new(digest)),
+        "fpps" => Arc::new(NativeScheme02::<Fpps>::accruing(digest)),
+        "geometric" => Arc::new(NativeScheme02::<Geometric>::accruing(digest)),
         "incentive-compatible" => Arc::new(NativeScheme::<IncentiveCompatible>::new(digest)),
         "pplns" => Arc::new(NativeScheme::<UnitPplns>::new(digest)),
         "pplns-window" => Arc::new(NativeScheme::<WindowPplns>::new(digest)),
         "pps" => Arc::new(NativeScheme::<Pps>::accruing(digest)),
+        "pps-plus" => Arc::new(NativeScheme02::<PpsPlus>::accruing(digest)),
         "prop" => Arc::new(NativeScheme::<Prop>::new(digest)),
         "solo" => Arc::new(NativeScheme::<Solo>::new(digest)),
         "tides" => Arc::new(NativeScheme::<Tides>::new(digest)),

@@ -50,6 +50,10 @@ fn settings(name: &str) -> Vec<Settings> {
             [text("by", "time"), int("shares", 5)].concat(),
         ],
         "finder-bonus" => vec![int("bonus", 0), int("bonus", 500), int("bonus", 501), int("window", 8000)],
+        "dgm" => vec![int("c_bp", 100), [int("c_bp", 5000), int("o_bp", 0)].concat(), int("f_ppm", -100_000)],
+        "geometric" => vec![int("c_bp", 5000), int("f_ppm", 500_000), int("c_bp", 5001)],
+        "fpps" => vec![text("average", "template"), int("window_blocks", 1), text("average", "median")],
+        "pps-plus" => vec![int("window", 1), int("window", 1_000_000), int("fee_ppm", 500_000)],
         "tides" => vec![int("window", 64_000), int("window", -1), text("window", "wide")],
         "flat-fee" => vec![
             int("basis_points", 0),
@@ -102,6 +106,12 @@ fn totals(stream: &mut Stream) -> Totals {
     }
 }
 
+/// What 0.2 is told more.
+fn more(stream: &mut Stream) -> Income {
+    let subsidy = (stream.below(4) > 0).then(|| narrow(stream));
+    Income { subsidy, reserve: narrow(stream), ..Income::default() }
+}
+
 fn income(stream: &mut Stream) -> Income {
     let finder = (stream.below(4) > 0).then(|| stream.below(12));
     Income {
@@ -111,6 +121,7 @@ fn income(stream: &mut Stream) -> Income {
         time_ms: narrow(stream),
         coord: narrow(stream),
         finder,
+        ..more(stream)
     }
 }
 
@@ -129,25 +140,44 @@ fn batch(stream: &mut Stream, first: u64) -> Batch {
         batch.network_high.push((network >> 64) as u64);
         batch.time_ms.push(first + at);
         batch.coord.push(1 + at);
-        batch.reward.push(if usual { 1 + stream.below(1 << 32) } else { narrow(stream) });
+        let reward = if usual { 1 + stream.below(1 << 32) } else { narrow(stream) };
+        batch.reward.push(reward);
+        // What 0.2 is told more.
+        batch.shares.push(1 + stream.below(3));
+        batch.work_high.push(if usual { 0 } else { narrow(stream) });
+        batch.subsidy.push(reward - reward / 8);
+        batch.last = first + at;
     }
+    batch.first = first;
     batch
 }
 
 /// The state of these miners.
-fn state_of(cells: &BTreeMap<u64, Vec<u64>>, miners: impl Iterator<Item = u64>) -> State {
+fn state_of(kept: &Kept, miners: impl Iterator<Item = u64>) -> State {
+    let Kept { memo, cells } = kept;
     let mut miners: Vec<u64> = miners.collect();
     miners.sort_unstable();
     miners.dedup();
     let rows: Vec<_> = miners.iter().filter_map(|miner| cells.get_key_value(miner)).collect();
     State {
-        memo: Vec::new(),
+        memo: memo.clone(),
         miner: rows.iter().map(|row| *row.0).collect(),
         cells: rows.iter().flat_map(|row| row.1).copied().collect(),
     }
 }
 
-fn keep(cells: &mut BTreeMap<u64, Vec<u64>>, given: &Allocation, width: usize) {
+/// What a scheme wrote down so far.
+#[derive(Default)]
+struct Kept {
+    memo: Vec<u8>,
+    cells: BTreeMap<u64, Vec<u64>>,
+}
+
+fn keep(kept: &mut Kept, given: &Allocation, width: usize) {
+    if !given.state.memo.is_empty() {
+        kept.memo.clone_from(&given.state.memo);
+    }
+    let cells = &mut kept.cells;
     let rows = given.state.cells.chunks(width.max(1)).map(<[u64]>::to_vec);
     cells.extend(given.state.miner.iter().copied().zip(rows));
 }
@@ -165,7 +195,7 @@ fn scheme_chain(scheme: &dyn PayoutScheme, settings: &Settings) -> (Digest, u64)
     let width = terms.as_ref().map_or(0, |terms| usize::from(terms.cells));
     for history in 0..HISTORIES {
         let mut stream = Key { seed: 41, replication: history }.stream(Purpose::Test, 0);
-        let mut cells = BTreeMap::new();
+        let mut cells = Kept::default();
         for call in 0..CALLS {
             let windows: Vec<Totals> = (0..windows).map(|_| totals(&mut stream)).collect();
             let state = state_of(&cells, windows.iter().flat_map(|window| window.miner.clone()));
@@ -218,11 +248,15 @@ macro_rules! native_equals_component {
     };
 }
 native_equals_component!(
+    dgm "dgm",
     finder_bonus "finder-bonus",
+    fpps "fpps",
+    geometric "geometric",
     incentive_compatible "incentive-compatible",
     pplns "pplns",
     pplns_window "pplns-window",
     pps "pps",
+    pps_plus "pps-plus",
     prop "prop",
     solo "solo",
     tides "tides"

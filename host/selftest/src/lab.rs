@@ -137,7 +137,7 @@ impl Scheme {
         finder: Option<u64>,
         windows: Vec<Totals>,
     ) -> Result<Allocation, Failure> {
-        let income = Income { key: vec![0; 8], gross, seq: 1, time_ms: 0, coord: 1, finder };
+        let income = Income { key: vec![0; 8], gross, seq: 1, coord: 1, finder, ..Income::default() };
         let given = self.scheme.allocate_owned(&self.settings, income, windows, State::default());
         let given = given.map_err(|error| self.failed(error))?.value;
         let sum = given.amount.iter().map(|amount| u128::from(*amount)).sum::<u128>();

@@ -3,12 +3,13 @@
 
 use crate::SimulateError;
 use crate::plugins::Loaded;
-use crate::runner::{Block, Chunk, Runner, window};
+use crate::runner::{Block, Chunk, RESERVE, Runner, window};
+use millpond_contracts::Setting;
 use millpond_contracts::payout::Reversal;
-use millpond_ledger::{Entry, IncomeKey, Owner, Share};
+use millpond_ledger::{Entry, FeeName, IncomeKey, Owner, Share};
 use millpond_payout::{
-    AccruedShare, BoundScheme, IncomeFacts, NoAttributes, PayoutError, SchemeState, WindowSums, accrue,
-    allocate,
+    AccruedShare, BoundFee, BoundScheme, IncomeFacts, NoAttributes, PayoutError, Recipient, SchemeState,
+    WindowSums, accrue, allocate,
 };
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work, WorkSum};
 use millpond_windows::{Row, Sliding};
@@ -17,6 +18,8 @@ use millpond_windows::{Row, Sliding};
 pub(crate) struct Production {
     name: String,
     scheme: BoundScheme,
+    /// Who receives the scheme's own part for the operator, at no fee.
+    operator: Option<BoundFee>,
     windows: Vec<Sliding>,
     state: SchemeState,
     pending: Vec<AccruedShare>,
@@ -30,6 +33,7 @@ impl Production {
         let name = loaded.name.clone();
         let scheme = BoundScheme::new(&name, loaded.caller.shared(), loaded.settings.clone())
             .map_err(|source| SimulateError::Payout { name: name.clone(), source })?;
+        let operator = (scheme.terms().operator_most > 0).then(|| operator(&name)).transpose()?;
         let windows: Result<_, _> =
             scheme.terms().windows.iter().map(|declared| Sliding::new(window(declared), greatest)).collect();
         let windows = windows.map_err(|source| SimulateError::Window { name: name.clone(), source })?;
@@ -41,6 +45,7 @@ impl Production {
             carry: Amount::ZERO,
             paid: vec![0; miners],
             scheme,
+            operator,
             name,
         })
     }
@@ -77,9 +82,10 @@ impl Production {
         }
         let shares = std::mem::take(&mut self.pending);
         // Whether a reserve is spent is looked at elsewhere: here every share is credited.
-        let reserve = Amount(u64::MAX);
-        let accrual = accrue(&self.scheme, None, &shares, reserve, &self.state, &NoAttributes)
-            .map_err(|source| self.payout(source))?;
+        let reserve = Amount(RESERVE);
+        let accrual =
+            accrue(&self.scheme, self.operator.as_ref(), &shares, reserve, &self.state, &NoAttributes)
+                .map_err(|source| self.payout(source))?;
         if let Some(Entry::Accrued { parts, state, .. }) = accrual.entry {
             self.pay(parts.shares());
             self.state.apply(&state, None).map_err(|source| self.payout(source))?;
@@ -107,6 +113,7 @@ impl Runner for Production {
                 time: UnixMillis(row.time_ms),
                 coord: row.coord,
                 reward: Amount(chunk.reward),
+                subsidy: None,
             });
             if self.pending.len() >= self.rows {
                 self.accrue()?;
@@ -142,9 +149,19 @@ impl Runner for Production {
             time: UnixMillis(block.time_ms),
             coord: block.coord,
             finder: Some(MinerId(block.miner.into())),
+            subsidy: None,
+            reserve: Amount(if self.scheme.terms().reserve { RESERVE } else { 0 }),
         };
-        let decision = allocate(&self.scheme, None, &facts, self.carry, &windows, &self.state, &NoAttributes)
-            .map_err(|source| self.payout(source))?;
+        let decision = allocate(
+            &self.scheme,
+            self.operator.as_ref(),
+            &facts,
+            self.carry,
+            &windows,
+            &self.state,
+            &NoAttributes,
+        )
+        .map_err(|source| self.payout(source))?;
         if block.lost && self.scheme.terms().reversal != Reversal::Keep {
             return Ok(());
         }
@@ -166,4 +183,16 @@ impl Runner for Production {
     fn paid(&mut self) -> &mut [u128] {
         &mut self.paid
     }
+}
+
+/// A flat fee of nothing, for its recipient.
+fn operator(scheme: &str) -> Result<BoundFee, SimulateError> {
+    let payout = |source| SimulateError::Payout { name: scheme.to_owned(), source };
+    let none = || {
+        SimulateError::scenario(format!("scheme {scheme}"), "there is no fee policy to name its operator by")
+    };
+    let plugin = millpond_native::fee("flat-fee").ok_or_else(none)?;
+    let name = FeeName::try_from("operator".to_owned()).map_err(|_| none())?;
+    let settings = vec![("basis_points".to_owned(), Setting::Int(0))];
+    BoundFee::new("flat-fee", plugin, settings, vec![Recipient { name, weight: 1 }]).map_err(payout)
 }

@@ -108,6 +108,8 @@ pub(crate) struct Books {
     pub(crate) carry: u64,
     /// Of a scheme that credits shares: what incomes left less what was credited and what was lost after it was paid.
     reserve: i128,
+    /// The scheme's own parts for the operator.
+    kept: u128,
     /// What the operator has, his fees counted, in millionths.
     pub(crate) operator: i128,
     /// The least he had.
@@ -117,7 +119,9 @@ pub(crate) struct Books {
 impl Books {
     /// Whether what was earned is what was paid, carried and put aside.
     pub(crate) fn conserved(&self) -> bool {
-        let rest = i128::from(self.carry).checked_add(self.reserve);
+        let rest = i128::from(self.carry)
+            .checked_add(self.reserve)
+            .and_then(|rest| rest.checked_add(i128::try_from(self.kept).ok()?));
         let parts = i128::try_from(self.paid).ok().zip(rest).and_then(|(paid, rest)| paid.checked_add(rest));
         parts.is_some() && parts == i128::try_from(self.earned).ok()
     }
@@ -136,6 +140,8 @@ pub(crate) struct Ages {
 }
 
 const MILLION: i128 = 1_000_000;
+/// What a reserve holds that is never short, and that an income can be added to.
+pub(crate) const RESERVE: u64 = u64::MAX >> 1;
 
 /// A window as the windows' crate has it.
 pub(crate) fn window(declared: &contract::Window) -> Window {
@@ -215,6 +221,12 @@ impl Contract {
     /// The digest of all that its calls gave.
     pub(crate) fn digest(&self) -> Option<Digest> {
         self.chain.map(|chain| chain.digest())
+    }
+
+    /// What the reserve holds for an income to draw on. It is never short here: how often it would have been is told of the
+    /// paths that the operator's money took.
+    fn held(&self) -> u64 {
+        if self.scheme.terms.reserve { RESERVE } else { 0 }
     }
 
     /// Whether it is fed with batches of shares.
@@ -324,7 +336,8 @@ impl Contract {
         let outcome = self.scheme.caller.accrue(&self.scheme.settings, batch, state);
         let given = self.outcome(outcome)?;
         let sum = self.check(&given)?;
-        if given.rest != 0 || (sum > 0 && !self.scheme.terms.reserve) {
+        let others = [given.rest, given.operator, given.to_reserve];
+        if others != [0; 3] || (sum > 0 && !self.scheme.terms.reserve) {
             let (name, block) = (self.scheme.name.clone(), self.books.incomes);
             let message = "a batch of shares with a rest, or credited without a reserve".to_owned();
             return Err(SimulateError::Broken { name, block, message });
@@ -382,6 +395,9 @@ impl Contract {
             time_ms: block.time_ms,
             coord: block.coord,
             finder: Some(name(block.miner)),
+            carried: carry_in,
+            subsidy: None,
+            reserve: self.held(),
         };
         let everybody = (0..).take(self.paid.len());
         let state = self.state(everybody);
@@ -389,9 +405,15 @@ impl Contract {
         self.books.incomes = self.books.incomes.saturating_add(1);
         let given = self.outcome(outcome)?;
         let sum = self.check(&given)?;
-        if sum.checked_add(given.rest) != Some(gross) {
+        let parts = [sum, given.rest, given.operator, given.to_reserve];
+        let wide = |parts: &[u64]| parts.iter().map(|part| u128::from(*part)).sum::<u128>();
+        if wide(&parts) != wide(&[gross, given.from_reserve]) {
             let (name, block) = (self.scheme.name.clone(), self.books.incomes);
-            let message = format!("{sum} and a rest of {} of an income of {gross}", given.rest);
+            let message = format!(
+                "{sum} for miners and {:?} for others of an income of {gross} and {} of the reserve",
+                parts.get(1..).unwrap_or_default(),
+                given.from_reserve
+            );
             return Err(SimulateError::Broken { name, block, message });
         }
         self.book(block, given, sum);
@@ -417,12 +439,16 @@ impl Contract {
         } else {
             self.books.earned = self.books.earned.saturating_add(block.reward.into());
             self.books.moved(fees);
-            if self.scheme.terms.reserve {
-                self.books.reserve = self.books.reserve.saturating_add(given.rest.into());
-                self.books.moved(i128::from(given.rest).saturating_mul(MILLION));
-            } else {
-                self.books.carry = given.rest;
-            }
+            // 0.1 says what the reserve gets as its rest.
+            let (kept, carry) = match self.scheme.terms.reserve && given.to_reserve == 0 {
+                true => (given.rest, 0),
+                false => (given.to_reserve, given.rest),
+            };
+            let reserve = i128::from(kept).saturating_sub(given.from_reserve.into());
+            self.books.reserve = self.books.reserve.saturating_add(reserve);
+            self.books.moved(reserve.saturating_add(given.operator.into()).saturating_mul(MILLION));
+            self.books.kept = self.books.kept.saturating_add(given.operator.into());
+            self.books.carry = carry;
         }
         self.keep(given.state);
     }
@@ -455,6 +481,13 @@ impl Runner for Contract {
             pending.time_ms.push(row.time_ms);
             pending.coord.push(row.coord);
             pending.reward.push(chunk.reward);
+            if pending.shares.is_empty() {
+                pending.first = seq;
+            }
+            pending.last = seq;
+            pending.shares.push(1);
+            pending.work_high.push(0);
+            pending.subsidy.push(chunk.reward);
             if pending.seq.len() >= self.rows {
                 self.accrue()?;
             }

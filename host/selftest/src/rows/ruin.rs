@@ -142,6 +142,7 @@ fn first(batch: &Batch, shares: u64) -> Batch {
         time_ms: of(&batch.time_ms),
         coord: of(&batch.coord),
         reward: of(&batch.reward),
+        ..Batch::default()
     }
 }
 
@@ -157,6 +158,7 @@ fn shares(many: u64, reward: u64) -> Batch {
         time_ms: all(1),
         coord: all(1),
         reward: all(reward),
+        ..Batch::default()
     }
 }
 
