@@ -52,7 +52,7 @@ fn settings(name: &str) -> Vec<Settings> {
         "finder-bonus" => vec![int("bonus", 0), int("bonus", 500), int("bonus", 501), int("window", 8000)],
         "dgm" => vec![int("c_bp", 100), [int("c_bp", 5000), int("o_bp", 0)].concat(), int("f_ppm", -100_000)],
         "geometric" => vec![int("c_bp", 5000), int("f_ppm", 500_000), int("c_bp", 5001)],
-        "fpps" => vec![text("average", "template"), int("window_blocks", 1), text("average", "median")],
+        "fpps" => vec![text("fees", "template"), int("window_blocks", 1), text("fees", "median")],
         "pps-plus" => vec![int("window", 1), int("window", 1_000_000), int("fee_ppm", 500_000)],
         "tides" => vec![int("window", 64_000), int("window", -1), text("window", "wide")],
         "flat-fee" => vec![

@@ -151,6 +151,17 @@ impl Pool {
     }
 
     fn solved(&mut self, finder: MinerId, amount: u64, share: Option<Share>) -> Income {
+        let block = self.solution(finder, share);
+        self.report(&block, amount)
+    }
+
+    /// Finds a block with a share: what the journal calls it.
+    pub fn solve(&mut self, finder: MinerId) -> Vec<u8> {
+        let share = self.one(finder, 100);
+        self.solution(finder, Some(share))
+    }
+
+    fn solution(&mut self, finder: MinerId, share: Option<Share>) -> Vec<u8> {
         self.blocks += 1;
         let (block, time) = (self.blocks.to_be_bytes().to_vec(), UnixMillis(self.clock));
         let solution = Solution {
@@ -168,16 +179,21 @@ impl Pool {
             time,
         };
         self.journal.solution(solution, share).wait().unwrap();
-        let (end, _) = self.journal.end_of_block(&block).unwrap();
+        block
+    }
+
+    /// Records the income of a block.
+    pub fn report(&self, block: &[u8], amount: u64) -> Income {
+        let (end, open) = self.journal.end_of_block(block).unwrap();
         let income = Income {
-            key: block.clone(),
+            key: block.to_vec(),
             amount: Amount(amount),
-            at: IncomeAt::Block(block),
+            at: IncomeAt::Block(block.to_vec()),
             mature: false,
             job: Some(JobId(1)),
-            finder: Some(finder),
+            finder: Some(open.miner),
             end,
-            time,
+            time: UnixMillis(self.clock),
         };
         self.journal.record(income.clone()).wait().unwrap();
         income
