@@ -29,7 +29,7 @@ impl Production {
     pub(crate) fn new(loaded: &Loaded, miners: usize, greatest: u128) -> Result<Self, SimulateError> {
         let name = loaded.name.clone();
         let scheme = BoundScheme::new(&name, loaded.caller.shared(), loaded.settings.clone())
-            .map_err(|source| SimulateError::Payout { name: name.clone(), source })?;
+            .map_err(|source| SimulateError::Payout { name: name.clone(), source: Box::new(source) })?;
         let windows: Result<_, _> =
             scheme.terms().windows.iter().map(|declared| Sliding::new(window(declared), greatest)).collect();
         let windows = windows.map_err(|source| SimulateError::Window { name: name.clone(), source })?;
@@ -46,7 +46,7 @@ impl Production {
     }
 
     fn payout(&self, source: PayoutError) -> SimulateError {
-        SimulateError::Payout { name: self.name.clone(), source }
+        SimulateError::Payout { name: self.name.clone(), source: Box::new(source) }
     }
 
     fn window_error(&self, source: millpond_windows::WindowError) -> SimulateError {
