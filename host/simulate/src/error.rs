@@ -59,7 +59,7 @@ pub enum SimulateError {
         /// Its name in the scenario.
         name: String,
         /// Why.
-        source: PayoutError,
+        source: Box<PayoutError>,
     },
     /// The production path gave something else than the simulator.
     #[error(

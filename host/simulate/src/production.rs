@@ -32,7 +32,7 @@ impl Production {
     pub(crate) fn new(loaded: &Loaded, miners: usize, greatest: u128) -> Result<Self, SimulateError> {
         let name = loaded.name.clone();
         let scheme = BoundScheme::new(&name, loaded.caller.shared(), loaded.settings.clone())
-            .map_err(|source| SimulateError::Payout { name: name.clone(), source })?;
+            .map_err(|source| SimulateError::Payout { name: name.clone(), source: Box::new(source) })?;
         let operator = (scheme.terms().operator_most > 0).then(|| operator(&name)).transpose()?;
         let windows: Result<_, _> =
             scheme.terms().windows.iter().map(|declared| Sliding::new(window(declared), greatest)).collect();
@@ -51,7 +51,7 @@ impl Production {
     }
 
     fn payout(&self, source: PayoutError) -> SimulateError {
-        SimulateError::Payout { name: self.name.clone(), source }
+        SimulateError::Payout { name: self.name.clone(), source: Box::new(source) }
     }
 
     fn window_error(&self, source: millpond_windows::WindowError) -> SimulateError {
@@ -187,7 +187,7 @@ impl Runner for Production {
 
 /// A flat fee of nothing, for its recipient.
 fn operator(scheme: &str) -> Result<BoundFee, SimulateError> {
-    let payout = |source| SimulateError::Payout { name: scheme.to_owned(), source };
+    let payout = |source| SimulateError::Payout { name: scheme.to_owned(), source: Box::new(source) };
     let none = || {
         SimulateError::scenario(format!("scheme {scheme}"), "there is no fee policy to name its operator by")
     };

@@ -52,9 +52,9 @@ fn edges() -> impl Strategy<Value = (Edge, contract::Edge)> {
 }
 
 /// The sums at each block: sliding, and by the definition.
-type Both = Vec<[Vec<(u64, u128)>; 2]>;
+type Sums = Vec<[Vec<(u64, u128)>; 2]>;
 
-fn both(shares: &[LoggedShare], window: Window, declared: contract::Window) -> Both {
+fn both(shares: &[LoggedShare], window: Window, declared: contract::Window) -> Sums {
     let terms = Terms {
         windows: vec![declared],
         cells: 0,
@@ -111,7 +111,8 @@ fn a_window_that_is_a_little_longer_is_another() {
         block: at % 10 == 9,
     };
     let shares: Vec<_> = (0..60).map(share).collect();
-    let pairs: [(fn(u64) -> Span, fn(u64) -> contract::Span); 4] = [
+    type Both = (fn(u64) -> Span, fn(u64) -> contract::Span);
+    let pairs: [Both; 4] = [
         (Span::Shares, contract::Span::Shares),
         (Span::Work, contract::Span::Work),
         (Span::Millis, contract::Span::Millis),
