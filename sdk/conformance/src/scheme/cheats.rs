@@ -131,6 +131,9 @@ fn ladder() -> Vec<u64> {
     numbers
 }
 
+/// Puts a number into what surrounds an income.
+type Put = fn(&mut Question, u64);
+
 /// The same windows and cells at another number, time, height and key, and with other incomes.
 pub(super) fn elsewhere(subject: &Subject<'_>, asked: &Asked, rng: &mut Rng) -> Result<(), String> {
     if subject.claims("by-context") {
@@ -141,7 +144,7 @@ pub(super) fn elsewhere(subject: &Subject<'_>, asked: &Asked, rng: &mut Rng) -> 
     let beside = subject.constants.iter().flat_map(|at| [at.saturating_sub(1), *at, at.saturating_add(1)]);
     let numbers: Vec<u64> = ladder().into_iter().chain(beside).collect();
     for number in &numbers {
-        let put: [(&str, fn(&mut Question, u64)); 3] = [
+        let put: [(&str, Put); 3] = [
             ("as income number", |question, number| question.income.seq = number),
             ("at time", |question, number| question.income.time_ms = number),
             ("at height", |question, number| question.income.coord = number),
@@ -294,7 +297,7 @@ pub(super) fn skim(subject: &Subject<'_>) -> Result<String, Broken> {
     for (miner, sum) in (1..).zip(&bias) {
         // Times the number of miners, to stay in integers.
         let off = sum * i128::from(miners) - total;
-        let units = off / i128::from(miners) >> FINER;
+        let units = (off / i128::from(miners)) >> FINER;
         if off > i128::from(limit * miners) << FINER {
             return Err(Broken::By(format!(
                 "over {incomes} incomes miner {miner} of {miners} got {units} units more than his part, where rounding \
