@@ -202,9 +202,10 @@ mod tests {
 
     #[test]
     fn every_cheat_is_honest_until_it_cheats() {
+        type Light = fn(&mut Income);
         let honest = ask("none", |_| {});
         assert_eq!(honest.amount, [10_000, 30_000, 60_000]);
-        let bombs: [(&str, fn(&mut Income)); 5] = [
+        let bombs: [(&str, Light); 5] = [
             ("height", |income| income.coord = HEIGHT),
             ("date", |income| income.time_ms = DATE),
             ("count", |income| income.seq = COUNT),

@@ -122,6 +122,50 @@ fn schemas_are_printed_and_properties_are_tested_by_name() {
 }
 
 #[test]
+fn a_cheat_is_told_with_a_history_that_is_run_again_and_certified_the_same_twice() {
+    let here = tempfile::tempdir().unwrap();
+    let bad = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/bad-schemes/bad-schemes.wasm");
+    let bad = bad.display().to_string();
+    let quick = ["--cases", "40", "--miners", "1000"];
+    let files = ["--counterexample", "found.json", "--certificate", "bad.json"];
+    let founders = ["test", &bad, "--settings", "cheat=founders"];
+    let said = ended(here.path(), 1, &[founders.as_slice(), &quick, &files].concat());
+    assert!(said.contains("FAIL         newcomer ") && said.contains("bad-schemes.wasm: "), "{said}");
+    let found: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(here.path().join("found.json")).unwrap()).unwrap();
+    assert_eq!(found["property"], "newcomer");
+    assert!(!found["history"]["steps"].as_array().unwrap().is_empty());
+    let again = ended(here.path(), 1, &[founders.as_slice(), &["--history", "found.json"]].concat());
+    assert!(
+        again.contains("FAIL         newcomer ") && again.contains(found["why"].as_str().unwrap()),
+        "{again}"
+    );
+    // The honest one that it is made of keeps the same history.
+    let honest = ["test", &bad, "--settings", "cheat=none", "--history", "found.json"];
+    assert!(ended(here.path(), 0, &honest).contains(" 0 broken"));
+
+    let read = |file: &str| std::fs::read(here.path().join(file)).unwrap();
+    let files = ["--certificate", "again.json"];
+    ended(here.path(), 1, &[founders.as_slice(), &quick, &files].concat());
+    assert_eq!(read("bad.json"), read("again.json"));
+    let other = [founders.as_slice(), &["--seed", "2"], &quick, &["--certificate", "other.json"]].concat();
+    ended(here.path(), 1, &other);
+    assert_ne!(read("bad.json"), read("other.json"));
+    let certificate: serde_json::Value = serde_json::from_slice(&read("bad.json")).unwrap();
+    assert_eq!(
+        (&certificate["passed"], &certificate["format"]),
+        (&false.into(), &"millpond-certificate-1".into())
+    );
+    let failed: Vec<_> =
+        certificate["verdicts"].as_array().unwrap().iter().filter(|v| v["status"] == "broken").collect();
+    assert_eq!((failed.len(), &failed[0]["id"]), (1, &"newcomer".into()));
+    assert!(
+        ended(here.path(), 2, &["test", "flat-fee", "--history", "found.json"])
+            .contains("is no payout scheme")
+    );
+}
+
+#[test]
 fn a_scheme_divides_an_income_over_a_share_log_of_ones_own() {
     let here = tempfile::tempdir().unwrap();
     let log = "miner,work,network,reward,block\nann,100,1000,900,0\nbob,100,1000,900,1\nbob,50,1000,900,0\nann,100,1000,900,1\n";
@@ -137,6 +181,18 @@ fn a_scheme_divides_an_income_over_a_share_log_of_ones_own() {
     // The round after bob's block: ann 100, bob 50.
     assert_eq!(run(&[])["amounts"], serde_json::json!([["ann", 600], ["bob", 300]]));
     assert_eq!(run(&["--at", "2", "--income", "11"])["amounts"].as_array().unwrap().len(), 2);
+    // Shares that are paid one by one are paid what they are worth.
+    let paid = ended(here.path(), 0, &["run", "pps", "--shares", "log.csv", "--at", "3", "--json"]);
+    let paid: serde_json::Value = serde_json::from_str(&paid).unwrap();
+    assert_eq!(paid["credited"], serde_json::json!([["ann", 90], ["bob", 135]]));
+    assert_eq!((&paid["amounts"], &paid["rest"]), (&serde_json::json!([]), &900.into()));
+    // What a window that is not full left over of the first income is divided with the second: 0.2 of 2 units were paid,
+    // less what rounding took.
+    let carried = ["--settings", "unfilled=carry", "--shares", "log.csv", "--json"];
+    let carried = ended(here.path(), 0, &[["run", "pplns"].as_slice(), &carried].concat());
+    let carried: serde_json::Value = serde_json::from_str(&carried).unwrap();
+    let paid: u64 = carried["amounts"].as_array().unwrap().iter().map(|row| row[1].as_u64().unwrap()).sum();
+    assert_eq!((&carried["carried"], paid + carried["rest"].as_u64().unwrap()), (&811.into(), 900 + 811));
     std::fs::write(here.path().join("bad.csv"), "miner,work\n").unwrap();
     assert!(
         ended(here.path(), 2, &["run", "prop", "--shares", "bad.csv"]).contains("bad.csv: line 1: no column")

@@ -47,7 +47,7 @@ pub fn grants(adapter: &dyn ChainAdapter) -> Vec<Grant> {
 /// Holds an adapter to its contract; most of it needs a recording.
 #[must_use]
 pub fn test(adapter: &Arc<dyn ChainAdapter>, recording: Option<&Recording>, options: Options) -> Report {
-    let mut report = Report::new(adapter.digest(), options.seed);
+    let mut report = Report::new(adapter.digest(), options);
     let native = Algorithms::native();
     let version = Version::prepare(adapter.clone(), 1, &native, &grants(adapter.as_ref()));
     let described = version.as_ref().map(|version| {

@@ -24,7 +24,7 @@ type Rows = BTreeMap<u64, (u64, Vec<u64>)>;
 /// Holds a fee policy under these settings to its contract.
 #[must_use]
 pub fn test(policy: &dyn FeePolicy, settings: &Settings, options: Options) -> Report {
-    let mut report = Report::new(policy.digest(), options.seed);
+    let mut report = Report::new(policy.digest(), options);
     report.add("schema", "the schema describes an object of settings", schema::check(policy.schema()));
     let names = match policy.describe(settings) {
         Ok(done) => done.value,

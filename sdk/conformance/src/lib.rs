@@ -4,14 +4,21 @@
 //! a [`Report`]: each property kept, broken (with a counterexample) or not claimed. They work on the contracts' traits,
 //! so that a component and a native implementation are tested alike.
 //!
+//! A report becomes a [`certificate`] that is made again byte for byte, and a broken property a [`Counterexample`] whose
+//! history is run again.
+//!
 //! The kit decides nothing about money: what a pool checks in production is in `millpond-payout`, which this crate
 //! calls. It adds what only a test can ask: other orders, other scales, other histories.
 
 pub mod adapter;
 pub mod author;
+pub mod certificate;
+mod constants;
+mod facts;
 pub mod fee;
-mod history;
+pub mod history;
 mod log;
+mod recorder;
 mod report;
 mod rng;
 pub mod sample;
@@ -19,11 +26,15 @@ mod schema;
 pub mod scheme;
 pub mod vote;
 
+pub use constants::constants;
 pub use log::{LoggedShare, ShareLog};
-pub use report::{Report, Status, Verdict};
+pub use report::{Counterexample, Report, Status, Verdict};
+
+/// The kit's version, in reports and certificates.
+pub const KIT: &str = env!("CARGO_PKG_VERSION");
 
 /// How hard to test.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Options {
     /// Equal seeds give equal inputs; a counterexample is found again by its seed.
     pub seed: u64,

@@ -1,7 +1,6 @@
 //! A share log, and what a window sums of it: the plain definition, share by share.
 
-use crate::rng::Rng;
-use millpond_contracts::payout::{Edge, Income, Measure, Span, Terms, Window};
+use millpond_contracts::payout::{Edge, Measure, Span, Terms, Window};
 use std::collections::BTreeMap;
 
 /// One accepted share.
@@ -28,47 +27,9 @@ pub struct LoggedShare {
 pub struct ShareLog(pub Vec<LoggedShare>);
 
 impl ShareLog {
-    /// A random log: miners of unlike size, a network whose difficulty moves, a block every `round` shares or so.
-    pub(crate) fn random(rng: &mut Rng, shares: u64, miners: u64, round: u64) -> Self {
-        let mut log = Vec::new();
-        let (mut time_ms, mut coord) = (1_700_000_000_000_u64, 100);
-        let mut network = u128::from(rng.within(1_000, 1_000_000));
-        for _ in 0..shares {
-            if rng.once_in(50) {
-                network = u128::from(rng.within(1_000, 1_000_000));
-            }
-            time_ms = time_ms.saturating_add(rng.below(60_000));
-            let miner = rng.within(1, miners);
-            // A miner's shares have his own size, as with vardiff.
-            let work = (miner * miner * 7) % 900 + 1;
-            let block = rng.once_in(round);
-            let reward = 5_000_000_000 + rng.below(50_000_000);
-            log.push(LoggedShare { miner, work, network, time_ms, coord, reward, block });
-            if block || rng.once_in(20) {
-                coord += 1;
-            }
-        }
-        Self(log)
-    }
-
     /// Places of the shares that found blocks.
     pub fn blocks(&self) -> Vec<usize> {
         self.0.iter().enumerate().filter(|(_, share)| share.block).map(|(at, _)| at).collect()
-    }
-
-    /// The income of a block, as a plugin sees it under real names.
-    pub fn income(&self, at: usize, gross: u64) -> Option<Income> {
-        let share = self.0.get(at)?;
-        let seq = at as u64 + 1;
-        Some(Income {
-            key: seq.to_le_bytes().to_vec(),
-            gross,
-            seq,
-            time_ms: share.time_ms,
-            coord: share.coord,
-            finder: Some(share.miner),
-            ..Income::default()
-        })
     }
 
     /// The windows that these terms ask for, ending at this share; `before` is the block before it.

@@ -1,9 +1,10 @@
 //! `millpond plugin run SCHEME --shares FILE`: one income over somebody's share log, by the pool's own code.
 
-use crate::history;
+use crate::history::{How, Walk};
 use crate::log::{LoggedShare, ShareLog};
 use millpond_contracts::Settings;
 use millpond_contracts::payout::PayoutScheme;
+use millpond_ledger::Entry;
 use millpond_payout::BoundScheme;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -132,8 +133,12 @@ pub struct Sample {
     pub at: u64,
     /// What was divided.
     pub income: u64,
+    /// What earlier incomes, all of them final, left over: it is divided along with it.
+    pub carried: u64,
     /// (miner, amount), in the order of the log.
     pub amounts: Vec<(String, u64)>,
+    /// What the shares up to it were credited, where the scheme pays shares.
+    pub credited: Vec<(String, u64)>,
     /// What nobody gets now.
     pub rest: u64,
 }
@@ -159,9 +164,37 @@ pub fn run(
         return Err(format!("share {end} is not in the log, which has {count}"));
     };
     let income = income.unwrap_or(share.reward);
-    let (amounts, rest) = history::last(&bound, &named.log, end, income)?;
-    let named_amounts = amounts.into_iter().map(|(miner, amount)| (named.name(miner).to_owned(), amount));
-    Ok(Sample { at: end as u64 + 1, income, amounts: named_amounts.collect(), rest })
+    // As a pool whose reserve never ends: what a share earns does not depend on what is in it.
+    let how = How::default();
+    let mut walk = Walk::new(&bound, &how, if bound.terms().reserve { u64::MAX } else { 0 })?;
+    walk.log = ShareLog(named.log.0.get(..=end).unwrap_or(&[]).to_vec());
+    let mut before = None;
+    for at in walk.log.blocks().into_iter().filter(|at| *at < end) {
+        let reward = named.log.0.get(at).map_or(0, |share| share.reward);
+        walk.income_at(at, before, reward)?;
+        walk.mature(u32::MAX)?;
+        before = Some(at);
+    }
+    walk.income_at(end, before, income)?;
+    let mut credits = BTreeMap::new();
+    for entry in &walk.entries {
+        let Entry::Accrued { parts, .. } = entry else { continue };
+        for (miner, amount) in parts.miners() {
+            let sum = credits.entry(miner.0).or_insert(0_u64);
+            *sum = sum.saturating_add(amount.0);
+        }
+    }
+    let parts = walk.incomes.last().map(|divided| &divided.entry.parts).ok_or("nothing was divided")?;
+    let with_names = |(miner, amount): (u64, u64)| (named.name(miner).to_owned(), amount);
+    let rest = parts.total().0.saturating_sub(parts.miners().map(|(_, amount)| amount.0).sum());
+    Ok(Sample {
+        at: end as u64 + 1,
+        income,
+        carried: parts.total().0.saturating_sub(income),
+        amounts: parts.miners().map(|(miner, amount)| with_names((miner.0, amount.0))).collect(),
+        credited: credits.into_iter().map(with_names).collect(),
+        rest,
+    })
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ const TICKETS: usize = 10_000;
 /// Holds a vote policy under these settings to its contract.
 #[must_use]
 pub fn test(policy: &dyn VotePolicy, settings: &Settings, options: Options) -> Report {
-    let mut report = Report::new(policy.digest(), options.seed);
+    let mut report = Report::new(policy.digest(), options);
     let subject = Subject { policy, settings, options };
     report.add("schema", "the schema describes an object of settings", schema::check(policy.schema()));
     report.add(

@@ -5,7 +5,10 @@ use clap::{Args, Subcommand};
 use millpond_bundled as bundled;
 use millpond_config::Span;
 use millpond_config::settings::described;
-use millpond_conformance::{Options, Report, Status, adapter, author, fee, sample, scheme, vote};
+use millpond_conformance::certificate::certificate;
+use millpond_conformance::{
+    Counterexample, Options, Report, Status, adapter, author, constants, fee, sample, scheme, vote,
+};
 use millpond_contracts::{
     AdapterError, Contract, Setting, Settings, check, load_adapter, load_fee_policy, load_scheme,
     load_vote_policy, schema,
@@ -101,6 +104,15 @@ struct Test {
     /// Adapters: traffic recorded by `plugin run --record`.
     #[arg(long)]
     recording: Option<PathBuf>,
+    /// Write what was found in a form that the same component, settings and options give again byte for byte.
+    #[arg(long)]
+    certificate: Option<PathBuf>,
+    /// Schemes: write the first history that breaks a property, as JSON; nothing is written if none does.
+    #[arg(long, value_name = "FILE")]
+    counterexample: Option<PathBuf>,
+    /// Schemes: test this one history, as --counterexample writes it, instead of generated ones.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["certificate", "counterexample"])]
+    history: Option<PathBuf>,
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -323,9 +335,22 @@ impl Test {
         if !findings.is_empty() {
             return print_check(&self.plugin, self.json);
         }
-        let report = match contract.map(|(contract, _)| contract) {
+        let kind = contract.map(|(contract, _)| contract);
+        if self.history.is_some() && kind != Some(Contract::PayoutScheme) {
+            return Err(Failure::usage(format!("--history: {} is no payout scheme", self.plugin)));
+        }
+        let report = match kind {
             Some(Contract::PayoutScheme) => {
-                scheme::test(name, &load_scheme(&sandbox, name, bytes, &sink)?, &settings, options)
+                let scheme = load_scheme(&sandbox, name, bytes, &sink)?;
+                match &self.history {
+                    Some(file) => {
+                        let found = read_history(file)?;
+                        let options = Options { seed: found.seed, ..options };
+                        scheme::test_history(name, &scheme, &settings, options, &found.history)
+                            .map_err(Failure::new)?
+                    }
+                    None => scheme::test_with(name, &scheme, &settings, options, &constants(bytes)),
+                }
             }
             Some(Contract::FeePolicy) => {
                 fee::test(load_fee_policy(&sandbox, name, bytes, &sink)?.as_ref(), &settings, options)
@@ -346,6 +371,13 @@ impl Test {
             None => return Err(Failure::new(format!("{}: it is of no contract", self.plugin))),
         };
         print_report(&self.plugin, &report, self.json);
+        if let Some(file) = &self.certificate {
+            let contract = contract.map_or_else(String::new, |contract: Contract| contract.to_string());
+            write(file, &certificate(name, &contract, &report))?;
+        }
+        if let (Some(file), Some(found)) = (&self.counterexample, report.counterexamples.first()) {
+            write(file, &[serde_json::to_vec_pretty(found)?, b"\n".to_vec()].concat())?;
+        }
         Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
@@ -363,8 +395,18 @@ fn print_report(plugin: &str, report: &Report, as_json: bool) {
         count(|status| matches!(status, Status::Fail(_))),
         count(|status| matches!(status, Status::NotClaimed)),
         count(|status| matches!(status, Status::NotRun(_))),
-        report.seed
+        report.options.seed
     );
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(file, bytes).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+}
+
+fn read_history(file: &Path) -> Result<Counterexample, Failure> {
+    let refused = |error: &dyn std::fmt::Display| Failure::usage(format!("{}: {error}", file.display()));
+    let text = std::fs::read_to_string(file).map_err(|error| refused(&error))?;
+    serde_json::from_str(&text).map_err(|error| refused(&error))
 }
 
 fn read_recording(path: &Path) -> Result<adapter::Recording, Failure> {
@@ -420,6 +462,15 @@ fn print_sample(sample: &sample::Sample, as_json: bool) -> Outcome {
         println!("{amount:>20} {miner}");
     }
     println!("{:>20} nobody", sample.rest);
+    if sample.carried > 0 {
+        println!("of which {} were left over by earlier incomes", sample.carried);
+    }
+    if !sample.credited.is_empty() {
+        println!("credited for the shares up to it");
+    }
+    for (miner, amount) in &sample.credited {
+        println!("{amount:>20} {miner}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

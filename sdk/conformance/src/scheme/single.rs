@@ -1,8 +1,9 @@
 //! One income and its variations: the same miners under other names, at another scale, in parts, with more work.
 
-use super::{Subject, by_miner};
+use super::{Subject, by_miner, calls};
+use crate::facts;
 use crate::rng::Rng;
-use millpond_contracts::payout::{Allocation, Income, Measure, Span, State, Totals};
+use millpond_contracts::payout::{Allocation, Income, Span, Totals};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -65,43 +66,25 @@ impl Case {
         let windows: Vec<Totals> = self
             .windows
             .iter()
-            .map(|window| columns(&window.iter().map(|(miner, sum)| (name(*miner), *sum)).collect()))
+            .map(|window| facts::columns(&window.iter().map(|(miner, sum)| (name(*miner), *sum)).collect()))
             .collect();
         let done = subject.scheme.allocate(
             subject.settings,
             &self.income(name(self.finder)),
             &windows,
-            &State::default(),
+            &calls::nothing(),
         );
         done.map(|done| done.value).map_err(|error| format!("{error}; {self}"))
     }
 
     pub(super) fn income(&self, finder: u64) -> Income {
-        Income {
-            key: vec![0x11; 32],
-            gross: self.gross,
-            seq: 1_000_000,
-            time_ms: 1_700_000_000_000,
-            coord: 800_000,
-            finder: Some(finder),
-            ..Income::default()
-        }
+        facts::alone(self.gross, finder)
     }
 
     /// As asked, by miner under his own name.
     fn amounts(&self, subject: &Subject<'_>) -> Result<BTreeMap<u64, u64>, String> {
         by_miner(&self.ask(subject, |miner| miner)?, self.gross).map_err(|why| format!("{why}; {self}"))
     }
-}
-
-pub(crate) fn columns(rows: &BTreeMap<u64, u128>) -> Totals {
-    let mut totals = Totals::default();
-    for (miner, sum) in rows {
-        totals.miner.push(*miner);
-        totals.low.push((sum & u128::from(u64::MAX)) as u64);
-        totals.high.push((sum >> 64) as u64);
-    }
-    totals
 }
 
 fn cases(
@@ -117,19 +100,6 @@ fn cases(
     Ok(format!("{} cases", subject.options.cases))
 }
 
-pub(super) fn deterministic(subject: &Subject<'_>) -> Result<String, String> {
-    cases(subject, "deterministic", |case, _| {
-        let windows: Vec<Totals> = case.windows.iter().map(columns).collect();
-        let ask = || {
-            let income = case.income(case.finder);
-            subject.scheme.allocate(subject.settings, &income, &windows, &State::default())
-        };
-        let (one, two) = (ask(), ask());
-        if one == two { Ok(()) } else { Err(format!("{one:?} and then {two:?}; {case}")) }
-    })
-}
-
-/// A row of zero work, and a state with a row of zeros: the host never hands them in, a scheme must not pay them.
 pub(super) fn no_work_no_pay(subject: &Subject<'_>) -> Result<String, String> {
     cases(subject, "no-work-no-pay", |case, rng| {
         let idle = rng.within(500, 600);
@@ -178,7 +148,7 @@ pub(super) fn scale(subject: &Subject<'_>) -> Result<String, String> {
         let mut scaled = case.clone();
         for (window, wanted) in scaled.windows.iter_mut().zip(&subject.terms.windows) {
             // Units are relative to the network's work already.
-            if wanted.span != Span::Finder && wanted.measure == Measure::Work {
+            if calls::in_work(wanted.measure, wanted.span) {
                 window.values_mut().for_each(|sum| *sum = sum.saturating_mul(by));
             }
         }
@@ -261,33 +231,4 @@ fn worker(subject: &Subject<'_>, case: &Case, rng: &mut Rng) -> Option<u64> {
         case.windows.iter().zip(&subject.terms.windows).filter(|(_, wanted)| wanted.span != Span::Finder);
     let miners: Vec<u64> = of_shares.flat_map(|(window, _)| window.keys().copied()).collect();
     miners.get(rng.below(miners.len() as u64) as usize).copied()
-}
-
-/// Somebody works before the first income alone; the second must not pay him again.
-pub(super) fn share_once(subject: &Subject<'_>) -> Result<String, String> {
-    let mut rng = Rng::new(subject.options.seed, "share-once");
-    let runs = subject.options.cases / 4 + 1;
-    for n in 0..runs {
-        let before = rng.within(1, u64::from(n) + 2);
-        let mut log = crate::ShareLog::random(&mut rng, before * 2, 3, u64::MAX);
-        let shares = log.0.len() as u64;
-        for (at, share) in (0..).zip(&mut log.0) {
-            // Miner 9 works before the first block only.
-            share.miner = if at < before && at % 2 == 0 { 9 } else { share.miner };
-            share.block = at + 1 == before || at + 1 == shares;
-            share.network = 1_000_000;
-        }
-        let mut run = crate::history::Direct::new(subject.scheme, subject.settings, &subject.terms, &log);
-        let blocks = log.blocks();
-        let [first, second] = blocks.as_slice() else { continue };
-        let once = run.allocate(*first, None, 1_000_000)?.get(&9).copied().unwrap_or(0);
-        let again = run.allocate(*second, Some(*first), 1_000_000)?.get(&9).copied().unwrap_or(0);
-        if once > 0 && again > 0 {
-            return Err(format!(
-                "a miner whose shares are all among the first {before} got {once} of the income found by share \
-                 {before} and {again} of the one found by share {shares}"
-            ));
-        }
-    }
-    Ok(format!("{runs} pairs of incomes"))
 }
