@@ -143,6 +143,21 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
     }
     let order = |rest: &[&'static str]| [&["payments", "--pool", "dev"][..], rest].concat();
     assert!(rig.refused(&order(&["resolve", "1", "--txid", "00", "--as-made"])).contains("not unknown"));
+    assert!(rig.refused(&order(&["undo", "1", "--why", "none"])).contains("can still confirm"));
+
+    // Ledger, wallet and chain agree, but for the blocks that this wallet had of its own, which no pool found.
+    let looked = millpond(&["payments", "--data", &rig.data, "--pool", "dev", "reconcile"]);
+    assert_eq!(looked.status.code(), Some(1));
+    let found: Value = serde_json::from_slice(&looked.stdout).unwrap();
+    assert_eq!((&found["residual"], &found["holds"]), (&json!(0), &json!(false)), "{found:#}");
+    let differences = found["differences"].as_array().unwrap();
+    let is = |code: &str| differences.iter().filter(|one| one["code"] == code).count();
+    assert!(is("income-unbooked") > 0, "{found:#}");
+    assert_eq!(
+        is("income-unbooked") + is("income-immature") + is("in-flight"),
+        differences.len(),
+        "{found:#}"
+    );
     // It stands by his word, when he names its transaction.
     let txid = paid["txid"].as_str().unwrap();
     let stands = rig.ask(&["payments", "--pool", "dev", "resolve", "1", "--txid", txid]);
