@@ -264,6 +264,18 @@ fn schemes_that_credit_shares_are_booked_to_the_unit() {
 }
 
 #[test]
+fn what_shares_are_owed_is_paid_by_blocks_and_drawn_from_nobody() {
+    let (credited, divided) = booked(&scheme("smpps", vec![]), 0);
+    assert_eq!(credited, 0);
+    let paid = |income: &millpond_ledger::IncomeAllocated| -> u64 {
+        (1..=5).map(|id| income.parts.of(&miner(id)).0).sum()
+    };
+    // Each round is worth a block within some hundredths: what is owed is paid, or all of the block but dust.
+    assert!(divided.iter().all(|income| paid(income) > 250_000_000 && income.reserve_in == Amount::ZERO));
+    assert!(divided.iter().all(|income| income.parts.of(&Owner::Fee(name_of("operator"))) == Amount::ZERO));
+}
+
+#[test]
 fn scores_are_booked_with_the_operators_part_and_what_he_adds() {
     let number = |name: &str, value: i64| (name.to_owned(), Setting::Int(value));
     let operator = Owner::Fee(name_of("operator"));
