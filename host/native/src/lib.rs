@@ -38,13 +38,14 @@ use millpond_scheme_pplns_window::WindowPplns;
 use millpond_scheme_pps::Pps;
 use millpond_scheme_pps_plus::PpsPlus;
 use millpond_scheme_prop::Prop;
+use millpond_scheme_smpps::Smpps;
 use millpond_scheme_solo::Solo;
 use millpond_scheme_tides::Tides;
 use millpond_types::Digest;
 use std::sync::Arc;
 
 /// The schemes that [`get`] knows, in order.
-pub const SCHEMES: [&str; 12] = [
+pub const SCHEMES: [&str; 13] = [
     "dgm",
     "finder-bonus",
     "fpps",
@@ -55,6 +56,7 @@ pub const SCHEMES: [&str; 12] = [
     "pps",
     "pps-plus",
     "prop",
+    "smpps",
     "solo",
     "tides",
 ];
@@ -83,6 +85,7 @@ pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
         "pps" => Arc::new(NativeScheme::<Pps>::accruing(digest)),
         "pps-plus" => Arc::new(NativeScheme02::<PpsPlus>::accruing(digest)),
         "prop" => Arc::new(NativeScheme::<Prop>::new(digest)),
+        "smpps" => Arc::new(NativeScheme02::<Smpps>::accruing(digest)),
         "solo" => Arc::new(NativeScheme::<Solo>::new(digest)),
         "tides" => Arc::new(NativeScheme::<Tides>::new(digest)),
         _ => return None,

@@ -258,6 +258,7 @@ native_equals_component!(
     pps "pps",
     pps_plus "pps-plus",
     prop "prop",
+    smpps "smpps",
     solo "solo",
     tides "tides"
 );

@@ -3,7 +3,7 @@
 
 use crate::SimulateError;
 use crate::plugins::Loaded;
-use crate::runner::{Block, Chunk, RESERVE, Runner, window};
+use crate::runner::{Block, Chunk, RESERVE, Runner, windows};
 use millpond_contracts::Setting;
 use millpond_contracts::payout::Reversal;
 use millpond_ledger::{Entry, FeeName, IncomeKey, Owner, Share};
@@ -34,9 +34,7 @@ impl Production {
         let scheme = BoundScheme::new(&name, loaded.caller.shared(), loaded.settings.clone())
             .map_err(|source| SimulateError::Payout { name: name.clone(), source: Box::new(source) })?;
         let operator = (scheme.terms().operator_most > 0).then(|| operator(&name)).transpose()?;
-        let windows: Result<_, _> =
-            scheme.terms().windows.iter().map(|declared| Sliding::new(window(declared), greatest)).collect();
-        let windows = windows.map_err(|source| SimulateError::Window { name: name.clone(), source })?;
+        let windows = windows(&name, scheme.terms(), greatest)?;
         Ok(Self {
             windows,
             state: SchemeState::new(scheme.terms()),

@@ -143,8 +143,25 @@ const MILLION: i128 = 1_000_000;
 /// What a reserve holds that is never short, and that an income can be added to.
 pub(crate) const RESERVE: u64 = u64::MAX >> 1;
 
+/// The windows of a scheme, as they slide.
+pub(crate) fn windows(
+    name: &str,
+    terms: &contract::Terms,
+    greatest: u128,
+) -> Result<Vec<Sliding>, SimulateError> {
+    let one = |declared: &contract::Window| {
+        let window = window(declared).ok_or_else(|| {
+            let message = format!("it asks for a window that no pool computes yet: {declared:?}");
+            SimulateError::Plugin { name: name.to_owned(), message }
+        })?;
+        Sliding::new(window, greatest)
+            .map_err(|source| SimulateError::Window { name: name.to_owned(), source })
+    };
+    terms.windows.iter().map(one).collect()
+}
+
 /// A window as the windows' crate has it.
-pub(crate) fn window(declared: &contract::Window) -> Window {
+fn window(declared: &contract::Window) -> Option<Window> {
     let span = match declared.span {
         contract::Span::Round => Span::Round,
         contract::Span::Finder => Span::Finder,
@@ -153,17 +170,25 @@ pub(crate) fn window(declared: &contract::Window) -> Window {
         contract::Span::Millis(millis) => Span::Millis(millis),
         contract::Span::Coord(steps) => Span::Coord(steps),
         contract::Span::State => Span::State,
+        contract::Span::StandingRound
+        | contract::Span::Shifts(..)
+        | contract::Span::Unpaid(_)
+        | contract::Span::Slices(..) => return None,
     };
     let measure = match declared.measure {
         contract::Measure::Work => Measure::Work,
         contract::Measure::Units => Measure::Units,
+        contract::Measure::Count
+        | contract::Measure::Value
+        | contract::Measure::SubsidyValue
+        | contract::Measure::FeeValue => return None,
     };
     let edge = match declared.edge {
         contract::Edge::Whole => Edge::Whole,
         contract::Edge::Split => Edge::Split,
         contract::Edge::Cut => Edge::Cut,
     };
-    Window { span, measure, edge }
+    Some(Window { span, measure, edge })
 }
 
 /// A miner as schemes hear of him: 0 is nobody's name.
@@ -181,10 +206,7 @@ impl Contract {
         rows: Option<u32>,
         digests: bool,
     ) -> Result<Self, SimulateError> {
-        let windows: Result<_, _> =
-            scheme.terms.windows.iter().map(|declared| Sliding::new(window(declared), greatest)).collect();
-        let windows =
-            windows.map_err(|source| SimulateError::Window { name: scheme.name.clone(), source })?;
+        let windows = windows(&scheme.name, &scheme.terms, greatest)?;
         let width = usize::from(scheme.terms.cells);
         let rows = if scheme.terms.batch == 0 { 0 } else { rows.unwrap_or(scheme.terms.batch) };
         Ok(Self {

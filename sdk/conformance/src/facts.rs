@@ -1,11 +1,23 @@
 //! Arguments of the contract and of the pool's code, put together field by field in this one place.
 
 use crate::log::LoggedShare;
-use millpond_contracts::payout::{Batch, Income, State, Totals};
-use millpond_ledger::{Account, Entry, IncomeKey, Owner, Posting, Record, Reversal as Taken};
-use millpond_payout::{AccruedShare, IncomeFacts, WindowSums};
+use millpond_contracts::payout::{Batch, FeePolicy, Fees, Income, State, Totals};
+use millpond_contracts::{Done, Outcome, Settings};
+use millpond_ledger::{Account, Entry, FeeName, IncomeKey, Owner, Posting, Record, Reversal as Taken};
+use millpond_payout::{AccruedShare, BoundFee, BoundScheme, IncomeFacts, Recipient, WindowSums};
 use millpond_types::{Amount, Digest, MinerId, ShareSeq, UnixMillis, Work, WorkSum};
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The subsidy of a reward: nine tenths of it.
+fn subsidy(reward: u64) -> Amount {
+    Amount(reward.saturating_sub(reward / 10))
+}
+
+/// What 0.2 is told more, of an income on its own: nothing carried, and a reserve that is large.
+fn more(gross: u64) -> Income {
+    Income { subsidy: Some(subsidy(gross).0), reserve: u64::MAX >> 1, ..Income::default() }
+}
 
 /// The key of the n-th income.
 pub(crate) fn key(number: u64) -> Option<IncomeKey> {
@@ -28,6 +40,9 @@ pub(crate) fn income_facts(
         time: UnixMillis(share.map_or(now.0, |share| share.time_ms)),
         coord: share.map_or(now.1, |share| share.coord),
         finder: share.map(|share| MinerId(share.miner)),
+        // Nine tenths of what blocks bring, for schemes that pay it apart.
+        subsidy: Some(subsidy(amount)),
+        reserve: Amount::ZERO,
     })
 }
 
@@ -36,6 +51,39 @@ pub(crate) fn found(number: u64, amount: u64, finder: u64) -> Option<IncomeFacts
     let mut facts = income_facts(number, amount, number, None, (1_700_000_000_000, 800_000))?;
     facts.finder = Some(MinerId(finder));
     Some(facts)
+}
+
+/// Who receives the operator's part of a scheme that has one: a policy that takes nothing.
+pub(crate) fn operator(bound: &BoundScheme) -> Result<Option<BoundFee>, String> {
+    if bound.terms().operator_most == 0 {
+        return Ok(None);
+    }
+    let name = FeeName::try_from("operator".to_owned()).map_err(|error| error.to_string())?;
+    let recipients = vec![Recipient { name, weight: 1 }];
+    let fee = BoundFee::new("nothing", Arc::new(Nothing), Settings::new(), recipients);
+    fee.map(Some).map_err(|error| error.to_string())
+}
+
+/// A fee policy that takes nothing.
+struct Nothing;
+
+impl FeePolicy for Nothing {
+    fn digest(&self) -> Digest {
+        Digest::default()
+    }
+    fn schema(&self) -> Outcome<String> {
+        done("{}".to_owned())
+    }
+    fn describe(&self, _: &Settings) -> Outcome<Vec<String>> {
+        done(Vec::new())
+    }
+    fn fees(&self, _: &Settings, _: &Income, miner: &[u64], _: &[u64], _: &[Vec<u64>]) -> Outcome<Fees> {
+        done(Fees { fee: vec![0; miner.len()], rebate: vec![0; miner.len()] })
+    }
+}
+
+fn done<T>(value: T) -> Outcome<T> {
+    Ok(Done { value, fuel_limit: 0, fuel_used: 0 })
 }
 
 /// Sums of one window.
@@ -53,19 +101,21 @@ pub(crate) fn accrued(seq: u64, share: &LoggedShare) -> AccruedShare {
         time: UnixMillis(share.time_ms),
         coord: share.coord,
         reward: Amount(share.reward),
+        subsidy: Some(subsidy(share.reward)),
     }
 }
 
 /// An income as a plugin sees it, found by the share with this number.
 pub(crate) fn income(number: u64, gross: u64, share: &LoggedShare) -> Income {
     let (time_ms, coord, finder) = (share.time_ms, share.coord, Some(share.miner));
-    Income { key: number.to_le_bytes().to_vec(), gross, seq: number, time_ms, coord, finder }
+    let key = number.to_le_bytes().to_vec();
+    Income { key, gross, seq: number, time_ms, coord, finder, ..more(gross) }
 }
 
 /// An income without a log.
 pub(crate) fn alone(gross: u64, finder: u64) -> Income {
     let (time_ms, coord) = (1_700_000_000_000, 800_000);
-    Income { key: vec![0x11; 32], gross, seq: 1_000, time_ms, coord, finder: Some(finder) }
+    Income { key: vec![0x11; 32], gross, seq: 1_000, time_ms, coord, finder: Some(finder), ..more(gross) }
 }
 
 /// Shares as a plugin sees them, the first with this number.
@@ -80,7 +130,11 @@ pub(crate) fn batch(first: u64, shares: &[LoggedShare]) -> Batch {
         batch.time_ms.push(share.time_ms);
         batch.coord.push(share.coord);
         batch.reward.push(share.reward);
+        batch.shares.push(1);
+        batch.work_high.push(0);
+        batch.subsidy.push(subsidy(share.reward).0);
     }
+    (batch.first, batch.last) = (first, batch.seq.last().copied().unwrap_or(first));
     batch
 }
 

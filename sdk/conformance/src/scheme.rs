@@ -85,7 +85,7 @@ const fn over(every: u32, scales: Scales, held: fn(&Subject<'_>, &History) -> Re
 }
 
 /// All properties in the order of a report.
-const PROPERTIES: [Property; 24] = [
+const PROPERTIES: [Property; 25] = [
     always(
         "logs",
         "the histories are long enough to see the far edge of every declared window",
@@ -209,6 +209,11 @@ const PROPERTIES: [Property; 24] = [
         "small-change",
         "forgetting the state at any time costs no miner more than a unit",
         over(2, Scales::Common, whole::small_change),
+    ),
+    claimed(
+        "no-deficit",
+        "no income and no share is paid from the operator's reserve",
+        over(2, Scales::Common, whole::no_deficit),
     ),
 ];
 

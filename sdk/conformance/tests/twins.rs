@@ -383,9 +383,15 @@ fn a_debt_that_is_called_small_change_is_found() {
             .collect();
         bad::credit(due, kept)
     };
-    let wanted = bad::reserve(&["small-change"]);
-    let report =
-        report(Bad { terms: wanted, divide: bad::nothing, accrue: Some(owing), fuel: 0, refuses: false });
+    let claiming = |claim: &str| {
+        let terms = bad::reserve(&[claim]);
+        report(Bad { terms, divide: bad::nothing, accrue: Some(owing), fuel: 0, refuses: false })
+    };
+    // Who credits shares draws on the reserve with every one.
+    let drawing = claiming("no-deficit");
+    fails(&drawing, &["batches", "newcomer", "no-deficit"]);
+    assert!(broken(&drawing, "no-deficit").contains("on the reserve"));
+    let report = claiming("small-change");
     // It rounds each batch down as well, and who has a new name waits anew.
     fails(&report, &["batches", "newcomer", "small-change"]);
     assert!(broken(&report, "small-change").contains("when the state is dropped behind step"));

@@ -98,6 +98,10 @@ impl Ran {
             matches!(income.standing, Standing::Open | Standing::Final | Standing::Lost(Reversal::Keep))
         });
         let came: i128 = incomes.map(|income| i128::from(income.facts.amount.0)).sum();
+        // What the reserve keeps of a lost income is the operator's loss.
+        let kept = self.incomes.iter().filter(|it| it.standing == Standing::Lost(Reversal::KeepReserve));
+        let kept: i128 = kept.map(|income| i128::from(income.entry.parts.of(&Owner::Reserve).0)).sum();
+        let came = came.saturating_add(kept);
         let came = came.saturating_add(i128::from(self.deposit));
         let owed: i128 = self
             .book

@@ -45,7 +45,13 @@ impl Reach {
         let mut reach = Self { rows: 48, pace: 1_000, height: 3, beyond: None };
         for (at, window) in terms.windows.iter().enumerate() {
             let rows = match window.span {
-                Span::Round | Span::Finder | Span::State => 0,
+                Span::Round
+                | Span::StandingRound
+                | Span::Finder
+                | Span::State
+                | Span::Shifts(..)
+                | Span::Unpaid(_)
+                | Span::Slices(..) => 0,
                 Span::Shares(count) => count.saturating_mul(3),
                 // Shares of a sixteenth of the network's work on average.
                 Span::Work(thousandths) => thousandths.saturating_mul(48) / 1000,

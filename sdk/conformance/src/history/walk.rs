@@ -8,7 +8,7 @@ use crate::log::{LoggedShare, ShareLog};
 use millpond_contracts::payout as contract;
 use millpond_ledger::{Book, Entry, IncomeAllocated, IncomeKey, LedgerError, Owner, Reversal};
 use millpond_payout::{
-    AccruedShare, BoundScheme, IncomeFacts, NoAttributes, SchemeState, WindowSums, accrue, allocate,
+    AccruedShare, BoundFee, BoundScheme, IncomeFacts, NoAttributes, SchemeState, WindowSums, accrue, allocate,
 };
 use millpond_types::Amount;
 
@@ -42,6 +42,8 @@ struct Credited {
 /// A pool between two steps.
 pub(crate) struct Walk<'a> {
     bound: &'a BoundScheme,
+    /// Who receives the scheme's part for the operator.
+    operator: Option<BoundFee>,
     how: &'a How,
     pub(crate) log: ShareLog,
     pub(crate) book: Book,
@@ -67,6 +69,7 @@ impl<'a> Walk<'a> {
     /// A pool without shares.
     pub(crate) fn new(bound: &'a BoundScheme, how: &'a How, reserve: u64) -> Result<Self, String> {
         let mut walk = Self {
+            operator: facts::operator(bound)?,
             bound,
             how,
             log: ShareLog::default(),
@@ -127,8 +130,9 @@ impl<'a> Walk<'a> {
             let shares: Vec<AccruedShare> =
                 (next as u64 + 1..).zip(run).map(|(seq, share)| facts::accrued(seq, share)).collect();
             let reserve = self.book.payable(&Owner::Reserve);
-            let done = accrue(self.bound, None, &shares, reserve, &self.state, &NoAttributes)
-                .map_err(|error| format!("{error}; shares {} to {upto}", next + 1))?;
+            let done =
+                accrue(self.bound, self.operator.as_ref(), &shares, reserve, &self.state, &NoAttributes)
+                    .map_err(|error| format!("{error}; shares {} to {upto}", next + 1))?;
             let Some(entry) = done.entry else { break };
             let before = self.state.clone();
             self.book_in(entry.clone())?;
@@ -185,10 +189,14 @@ impl<'a> Walk<'a> {
     }
 
     fn divide(&mut self, facts: IncomeFacts, windows: Vec<WindowSums>) -> Result<(), String> {
+        let facts = IncomeFacts { reserve: self.book.payable(&Owner::Reserve), ..facts };
         let (entry, before) = self.decide(&facts, &windows)?;
         self.book_in(Entry::IncomeAllocated(entry.clone()))?;
         match self.incomes.iter_mut().find(|known| known.facts.key == facts.key) {
-            Some(known) => (known.entry, known.standing, known.before) = (entry, Standing::Open, before),
+            Some(known) => {
+                (known.entry, known.standing, known.before) = (entry, Standing::Open, before);
+                known.facts = facts;
+            }
             None => {
                 self.incomes.push(Divided { facts, windows, entry, standing: Standing::Open, before });
             }
@@ -207,8 +215,9 @@ impl<'a> Walk<'a> {
             self.book.payable(&Owner::Carry)
         };
         let carry = if facts.amount.checked_add(carry).is_some() { carry } else { Amount::ZERO };
-        let decision = allocate(self.bound, None, facts, carry, windows, &self.state, &NoAttributes)
-            .map_err(|error| format!("{error}; {}", shown(facts, windows)))?;
+        let decision =
+            allocate(self.bound, self.operator.as_ref(), facts, carry, windows, &self.state, &NoAttributes)
+                .map_err(|error| format!("{error}; {}", shown(facts, windows)))?;
         Ok((decision.entry, self.state.clone()))
     }
 
@@ -225,6 +234,7 @@ impl<'a> Walk<'a> {
             contract::Reversal::Drop => Reversal::Drop,
             contract::Reversal::Restore => Reversal::Restore,
             contract::Reversal::Keep => Reversal::Keep,
+            contract::Reversal::KeepReserve => Reversal::KeepReserve,
         };
         let Some(income) = self.incomes.get_mut(place) else { return Ok(()) };
         income.standing = Standing::Lost(how);
@@ -236,7 +246,28 @@ impl<'a> Walk<'a> {
                 continue;
             };
             self.book_in(facts::reversed(key, Reversal::Restore))?;
+            self.give_again(income.0.end.0)?;
             self.divide(income.0, income.1)?;
+        }
+        self.give_again(self.book.accrued_to())
+    }
+
+    /// Gives shares again, up to this one, whose change of the state was undone with a lost income.
+    fn give_again(&mut self, until: u64) -> Result<(), String> {
+        let most = u64::from(self.bound.terms().batch);
+        while let Some(given) = self.state.given().filter(|given| given.0 < until) {
+            let last = until.min(given.0.saturating_add(most));
+            let places =
+                usize::try_from(given.0).unwrap_or(usize::MAX)..usize::try_from(last).unwrap_or(usize::MAX);
+            let run = self.log.0.get(places).unwrap_or(&[]);
+            let shares: Vec<AccruedShare> = (given.0.saturating_add(1)..)
+                .zip(run)
+                .map(|(seq, share)| facts::accrued(seq, share))
+                .collect();
+            let done = accrue(self.bound, None, &shares, Amount::ZERO, &self.state, &NoAttributes)
+                .map_err(|error| format!("{error}; shares {} to {last} again", given.0.saturating_add(1)))?;
+            let Some(Entry::Accrued { first, last, state, .. }) = done.entry else { break };
+            self.book_in(Entry::Reaccrued { first, last, state })?;
         }
         Ok(())
     }
@@ -298,14 +329,15 @@ impl<'a> Walk<'a> {
         if let Some(newest) = self.incomes.last().filter(|one| !matches!(one.standing, Standing::Lost(_))) {
             let Divided { facts, windows, entry, before, .. } = newest;
             let carry = entry.carry_in;
-            let again = allocate(self.bound, None, facts, carry, windows, before, &NoAttributes)
-                .map_err(|error| format!("{error}; {}", shown(facts, windows)))?;
+            let again =
+                allocate(self.bound, self.operator.as_ref(), facts, carry, windows, before, &NoAttributes)
+                    .map_err(|error| format!("{error}; {}", shown(facts, windows)))?;
             let what = format!("income {}, divided once more,", facts.number);
             self.known(Entry::IncomeAllocated(again.entry), &Entry::IncomeAllocated(entry.clone()), &what)?;
         }
         if let Some(newest) = &self.credited {
             let Credited { shares, reserve, before, entry } = newest;
-            let again = accrue(self.bound, None, shares, *reserve, before, &NoAttributes)
+            let again = accrue(self.bound, self.operator.as_ref(), shares, *reserve, before, &NoAttributes)
                 .map_err(|error| error.to_string())?;
             let again = again.entry.ok_or("shares that were credited are not credited when asked again")?;
             self.known(again, entry, &format!("{} shares, credited once more,", shares.len()))?;
@@ -330,15 +362,14 @@ impl<'a> Walk<'a> {
 fn follow(state: &mut SchemeState, entry: &Entry) -> Result<(), String> {
     match entry {
         Entry::IncomeAllocated(income) => state.apply(&income.state, Some(&income.key)),
-        Entry::Accrued { state: change, .. } => state.apply(change, None),
+        Entry::Accrued { state: change, .. } | Entry::Reaccrued { state: change, .. } => {
+            state.apply(change, None)
+        }
         Entry::Matured { key } => {
             state.settle(key);
             Ok(())
         }
-        Entry::Reversed { key, how: Reversal::Restore, .. } => {
-            state.restore_before(key);
-            Ok(())
-        }
+        Entry::Reversed { key, how: Reversal::Restore, .. } => state.restore_before(key),
         _ => Ok(()),
     }
     .map_err(|error| error.to_string())

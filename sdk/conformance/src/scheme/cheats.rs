@@ -262,6 +262,7 @@ pub(super) fn skim(subject: &Subject<'_>) -> Result<String, Broken> {
         }
     };
     let state = SchemeState::new(&subject.terms);
+    let operator = facts::operator(&subject.bound)?;
     let mut bias = vec![0_i128; sums.len()];
     for number in 1..=incomes {
         let finder = rng.within(1, miners);
@@ -274,9 +275,17 @@ pub(super) fn skim(subject: &Subject<'_>) -> Result<String, Broken> {
         let amount = rng.within(1 << 34, 1 << 42);
         let ask = |amount: u64| {
             let facts = facts::found(number, amount, finder).ok_or("an income without a key")?;
-            allocate(&subject.bound, None, &facts, Default::default(), &windows, &state, &NoAttributes)
-                .map(|decision| decision.entry.parts)
-                .map_err(|error| error.to_string())
+            allocate(
+                &subject.bound,
+                operator.as_ref(),
+                &facts,
+                Default::default(),
+                &windows,
+                &state,
+                &NoAttributes,
+            )
+            .map(|decision| decision.entry.parts)
+            .map_err(|error| error.to_string())
         };
         let (paid, fine) = (ask(amount)?, ask(amount << FINER)?);
         for (sign, parts, scale) in [(1, paid, FINER), (-1, fine, 0)] {

@@ -3,6 +3,8 @@
 use super::{Broken, Subject};
 use crate::history::{Cut, History, How, ROWS, Ran, Reach, Shares, Step, run};
 use millpond_contracts::payout::Reversal;
+use millpond_ledger::Entry;
+use millpond_types::Amount;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn logs(subject: &Subject<'_>) -> Result<String, Broken> {
@@ -282,6 +284,20 @@ pub(super) fn share_once(subject: &Subject<'_>, history: &History) -> Result<(),
 }
 
 /// What a swap to another scheme drops: the history, run in two halves that know nothing of each other.
+pub(super) fn no_deficit(subject: &Subject<'_>, history: &History) -> Result<(), String> {
+    let ran = run(&subject.bound, &with_reserve(subject, history), &How::default())?;
+    let drawn = ran.entries.iter().find_map(|entry| match entry {
+        Entry::IncomeAllocated(income) if income.reserve_in > Amount::ZERO => {
+            Some(format!("an income draws {} on the reserve", income.reserve_in))
+        }
+        Entry::Accrued { parts, .. } if parts.total() > Amount::ZERO => {
+            Some(format!("shares draw {} on the reserve", parts.total()))
+        }
+        _ => None,
+    });
+    drawn.map_or(Ok(()), Err)
+}
+
 pub(super) fn small_change(subject: &Subject<'_>, history: &History) -> Result<(), String> {
     if subject.terms.batch == 0 {
         return Err("only the state of a scheme that takes batches of shares is known to be worth nothing else: leave \
