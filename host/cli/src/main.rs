@@ -75,8 +75,6 @@ enum Command {
     Simulate(commands::simulate::Simulate),
     /// Measure this machine and this program, in tables that anyone can take again.
     Bench(commands::bench::Bench),
-    /// Simulate pools: the figures that are known of payout schemes, measured over the code that pays.
-    Simulate(commands::simulate::Simulate),
     /// Make, build, check, test and run plugins.
     Plugin(commands::plugin::PluginCommand),
     /// Check a recipe document, or run vectors through it.
@@ -118,7 +116,6 @@ fn main() -> ExitCode {
         Command::Load(command) => command.run(),
         Command::Simulate(command) => command.run(),
         Command::Bench(command) => command.run(),
-        Command::Simulate(command) => command.run(),
         Command::Plugin(command) => command.run(),
         Command::Recipe(command) => command.run(),
         Command::Dialect(command) => command.run(),

@@ -63,6 +63,7 @@ fn both(shares: &[LoggedShare], window: Window, declared: contract::Window) -> S
         reserve: false,
         claims: Vec::new(),
         state_format: String::new(),
+        ..Terms::default()
     };
     let log = ShareLog(shares.to_vec());
     let mut sliding = Sliding::new(window, GREATEST).unwrap();

@@ -490,12 +490,7 @@ pub(crate) mod tests {
         fn describe(&self, _: &Settings) -> Outcome<Terms> {
             done(Terms {
                 windows: vec![Window { span: Span::Round, measure: Measure::Work, edge: Edge::Whole }],
-                cells: 0,
-                batch: 0,
-                reversal: Reversal::Drop,
-                reserve: false,
-                claims: Vec::new(),
-                state_format: String::new(),
+                ..Terms::default()
             })
         }
         fn allocate(

@@ -372,7 +372,7 @@ impl Test {
         };
         print_report(&self.plugin, &report, self.json);
         if let Some(file) = &self.certificate {
-            let contract = contract.map_or_else(String::new, |contract: Contract| contract.to_string());
+            let contract = contract.map_or_else(String::new, |(_, world)| world);
             write(file, &certificate(name, &contract, &report))?;
         }
         if let (Some(file), Some(found)) = (&self.counterexample, report.counterexamples.first()) {

@@ -55,12 +55,8 @@ impl PayoutScheme for Bad {
 pub fn terms(span: Span, claims: &[&str]) -> Terms {
     Terms {
         windows: vec![Window { span, measure: Measure::Work, edge: Edge::Split }],
-        cells: 0,
-        batch: 0,
-        reversal: Reversal::Drop,
-        reserve: false,
         claims: claims.iter().map(|claim| (*claim).to_owned()).collect(),
-        state_format: String::new(),
+        ..Terms::default()
     }
 }
 
@@ -127,5 +123,6 @@ pub fn credit(due: impl IntoIterator<Item = (u64, u128)>, kept: Vec<(u64, u64)>)
     let paid = due.into_iter().filter(|row| row.1 > 0).map(|row| (row.0, row.1 as u64));
     let (miner, amount) = paid.unzip();
     let (names, cells) = kept.into_iter().unzip();
-    Allocation { miner, amount, rest: 0, state: State { memo: Vec::new(), miner: names, cells } }
+    let state = State { memo: Vec::new(), miner: names, cells };
+    Allocation { miner, amount, state, ..Allocation::default() }
 }

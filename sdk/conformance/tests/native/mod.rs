@@ -70,6 +70,7 @@ impl<S: sdk::Scheme> PayoutScheme for Native<S> {
             reserve: terms.reserve,
             claims: terms.claims,
             state_format: terms.state_format,
+            ..contract::Terms::default()
         }))
     }
     fn allocate(
@@ -79,7 +80,7 @@ impl<S: sdk::Scheme> PayoutScheme for Native<S> {
         windows: &[contract::Totals],
         state: &contract::State,
     ) -> Outcome<contract::Allocation> {
-        let contract::Income { key, gross, seq, time_ms, coord, finder } = income.clone();
+        let contract::Income { key, gross, seq, time_ms, coord, finder, .. } = income.clone();
         let income = sdk::Income { key, gross, seq, time_ms, coord, finder };
         let totals = |totals: &contract::Totals| {
             let contract::Totals { miner, low, high } = totals.clone();
@@ -91,7 +92,7 @@ impl<S: sdk::Scheme> PayoutScheme for Native<S> {
         done(given.map(|sdk::Allocation { miner, amount, rest, state }| {
             let sdk::State { memo, miner: names, cells } = state;
             let state = contract::State { memo, miner: names, cells };
-            contract::Allocation { miner, amount, rest, state }
+            contract::Allocation { miner, amount, rest, state, ..contract::Allocation::default() }
         }))
     }
     fn accrues(&self) -> bool {
