@@ -84,6 +84,7 @@ fn share(seq: u64) -> AccruedShare {
         time: UnixMillis(seq),
         coord: seq,
         reward: Amount(50),
+        subsidy: None,
     }
 }
 

@@ -335,7 +335,7 @@ impl Test {
         if !findings.is_empty() {
             return print_check(&self.plugin, self.json);
         }
-        let kind = contract.map(|(contract, _)| contract);
+        let kind = contract.as_ref().map(|(contract, _)| *contract);
         if self.history.is_some() && kind != Some(Contract::PayoutScheme) {
             return Err(Failure::usage(format!("--history: {} is no payout scheme", self.plugin)));
         }
