@@ -1,7 +1,7 @@
 //! A scheme with an ear at its door: what the pool's code asks it in a history, and what it answers. So that properties
 //! of one call are tested on the arguments, and on the state, that a pool comes to.
 
-use millpond_contracts::payout::{Allocation, Batch, Income, PayoutScheme, State, Terms, Totals};
+use millpond_contracts::payout::{Allocation, Batch, Income, PayoutScheme, State, Terms, Totals, Version};
 use millpond_contracts::{Outcome, Settings};
 use millpond_types::Digest;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -56,6 +56,10 @@ impl Recorder {
 impl PayoutScheme for Recorder {
     fn digest(&self) -> Digest {
         self.scheme.digest()
+    }
+
+    fn version(&self) -> Version {
+        self.scheme.version()
     }
 
     fn schema(&self) -> Outcome<String> {
