@@ -431,8 +431,8 @@ mod tests {
             assert_eq!(read, state);
             let mut undone = state.clone();
             for key in &keys[1..] {
-                read.restore_before(key);
-                undone.restore_before(key);
+                read.restore_before(key).unwrap();
+                undone.restore_before(key).unwrap();
             }
             assert_eq!(read, undone);
             assert_ne!(read, state);

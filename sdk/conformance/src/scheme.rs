@@ -473,7 +473,7 @@ pub(crate) fn known(paid: &BTreeMap<u64, u64>, handed: impl Fn(u64) -> bool) -> 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use millpond_contracts::payout::{Batch, Edge, Income, Measure, Reversal, Span, State, Totals, Window};
+    use millpond_contracts::payout::{Batch, Edge, Income, Measure, Span, State, Totals, Window};
     use millpond_contracts::{Done, Outcome};
     use millpond_types::Digest;
 
