@@ -213,6 +213,7 @@ fn amounts_for_shares_that_may_be_given_again_are_refused() {
         fn accrue(&self, settings: &Settings, batch: &Batch, state: &State) -> Outcome<Allocation> {
             let mut given = self.0.accrue(settings, batch, state)?;
             (given.value.miner, given.value.amount) = (vec![batch.miner[0]], vec![1]);
+            given.value.from_reserve = 1;
             Ok(given)
         }
     }

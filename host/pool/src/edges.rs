@@ -45,7 +45,7 @@ pub enum Edge {
     Payment(PaymentEdge),
 }
 
-/// Every edge with its name.
+/// Every edge between a share and its payment with its name.
 const NAMES: [(Edge, &str); 20] = [
     (Edge::ShareRecorded, "share-recorded"),
     (Edge::Solved, "solved"),
@@ -69,8 +69,22 @@ const NAMES: [(Edge, &str); 20] = [
     (Edge::Payment(PaymentEdge::Settled), "payment-settled"),
 ];
 
+/// Edges that a payment passes when something went wrong, or by an order.
+const ASIDE: [(Edge, &str); 6] = [
+    (Edge::Payment(PaymentEdge::Doubted), "payment-doubted"),
+    (Edge::Payment(PaymentEdge::Released), "payment-released"),
+    (Edge::Payment(PaymentEdge::Again), "payment-again"),
+    (Edge::Payment(PaymentEdge::AgainCalled), "payment-again-called"),
+    (Edge::Payment(PaymentEdge::Ordered), "payment-ordered"),
+    (Edge::Payment(PaymentEdge::Undone), "payment-undone"),
+];
+
+fn named() -> impl Iterator<Item = &'static (Edge, &'static str)> {
+    NAMES.iter().chain(&ASIDE)
+}
+
 impl Edge {
-    /// All of them.
+    /// All that are passed between a share and its payment when nothing goes wrong.
     pub fn all() -> impl Iterator<Item = Self> {
         NAMES.iter().map(|(edge, _)| *edge)
     }
@@ -78,7 +92,7 @@ impl Edge {
 
 impl fmt::Display for Edge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = NAMES.iter().find(|(edge, _)| edge == self).map_or("", |(_, name)| name);
+        let name = named().find(|(edge, _)| edge == self).map_or("", |(_, name)| name);
         f.write_str(name)
     }
 }
@@ -89,15 +103,15 @@ impl fmt::Display for Edge {
 pub struct UnknownEdge(String);
 
 fn names() -> String {
-    NAMES.map(|(_, name)| name).join(", ")
+    named().map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
 }
 
 impl FromStr for Edge {
     type Err = UnknownEdge;
 
     fn from_str(text: &str) -> Result<Self, UnknownEdge> {
-        let named = NAMES.iter().find(|(_, name)| *name == text);
-        named.map(|(edge, _)| *edge).ok_or_else(|| UnknownEdge(text.to_owned()))
+        let found = named().find(|(_, name)| *name == text);
+        found.map(|(edge, _)| *edge).ok_or_else(|| UnknownEdge(text.to_owned()))
     }
 }
 
@@ -176,7 +190,8 @@ mod tests {
             assert_eq!(edge.to_string().parse(), Ok(edge));
         }
         for payment in PaymentEdge::ALL {
-            assert!(Edge::all().any(|edge| edge == Edge::Payment(payment)), "{payment:?} has no name");
+            let edge = Edge::Payment(payment);
+            assert_eq!(edge.to_string().parse(), Ok(edge), "{payment:?}");
         }
         let told = "nowhere".parse::<Edge>().unwrap_err().to_string();
         assert!(told.contains("nowhere") && told.contains("payment-settled"), "{told}");

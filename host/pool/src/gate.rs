@@ -38,6 +38,9 @@ impl Books {
             !gone && !known.contains(open.block.as_slice()) && inner.clock.since(open.time) < GATE_MS
         });
         let book = self.ledger.book();
+        // Divided and closed since: its share is the last that was given, and the block may still be followed.
+        let closed = |end: ShareSeq| end.0 == given && book.incomes().any(|(_, income)| income.end == end);
+        let blocks = blocks.filter(|open| !closed(open.end));
         let undivided = incomes.iter().filter(|income| {
             let status = IncomeKey::new(income.key.clone()).and_then(|key| Some(book.income(&key)?.status));
             but.is_none_or(|but| but.key != income.key)

@@ -31,8 +31,9 @@ impl Mine {
 
     /// So many shares, each given as soon as it may.
     fn shares(&mut self, count: u64) {
-        for at in 0..count {
-            let miner = self.miners[((self.pool.clock / 1000 + at) % 3) as usize];
+        for _ in 0..count {
+            let at = self.pool.clock / 1000;
+            let miner = self.miners[(at * at % 7 % 3) as usize];
             self.pool.share(miner, 7 + at % 5);
             self.pool.credit_shares();
         }
