@@ -6,8 +6,8 @@ use crate::payment::undoes_as_settled;
 use crate::proven::Kept;
 use crate::reader::{FORMAT, RECORD, broken};
 use crate::{
-    Account, BalanceIndex, Book, Entry, Head, IndexError, LedgerError, Owner, PaymentId, PaymentState,
-    Reader, Record, Totals,
+    Account, BalanceIndex, Book, Entry, Head, IncomeKey, IncomeStatus, IndexError, LedgerError, Owner,
+    PaymentId, PaymentState, Reader, Record, Totals,
 };
 use millpond_disk::Disk;
 use millpond_segments::{Log, Options, Truncated};
@@ -208,7 +208,8 @@ impl Ledger {
         Ok(())
     }
 
-    /// The book as it stands. Do not hold it across an append.
+    /// The book as it stands, for questions that need more than one of its figures. Nothing is appended, no other lock
+    /// taken and the book not asked for again while it is held: an append that waits for it would never come to an end.
     pub fn book(&self) -> RwLockReadGuard<'_, Book> {
         self.book.read()
     }
@@ -235,6 +236,36 @@ impl Ledger {
     #[must_use]
     pub fn payable(&self, owner: &Owner) -> Amount {
         self.book.read().payable(owner)
+    }
+
+    /// How an income stands; `None` when it was never divided.
+    #[must_use]
+    pub fn income_status(&self, key: &IncomeKey) -> Option<IncomeStatus> {
+        self.book.read().income(key).map(|income| income.status)
+    }
+
+    /// How many incomes there were.
+    #[must_use]
+    pub fn income_count(&self) -> u64 {
+        self.book.read().income_count()
+    }
+
+    /// How many incomes are mature.
+    #[must_use]
+    pub fn matured(&self) -> u64 {
+        self.book.read().matured()
+    }
+
+    /// The last share that was credited from the reserve.
+    #[must_use]
+    pub fn accrued_to(&self) -> u64 {
+        self.book.read().accrued_to()
+    }
+
+    /// The number that the next payment has.
+    #[must_use]
+    pub fn next_payment(&self) -> PaymentId {
+        self.book.read().next_payment()
     }
 
     /// All payments that money is reserved for, oldest first.

@@ -186,7 +186,7 @@ impl Books {
         let mut inner = self.inner.lock();
         self.credit(&mut inner, ShareSeq(u64::MAX), now)?;
         let newest = self.journal.view().newest();
-        let given = ShareSeq(self.ledger.book().accrued_to());
+        let given = ShareSeq(self.ledger.accrued_to());
         if decide::due(&self.journal.policies(), &self.loader, given, newest)?.is_some() {
             return Err(BooksError::Uncredited { given, newest });
         }
@@ -320,7 +320,7 @@ impl Books {
         self.credit(&mut inner, ShareSeq(u64::MAX), now)?;
         let mut from = end;
         if old.scheme.terms().batch > 0 {
-            let given = ShareSeq(self.ledger.book().accrued_to());
+            let given = ShareSeq(self.ledger.accrued_to());
             if given < end {
                 let text = format!(
                     "the policy in force has not credited shares {given} to {end} yet (is its reserve spent?): the \
@@ -380,7 +380,7 @@ impl Books {
 
     pub(crate) fn divide_one(&self, inner: &mut Inner, income: &Income) -> Result<(), BooksError> {
         let key = income_key(&income.key)?;
-        let status = self.ledger.book().income(&key).map(|known| known.status);
+        let status = self.ledger.income_status(&key);
         match status {
             // Never seen, or taken back and there again: it is divided (again).
             None
@@ -434,7 +434,7 @@ impl Books {
     /// # Errors
     /// When its key is none.
     pub fn is_divided(&self, income: &Income) -> Result<bool, BooksError> {
-        Ok(self.ledger.book().income(&income_key(&income.key)?).is_some())
+        Ok(self.ledger.income_status(&income_key(&income.key)?).is_some())
     }
 
     /// A recorded income can be spent: that is written down, and its parts become payable. One that still waits
@@ -444,7 +444,7 @@ impl Books {
     /// When it could not be divided (it is tried again by [`Books::catch_up`]), or journal or ledger fail.
     pub fn mature(&self, income: &Income) -> Result<(), BooksError> {
         let key = income_key(&income.key)?;
-        let status = || self.ledger.book().income(&key).map(|known| known.status);
+        let status = || self.ledger.income_status(&key);
         if status() == Some(IncomeStatus::Matured) {
             return Ok(());
         }
@@ -515,7 +515,7 @@ impl Books {
     fn credit(&self, inner: &mut Inner, until: ShareSeq, now: UnixMillis) -> Result<(), BooksError> {
         loop {
             let view = self.journal.view();
-            let given = ShareSeq(self.ledger.book().accrued_to());
+            let given = ShareSeq(self.ledger.accrued_to());
             let newest = view.newest().min(until);
             let due = decide::due(&self.journal.policies(), &self.loader, given, newest)?;
             let Some(due) = due.and_then(|due| self.gated(inner, due)) else { return Ok(()) };

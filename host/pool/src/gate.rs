@@ -24,7 +24,7 @@ impl Books {
     /// The first share, from the newest given one on, that ends the window of a block whose income is to come or to be
     /// divided. `but` is left out.
     fn gate(&self, inner: &Inner, but: Option<&Income>) -> Option<ShareSeq> {
-        let given = self.ledger.book().accrued_to();
+        let given = self.ledger.accrued_to();
         let incomes = self.journal.open_incomes();
         let known: HashSet<&[u8]> = incomes
             .iter()
@@ -79,7 +79,7 @@ impl Books {
 
     /// Whether shares that were given before are to be given again.
     pub(crate) fn gives_again(&self, inner: &Inner) -> Result<Option<decide::Due>, BooksError> {
-        let accrued_to = ShareSeq(self.ledger.book().accrued_to());
+        let accrued_to = ShareSeq(self.ledger.accrued_to());
         let Some(given) = inner.state.given().filter(|given| *given < accrued_to) else { return Ok(None) };
         Ok(decide::due_again(&self.journal.policies(), &self.loader, given, accrued_to)?)
     }
@@ -95,7 +95,7 @@ impl Books {
                 inner.state.forget(&key);
                 continue;
             };
-            let status = self.ledger.book().income(&key).map(|known| known.status);
+            let status = self.ledger.income_status(&key);
             if status == Some(IncomeStatus::Immature) {
                 let (how, proof) = (Reversal::Restore, DIVIDED_AGAIN.to_owned());
                 self.ledger.append(income.time, Entry::Reversed { key: key.clone(), how, proof })?;
@@ -103,7 +103,7 @@ impl Books {
             self.give_again(inner, income.end.seq, income.time)?;
             self.divide_one(inner, &income)?;
         }
-        let all = ShareSeq(self.ledger.book().accrued_to());
+        let all = ShareSeq(self.ledger.accrued_to());
         self.give_again(inner, all, inner.clock)
     }
 

@@ -109,7 +109,7 @@ pub fn boundary(
             }
         }
     }
-    let given = ShareSeq(ledger.book().accrued_to());
+    let given = ShareSeq(ledger.accrued_to());
     if let Some(due) = due(&journal.policies(), loader, given, newest)? {
         kept = kept.min(due.first);
     }

@@ -97,7 +97,7 @@ impl Pool {
             bodies: expiry::bodies(&self.core),
             stratum: self.server.counters(),
             effort_percent: self.effort(now),
-            blocks: core.ledger.book().income_count(),
+            blocks: core.ledger.income_count(),
             money: Money::from(&totals),
             plugins: self.plugins(),
             trusted_to_adapter: self.trusted(),
@@ -351,15 +351,16 @@ impl Pool {
         hashrate: crate::view::Hashrate,
         shares: crate::view::ShareCounts,
     ) -> MinerView {
-        let book = self.core.ledger.book();
+        let minimum_payout =
+            own_minimum(&self.core, id).unwrap_or_else(|| self.sections.read().in_force.payout.minimum);
         let owner = Owner::Miner(id);
+        let book = self.core.ledger.book();
         MinerView {
             address,
             payable: book.payable(&owner),
             immature: book.immature(&owner),
             paid: book.paid(&owner),
-            minimum_payout: own_minimum(&self.core, id)
-                .unwrap_or_else(|| self.sections.read().in_force.payout.minimum),
+            minimum_payout,
             hashrate,
             shares,
             workers: Vec::new(),
@@ -369,7 +370,7 @@ impl Pool {
     /// Incomes that are matured.
     #[must_use]
     pub fn matured(&self) -> u64 {
-        self.core.ledger.book().matured()
+        self.core.ledger.matured()
     }
 }
 

@@ -9,13 +9,15 @@ use millpond_ledger::{Entry, IncomeStatus, Reader};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use support::between::Between;
 use support::client::{Client, Want};
 use support::{check_replay, process, start, stranger, until};
 
 /// So many blocks more than there are.
 const LIE: u64 = 50;
+/// Incomes that are booked while the pool is shown.
+const BLOCKS: u32 = 24;
 
 /// Adds blocks.
 fn lie(method: &str, params: &Value, answer: Option<&mut Value>) -> Option<Value> {
@@ -123,4 +125,41 @@ async fn what_a_lying_node_calls_mature_waits_for_the_honest_one_and_matures_onc
         .unwrap();
     assert_eq!(matured, 1, "it was booked as matured once");
     assert_eq!(check_replay(&process, &folder.path().join("dev")).incomes, 1);
+}
+
+/// Who is shown the pool asks books and ledger, each of which the other waits for while it books: neither may be asked
+/// while the other is held.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn incomes_are_booked_while_the_pool_is_shown_without_a_pause() {
+    let chain = DevChain::start(Options { prologue: 10, maturity: 3, ..Options::default() }).await.unwrap();
+    let (one, _) = Between::start(&chain, |_, _, _| None).await;
+    let (other, _) = Between::start(&chain, |_, _, _| None).await;
+    let folder = tempfile::tempdir().unwrap();
+    let process = process(folder.path());
+    let pool = Arc::new(start(&process, &config(&chain, [one, other])).await);
+    let over = Arc::new(AtomicBool::new(false));
+    let show = || {
+        let (pool, over) = (Arc::clone(&pool), Arc::clone(&over));
+        move || {
+            while !over.load(Ordering::SeqCst) {
+                assert!(pool.view().money.conserved);
+            }
+        }
+    };
+    let watchers: Vec<_> = (0..3).map(|_| std::thread::spawn(show())).collect();
+    let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
+    for block in 0..BLOCKS {
+        let job = client.job_on(&chain.tip()).await;
+        let share = client.find(&job, 0, Want::Block);
+        assert_eq!(client.submit(&share).await["result"], json!(true));
+        until(&pool, "its block", || chain.height() > 10 + block).await;
+    }
+    chain.generate(4).unwrap();
+    until(&pool, "every income can be spent", || pool.matured() == u64::from(BLOCKS)).await;
+    over.store(true, Ordering::SeqCst);
+    for watcher in watchers {
+        watcher.join().unwrap();
+    }
+    drop(client);
+    Arc::into_inner(pool).unwrap().stop().await;
 }

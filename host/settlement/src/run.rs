@@ -234,7 +234,7 @@ impl Settlement {
         now: UnixMillis,
         report: &mut Report,
     ) -> Result<bool, SettlementError> {
-        let payment = self.ledger.book().next_payment();
+        let payment = self.ledger.next_payment();
         self.append(now, Entry::PaymentReserved { payment, rows: rows.to_vec() })?;
         self.edge(Edge::Reserved, payment)?;
         self.advance(payment, now, report)

@@ -100,14 +100,17 @@ impl Settlement {
 
     /// Newest first.
     fn watched(&self, now: UnixMillis) -> Vec<PaymentId> {
-        let book = self.ledger.book();
         let recent = |state: &&PaymentState| {
             state.status == PaymentStatus::Settled && now.since(state.changed_at) < WATCHED_MS
         };
         let young = |state: &&PaymentState| now.since(state.reserved_at) < OPEN_MS;
+        let mut ids: Vec<PaymentId> = {
+            let book = self.ledger.book();
+            book.payments().rev().take_while(young).filter(recent).map(|state| state.id).collect()
+        };
         let vouched = self.vouched.lock();
-        let recent = book.payments().rev().take_while(young).filter(recent).map(|state| state.id);
-        recent.filter(|id| !vouched.contains(id)).collect()
+        ids.retain(|id| !vouched.contains(id));
+        ids
     }
 
     /// Looks whether settled payments are still in the chain. True when one is not, and its coins look free to the

@@ -13,9 +13,19 @@ use std::time::{Duration, Instant};
 /// Nothing that a test waits for takes longer, or it fails.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// The binary, run to its end.
+/// The binary, run to its end; one that does not end is killed, and the test fails with what it was asked.
 pub fn millpond(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_millpond")).args(arguments).output().unwrap()
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
+    let child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = child.spawn().unwrap();
+    let pid = child.id().to_string();
+    let (done, ended) = channel();
+    std::thread::spawn(move || done.send(child.wait_with_output()));
+    let Ok(output) = ended.recv_timeout(5 * PATIENCE) else {
+        Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+        panic!("millpond {arguments:?} does not end");
+    };
+    output.unwrap()
 }
 
 /// A chain on a runtime of its own, beside the blocking test.
