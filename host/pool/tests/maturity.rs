@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use support::between::Between;
 use support::client::{Client, Want};
-use support::{check_replay, process, start, stranger, until};
+use support::{PATIENCE, check_replay, process, start, stranger, until};
 
 /// So many blocks more than there are.
 const LIE: u64 = 50;
@@ -146,6 +147,14 @@ async fn incomes_are_booked_while_the_pool_is_shown_without_a_pause() {
             }
         }
     };
+    let (ended, ends) = channel::<()>();
+    std::thread::spawn(move || {
+        // Who stands still cannot fail by himself, and neither can a test that waits for him.
+        if ends.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("ledger and books wait for each other");
+            std::process::abort();
+        }
+    });
     let watchers: Vec<_> = (0..3).map(|_| std::thread::spawn(show())).collect();
     let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
     for block in 0..BLOCKS {
@@ -160,6 +169,6 @@ async fn incomes_are_booked_while_the_pool_is_shown_without_a_pause() {
     for watcher in watchers {
         watcher.join().unwrap();
     }
-    drop(client);
+    drop((client, ended));
     Arc::into_inner(pool).unwrap().stop().await;
 }
