@@ -3,6 +3,7 @@
 use crate::bodies::Bodies;
 use crate::outputs::Revisions;
 use crate::probe::probe;
+use crate::subsidy;
 use crate::trust::{RecentRewards, Trust};
 use crate::version::Version;
 use bytes::Bytes;
@@ -54,6 +55,8 @@ pub struct ReadyJob {
     pub parent: Bytes,
     /// What a block of it earns in all.
     pub reward: Amount,
+    /// How much of that is subsidy, where the adapter tells it; the rest is fees.
+    pub subsidy: Option<Amount>,
     /// Revision of the outputs.
     pub outputs_rev: u64,
     /// The outputs of that revision.
@@ -170,6 +173,7 @@ impl Checks<'_> {
             coord: job.coord,
             parent: Bytes::from(job.parent),
             reward: job.reward,
+            subsidy: subsidy::of_job(&job.extra, job.reward)?,
             outputs_rev: job.outputs_rev,
             outputs,
             aux_rev: job.aux_rev,

@@ -34,6 +34,7 @@ mod queue;
 mod sink;
 mod solve;
 mod submit;
+mod subsidy;
 mod trust;
 mod version;
 
@@ -53,5 +54,6 @@ pub use payee::{Unresolved, resolve};
 pub use port::{Answered, NodeAnswer, NodeCall, NodePort};
 pub use sink::{Alarm, AlarmKind, ChainSink, CheckedIncome, Submission};
 pub use solve::Solved;
+pub use subsidy::tells_subsidy;
 pub use trust::{AddressCheck, CoinbaseCheck, Maturity, Trust, shares};
 pub use version::{Version, VersionError};

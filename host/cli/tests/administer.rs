@@ -188,6 +188,25 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
     let statement = json(&of(&["statement", "--miner", "1"]));
     assert!(statement["lines"].as_array().is_some_and(|lines| !lines.is_empty()), "{statement}");
     assert!(ended(2, &of(&["statement"])).contains("--miner NUMBER"));
+
+    // Balances, now and as they stood.
+    let balances = |rest: &[&str]| json(&[&of(&["balances", "--json"])[..], rest].concat());
+    let now = balances(&[]);
+    assert_eq!((&now["totals"], &now["head"]["seq"]), (&verified["totals"], &verified["head"]["seq"]));
+    assert_eq!(balances(&["--at-record", "0"])["balances"], json!({}));
+    let entries = ended(0, &of(&["export"]));
+    let entries: Vec<Value> = entries.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let divided = entries.iter().find(|record| record["entry"]["income-allocated"].is_object()).unwrap();
+    let key = divided["entry"]["income-allocated"]["key"].as_str().unwrap();
+    assert_eq!(balances(&["--before-income", key])["totals"]["credited"], json!(0));
+    let after = balances(&["--at-income", key, "--account", "immature/m1"]);
+    assert_eq!(after["head"]["seq"], divided["seq"]);
+    assert!(after["balances"]["immature/m1"].as_str().unwrap().parse::<u64>().unwrap() > 0, "{after}");
+    let tip = rig.chain.height().to_string();
+    assert_eq!(balances(&["--at-coord", &tip])["head"], now["head"]);
+    let unknown = ended(1, &of(&["balances", "--at-coord", "1"]));
+    assert!(unknown.contains("when the blocks from 10 to "), "{unknown}");
+    assert!(ended(2, &of(&["balances", "--at-income", "xyz"])).contains("hex"));
     let replayed = json(&["replay", "--data", &rig.data, "--json"]);
     assert_eq!((&replayed["pool"], &replayed["same"]), (&json!("dev"), &json!(true)), "{replayed}");
     // In shadow the same incomes were divided by another scheme, beside the ledger.

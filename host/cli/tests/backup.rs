@@ -28,6 +28,7 @@ fn filled(data: &Path) {
         coord: 100,
         network_work: 1000,
         reward: Amount(50),
+        subsidy: None,
         work: Work(100),
         time: UnixMillis(1_790_000_000_000 + number),
         id: Digest::of(&number.to_le_bytes()).0,

@@ -33,6 +33,8 @@ pub struct Job {
     pub parent: Bytes,
     /// What a block of this job is expected to earn.
     pub reward: Amount,
+    /// How much of that is subsidy, where the adapter tells it; the rest is fees.
+    pub subsidy: Option<Amount>,
     /// The unit of work of the network.
     pub work_shift: WorkShift,
     /// The revision of the outputs that this coinbase pays directly.

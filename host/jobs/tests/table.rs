@@ -26,6 +26,7 @@ fn job(id: u64, parent: &'static str, coord: u64) -> Job {
         coord,
         parent: Bytes::from_static(parent.as_bytes()),
         reward: Amount(50),
+        subsidy: None,
         work_shift: WorkShift(16),
         outputs_revision: 0,
         aux_revision: 0,

@@ -44,6 +44,30 @@ pub(crate) trait Field: Sized {
     fn take(from: &mut Input<'_>) -> Option<Self>;
 }
 
+/// A record's fields in one of the versions of its kind. A value is written in the lowest version that holds it, so that
+/// one value has one encoding, and what was written before a version came has the same bytes ever after.
+pub(crate) trait Versions: Sized {
+    /// The version that this value is written in.
+    fn version(&self) -> u8;
+    fn put_version(&self, out: &mut Vec<u8>);
+    /// Reads a version that its kind has. `None` as well for a value that a lower one holds.
+    fn take_version(version: u8, from: &mut Input<'_>) -> Option<Self>;
+}
+
+impl<T: Field> Versions for T {
+    fn version(&self) -> u8 {
+        1
+    }
+
+    fn put_version(&self, out: &mut Vec<u8>) {
+        self.put(out);
+    }
+
+    fn take_version(_version: u8, from: &mut Input<'_>) -> Option<Self> {
+        Self::take(from)
+    }
+}
+
 /// Bytes being decoded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Input<'a>(pub &'a [u8]);

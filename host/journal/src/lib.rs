@@ -42,7 +42,7 @@ pub use records::{
 pub use shares::{Share, ShareBlock};
 pub use state::{Answered, OpenBlock, State};
 pub use summary::{MinerShares, SegmentShares};
-pub use view::{Entry, JournalView, Records};
+pub use view::{Entry, JournalView, Records, WorkedOn};
 pub use window::{Edge, Measure, Span, Window};
 
 use millpond_segments::LogError;

@@ -6,7 +6,7 @@ mod parties;
 mod work;
 
 use crate::carry::More;
-use crate::codec::{DecodeError, Field, Input};
+use crate::codec::{DecodeError, Field, Input, Versions};
 use crate::shares::ShareBlock;
 use crate::state::State;
 
@@ -15,7 +15,7 @@ pub use parties::{Admin, Authority, ExtranonceLease, Miner, MinerSetting, Worker
 pub use work::{BlockFate, Fate, Job, Solution, Submission, Verdict};
 
 macro_rules! records {
-    ($($(#[$doc:meta])* $kind:literal $version:literal $name:ident($type:ty),)*) => {
+    ($($(#[$doc:meta])* $kind:literal [$($version:literal)+] $name:ident($type:ty),)*) => {
         /// One record of the journal.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum Record {
@@ -37,8 +37,8 @@ macro_rules! records {
                 let mut out = Vec::new();
                 match self {
                     $(Self::$name(record) => {
-                        out.push($version);
-                        record.put(&mut out);
+                        out.push(record.version());
+                        record.put_version(&mut out);
                     })*
                 }
                 out
@@ -52,7 +52,10 @@ macro_rules! records {
                 let mut input = Input(bytes);
                 let version: u8 = input.field("a record's version")?;
                 let record = match kind {
-                    $($kind if version == $version => Self::$name(input.field(stringify!($name))?),)*
+                    $($kind if [$($version),+].contains(&version) => {
+                        let read = Versions::take_version(version, &mut input);
+                        Self::$name(read.ok_or(DecodeError::Malformed { what: stringify!($name) })?)
+                    })*
                     $($kind => return Err(DecodeError::Version { what: stringify!($name), version }),)*
                     _ => return Err(DecodeError::Kind { kind }),
                 };
@@ -71,39 +74,39 @@ macro_rules! records {
 
 records! {
     /// A payee was seen for the first time.
-    1 1 Miner(Miner),
+    1 [1] Miner(Miner),
     /// A worker of a payee was seen for the first time.
-    2 1 Worker(Worker),
-    /// A job is about to be sent out.
-    3 1 Job(Job),
-    /// Shares that were accepted, one commit group's.
-    4 1 Shares(ShareBlock),
+    2 [1] Worker(Worker),
+    /// A job is about to be sent out. Version 2 tells the subsidy.
+    3 [1 2] Job(Job),
+    /// Shares that were accepted, one commit group's. Version 2 tells the subsidy of their jobs.
+    4 [1 2] Shares(ShareBlock),
     /// A share that solves a block.
-    5 1 Solution(Solution),
+    5 [1] Solution(Solution),
     /// What a node said of a block.
-    6 1 Submission(Submission),
+    6 [1] Submission(Submission),
     /// What became of a block.
-    7 1 Fate(Fate),
+    7 [1] Fate(Fate),
     /// The pool earned something.
-    8 1 Income(Income),
+    8 [1] Income(Income),
     /// An income will never come.
-    9 1 IncomeLost(IncomeLost),
+    9 [1] IncomeLost(IncomeLost),
     /// A plugin decided about money.
-    10 1 Decision(Decision),
+    10 [1] Decision(Decision),
     /// A payout scheme and fee policies came into force.
-    11 1 Policy(Policy),
+    11 [1] Policy(Policy),
     /// A miner's setting was changed.
-    12 1 MinerSetting(MinerSetting),
+    12 [1] MinerSetting(MinerSetting),
     /// An operator did something.
-    13 1 Admin(Admin),
+    13 [1] Admin(Admin),
     /// A front end may hand out extranonces.
-    14 1 ExtranonceLease(ExtranonceLease),
+    14 [1] ExtranonceLease(ExtranonceLease),
     /// What older segments said that still matters: first in every segment.
-    15 1 CarriedOver(Box<State>),
+    15 [1] CarriedOver(Box<State>),
     /// Old shares are about to be dropped.
-    16 1 Retention(Retention),
+    16 [1] Retention(Retention),
     /// More of what older segments said, where one record does not hold it: right behind `CarriedOver`.
-    17 1 CarriedMore(More),
+    17 [1] CarriedMore(More),
 }
 
 pub(crate) const SHARES: u16 = 4;

@@ -4,7 +4,7 @@
 //! can be summed years later from this block and nothing else.
 
 use crate::WorkerId;
-use crate::codec::{Field, Input};
+use crate::codec::{Field, Input, Versions};
 use millpond_types::{Amount, JobId, MinerId, ShareSeq, UnixMillis, Work};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +23,8 @@ pub struct Share {
     pub network_work: u128,
     /// What a block was expected to pay.
     pub reward: Amount,
+    /// How much of that was subsidy, where the adapter tells it; the rest was fees.
+    pub subsidy: Option<Amount>,
     /// Work of the target the share was judged by.
     pub work: Work,
     /// When it was accepted.
@@ -44,7 +46,7 @@ impl Share {
     }
 }
 
-/// What the shares of one job have in common.
+/// What the shares of one job have in common, and the subsidy beside it where the block has version 2.
 type Context = (JobId, u64, u128, Amount);
 
 /// Shares with consecutive numbers.
@@ -138,12 +140,20 @@ impl<A: Field, B: Field, C: Field, D: Field> Field for (A, B, C, D) {
     }
 }
 
-impl Field for ShareBlock {
-    fn put(&self, out: &mut Vec<u8>) {
+impl Versions for ShareBlock {
+    fn version(&self) -> u8 {
+        if self.shares.iter().any(|share| share.subsidy.is_some()) { 2 } else { 1 }
+    }
+
+    fn put_version(&self, out: &mut Vec<u8>) {
         out.reserve(64 + self.shares.len() * 44);
         self.first.put(out);
         (self.shares.len() as u64).put(out);
-        Column::of(self.shares.iter().map(Share::context)).put(out);
+        if self.version() == 1 {
+            Column::of(self.shares.iter().map(Share::context)).put(out);
+        } else {
+            Column::of(self.shares.iter().map(|share| (share.context(), share.subsidy))).put(out);
+        }
         Column::of(self.shares.iter().map(|share| share.work)).put(out);
         let mut before = 0;
         for share in &self.shares {
@@ -156,7 +166,7 @@ impl Field for ShareBlock {
         self.shares.iter().for_each(|share| out.extend_from_slice(&share.id));
     }
 
-    fn take(from: &mut Input<'_>) -> Option<Self> {
+    fn take_version(version: u8, from: &mut Input<'_>) -> Option<Self> {
         let first = ShareSeq::take(from)?;
         let rows = from.count()?;
         // Numbers must not run over.
@@ -165,7 +175,11 @@ impl Field for ShareBlock {
         if from.0.len() / 32 < rows {
             return None;
         }
-        let contexts: Vec<Context> = Column::take(from, rows)?;
+        let contexts: Vec<(Context, Option<Amount>)> = if version == 1 {
+            Column::take(from, rows)?.into_iter().map(|context| (context, None)).collect()
+        } else {
+            Column::take(from, rows)?
+        };
         let works: Vec<Work> = Column::take(from, rows)?;
         let mut before = 0_u64;
         let mut times = Vec::with_capacity(rows);
@@ -175,10 +189,10 @@ impl Field for ShareBlock {
         }
         let mut shares = Vec::with_capacity(rows);
         for ((context, work), time) in contexts.into_iter().zip(works).zip(times) {
-            let (job, coord, network_work, reward) = context;
+            let ((job, coord, network_work, reward), subsidy) = context;
             let miner = MinerId::take(from)?;
             let (worker, id) = (WorkerId(0), [0; 32]);
-            shares.push(Share { miner, worker, job, coord, network_work, reward, work, time, id });
+            shares.push(Share { miner, worker, job, coord, network_work, reward, subsidy, work, time, id });
         }
         for share in &mut shares {
             share.worker = WorkerId::take(from)?;
@@ -186,7 +200,9 @@ impl Field for ShareBlock {
         for share in &mut shares {
             share.id = from.array()?;
         }
-        Some(Self { first, shares })
+        let block = Self { first, shares };
+        // One value has one version.
+        (block.version() == version).then_some(block)
     }
 }
 
@@ -195,6 +211,8 @@ mod tests {
     use super::*;
     use crate::Record;
     use proptest::prelude::*;
+
+    const SHARES_KIND: u16 = crate::records::SHARES;
 
     pub(crate) fn share(number: u64, miners: u64) -> Share {
         let id = *blake_like(number);
@@ -205,6 +223,7 @@ mod tests {
             coord: 900_000,
             network_work: 600_000_000_000_000_000,
             reward: Amount(312_500_000),
+            subsidy: None,
             work: Work(1 << (30 + number % 8)),
             time: UnixMillis(1_760_000_000_000 + number),
             id,
@@ -233,16 +252,41 @@ mod tests {
         }
     }
 
+    /// The subsidy costs bytes where it is told and none where it is not, and a block without it is one of version 1.
+    #[test]
+    fn a_block_has_the_lowest_version_that_holds_it() {
+        let of = |subsidies: [Option<u64>; 2]| {
+            let shares = (0..)
+                .zip(subsidies)
+                .map(|(number, subsidy)| Share { subsidy: subsidy.map(Amount), ..share(number, 5) });
+            let record = Record::Shares(ShareBlock { first: ShareSeq(1), shares: shares.collect() });
+            let bytes = record.encode();
+            assert_eq!(Record::decode(record.kind(), &bytes), Ok(record));
+            (bytes.first().copied(), bytes)
+        };
+        let (first, without) = of([None, None]);
+        assert_eq!(first, Some(1));
+        assert_eq!(of([None, Some(7)]).0, Some(2));
+        assert_eq!(of([Some(0), Some(0)]).0, Some(2));
+        // The same words as version 2 would be a second form of the same block.
+        let mut second = vec![2];
+        second.extend_from_slice(without.get(1..).unwrap());
+        assert!(Record::decode(SHARES_KIND, &second).is_err());
+    }
+
     fn any_share() -> impl Strategy<Value = Share> {
         let small = (0_u64..4, 0_u64..4, 0_u64..3, any::<u64>(), any::<u128>(), 0_u64..3);
-        (small, any::<u64>(), any::<u64>(), any::<[u8; 32]>()).prop_map(
-            |((miner, worker, job, coord, network_work, reward), work, time, id)| Share {
+        // Most blocks are of an adapter that tells it always, or never.
+        let subsidy = prop::option::weighted(0.2, 0_u64..2);
+        (small, subsidy, any::<u64>(), any::<u64>(), any::<[u8; 32]>()).prop_map(
+            |((miner, worker, job, coord, network_work, reward), subsidy, work, time, id)| Share {
                 miner: MinerId(miner),
                 worker: WorkerId(worker),
                 job: JobId(job),
                 coord: coord % 3,
                 network_work: network_work % 5,
                 reward: Amount(reward),
+                subsidy: subsidy.map(Amount),
                 work: Work(work % 3),
                 time: UnixMillis(time),
                 id,
@@ -276,9 +320,9 @@ mod tests {
         }
 
         #[test]
-        fn decoding_is_total(kind in 0_u16..20, bytes: Vec<u8>) {
+        fn decoding_is_total(kind in 0_u16..20, version in 1_u8..3, bytes: Vec<u8>) {
             let _ = Record::decode(kind, &bytes);
-            let versioned: Vec<u8> = std::iter::once(1).chain(bytes).collect();
+            let versioned: Vec<u8> = std::iter::once(version).chain(bytes).collect();
             if let Ok(record) = Record::decode(kind, &versioned) {
                 prop_assert_eq!(record.encode(), versioned);
             }

@@ -152,6 +152,7 @@ mod tests {
                 coord: 7,
                 network_work: 1_000,
                 reward: millpond_types::Amount(1),
+                subsidy: None,
                 work: millpond_types::Work(number << 40),
                 time: UnixMillis(number),
                 id: [0; 32],

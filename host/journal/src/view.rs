@@ -6,7 +6,7 @@ use crate::window::{self, Window};
 use crate::{FORMAT, JournalError, Share, State};
 use millpond_disk::Disk;
 use millpond_segments::{Iter, LogError, RecordRef, SegmentInfo, Verified, View};
-use millpond_types::{JobId, MinerId, ShareSeq};
+use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -45,6 +45,15 @@ impl Iterator for Records {
 fn decode(record: RecordRef<'_>) -> Result<Entry, LogError> {
     let decoded = Record::decode(record.kind, record.payload).map_err(|error| record.refuse(error))?;
     Ok(Entry { position: record.index, record: decoded })
+}
+
+/// What [`JournalView::work_on`] found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkedOn {
+    /// When the first such job was made.
+    pub began: Option<UnixMillis>,
+    /// The lowest and the highest coordinate of all jobs that are kept.
+    pub coords: Option<(u64, u64)>,
 }
 
 impl JournalView {
@@ -199,6 +208,30 @@ impl JournalView {
             }
         }
         Ok(found)
+    }
+
+    /// When work on a coordinate or one behind it began, and what there was work on at all: as far as jobs are kept. Reads all
+    /// segments.
+    ///
+    /// # Errors
+    /// When a segment does not check.
+    pub fn work_on(&self, coord: u64) -> Result<WorkedOn, JournalError> {
+        let mut worked = WorkedOn::default();
+        for segment in self.log.segments() {
+            self.log.read(segment, |record| {
+                if record.kind != SHARES
+                    && let Record::Job(job) = decode(record)?.record
+                {
+                    let (low, high) = worked.coords.unwrap_or((job.coord, job.coord));
+                    worked.coords = Some((low.min(job.coord), high.max(job.coord)));
+                    if job.coord >= coord && worked.began.is_none() {
+                        worked.began = Some(job.time);
+                    }
+                }
+                Ok::<_, LogError>(())
+            })?;
+        }
+        Ok(worked)
     }
 
     /// Solutions of blocks by their ids, looked for from the newest segment back, each segment read once; what is not kept

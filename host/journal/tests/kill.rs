@@ -38,6 +38,7 @@ fn share(number: u64) -> Share {
         coord: 7,
         network_work: 1 << 40,
         reward: Amount(50),
+        subsidy: None,
         work: Work(1000 + number % 3),
         time: UnixMillis(1_700_000_000_000 + number % 1000),
         id: Digest::of(&number.to_le_bytes()).0,

@@ -20,6 +20,7 @@ fn job(id: u64) -> Job {
         network_target: Target::BITCOIN_DIFF1,
         network_work: 1 << 32,
         reward: Amount(312_500_000 + id),
+        subsidy: None,
         adapter: Digest::of(b"adapter"),
         time: UnixMillis(1),
     }

@@ -84,6 +84,7 @@ fn any_shares() -> impl Strategy<Value = Vec<Share>> {
                 coord: coord as u64,
                 network_work,
                 reward: Amount(50),
+                subsidy: None,
                 work: Work(work),
                 time: UnixMillis(time as u64),
                 id: [index as u8; 32],

@@ -5,7 +5,8 @@ mod common;
 
 use common::*;
 use millpond_disk::SimDisk;
-use millpond_ledger::{Account, Entry, IncomeStatus, Owner, Reversal};
+use millpond_ledger::{Account, Entry, IncomeStatus, Owner, Past, Reversal};
+use millpond_types::UnixMillis;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -51,6 +52,45 @@ proptest! {
         drop(ledger);
         let again = open(&disk);
         prop_assert_eq!((again.book().clone(), again.head()), (book, head));
+    }
+
+    #[test]
+    fn a_past_book_is_the_one_that_stood_there(
+        entries in proptest::collection::vec((any_entry(), 0..4_u64), 1..30),
+    ) {
+        let disk = SimDisk::new();
+        let ledger = open(&disk);
+        let mut stood = vec![(ledger.book().clone(), ledger.head(), 0)];
+        let mut clock = AT.0;
+        for (entry, later) in entries {
+            // Times go back now and then, as an income's entry has the income's time.
+            let at = UnixMillis(if later == 0 { clock - 5 } else { clock + later });
+            let before = ledger.head();
+            if ledger.append(at, entry.clone()).is_err() || ledger.head() == before {
+                continue;
+            }
+            clock = clock.max(at.0);
+            stood.push((ledger.book().clone(), ledger.head(), at.0));
+            if let Entry::IncomeAllocated(income) = &entry {
+                let key = &income.key;
+                let first = stood.iter().position(|(book, ..)| book.income(key).is_some()).unwrap();
+                let of = |past: Past| ledger.reader().past(&past).unwrap();
+                let (before, after) = (&stood[first - 1], &stood[first]);
+                prop_assert_eq!(of(Past::Before(key.clone())), (before.0.clone(), before.1));
+                prop_assert_eq!(of(Past::After(key.clone())), (after.0.clone(), after.1));
+            }
+        }
+        for (seq, (book, head, _)) in (0..).zip(&stood) {
+            prop_assert_eq!(ledger.reader().past(&Past::Record(seq)).unwrap(), (book.clone(), *head));
+        }
+        for time in AT.0 - 6..clock + 2 {
+            let (book, head) = ledger.reader().past(&Past::Time(UnixMillis(time))).unwrap();
+            let last = stood.iter().take_while(|(_, _, at)| *at <= time).last().unwrap();
+            prop_assert_eq!((&book, head), (&last.0, last.1));
+        }
+        let more = ledger.head().seq + 1;
+        prop_assert!(ledger.reader().past(&Past::Record(more)).is_err());
+        prop_assert!(ledger.reader().past(&Past::Before(common::key(99))).is_err());
     }
 }
 

@@ -95,6 +95,7 @@ impl Running {
             coord: id,
             parent: vec![id as u8; 32].into(),
             reward: Amount(0),
+            subsidy: None,
             work_shift: WorkShift(0),
             outputs_revision: 0,
             aux_revision: 0,

@@ -55,6 +55,7 @@ fn share(number: u64, miners: u64) -> Share {
         coord: 900_000 + number / 600_000,
         network_work: NETWORK,
         reward: Amount(REWARD),
+        subsidy: None,
         work: Work(1 << (20 + miner % 8)),
         time: UnixMillis(1_700_000_000_000 + number / 5),
         id,

@@ -132,6 +132,7 @@ fn alone() -> (f64, f64) {
         coord: 1,
         network_work: 1 << 40,
         reward: Amount(1),
+        subsidy: None,
         work: Work(1),
         time: start,
         id: [0; 32],

@@ -226,6 +226,7 @@ fn recorded(share: &Accepted, miner: MinerId, worker: WorkerId) -> Share {
         coord: job.coord,
         network_work: u128::from(job.network_work().0),
         reward: job.reward,
+        subsidy: job.subsidy,
         work: share.work,
         time: share.time,
         id: share.id,

@@ -10,6 +10,7 @@ use millpond_payout::{
     WindowSums,
 };
 use millpond_types::{Amount, ShareSeq, WorkSum};
+use std::collections::BTreeSet;
 
 /// A decision that did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +119,7 @@ pub fn divide(
         number: standing.number,
         key,
         amount: income.amount,
-        subsidy: None,
+        subsidy: if terms.needs_subsidy { subsidy(income, view)? } else { None },
         reserve: standing.reserve,
         end: income.end.seq,
         time: income.time,
@@ -132,6 +133,17 @@ pub fn divide(
         decision.entry = decision.entry.paid_directly();
     }
     Ok(decision)
+}
+
+/// How much of an income is subsidy, by its block's job: all that the job had of it where the pool was paid all that the
+/// job promised, else the same part of what it was paid.
+fn subsidy(income: &Income, view: &JournalView) -> Result<Option<Amount>, DecideError> {
+    let Some(id) = income.job else { return Ok(None) };
+    let job = view.jobs(&BTreeSet::from([id]))?.remove(&id);
+    Ok(job.and_then(|job| {
+        let whole = u128::from(income.amount.0).checked_mul(u128::from(job.subsidy?.0))?;
+        u64::try_from(whole.checked_div(u128::from(job.reward.0))?).ok().map(Amount)
+    }))
 }
 
 /// Ends a walk over shares.
@@ -258,7 +270,7 @@ pub fn credit(
             time: share.time,
             coord: share.coord,
             reward: share.reward,
-            subsidy: None,
+            subsidy: share.subsidy,
         });
         Ok(())
     });

@@ -219,7 +219,7 @@ pub enum PolicyError {
     Operator(String),
     /// The scheme pays subsidy and fees apart.
     #[error(
-        "scheme {0} divides subsidy and fees apart, and this version's journal does not keep the subsidy of a job"
+        "scheme {0} divides subsidy and fees apart, and the chain's adapter does not tell the subsidy of its jobs"
     )]
     Subsidy(String),
     /// A record of more than this version applies.
@@ -275,6 +275,8 @@ pub struct Loader {
     store: PluginStore,
     sink: Arc<dyn LogSink>,
     bound: Mutex<HashMap<PolicyKey, Bound>>,
+    /// Jobs of the chain tell their subsidy, or nobody asked.
+    subsidy: bool,
 }
 
 impl std::fmt::Debug for Loader {
@@ -287,7 +289,13 @@ impl Loader {
     /// A loader over a store.
     #[must_use]
     pub fn new(sandbox: Sandbox, store: PluginStore, sink: Arc<dyn LogSink>) -> Self {
-        Self { sandbox, store, sink, bound: Mutex::default() }
+        Self { sandbox, store, sink, bound: Mutex::default(), subsidy: true }
+    }
+
+    /// For a chain whose jobs tell their subsidy, or do not: schemes that need it are refused there.
+    #[must_use]
+    pub fn with_subsidy(self, told: bool) -> Self {
+        Self { subsidy: told, ..self }
     }
 
     /// The store.
@@ -350,7 +358,7 @@ impl Loader {
         if scheme.terms().operator_most > 0 && fee.is_none() {
             return Err(PolicyError::Operator(scheme.name().to_owned()));
         }
-        if scheme.terms().needs_subsidy {
+        if scheme.terms().needs_subsidy && !self.subsidy {
             return Err(PolicyError::Subsidy(scheme.name().to_owned()));
         }
         let bound = Bound { scheme, fee, direct: is_direct(policy) };

@@ -186,6 +186,7 @@ impl Pool {
         let wanted = (prepared.wanted.clone(), prepared.shadows.clone());
         let name = section.name.clone();
         let description = prepared.adapter.description().clone();
+        let told = millpond_chain::tells_subsidy(&description);
         let component = (prepared.adapter_component.clone(), prepared.grants.clone());
         let (tasks, queue) = std::sync::mpsc::channel();
         let shift = millpond_types::WorkShift(description.work_shift);
@@ -194,7 +195,7 @@ impl Pool {
         let opened = tokio::task::spawn_blocking(move || {
             let (process, folder) = opening;
             let wanted = (&wanted.0, wanted.1.as_slice());
-            open(&process, &folder, name, wanted, (&component.0, &component.1), (shift, since), tasks)
+            open(&process, &folder, name, wanted, (&component.0, &component.1), (shift, since, told), tasks)
         });
         let Opened { core, unsubmitted, past } = opened.await.map_err(std::io::Error::other)??;
         let mut makers = Makers::new(process, &core, &prepared);
@@ -650,7 +651,7 @@ fn open(
     name: millpond_types::PoolName,
     (wanted, shadows): (&crate::policy::Wanted, &[Order]),
     (adapter, grants): (&Component, &[Grant]),
-    (shift, since): (millpond_types::WorkShift, Option<u64>),
+    (shift, since, told): (millpond_types::WorkShift, Option<u64>, bool),
     tasks: std::sync::mpsc::Sender<Task>,
 ) -> Result<Opened, PoolError> {
     let disk = &process.disk;
@@ -672,7 +673,8 @@ fn open(
     }
     let store = PluginStore::open(Arc::clone(disk), &folder.join("plugins"))?;
     store.keep_adapter(adapter, grants)?;
-    let loader = Arc::new(Loader::new(process.sandbox.clone(), store, Arc::clone(&process.sink)));
+    let loader =
+        Arc::new(Loader::new(process.sandbox.clone(), store, Arc::clone(&process.sink)).with_subsidy(told));
     let (journal, now) = (Arc::new(journal), UnixMillis::now());
     // Jobs that were handed over pay as they did.
     if since.is_some() && journal.newest_policy().is_some_and(|policy| !wanted.pays_as(&policy)) {

@@ -60,6 +60,7 @@ impl Sink {
             coord: ready.coord,
             parent: ready.parent.clone(),
             reward: ready.reward,
+            subsidy: ready.subsidy,
             work_shift: ready.version.work_shift,
             outputs_revision: ready.outputs_rev,
             aux_revision: ready.aux_rev,
@@ -78,6 +79,7 @@ impl Sink {
             network_target: job.network_target,
             network_work: u128::from(job.network_work().0),
             reward: job.reward,
+            subsidy: job.subsidy,
             adapter: job.origin.adapter,
             time: now,
         };

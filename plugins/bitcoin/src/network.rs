@@ -148,10 +148,11 @@ impl Network {
             final_after: self.profile.maturity,
             settlement: "jsonrpc-sendmany".to_owned(),
             // What sessions may roll, by the recipe's session field, as the recipe has it.
-            // And by which codec of the host messages that an address signed are read.
+            // By which codec of the host messages that an address signed are read. And that jobs tell their subsidy.
             extra: vec![
                 ("roll.mask".to_owned(), ROLLED_BITS.to_be_bytes().to_vec()),
                 ("message.bitcoin".to_owned(), self.message_magic.as_bytes().to_vec()),
+                ("job.subsidy".to_owned(), Vec::new()),
             ],
         })
     }

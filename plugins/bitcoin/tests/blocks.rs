@@ -32,6 +32,29 @@ fn an_assembled_block_is_whole_and_has_the_recipes_hash() {
 }
 
 #[test]
+fn a_job_tells_what_of_its_reward_is_no_fee_where_the_node_tells_every_fee() {
+    let real = block_482683();
+    let told = |change: &dyn Fn(&mut serde_json::Value)| {
+        let mut host = Host::up(&[], to_pool(), 1);
+        let mut template = template_of(&real, 482_683);
+        change(&mut template);
+        host.answer("getblocktemplate", 0, &template);
+        let job = host.jobs.pop().expect("a job");
+        let pair = job.extra.iter().find(|(key, _)| key == "subsidy");
+        (job.reward, pair.map(|(_, bytes)| u64::from_le_bytes(bytes.as_slice().try_into().unwrap())))
+    };
+    let fees = 100 * (real.txdata.len() as u64 - 1);
+    let (reward, subsidy) = told(&|_| {});
+    assert!(fees > 0 && reward > fees);
+    assert_eq!(subsidy, Some(reward - fees));
+    // A fee that is not told is not known (BIP 22), and fees above the block's value are nonsense.
+    assert_eq!(told(&|it| _ = it["transactions"][3].as_object_mut().unwrap().remove("fee")).1, None);
+    assert_eq!(told(&|it| it["transactions"][0]["fee"] = json!(u64::MAX)).1, None);
+    assert_eq!(told(&|it| it["transactions"][0]["fee"] = json!(reward)).1, None);
+    assert_eq!(told(&|it| it["transactions"] = json!([])).1, Some(reward));
+}
+
+#[test]
 fn the_commitment_is_recomputed_as_the_real_block_has_it() {
     let (mut host, real) = (Host::up(&[], to_pool(), 1), block_482683());
     host.answer("getblocktemplate", 0, &template_of(&real, 482_683));

@@ -60,6 +60,7 @@ impl Pool {
             coord: 100,
             network_work: 1000,
             reward: Amount(50),
+            subsidy: None,
             work: Work(7),
             time: UnixMillis(NOW.0 + self.made),
             id: Digest::of(&self.made.to_le_bytes()).0,

@@ -1,12 +1,15 @@
-//! `millpond ledger`: verify, export, statement. Reads the files; works beside a running pool.
+//! `millpond ledger`: verify, export, statement, balances. Reads the files; works beside a running pool.
 
 use crate::terminal::{Failure, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
 use millpond_disk::RealDisk;
-use millpond_ledger::{Accounting, Commodity, ExportFormat, FeeName, Miners, Owner, Reader};
-use millpond_types::MinerId;
+use millpond_journal::JournalView;
+use millpond_ledger::{
+    Account, Accounting, Commodity, ExportFormat, FeeName, IncomeKey, Miners, Owner, Past, Reader,
+};
+use millpond_types::{MinerId, UnixMillis};
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -56,6 +59,76 @@ enum What {
         #[arg(long)]
         fee: Option<String>,
     },
+    /// All balances, now or as they stood in the past. Everything before is read and checked.
+    Balances {
+        #[command(flatten)]
+        when: When,
+        /// This account alone, as exports name it: `payable/m12`, `wallet`.
+        #[arg(long)]
+        account: Option<Account>,
+        /// One JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+struct When {
+    /// After this record.
+    #[arg(long)]
+    at_record: Option<u64>,
+    /// Before the first record that is later than this, in milliseconds since 1970.
+    #[arg(long, value_name = "UNIX_MS")]
+    at_time: Option<u64>,
+    /// What was booked while the block at this height, or other coordinate, was the newest of the chain: up to the pool's
+    /// first job behind it. As far as the journal beside the ledger keeps jobs.
+    #[arg(long, value_name = "HEIGHT")]
+    at_coord: Option<u64>,
+    /// Right after this income of ours was divided, by the key that exports show.
+    #[arg(long, value_name = "KEY", value_parser = income)]
+    at_income: Option<IncomeKey>,
+    /// Right before it was.
+    #[arg(long, value_name = "KEY", value_parser = income)]
+    before_income: Option<IncomeKey>,
+}
+
+fn income(text: &str) -> Result<IncomeKey, &'static str> {
+    IncomeKey::try_from(text.to_owned())
+}
+
+impl When {
+    /// `None`: now.
+    fn past(self, ledger: &Path) -> Result<Option<Past>, Failure> {
+        let plain = self.at_record.map(Past::Record);
+        let plain = plain.or(self.at_time.map(|time| Past::Time(UnixMillis(time))));
+        let plain = plain.or(self.at_income.map(Past::After)).or(self.before_income.map(Past::Before));
+        match self.at_coord {
+            Some(coord) => while_newest(ledger, coord),
+            None => Ok(plain),
+        }
+    }
+}
+
+/// Up to when the block at a coordinate was the newest. Work on the next one begins when it comes, and on the one behind that
+/// when the next has come.
+fn while_newest(ledger: &Path, coord: u64) -> Result<Option<Past>, Failure> {
+    let folder = ledger.parent().unwrap_or(Path::new("")).join("journal");
+    let (journal, _) = JournalView::open(Arc::new(RealDisk), &folder)?;
+    let worked = journal.work_on(coord.saturating_add(2))?;
+    match (worked.began, worked.coords) {
+        (_, Some((low, high))) if coord.saturating_add(1) < low || coord >= high => {
+            Err(Failure::new(format!(
+                "the journal's jobs tell when the blocks from {} to {} were the newest",
+                low.saturating_sub(1),
+                high.saturating_sub(1)
+            )))
+        }
+        (_, None) => Err(Failure::new("the journal keeps no job: say --at-record or --at-time")),
+        (Some(over), _) => Ok(Some(Past::Time(UnixMillis(over.0.saturating_sub(1))))),
+        // It still is.
+        (None, _) => Ok(None),
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -113,6 +186,24 @@ impl LedgerCommand {
                     (None, None) => return Err(Failure::usage("name --miner NUMBER or --fee NAME")),
                 };
                 println!("{}", serde_json::to_string_pretty(&reader.statement(&owner)?)?);
+            }
+            What::Balances { when, account, json } => {
+                let past = when.past(&self.ledger)?;
+                let (book, head) = past.map_or_else(|| reader.replay(), |past| reader.past(&past))?;
+                let wanted = |one: &Account| account.as_ref().is_none_or(|account| account == one);
+                let rows = book.balances().filter(|(account, _)| wanted(account));
+                let rows = rows.map(|(account, balance)| (account.to_string(), balance));
+                if json {
+                    // Balances as text: they may have more digits than other readers of JSON keep.
+                    let rows: serde_json::Map<_, _> =
+                        rows.map(|(name, balance)| (name, balance.to_string().into())).collect();
+                    let head = serde_json::json!({"seq": head.seq, "digest": head.digest});
+                    let whole = serde_json::json!({"head": head, "totals": book.totals(), "balances": rows});
+                    println!("{whole}");
+                } else {
+                    println!("after record {}", head.seq);
+                    rows.for_each(|(name, balance)| println!("{name:<40} {balance:>24}"));
+                }
             }
         }
         Ok(ExitCode::SUCCESS)

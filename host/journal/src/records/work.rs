@@ -1,32 +1,73 @@
 //! Jobs, blocks found with them, and what became of those.
 
 use super::WorkerId;
-use crate::codec::{cases, fields};
+use crate::codec::{Field, Input, Versions, cases, fields};
 use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, Target, UnixMillis};
 
-fields! {
-    /// A job, durable before a miner sees it.
-    struct Job {
-        /// Its number.
-        id: JobId,
-        /// Height or other chain coordinate.
-        coord: u64,
-        /// The block it builds on.
-        parent: Vec<u8>,
-        /// Index of its recipe among those of its adapter; 65535 for merged mining alone.
-        recipe: u16,
-        /// What a block's hash must meet.
-        network_target: Target,
-        /// Work of the network target, in the network's work units.
-        network_work: u128,
-        /// What a block pays, as the adapter expects it.
-        reward: Amount,
-        /// Digest of the adapter's component.
-        adapter: Digest,
-        /// When it was made.
-        time: UnixMillis,
+/// A job, durable before a miner sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// Height or other chain coordinate.
+    pub coord: u64,
+    /// The block it builds on.
+    pub parent: Vec<u8>,
+    /// Index of its recipe among those of its adapter; 65535 for merged mining alone.
+    pub recipe: u16,
+    /// What a block's hash must meet.
+    pub network_target: Target,
+    /// Work of the network target, in the network's work units.
+    pub network_work: u128,
+    /// What a block pays, as the adapter expects it.
+    pub reward: Amount,
+    /// How much of that is subsidy, where the adapter tells it; the rest is fees. Since version 2.
+    pub subsidy: Option<Amount>,
+    /// Digest of the adapter's component.
+    pub adapter: Digest,
+    /// When it was made.
+    pub time: UnixMillis,
+}
+
+impl Versions for Job {
+    fn version(&self) -> u8 {
+        if self.subsidy.is_some() { 2 } else { 1 }
     }
 
+    fn put_version(&self, out: &mut Vec<u8>) {
+        let Self { id, coord, parent, recipe, network_target, network_work, reward, subsidy, adapter, time } =
+            self;
+        id.put(out);
+        coord.put(out);
+        parent.put(out);
+        recipe.put(out);
+        network_target.put(out);
+        network_work.put(out);
+        reward.put(out);
+        adapter.put(out);
+        time.put(out);
+        if let Some(subsidy) = subsidy {
+            subsidy.put(out);
+        }
+    }
+
+    fn take_version(version: u8, from: &mut Input<'_>) -> Option<Self> {
+        Some(Self {
+            id: Field::take(from)?,
+            coord: Field::take(from)?,
+            parent: Field::take(from)?,
+            recipe: Field::take(from)?,
+            network_target: Field::take(from)?,
+            network_work: Field::take(from)?,
+            reward: Field::take(from)?,
+            adapter: Field::take(from)?,
+            time: Field::take(from)?,
+            subsidy: if version == 1 { None } else { Some(Field::take(from)?) },
+        })
+    }
+}
+
+fields! {
     /// A share that solves a block: durable in a write of its own before the miner hears of it.
     struct Solution {
         /// The block's hash or other id.

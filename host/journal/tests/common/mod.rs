@@ -28,6 +28,7 @@ pub fn share(number: u64) -> Share {
         coord: 1000 + number / 60,
         network_work: 1000 + u128::from(number % 3),
         reward: Amount(50),
+        subsidy: None,
         work: Work(1 + number % 13),
         time: UnixMillis(1_000_000 + number * 10),
         id: Digest::of(&number.to_le_bytes()).0,

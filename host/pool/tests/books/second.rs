@@ -12,6 +12,10 @@ fn operator() -> Owner {
     Owner::Fee(FeeName::try_from("operator".to_owned()).unwrap())
 }
 
+fn solo() -> Wanted {
+    wanted("solo", Vec::new(), 0)
+}
+
 fn funded(scheme: &str, basis_points: i64) -> Wanted {
     Wanted { reserve: Amount(50 * BLOCK), ..wanted(scheme, Vec::new(), basis_points) }
 }
@@ -63,13 +67,66 @@ fn full_pay_per_share_is_credited_from_the_reserve_by_miner_and_job() {
 
 #[test]
 fn what_a_pool_cannot_give_a_scheme_is_said_before_it_comes_into_force() {
-    let solo = wanted("solo", Vec::new(), 0);
     let refused = |wanted: &Wanted, says: &str| {
-        let told = Pool::start(&solo).try_restart(wanted).err().unwrap();
+        let told = Pool::start(&solo()).try_restart(wanted).err().unwrap();
         assert!(told.contains(says), "{told}");
     };
     refused(&wanted("geometric", Vec::new(), 0), "nobody receives it");
-    let subsidy = vec![("fees".to_owned(), Setting::Text("none".to_owned()))];
-    refused(&wanted("fpps", subsidy, 100), "does not keep the subsidy");
-    refused(&wanted("pps-plus", Vec::new(), 100), "does not keep the subsidy");
+}
+
+#[test]
+fn a_scheme_that_needs_the_subsidy_is_refused_where_jobs_do_not_tell_it() {
+    let mut without_fees = wanted("fpps", Vec::new(), 100);
+    without_fees.scheme_settings = vec![("fees".to_owned(), Setting::Text("none".to_owned()))];
+    for apart in [without_fees, wanted("pps-plus", Vec::new(), 100)] {
+        let why = Pool::refused_untold(&apart);
+        assert!(why.contains("does not tell the subsidy"), "{why}");
+        assert!(Pool::start(&solo()).try_restart(&apart).is_ok());
+    }
+}
+
+#[test]
+fn subsidy_and_fees_go_each_its_own_way() {
+    let plus = funded("pps-plus", 0);
+    let mut pool = Pool::start(&plus);
+    pool.tell_subsidy(BLOCK / 10 * 9);
+    let (a, b) = (pool.miner("a"), pool.miner("b"));
+    pool.share(a, 200);
+    pool.share(b, 100);
+    pool.credit_shares();
+    let share = BLOCK / 10 * 9 / 1000;
+    assert_eq!([a, b].map(|miner| pool.payable(miner)), [200 * share, 100 * share]);
+    // The block's own share of 100 is credited before it; then a's and b's work in the window is the same.
+    let block = pool.block(b, BLOCK);
+    pool.mature(&block);
+    let fees = BLOCK / 10 / 2;
+    assert_eq!([a, b].map(|miner| pool.payable(miner)), [200 * share + fees, 200 * share + fees]);
+    let reserve = 50 * BLOCK - 400 * share + BLOCK / 10 * 9;
+    assert_eq!(pool.ledger.payable(&Owner::Reserve), Amount(reserve));
+
+    // Of a block that paid the pool a half, a half of the subsidy; after a restart as before it.
+    let mut pool = pool.restart(&plus);
+    pool.tell_subsidy(BLOCK / 10 * 9);
+    let half = pool.block(a, BLOCK / 2);
+    pool.mature(&half);
+    let reserve = reserve - 100 * share + BLOCK / 20 * 9;
+    assert_eq!(pool.ledger.payable(&Owner::Reserve), Amount(reserve));
+    assert!(pool.ledger.totals().conserved);
+    let replayed = pool.replay().unwrap();
+    assert_eq!((replayed.incomes, replayed.taken), (2, 0));
+}
+
+#[test]
+fn full_pay_without_fees_leaves_them_to_the_reserve() {
+    let settings = vec![("fees".to_owned(), Setting::Text("none".to_owned()))];
+    let mut pool = Pool::start(&Wanted { reserve: Amount(50 * BLOCK), ..wanted("fpps", settings, 0) });
+    pool.tell_subsidy(BLOCK / 5 * 4);
+    let a = pool.miner("a");
+    pool.share(a, 500);
+    pool.credit_shares();
+    assert_eq!(pool.payable(a), 500 * (BLOCK / 5 * 4) / 1000);
+    let block = pool.block(a, BLOCK);
+    pool.mature(&block);
+    assert_eq!(pool.ledger.payable(&Owner::Reserve), Amount(51 * BLOCK - 600 * (BLOCK / 5 * 4) / 1000));
+    assert_eq!(pool.replay().unwrap().incomes, 1);
 }

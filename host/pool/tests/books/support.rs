@@ -4,7 +4,7 @@ use millpond_alerts::Alarms;
 use millpond_contracts::{Setting, Settings};
 use millpond_disk::{Disk, SimDisk};
 use millpond_journal::{
-    Income, IncomeAt, IncomeLost, Journal, JournalView, Options, Share, Solution, WorkerId,
+    Income, IncomeAt, IncomeLost, Job, Journal, JournalView, Options, Share, Solution, WorkerId,
 };
 use millpond_ledger::{FeeName, Ledger, Owner, Reader};
 use millpond_payout::Recipient;
@@ -13,7 +13,7 @@ use millpond_pool::plugins::{Component, PluginStore};
 use millpond_pool::policy::{Loader, Wanted};
 use millpond_pool::replay::{ReplayError, Replayed, replay};
 use millpond_runtime::{Compiler, Sandbox, TracingSink};
-use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, UnixMillis, Work};
+use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, Target, UnixMillis, Work};
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -23,9 +23,12 @@ pub fn sandbox() -> Sandbox {
     ONE.get_or_init(|| Sandbox::new(None, Compiler::InProcess).unwrap()).clone()
 }
 
-fn loader(disk: &Arc<dyn Disk>) -> Arc<Loader> {
+/// What a block of the one job pays.
+const REWARD: Amount = Amount(5_000_000_000);
+
+fn loader(disk: &Arc<dyn Disk>) -> Loader {
     let store = PluginStore::open(Arc::clone(disk), Path::new("/plugins")).unwrap();
-    Arc::new(Loader::new(sandbox(), store, Arc::new(TracingSink)))
+    Loader::new(sandbox(), store, Arc::new(TracingSink))
 }
 
 pub fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
@@ -59,11 +62,19 @@ pub struct Pool {
     pub books: Books,
     pub clock: u64,
     pub blocks: u64,
+    /// What jobs tell of their reward.
+    subsidy: Option<Amount>,
 }
 
 impl Pool {
     pub fn start(wanted: &Wanted) -> Self {
         Self::open(SimDisk::new(), wanted, 1_000_000, 0)
+    }
+
+    /// On a chain whose jobs do not tell their subsidy; why it does not start.
+    pub fn refused_untold(wanted: &Wanted) -> String {
+        let pool = Self::try_open(SimDisk::new(), wanted, (1_000_000, 0), Options::new("journal"), false);
+        pool.err().unwrap().to_string()
     }
 
     pub fn open(disk: SimDisk, wanted: &Wanted, clock: u64, blocks: u64) -> Self {
@@ -76,20 +87,21 @@ impl Pool {
     }
 
     fn open_by(disk: SimDisk, wanted: &Wanted, clock: u64, blocks: u64, options: Options) -> Self {
-        Self::try_open(disk, wanted, clock, blocks, options).unwrap()
+        Self::try_open(disk, wanted, (clock, blocks), options, true).unwrap()
     }
 
     fn try_open(
         disk: SimDisk,
         wanted: &Wanted,
-        clock: u64,
-        blocks: u64,
+        (clock, blocks): (u64, u64),
         options: Options,
+        told: bool,
     ) -> Result<Self, BooksError> {
         let shared: Arc<dyn Disk> = Arc::new(disk.clone());
         let (journal, _) = Journal::open(Arc::clone(&shared), Path::new("/journal"), options).unwrap();
         let ledger = Arc::new(Ledger::open(Arc::clone(&shared), Path::new("/ledger")).unwrap());
-        let (journal, loader, alarms) = (Arc::new(journal), loader(&shared), Alarms::quiet());
+        let (journal, loader, alarms) =
+            (Arc::new(journal), Arc::new(loader(&shared).with_subsidy(told)), Alarms::quiet());
         let books = Books::open(
             "test",
             Arc::clone(&journal),
@@ -99,7 +111,25 @@ impl Pool {
             wanted,
             UnixMillis(clock),
         )?;
-        Ok(Self { alarms, disk, journal, ledger, loader, books, clock, blocks })
+        Ok(Self { alarms, disk, journal, ledger, loader, books, clock, blocks, subsidy: None })
+    }
+
+    /// Has the one job tell how much of its reward is subsidy.
+    pub fn tell_subsidy(&mut self, subsidy: u64) {
+        self.subsidy = Some(Amount(subsidy));
+        let job = Job {
+            id: JobId(1),
+            coord: 100,
+            parent: vec![1],
+            recipe: 0,
+            network_target: Target::MAX,
+            network_work: 1_000,
+            reward: REWARD,
+            subsidy: self.subsidy,
+            adapter: Digest([0; 32]),
+            time: UnixMillis(self.clock),
+        };
+        self.journal.record(job).wait().unwrap();
     }
 
     pub fn miner(&self, name: &str) -> MinerId {
@@ -116,7 +146,8 @@ impl Pool {
             job: JobId(1),
             coord: 100,
             network_work: 1_000,
-            reward: Amount(5_000_000_000),
+            reward: REWARD,
+            subsidy: self.subsidy,
             work: Work(work),
             time: UnixMillis(self.clock),
             id,
@@ -228,7 +259,8 @@ impl Pool {
     pub fn try_restart(self, wanted: &Wanted) -> Result<Self, String> {
         let (disk, clock, blocks) = (self.disk.clone(), self.clock, self.blocks);
         drop(self);
-        Self::try_open(disk, wanted, clock, blocks, Options::new("journal")).map_err(|why| why.to_string())
+        let options = Options::new("journal");
+        Self::try_open(disk, wanted, (clock, blocks), options, true).map_err(|why| why.to_string())
     }
 
     pub fn credit_shares(&self) {

@@ -80,6 +80,7 @@ impl Family {
             coord: 7,
             parent: parent.into(),
             reward: Amount(0),
+            subsidy: None,
             work_shift: WorkShift(0),
             outputs_revision: 0,
             aux_revision: 0,

@@ -296,6 +296,7 @@ impl Harness {
             coord: template.coord,
             parent: template.prev.to_vec().into(),
             reward: Amount(5_000_000_000),
+            subsidy: None,
             work_shift: WorkShift(0),
             outputs_revision: 0,
             aux_revision: 0,

@@ -19,6 +19,8 @@ pub struct Template<M> {
     pub time: u32,
     /// Subsidy and fees, base units.
     pub value: u64,
+    /// The fees of its transactions in it; `None` where the node does not tell each one's.
+    pub fees: Option<u64>,
     /// To ask with for the next one; empty = the node has no longpoll.
     pub longpoll: String,
     /// Transaction ids as RPC prints them, 32 bytes each, without the coinbase's.
@@ -39,7 +41,7 @@ impl<M: Default> Template<M> {
     /// # Errors
     /// When it is no template, lacks one of the common keys, or the coin refuses a member.
     pub fn read<C: Coin<More = M>>(coin: &C, answer: &[u8]) -> Result<Self, String> {
-        let mut it = Self::default();
+        let mut it = Self { fees: Some(0), ..Self::default() };
         let mut seen = 0u8;
         let mut cursor = Cursor::new(answer);
         cursor.object(|key, value| {
@@ -86,12 +88,14 @@ impl<M: Default> Template<M> {
 
 impl<M> Template<M> {
     fn transaction(&mut self, cursor: &mut Cursor<'_>) -> Result<(), String> {
-        let (mut data, mut txid, mut wtxid) = (None, None, None);
+        let (mut data, mut txid, mut wtxid, mut fee) = (None, None, None, None);
         cursor.object(|key, value| {
             match key {
                 "data" => data = Some(value.place()?),
                 "txid" => txid = Some(value.hash()?),
                 "hash" => wtxid = Some(value.hash()?),
+                // Not there means that it is not known, not that there is none (BIP 22).
+                "fee" => fee = Some(value.uint()?),
                 _ => value.skip()?,
             }
             Ok(())
@@ -100,8 +104,15 @@ impl<M> Template<M> {
         let wtxid = wtxid.or(txid).ok_or("a transaction of the template has no hash")?;
         self.txids.extend(txid.unwrap_or(wtxid));
         self.wtxids.extend(wtxid);
+        self.fees = self.fees.zip(fee).and_then(|(fees, fee)| fees.checked_add(fee));
         self.slices.push(data.ok_or("a transaction of the template has no data")?);
         Ok(())
+    }
+
+    /// What a block pays but for the fees of its transactions, where those are known and not more than it pays.
+    #[must_use]
+    pub fn subsidy(&self) -> Option<u64> {
+        self.fees.and_then(|fees| self.value.checked_sub(fees))
     }
 
     /// The network's target, 32 B BE, from its compact form: mantissa * 256^(exponent - 3).

@@ -232,8 +232,13 @@ fn job<M>(work: Work, template: &Template<M>, outputs_rev: u64, body: u64) -> Re
         private,
         body: Some(body),
         expires_ms: 600_000,
-        extra: Vec::new(),
+        extra: template.subsidy().map(told_subsidy).into_iter().collect(),
     })
+}
+
+/// How a job tells its subsidy, in ledger units.
+fn told_subsidy(subsidy: u64) -> (String, Vec<u8>) {
+    ("subsidy".to_owned(), subsidy.to_le_bytes().to_vec())
 }
 
 /// Parameters of the call that has the node check a block of this template.
