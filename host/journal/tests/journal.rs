@@ -476,12 +476,19 @@ fn every_kind_of_record_survives_its_bytes() {
         for cut in 0..bytes.len() {
             assert!(Record::decode(record.kind(), &bytes[..cut]).is_err(), "{record:?} cut at {cut}");
         }
-        let newer: Vec<u8> = std::iter::once(2).chain(bytes[1..].iter().copied()).collect();
+        let newer: Vec<u8> = std::iter::once(3).chain(bytes[1..].iter().copied()).collect();
         assert!(matches!(
             Record::decode(record.kind(), &newer),
-            Err(DecodeError::Version { version: 2, .. })
+            Err(DecodeError::Version { version: 3, .. })
         ));
     }
+    // A job has version 2 when it tells its subsidy, and bytes of version 1 are none of version 2.
+    let told = Record::from(Job { subsidy: Some(Amount(300_000_000)), ..job(3) });
+    let (bytes, untold) = (told.encode(), Record::from(job(3)).encode());
+    assert_eq!((bytes[0], untold[0]), (2, 1));
+    assert_eq!(Record::decode(told.kind(), &bytes), Ok(told.clone()));
+    assert!(Record::decode(told.kind(), &[&[2], &untold[1..]].concat()).is_err());
+    assert!(Record::decode(told.kind(), &[&[1], &bytes[1..]].concat()).is_err());
     assert!(matches!(Record::decode(999, &[1]), Err(DecodeError::Kind { kind: 999 })));
 }
 
