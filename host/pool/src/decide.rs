@@ -125,9 +125,9 @@ pub fn divide(
         coord: income.end.coord,
         finder: income.finder,
     };
-    let fee = bound.fee.as_ref();
+    let fees = &bound.fees;
     let mut decision =
-        millpond_payout::allocate(&bound.scheme, fee, &facts, carry, &windows, state, &NoAttributes)?;
+        millpond_payout::allocate(&bound.scheme, fees, &facts, carry, &windows, state, &NoAttributes)?;
     if bound.direct {
         decision.entry = decision.entry.paid_directly();
     }
@@ -271,7 +271,7 @@ pub fn credit(
     }
     let given = shares.len();
     let accrual =
-        millpond_payout::accrue(&bound.scheme, bound.fee.as_ref(), &shares, reserve, state, &NoAttributes)?;
+        millpond_payout::accrue(&bound.scheme, &bound.fees, &shares, reserve, state, &NoAttributes)?;
     Ok(Some((accrual, given)))
 }
 

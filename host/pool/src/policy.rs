@@ -16,6 +16,12 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Fee policies that apply to one income.
+pub const MAX_FEES: usize = 8;
+/// What they are called where a pool's plugins are listed.
+pub(crate) const FEE_ROLES: [&str; MAX_FEES] =
+    ["fee", "fee.2", "fee.3", "fee.4", "fee.5", "fee.6", "fee.7", "fee.8"];
+
 const DIRECT: &str = "@direct";
 const RESERVE: &str = "@reserve";
 const RECIPIENT: &str = "@recipient.";
@@ -27,8 +33,8 @@ pub struct Wanted {
     pub scheme: Component,
     /// Its settings, checked.
     pub scheme_settings: Settings,
-    /// The fee policy, its settings, and who receives.
-    pub fee: Option<(Component, Settings, Vec<Recipient>)>,
+    /// Fee policies in the order in which they apply, their settings, and who receives.
+    pub fees: Vec<(Component, Settings, Vec<Recipient>)>,
     /// What the operator stands in with.
     pub reserve: Amount,
     /// The coinbase pays the miner.
@@ -67,7 +73,7 @@ impl Wanted {
     /// The fee policies as the journal records them.
     #[must_use]
     pub fn fees_in_force(&self) -> Vec<PluginInForce> {
-        let fee = self.fee.iter().map(|(component, settings, recipients)| {
+        let fee = self.fees.iter().map(|(component, settings, recipients)| {
             let mut settings = recorded(settings);
             for recipient in recipients {
                 let name = format!("{RECIPIENT}{}", recipient.name);
@@ -222,8 +228,8 @@ pub enum PolicyError {
         "scheme {0} divides subsidy and fees apart, and this version's journal does not keep the subsidy of a job"
     )]
     Subsidy(String),
-    /// A record of more than this version applies.
-    #[error("the policy names {0} fee policies; this version applies one")]
+    /// More fee policies than apply to one income.
+    #[error("{0} fee policies, at most {MAX_FEES}: join sections [[pool.fee]] that take the same")]
     Fees(usize),
     /// It asks for what the pool does not keep.
     #[error(
@@ -242,8 +248,8 @@ pub enum PolicyError {
 pub struct Bound {
     /// The scheme.
     pub scheme: BoundScheme,
-    /// The fee policy.
-    pub fee: Option<BoundFee>,
+    /// The fee policies, in the order in which they apply.
+    pub fees: Vec<BoundFee>,
     /// The coinbase pays the miner.
     pub direct: bool,
 }
@@ -298,7 +304,7 @@ impl Loader {
 
     /// Keeps what a policy needs to be loaded.
     pub(crate) fn keep(&self, wanted: &Wanted) -> Result<(), PolicyError> {
-        let mut components = std::iter::once(&wanted.scheme).chain(wanted.fee.iter().map(|fee| &fee.0));
+        let mut components = std::iter::once(&wanted.scheme).chain(wanted.fees.iter().map(|fee| &fee.0));
         components.try_for_each(|component| Ok(self.store.keep(component)?))
     }
 
@@ -333,11 +339,11 @@ impl Loader {
         let scheme = load_scheme(&self.sandbox, &policy.scheme.name, &kept.bytes, &self.sink)
             .map_err(|why| load(&policy.scheme, why))?;
         let scheme = BoundScheme::new(&policy.scheme.name, scheme, plugin_settings(&policy.scheme))?;
-        if policy.fees.len() > 1 {
+        if policy.fees.len() > MAX_FEES {
             return Err(PolicyError::Fees(policy.fees.len()));
         }
-        let mut fee = None;
-        if let Some(plugin) = policy.fees.first() {
+        let mut fees = Vec::with_capacity(policy.fees.len());
+        for plugin in &policy.fees {
             let kept = self.store.get(plugin.component)?;
             let loaded = load_fee_policy(&self.sandbox, &plugin.name, &kept.bytes, &self.sink)
                 .map_err(|why| load(plugin, why))?;
@@ -345,15 +351,15 @@ impl Loader {
             if let Some(column) = bound.columns().first().cloned() {
                 return Err(PolicyError::Column { name: plugin.name.clone(), column });
             }
-            fee = Some(bound);
+            fees.push(bound);
         }
-        if scheme.terms().operator_most > 0 && fee.is_none() {
+        if scheme.terms().operator_most > 0 && fees.is_empty() {
             return Err(PolicyError::Operator(scheme.name().to_owned()));
         }
         if scheme.terms().needs_subsidy {
             return Err(PolicyError::Subsidy(scheme.name().to_owned()));
         }
-        let bound = Bound { scheme, fee, direct: is_direct(policy) };
+        let bound = Bound { scheme, fees, direct: is_direct(policy) };
         let given = in_force(&bound);
         self.bound.lock().insert(key, bound);
         Ok(given)

@@ -9,7 +9,7 @@ use crate::leading::{Leading, Roles, stratum_chain};
 use crate::maturity::NodesCount;
 use crate::payments::Payments;
 use crate::plugins::{Component, PluginStore};
-use crate::policy::Loader;
+use crate::policy::{FEE_ROLES, Loader};
 use crate::setup::{Prepared, SetupError};
 use crate::shadow::{Order, Shadow};
 use crate::sink::PoolSink;
@@ -283,8 +283,8 @@ impl Pool {
         let component = &prepared.adapter_component;
         roles.insert("adapter", (component.name.clone(), component.digest));
         roles.insert("scheme", (prepared.wanted.scheme.name.clone(), prepared.wanted.scheme.digest));
-        if let Some((fee, _, _)) = &prepared.wanted.fee {
-            roles.insert("fee", (fee.name.clone(), fee.digest));
+        for (role, (fee, _, _)) in FEE_ROLES.into_iter().zip(&prepared.wanted.fees) {
+            roles.insert(role, (fee.name.clone(), fee.digest));
         }
         let roles: Roles = Arc::new(parking_lot::Mutex::new(roles));
         let names = BTreeMap::from([(component.digest, component.name.clone())]);
@@ -416,10 +416,14 @@ impl Pool {
     fn swap_policy(&self, role: Role, plugin: &str, actor: &str, now: UnixMillis) -> Result<String, String> {
         let Sections { configured, in_force: mut section } = self.sections.read().clone();
         match role {
-            Role::Fee => {
-                let fee = section.fee.as_mut().ok_or("the pool has no [pool.fee]: who would receive it?")?;
-                plugin.clone_into(&mut fee.policy);
-            }
+            Role::Fee => match section.fee.0.as_mut_slice() {
+                [] => return Err("the pool has no [pool.fee]: who would receive it?".to_owned()),
+                [fee] => plugin.clone_into(&mut fee.policy),
+                _ => {
+                    let why = "the pool has several fee policies: change [[pool.fee]] in the file, then `millpond reload`";
+                    return Err(why.to_owned());
+                }
+            },
             _ => {
                 // Settings of another plugin are of no use to this one: it starts with its own defaults.
                 if plugin == configured.payout.scheme {
@@ -446,10 +450,10 @@ impl Pool {
     pub(crate) fn show_policy(&self, wanted: &crate::policy::Wanted) {
         let mut roles = self.roles.lock();
         roles.insert("scheme", (wanted.scheme.name.clone(), wanted.scheme.digest));
-        match &wanted.fee {
-            Some((fee, _, _)) => roles.insert("fee", (fee.name.clone(), fee.digest)),
-            None => roles.remove("fee"),
-        };
+        roles.retain(|role, _| !FEE_ROLES.contains(role));
+        for (role, (fee, _, _)) in FEE_ROLES.into_iter().zip(&wanted.fees) {
+            roles.insert(role, (fee.name.clone(), fee.digest));
+        }
     }
 
     /// The pool's section as it is in force: the file's, and what operators ordered since.

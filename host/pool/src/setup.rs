@@ -3,7 +3,7 @@
 
 use crate::dialects;
 use crate::plugins::{Component, PluginStore, StoreError};
-use crate::policy::{PolicyError, Wanted, pays_the_finder};
+use crate::policy::{MAX_FEES, PolicyError, Wanted, pays_the_finder};
 use crate::shadow::Order;
 use millpond_chain::{AddressCheck, BitcoinAddresses, BitcoinCoinbase, Grant, Trust, resolve};
 use millpond_config::settings::check;
@@ -323,27 +323,28 @@ pub fn wanted(
     let scheme = find(&payout.scheme, "payout.scheme", payout.span)?;
     let text = ask(&scheme, "payout.scheme", payout.span)?;
     let scheme_settings = plugin_settings(&text, &payout.settings, "payout", payout.span)?;
-    let fee = match &section.fee {
-        None => None,
-        Some(fee) => {
-            // The bundled policy goes by its short name as well.
-            let name = if fee.policy == "flat" { "flat-fee" } else { fee.policy.as_str() };
-            let component = find(name, "fee.policy", fee.span)?;
-            let text = ask(&component, "fee.policy", fee.span)?;
-            let settings = plugin_settings(&text, &fee.settings, "fee", fee.span)?;
-            let mut recipients = Vec::new();
-            for recipient in &fee.recipient {
-                let name = FeeName::try_from(recipient.name.clone())
-                    .map_err(|why| vec![at(recipient.span, "fee.recipient.name", &why)])?;
-                recipients.push(Recipient { name, weight: recipient.weight });
-            }
-            Some((component, settings, recipients))
+    let mut fees = Vec::with_capacity(section.fee.len());
+    for fee in &section.fee {
+        // The bundled policy goes by its short name as well.
+        let name = if fee.policy == "flat" { "flat-fee" } else { fee.policy.as_str() };
+        let component = find(name, "fee.policy", fee.span)?;
+        let text = ask(&component, "fee.policy", fee.span)?;
+        let settings = plugin_settings(&text, &fee.settings, "fee", fee.span)?;
+        let mut recipients = Vec::new();
+        for recipient in &fee.recipient {
+            let name = FeeName::try_from(recipient.name.clone())
+                .map_err(|why| vec![at(recipient.span, "fee.recipient.name", &why)])?;
+            recipients.push(Recipient { name, weight: recipient.weight });
         }
-    };
+        fees.push((component, settings, recipients));
+    }
+    if let Some(fee) = section.fee.get(MAX_FEES) {
+        return Err(vec![at(fee.span, "fee", &PolicyError::Fees(section.fee.len()))]);
+    }
     Ok(Wanted {
         scheme,
         scheme_settings,
-        fee,
+        fees,
         reserve: payout.reserve.as_ref().map_or(Amount::ZERO, |reserve| reserve.amount),
         direct: section.chain.coinbase == "miner",
     })
@@ -444,6 +445,11 @@ fn fee_addresses(
         match name.and_then(|name| Ok((name, resolver.resolved(address)?))) {
             Ok((name, payee)) => {
                 trusted.extend(resolver.left_open("fee.recipient.address", address, &payee.payee));
+                if addresses.get(&name).is_some_and(|known| *known != payee.address) {
+                    let why =
+                        format!("{name} has another address under another policy: give him another name");
+                    errors.push(at(recipient.span, "fee.recipient.address", &why));
+                }
                 addresses.insert(name, payee.address);
             }
             Err(why) => errors.push(at(recipient.span, "fee.recipient.address", &why)),
@@ -477,12 +483,17 @@ fn outputs(
     if !pays_the_finder(bound.map_err(|why| wrong(&why))?.terms()) {
         return Err(wrong(&PolicyError::Coinbase(scheme.name.clone())));
     }
-    let Some((component, settings, _)) = &wanted.fee else {
-        return Ok((vec![Output { payee: Vec::new(), weight: 1 }], resolver.trusted_logins()));
-    };
-    let fee = section.fee.as_ref();
+    let fee = section.fee.first();
     let span = fee.map_or(Span::default(), |fee| fee.span);
     let wrong = |why: &dyn std::fmt::Display| SetupError::one(at(span, "fee", why));
+    let (component, settings) = match wanted.fees.as_slice() {
+        [] => return Ok((vec![Output { payee: Vec::new(), weight: 1 }], resolver.trusted_logins())),
+        [(component, settings, _)] => (component, settings),
+        _ => {
+            let why = "coinbase = \"miner\" takes one fee policy, so that every unit is as the ledger has it";
+            return Err(wrong(&why));
+        }
+    };
     let recipients: Vec<_> =
         fee.into_iter().flat_map(|fee| &fee.recipient).filter(|one| one.weight > 0).collect();
     let [recipient] = recipients.as_slice() else {

@@ -36,7 +36,10 @@ pub fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
     Wanted {
         scheme: component(scheme),
         scheme_settings: settings,
-        fee: (basis_points > 0).then(|| (component("flat-fee"), fee_settings, vec![recipient])),
+        fees: (basis_points > 0)
+            .then(|| (component("flat-fee"), fee_settings, vec![recipient]))
+            .into_iter()
+            .collect(),
         reserve: Amount::ZERO,
         direct: false,
     }
