@@ -304,6 +304,8 @@ section! {
     Fee {
         /// A bundled fee policy's name, or the path of a component.
         policy: String = "\"flat\"";
+        /// It goes to the reserve that the scheme pays from (PPS and its kin), and to no recipient.
+        to_reserve: bool = "false";
         /// Who receives it. May stand several times; weights divide it.
         recipient: Vec<FeeRecipient>;
         /// The policy's own settings.

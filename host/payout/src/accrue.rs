@@ -235,6 +235,8 @@ fn entry(
     };
     let taken = fees::take(fees, &income, None, credit.checked.rows, attributes, &mut audit)?;
     let mut parts = taken.parts;
+    // What goes to the reserve is not taken from it.
+    parts.retain(|part| part.0 != Owner::Reserve);
     parts.extend(taken.net.into_iter().map(|(miner, amount)| (Owner::Miner(miner), Amount(amount))));
     let parts = Allocation::merged(parts)?;
     let state = credit.change.to_bytes();

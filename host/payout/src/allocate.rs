@@ -25,7 +25,7 @@ pub struct Decision {
 ///
 /// `carry_in` is what of the carry account is divided along (the caller's choice; zero for a scheme with a reserve and
 /// for a coinbase that pays the miner). `fees` apply one behind the other; the operator's part goes to the recipients of
-/// the first. `windows` are in the order of the scheme's terms. `state` is not changed: apply the entry's `state` to it
+/// the first that has any. `windows` are in the order of the scheme's terms. `state` is not changed: apply the entry's `state` to it
 /// when the entry is durable.
 ///
 /// Deterministic: the same arguments and plugins give the same entry, byte for byte.
@@ -88,7 +88,7 @@ pub fn allocate(
     parts.extend(taken.parts);
     parts.extend(taken.net.into_iter().map(|(miner, amount)| (Owner::Miner(miner), Amount(amount))));
     if checked.operator > 0 {
-        let fee = fees.first().ok_or_else(|| {
+        let fee = fees.iter().find(|fee| !fee.is_to_reserve()).ok_or_else(|| {
             PayoutError::Input(format!(
                 "scheme {} has a part for the operator, and nobody receives fees (section [fee.recipient])",
                 scheme.name

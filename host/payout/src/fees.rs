@@ -123,6 +123,9 @@ fn check(fee: &BoundFee, names: &Pseudonyms, amount: &[u64], given: &Fees) -> Re
 
 /// The recipients' parts by weights, in the order of names, exact to the unit (cumulative floor).
 pub(crate) fn divide(fee: &BoundFee, total: Amount) -> Vec<(Owner, Amount)> {
+    if fee.is_to_reserve() {
+        return vec![(Owner::Reserve, total)];
+    }
     let weights: u64 = fee.recipients.iter().map(|recipient| u64::from(recipient.weight)).sum();
     let (mut running, mut given) = (0_u64, Amount::ZERO);
     let mut parts = Vec::with_capacity(fee.recipients.len());

@@ -6,7 +6,8 @@
 mod backend;
 pub mod books;
 pub mod check;
-pub mod conduct;
+pub mod columns;
+mod conduct;
 mod core;
 mod decide;
 mod dialects;

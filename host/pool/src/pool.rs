@@ -9,7 +9,7 @@ use crate::leading::{Leading, Roles, stratum_chain};
 use crate::maturity::NodesCount;
 use crate::payments::Payments;
 use crate::plugins::{Component, PluginStore};
-use crate::policy::{FEE_ROLES, Loader};
+use crate::policy::{FEE_ROLES, Loader, WantedFee};
 use crate::setup::{Prepared, SetupError};
 use crate::shadow::{Order, Shadow};
 use crate::sink::PoolSink;
@@ -283,7 +283,7 @@ impl Pool {
         let component = &prepared.adapter_component;
         roles.insert("adapter", (component.name.clone(), component.digest));
         roles.insert("scheme", (prepared.wanted.scheme.name.clone(), prepared.wanted.scheme.digest));
-        for (role, (fee, _, _)) in FEE_ROLES.into_iter().zip(&prepared.wanted.fees) {
+        for (role, WantedFee { component: fee, .. }) in FEE_ROLES.into_iter().zip(&prepared.wanted.fees) {
             roles.insert(role, (fee.name.clone(), fee.digest));
         }
         let roles: Roles = Arc::new(parking_lot::Mutex::new(roles));
@@ -413,6 +413,12 @@ impl Pool {
         Ok(format!("adapter {} leads ({})", component.name, component.digest.short()))
     }
 
+    /// The chain's unit of work.
+    fn work_shift(&self) -> Result<u8, String> {
+        let version = self.core.chain().and_then(|chain| chain.version()).ok_or("the pool is ending")?;
+        Ok(version.description().work_shift)
+    }
+
     fn swap_policy(&self, role: Role, plugin: &str, actor: &str, now: UnixMillis) -> Result<String, String> {
         let Sections { configured, in_force: mut section } = self.sections.read().clone();
         match role {
@@ -435,8 +441,9 @@ impl Pool {
             }
         }
         let process = &self.process;
-        let wanted = setup::wanted(&section, &self.beside, &process.sandbox, &process.sink)
-            .map_err(|errors| errors.join("; "))?;
+        let wanted =
+            setup::wanted(&section, self.work_shift()?, &self.beside, &process.sandbox, &process.sink)
+                .map_err(|errors| errors.join("; "))?;
         let at_once = self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
         self.show_policy(&wanted);
         self.sections.write().in_force = section;
@@ -451,7 +458,7 @@ impl Pool {
         let mut roles = self.roles.lock();
         roles.insert("scheme", (wanted.scheme.name.clone(), wanted.scheme.digest));
         roles.retain(|role, _| !FEE_ROLES.contains(role));
-        for (role, (fee, _, _)) in FEE_ROLES.into_iter().zip(&wanted.fees) {
+        for (role, WantedFee { component: fee, .. }) in FEE_ROLES.into_iter().zip(&wanted.fees) {
             roles.insert(role, (fee.name.clone(), fee.digest));
         }
     }

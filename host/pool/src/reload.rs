@@ -154,7 +154,7 @@ impl Pool {
                 if scheduled {
                     let name = &new.wanted.scheme.name;
                     let fees: Vec<&str> =
-                        new.wanted.fees.iter().map(|(fee, _, _)| fee.name.as_str()).collect();
+                        new.wanted.fees.iter().map(|fee| fee.component.name.as_str()).collect();
                     let fee = if fees.is_empty() { "no fee".to_owned() } else { fees.join(", ") };
                     followed.done.push(format!(
                         "{name} with {fee} takes over after the next block; what is owed stays owed"

@@ -3,7 +3,7 @@
 
 use crate::dialects;
 use crate::plugins::{Component, PluginStore, StoreError};
-use crate::policy::{MAX_FEES, PolicyError, Wanted, pays_the_finder};
+use crate::policy::{MAX_FEES, PolicyError, Wanted, WantedFee, pays_the_finder};
 use crate::shadow::Order;
 use millpond_chain::{AddressCheck, BitcoinAddresses, BitcoinCoinbase, Grant, Trust, resolve};
 use millpond_config::settings::check;
@@ -164,8 +164,10 @@ pub(crate) fn prepare_with(
 ) -> Result<Prepared, SetupError> {
     let mut errors = Vec::new();
     let adapter = adapter.map_err(|why| errors.extend(why)).ok();
-    let wanted = wanted(&section, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
-    let shadows = shadows(&section, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
+    // Without an adapter there is an error already, and nothing is put in force.
+    let work_shift = adapter.as_ref().map_or(0, |(_, adapter, _)| adapter.description().work_shift);
+    let wanted = wanted(&section, work_shift, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
+    let shadows = shadows(&section, work_shift, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
     let dialects = dialects::read(&section, beside).map_err(|why| errors.extend(why)).ok();
     let nodes = match &adapter {
         Some((_, adapter, _)) => nodes(&section, adapter.as_ref()).map_err(|why| errors.extend(why)).ok(),
@@ -270,6 +272,7 @@ pub fn other_adapter(
 /// Policies in shadow, as the section says.
 fn shadows(
     section: &Section,
+    work_shift: u8,
     beside: &Path,
     sandbox: &Sandbox,
     sink: &Arc<dyn LogSink>,
@@ -290,7 +293,7 @@ fn shadows(
         };
         let mut like = Section { payout, fee: shadow.fee.clone(), ..section.clone() };
         "pool".clone_into(&mut like.chain.coinbase);
-        match wanted(&like, beside, sandbox, sink) {
+        match wanted(&like, work_shift, beside, sandbox, sink) {
             Ok(wanted) => orders.push(Order {
                 name: shadow.name.clone(),
                 wanted,
@@ -303,12 +306,13 @@ fn shadows(
     if errors.is_empty() { Ok(orders) } else { Err(errors) }
 }
 
-/// Who decides about money, as the section says.
+/// Who decides about money, as the section says. `work_shift` is the chain's unit of work.
 ///
 /// # Errors
 /// Every component and setting that does not fit.
 pub fn wanted(
     section: &Section,
+    work_shift: u8,
     beside: &Path,
     sandbox: &Sandbox,
     sink: &Arc<dyn LogSink>,
@@ -336,7 +340,12 @@ pub fn wanted(
                 .map_err(|why| vec![at(recipient.span, "fee.recipient.name", &why)])?;
             recipients.push(Recipient { name, weight: recipient.weight });
         }
-        fees.push((component, settings, recipients));
+        let wrong = |why: &dyn std::fmt::Display| vec![at(fee.span, "fee.policy", why)];
+        let policy =
+            load_fee_policy(sandbox, &component.name, &component.bytes, sink).map_err(|why| wrong(&why))?;
+        let columns = policy.describe(&settings).map_err(|why| wrong(&why))?.value;
+        let work_shift = columns.iter().any(|column| column == "hashrate").then_some(work_shift);
+        fees.push(WantedFee { component, settings, recipients, to_reserve: fee.to_reserve, work_shift });
     }
     if let Some(fee) = section.fee.get(MAX_FEES) {
         return Err(vec![at(fee.span, "fee", &PolicyError::Fees(section.fee.len()))]);
@@ -488,7 +497,8 @@ fn outputs(
     let wrong = |why: &dyn std::fmt::Display| SetupError::one(at(span, "fee", why));
     let (component, settings) = match wanted.fees.as_slice() {
         [] => return Ok((vec![Output { payee: Vec::new(), weight: 1 }], resolver.trusted_logins())),
-        [(component, settings, _)] => (component, settings),
+        [fee] if !fee.to_reserve => (&fee.component, &fee.settings),
+        [_] => return Err(wrong(&"coinbase = \"miner\" has no reserve that a fee could go to")),
         _ => {
             let why = "coinbase = \"miner\" takes one fee policy, so that every unit is as the ledger has it";
             return Err(wrong(&why));

@@ -10,7 +10,7 @@ use millpond_journal::JournalView;
 use millpond_ledger::{FeeName, Reader};
 use millpond_payout::Recipient;
 use millpond_pool::plugins::{Component, PluginStore};
-use millpond_pool::policy::Wanted;
+use millpond_pool::policy::{Wanted, WantedFee};
 use millpond_pool::setup::given_settings;
 use millpond_pool::share_log;
 use millpond_pool::what_if::{Asked, Both, WhatIf, what_if};
@@ -140,7 +140,13 @@ impl Other {
         for (name, given) in self.fee.iter().zip(of_each(&self.fee_settings, self.fee.len())?) {
             let (found, settings) = component(name, &given)?;
             let operator = FeeName::try_from("operator".to_owned())?;
-            fees.push((found, settings, vec![Recipient { name: operator, weight: 1 }]));
+            fees.push(WantedFee {
+                component: found,
+                settings,
+                recipients: vec![Recipient { name: operator, weight: 1 }],
+                to_reserve: false,
+                work_shift: None,
+            });
         }
         let wanted = Wanted { scheme, scheme_settings, fees, reserve: Amount(self.reserve), direct: false };
         let (ledger, journal) = opened(data, &pool)?;

@@ -214,7 +214,7 @@ fn each_income_is_charged_by_the_fee_policys_version_of_its_time() {
     let first = wanted("prop", Vec::new(), 250);
     let mut second = first.clone();
     let fee = second.fees.first_mut().unwrap();
-    fee.0 = another_version(&fee.0);
+    fee.component = another_version(&fee.component);
     let mut pool = Pool::start(&first);
     let a = pool.miner("a");
     for wanted in [&second, &first] {
