@@ -19,6 +19,7 @@ mod handover;
 mod held;
 mod history;
 mod leading;
+mod lists;
 mod logins;
 pub mod luck;
 mod maturity;
