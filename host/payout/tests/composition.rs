@@ -1,4 +1,5 @@
 //! Several fee policies on one income: each is shown what the one before left.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod common;
 
