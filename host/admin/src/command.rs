@@ -233,6 +233,18 @@ pub enum Command {
         /// Why, as the ledger keeps it.
         why: String,
     },
+    /// Set a list of miners' numbers that fee policies ask for.
+    ListSet {
+        /// The pool.
+        pool: String,
+        /// Its name.
+        name: String,
+        /// Address and number of each miner in it.
+        rows: Vec<(String, u64)>,
+        /// Change these rows only.
+        #[serde(default)]
+        change: bool,
+    },
     /// Set a miner's own minimum payout.
     MinerMinimum {
         /// The pool.
@@ -277,6 +289,7 @@ impl Command {
             | Self::PaymentsResolve { .. }
             | Self::PaymentsRelease { .. }
             | Self::PaymentsUndo { .. }
+            | Self::ListSet { .. }
             | Self::MinerMinimum { .. } => Scope::Money,
         }
     }
@@ -303,6 +316,7 @@ mod tests {
             Command::PluginSwap { pool: pool(), role: Role::Scheme, plugin: "solo".into() },
             Command::PluginSwap { pool: pool(), role: Role::Fee, plugin: "flat-fee".into() },
             Command::MinerMinimum { pool: pool(), address: "a".into(), minimum: None },
+            Command::ListSet { pool: pool(), name: "vip".into(), rows: Vec::new(), change: false },
             Command::Reload { dry_run: false },
             Command::PluginRelease { pool: pool(), role: Role::Scheme },
             Command::MinersReconnect { pool: pool(), host: "h".into(), port: 1, wait: 0 },

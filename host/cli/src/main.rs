@@ -65,6 +65,8 @@ enum Command {
     Bans(commands::bans::Bans),
     /// List alarms, or clear those that were seen to.
     Alarms(commands::alarms::Alarms),
+    /// Set lists of miners' numbers that fee policies ask for.
+    List(commands::list::Lists),
     /// Set a miner's own minimum payout.
     Minimum(commands::admin::Minimum),
     /// Mine on this machine's processor, to try a pool out.
@@ -103,6 +105,7 @@ fn main() -> ExitCode {
         Command::Status(command) => command.run(),
         Command::Payments(command) => command.run(),
         Command::Reload(command) => command.run(),
+        Command::List(command) => command.run(),
         Command::Minimum(command) => command.run(),
         Command::Miners(command) => command.run(),
         Command::Bans(command) => command.run(),

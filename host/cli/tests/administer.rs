@@ -13,6 +13,9 @@ use support::{PATIENCE, Running, chain_of, ended, json, millpond, pool, until};
 /// An address whose key the pool's wallet does not have.
 const MINER: &str = "bcrt1qft5p2uhsdcdc3l2ua4ap5qqfg4pjaqlp250x7us7a8qqhrxrxfsqseac85";
 
+/// Who has not mined here.
+const STRANGER: &str = "bcrt1qqgpqyqszqgpqyqszqgpqyqszqgpqyqszazmwwa";
+
 /// A pool that runs beside a chain, in a folder.
 struct Rig {
     running: Running,
@@ -167,6 +170,16 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
     let below = rig.refused(&["minimum", "--pool", "dev", MINER, "5000"]);
     assert!(below.contains("5000 is outside of what this pool pays: 100000 or more"), "{below}");
 
+    // Numbers of miners for fee policies, whether they have mined here or not.
+    let file = Path::new(&rig.data).join("vip.csv");
+    let list = |rows: &str| {
+        std::fs::write(&file, rows).unwrap();
+        ["list", "--pool", "dev", "set", "vip", file.to_str().unwrap()]
+    };
+    assert_eq!(rig.ask(&list(&format!("# tiers\n{MINER},50\n{STRANGER},20\n"))), json!({"rows": 2}));
+    assert!(rig.refused(&list(&format!("{MINER},50\nnobody,1\n"))).contains("nobody"));
+    assert!(rig.refused(&list(&format!("{MINER},50\n{MINER},1\n"))).contains("stands twice"));
+
     // The books, beside the running pool.
     let ledger = rig.ledger();
     let of = |rest: &[&'static str]| {
@@ -251,6 +264,81 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
     assert_eq!(rig.running.ended(), Some(0));
     assert!(rig.refused(&["status"]).contains("no millpond runs on"));
     assert_eq!(json(&["replay", "--data", &rig.data, "--json"])["same"], json!(true));
+}
+
+/// The blocks of a page that are written in this language.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// `docs/walkthrough-fee-policy.md`, command by command. Where plugins are not to be built for wasm the bundled fee stands
+/// in for the page's own.
+#[test]
+fn the_walk_through_of_a_fee_policy_is_what_happens() {
+    const COMPONENT: &str = "tenth-fee/tenth-fee.wasm";
+    let page = include_str!("../../../docs/walkthrough-fee-policy.md");
+    let builds = std::env::var_os("MILLPOND_GUEST_BUILDS").is_some_and(|value| value == "1");
+    let own = |text: &str| if builds { text.to_owned() } else { text.replace(COMPONENT, "flat-fee") };
+    let mut rig = Rig::start();
+    rig.earn();
+    let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/guest").canonicalize().unwrap();
+    let file = rig.folder.join("pool.toml");
+    let before = std::fs::read_to_string(&file).unwrap();
+    let toml = blocks(page, "toml");
+    let [rust] = blocks(page, "rust")[..] else { panic!("one policy") };
+    let mut ran = Vec::new();
+    for line in blocks(page, "console").join("").lines() {
+        let words: Vec<String> = own(line).split(' ').map(|word| word.replace("DATA", &rig.data)).collect();
+        let mut command = match words[0].as_str() {
+            "cargo" => std::process::Command::new(env!("CARGO")),
+            "millpond" => std::process::Command::new(env!("CARGO_BIN_EXE_millpond")),
+            other => panic!("{other} is no command of the page"),
+        };
+        command.args(&words[1..]).current_dir(&rig.folder);
+        match words[..].iter().map(String::as_str).collect::<Vec<_>>()[..] {
+            ["millpond", "plugin", "new", ..] => {
+                command.arg("--sdk").arg(&sdk);
+            }
+            ["cargo", ..] | ["millpond", "plugin", "build", ..] if !builds => continue,
+            ["cargo", ..] => {
+                command.env("CARGO_TARGET_DIR", rig.folder.join("native"));
+            }
+            ["millpond", "check", _] => std::fs::write(&file, before.clone() + &own(toml[0])).unwrap(),
+            ["millpond", "reload", ..] => {
+                std::fs::write(&file, before.clone() + &own(toml[0]) + &own(toml[1])).unwrap();
+            }
+            // The last command looks at what the policy has done.
+            ["millpond", "replay", "--data", _] => {
+                let found = |rig: &Rig| rig.ask(&["status"])["pools"][0]["money"]["fees"].as_u64();
+                until("a fee of the page's policy", || {
+                    let shares = ["mine", &rig.address, "--user", MINER, "--shares", "20", "--json"];
+                    json(&shares);
+                    rig.chain.generate(3).unwrap();
+                    (found(&rig) > Some(0)).then_some(())
+                });
+            }
+            _ => {}
+        }
+        let done = command.output().unwrap();
+        let (out, err) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
+        assert!(done.status.success(), "{line}\n{out}\n{err}");
+        ran.push(words[1..].join(" "));
+        let crate_file = rig.folder.join("tenth-fee/src/lib.rs");
+        if ran.len() == 1 {
+            assert!(std::fs::read_to_string(&crate_file).unwrap().contains("one percent"), "the template's");
+            std::fs::write(&crate_file, rust).unwrap();
+        }
+    }
+    // `new`, `check` and `test`, two replays with a fee, `check` of the file, `reload`, the replay of all.
+    assert_eq!(ran.len(), if builds { 10 } else { 8 }, "{ran:?}");
+    let status = rig.ask(&["status"]);
+    let plugins = status["pools"][0]["plugins"].as_array().unwrap();
+    let fee = plugins.iter().find(|plugin| plugin["role"] == "fee").unwrap();
+    let name = fee["name"].as_str().unwrap();
+    assert!(COMPONENT.contains(name) || !builds && name == "flat-fee", "{fee}");
+    rig.running.signal("-TERM");
+    assert_eq!(rig.running.ended(), Some(0));
 }
 
 /// A miner that says lines and hears what the pool says.

@@ -17,6 +17,7 @@ pub use difference::{Difference, differences};
 pub use error::{ConfigError, ConfigErrors};
 pub use example::{example, reference};
 pub use load::{load, parse};
+pub use reader::OneOrMore;
 pub use sections::{
     Alert, Backup, Chain, Config, Fee, FeeRecipient, Host, Http, Node, Payout, Pool, Port, Reserve,
     Retention, Settlement, Stratum, Tls, Wallet,

@@ -167,8 +167,13 @@ fn together(config: &Config, errors: &mut Vec<ConfigError>) {
             say(pool.settlement.span, at("settlement.confirmations"), message);
         }
         sends_only(pool, &mut |option, message| say(pool.settlement.span, at(option), message.to_owned()));
-        if let Some(fee) = &pool.fee {
-            if fee.recipient.iter().map(|recipient| u64::from(recipient.weight)).sum::<u64>() == 0 {
+        for fee in &pool.fee {
+            if fee.to_reserve {
+                if let Some(recipient) = fee.recipient.first() {
+                    let message = "goes with to_reserve = false: the reserve gets all of it".into();
+                    say(recipient.span, at("fee.recipient"), message);
+                }
+            } else if fee.recipient.iter().map(|recipient| u64::from(recipient.weight)).sum::<u64>() == 0 {
                 say(fee.span, at("fee.recipient"), "needs at least one with a weight above 0".into());
             }
             let mut recipients = HashSet::new();

@@ -270,6 +270,50 @@ pub fn under(path: &str, name: &str) -> String {
     if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
 }
 
+/// Sections in the order of the file: `[[name]]` for each, or one as `[name]`; may be absent.
+#[derive(Clone, Debug)]
+pub struct OneOrMore<T>(pub Vec<T>);
+
+impl<T> std::ops::Deref for OneOrMore<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.0
+    }
+}
+
+impl<'a, T> IntoIterator for &'a OneOrMore<T> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
+impl<T: Section> Value for OneOrMore<T> {
+    const KIND: &'static str = "a table, or a list of tables";
+    fn section() -> Option<SectionDoc> {
+        Vec::<T>::section()
+    }
+    fn read(item: &Item<'_>, errors: &mut Errors<'_>) -> Option<Self> {
+        match item.get_ref() {
+            DeValue::Table(table) => T::read_table(table, item.span(), errors).map(|one| Self(vec![one])),
+            _ => Vec::read(item, errors).map(Self),
+        }
+    }
+    fn absent() -> Option<Self> {
+        Some(Self(Vec::new()))
+    }
+    fn show(&self, option: &str, line: usize, out: &mut Shown) {
+        match self.0.as_slice() {
+            // Written either way it is the same section.
+            [one] => one.show_table(option, out),
+            _ => self.0.show(option, line, out),
+        }
+    }
+}
+
 /// A list of tables, `[[name]]`; may be absent.
 impl<T: Section> Value for Vec<T> {
     const KIND: &'static str = "a list of tables";

@@ -1,6 +1,6 @@
 //! The table of options. A line here is the parser, the default, the help, the reference and the example at once.
 
-use crate::reader::section;
+use crate::reader::{OneOrMore, section};
 use crate::values::{Secret, Span};
 use millpond_types::{Amount, PoolName};
 use std::collections::BTreeMap;
@@ -100,8 +100,8 @@ section! {
         stratum: Stratum = "{}";
         /// Who gets what.
         payout: Payout = "{}";
-        /// What the pool keeps. Leave out for nothing.
-        fee: Option<Fee>;
+        /// What the pool keeps. Leave out for nothing. May stand several times: each policy is shown what the one before left over.
+        fee: OneOrMore<Fee>;
         /// The wallet that pays. Leave out when all is paid in the coinbase.
         wallet: Option<Wallet>;
         /// Policies that divide every income beside the one in force, to be compared with it; they move nothing. May stand several times.
@@ -278,8 +278,8 @@ section! {
         name: String, eg "\"tides\"";
         /// A bundled scheme's name, or the path of a component.
         scheme: String = "\"pplns\"";
-        /// What it would keep. Leave out for nothing.
-        fee: Option<Fee>;
+        /// What it would keep. Leave out for nothing. May stand several times, as the pool's own.
+        fee: OneOrMore<Fee>;
         /// What the operator would stand in with, for schemes that credit before a block is found (PPS).
         reserve: Option<Reserve>;
         /// Begin behind this share; 0 for all that are recorded.
@@ -304,6 +304,8 @@ section! {
     Fee {
         /// A bundled fee policy's name, or the path of a component.
         policy: String = "\"flat\"";
+        /// It goes to the reserve that the scheme pays from (PPS and its kin), and to no recipient.
+        to_reserve: bool = "false";
         /// Who receives it. May stand several times; weights divide it.
         recipient: Vec<FeeRecipient>;
         /// The policy's own settings.

@@ -1,7 +1,7 @@
 //! A configuration file as an operator meets it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use millpond_config::{example, parse, reference};
+use millpond_config::{differences, example, parse, reference};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -34,6 +34,26 @@ fn a_small_file_gets_the_defaults() {
     assert_eq!(pool.payout.settings["window"].0.as_integer(), Some(2));
     assert_eq!(pool.wallet.as_ref().unwrap().driver, "core");
     assert!(config.http.is_none());
+}
+
+#[test]
+fn one_section_of_fees_may_stand_as_a_table_and_several_as_a_list() {
+    let policy = |header: &str, name: &str| {
+        format!("{header}\npolicy = \"{name}\"\nrecipient = [{{ name = \"operator\" }}]\n")
+    };
+    let of = |text: &str| parse("pool.toml", &format!("{SMALL}{text}")).unwrap();
+    let names = |config: &millpond_config::Config| {
+        config.pool[0].fee.iter().map(|fee| fee.policy.clone()).collect::<Vec<_>>()
+    };
+    assert!(of("").pool[0].fee.is_empty());
+    let (table, list) = (of(&policy("[pool.fee]", "flat")), of(&policy("[[pool.fee]]", "flat")));
+    assert_eq!((names(&table), names(&list)), (vec!["flat".to_owned()], vec!["flat".to_owned()]));
+    // Written either way nothing changes.
+    assert!(differences(&table, &list).is_empty());
+    let two = of(&[policy("[[pool.fee]]", "donation"), policy("[[pool.fee]]", "flat")].concat());
+    assert_eq!(names(&two), ["donation", "flat"]);
+    let errors = parse("pool.toml", &format!("{SMALL}[[pool.fee]]\nrecipient = []\n")).unwrap_err();
+    assert!(errors.to_string().contains("fee.recipient: needs at least one"), "{errors}");
 }
 
 #[test]

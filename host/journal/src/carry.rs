@@ -3,6 +3,7 @@
 use crate::Record;
 use crate::codec::{Field, Input};
 use crate::state::State;
+use std::sync::Arc;
 
 /// Bytes of one record of what is carried over, about: one item more may fit in. Far below what a frame holds.
 pub(crate) const PART: usize = 4 << 20;
@@ -72,6 +73,9 @@ impl State {
         for end in whole.ends {
             parts.add(end, |part, end| _ = part.ends.insert(end));
         }
+        for listed in Arc::unwrap_or_clone(whole.lists).into_each() {
+            parts.add(listed, |part, listed| Arc::make_mut(&mut part.lists).push(listed));
+        }
         let Parts { mut done, last, .. } = parts;
         done.push(last);
         let mut states = done.into_iter().map(Box::new);
@@ -89,14 +93,17 @@ impl State {
         self.blocks.extend(more.blocks);
         self.incomes.extend(more.incomes);
         self.ends.extend(more.ends);
+        if !more.lists.is_empty() {
+            Arc::make_mut(&mut self.lists).extend(Arc::unwrap_or_clone(more.lists));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::{Miner, Worker, WorkerId};
-    use millpond_types::{MinerId, ShareSeq};
+    use crate::records::{Authority, List, ListRow, Miner, Worker, WorkerId};
+    use millpond_types::{MinerId, ShareSeq, UnixMillis};
 
     #[test]
     fn a_state_in_parts_is_the_same_state_again() {
@@ -107,6 +114,10 @@ mod tests {
             state.miners.insert(id, miner);
             state.workers.insert(worker, Worker { id: worker, miner: id, name: "rig".into() });
             state.ends.insert(ShareSeq(id.0 * 3));
+            let rows = vec![ListRow { miner: MinerId(id.0), value: id.0 }];
+            let by = Authority::Operator("op".into());
+            let list = List { name: "vip".into(), whole: false, rows, by, time: UnixMillis(id.0) };
+            Arc::make_mut(&mut state.lists).put_in(ShareSeq(id.0), list);
         }
         for limit in [1, 100, 2_000, usize::MAX] {
             let records = state.clone().carried(limit);

@@ -247,13 +247,13 @@ impl Journal {
     #[must_use]
     pub fn view(&self) -> JournalView {
         // Taken in the order in which a later one may know more than an earlier one needs.
-        let (newest, dropped) = {
+        let (newest, dropped, lists) = {
             let state = self.published.state.lock();
-            (state.newest(), state.dropped)
+            (state.newest(), state.dropped, Arc::clone(&state.lists))
         };
         let log = self.log.view();
         let totals = Arc::clone(&self.published.totals.lock());
-        JournalView { log, totals, newest, dropped }
+        JournalView { log, totals, newest, dropped, lists }
     }
 
     /// A miner by number.

@@ -22,6 +22,7 @@
 mod carry;
 mod codec;
 mod journal;
+mod lists;
 mod owner;
 mod reach;
 mod records;
@@ -35,9 +36,9 @@ pub use carry::More;
 pub use codec::DecodeError;
 pub use journal::{Durable, Journal, MAX_NAME, MAX_WORKERS, Options, Progress, Recovered};
 pub use records::{
-    Admin, Authority, BlockFate, Decision, ExtranonceLease, Fate, Income, IncomeAt, IncomeLost, Job, Miner,
-    MinerSetting, PluginInForce, Policy, Record, Retention, Setting, Solution, Submission, Verdict,
-    WindowEnd, Worker, WorkerId,
+    Admin, Authority, BlockFate, Decision, ExtranonceLease, Fate, Income, IncomeAt, IncomeLost, Job, List,
+    ListRow, Miner, MinerSetting, PluginInForce, Policy, Record, Retention, Setting, Solution, Submission,
+    Verdict, WindowEnd, Worker, WorkerId,
 };
 pub use shares::{Share, ShareBlock};
 pub use state::{Answered, OpenBlock, State};

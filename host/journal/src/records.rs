@@ -11,7 +11,7 @@ use crate::shares::ShareBlock;
 use crate::state::State;
 
 pub use money::{Decision, Income, IncomeAt, IncomeLost, PluginInForce, Policy, Setting, WindowEnd};
-pub use parties::{Admin, Authority, ExtranonceLease, Miner, MinerSetting, Worker, WorkerId};
+pub use parties::{Admin, Authority, ExtranonceLease, List, ListRow, Miner, MinerSetting, Worker, WorkerId};
 pub use work::{BlockFate, Fate, Job, Solution, Submission, Verdict};
 
 macro_rules! records {
@@ -107,6 +107,8 @@ records! {
     16 [1] Retention(Retention),
     /// More of what older segments said, where one record does not hold it: right behind `CarriedOver`.
     17 [1] CarriedMore(More),
+    /// Numbers of miners, by the operator or by themselves, that fee policies may ask for.
+    19 [1] List(List),
 }
 
 pub(crate) const SHARES: u16 = 4;

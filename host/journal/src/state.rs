@@ -2,11 +2,13 @@
 //! reads one segment and old ones can be dropped.
 
 use crate::codec::{Field, Input, cases, fields};
+use crate::lists::Lists;
 use crate::{
     BlockFate, ExtranonceLease, Income, Miner, MinerSetting, Policy, Record, Retention, Worker, WorkerId,
 };
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// As many ends of windows are remembered; rounds of older incomes can no longer be told.
 const MAX_ENDS: usize = 65_536;
@@ -27,6 +29,7 @@ pub struct State {
     pub(crate) incomes: BTreeMap<Vec<u8>, Income>,
     pub(crate) ends: BTreeSet<ShareSeq>,
     pub(crate) dropped: Retention,
+    pub(crate) lists: Arc<Lists>,
 }
 
 fields! {
@@ -87,6 +90,7 @@ impl Default for State {
             incomes: BTreeMap::new(),
             ends: BTreeSet::new(),
             dropped: Retention::default(),
+            lists: Arc::default(),
         }
     }
 }
@@ -176,7 +180,16 @@ impl State {
             }
             Record::CarriedOver(state) => *self = state.as_ref().clone(),
             Record::CarriedMore(more) => self.add(more.0.as_ref().clone()),
-            Record::Retention(retention) => self.dropped = *retention,
+            Record::Retention(retention) => {
+                self.dropped = *retention;
+                if !self.lists.is_empty() {
+                    Arc::make_mut(&mut self.lists).forget(retention.last);
+                }
+            }
+            Record::List(list) => {
+                let newest = self.newest();
+                Arc::make_mut(&mut self.lists).put_in(newest, list.clone());
+            }
             Record::Decision(_) | Record::Admin(_) => {}
         }
     }
@@ -233,6 +246,7 @@ impl Field for State {
         let gaps = self.ends.iter().map(|end| end.0.saturating_sub(std::mem::replace(&mut before, end.0)));
         list(gaps, out);
         self.dropped.put(out);
+        self.lists.put(out);
     }
 
     fn take(from: &mut Input<'_>) -> Option<Self> {
@@ -260,6 +274,7 @@ impl Field for State {
             ends.insert(ShareSeq(end));
         }
         let dropped = Field::take(from)?;
+        let lists = Arc::new(Field::take(from)?);
         Some(Self {
             next_share,
             next_job,
@@ -272,6 +287,7 @@ impl Field for State {
             incomes,
             ends,
             dropped,
+            lists,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Reading the journal: what was durable when the view was taken.
 
+use crate::lists::Lists;
 use crate::records::{Job, OF_BLOCKS, Record, Retention, SHARES, Solution, WindowEnd};
 use crate::summary::{self, SegmentShares};
 use crate::window::{self, Window};
@@ -18,6 +19,7 @@ pub struct JournalView {
     pub(crate) totals: Arc<Vec<(u64, SegmentShares)>>,
     pub(crate) newest: ShareSeq,
     pub(crate) dropped: Retention,
+    pub(crate) lists: Arc<Lists>,
 }
 
 /// A record with its place.
@@ -81,8 +83,15 @@ impl JournalView {
                 Ok(())
             })?;
         }
-        let (newest, dropped) = (state.newest(), state.dropped);
-        Ok((Self { log, totals: Arc::new(totals), newest, dropped }, state))
+        let (newest, dropped, lists) = (state.newest(), state.dropped, Arc::clone(&state.lists));
+        Ok((Self { log, totals: Arc::new(totals), newest, dropped, lists }, state))
+    }
+
+    /// The operator's or miners' list of this name, as it stood for a window that ends at this share; empty where there
+    /// was none.
+    #[must_use]
+    pub fn list(&self, name: &str, end: ShareSeq) -> BTreeMap<MinerId, u64> {
+        self.lists.at(name, end)
     }
 
     /// The segments below.

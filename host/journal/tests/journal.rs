@@ -8,7 +8,7 @@ use millpond_disk::{Disk, Fault, Operation, SimDisk};
 use millpond_journal::*;
 use millpond_segments::LogError;
 use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, Target, UnixMillis};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -219,7 +219,17 @@ fn what_matters_of_dropped_segments_is_carried_over() {
     };
     journal.record(setting.clone()).wait().unwrap();
     journal.record(income(b"early", 0, false)).wait().unwrap();
-    fill(&journal, 1, 600);
+    let list = |value, whole| List {
+        name: "vip".into(),
+        whole,
+        rows: vec![ListRow { miner: MinerId(value), value }],
+        by: Authority::Operator("op".into()),
+        time: UnixMillis(1),
+    };
+    journal.record(list(1, true)).wait().unwrap();
+    fill(&journal, 1, 500);
+    journal.record(list(2, false)).wait().unwrap();
+    fill(&journal, 501, 600);
     let before = journal.view().log().segments().count();
     let kept = journal.drop_before(ShareSeq(400)).unwrap();
     assert!(kept > 1 && journal.view().log().segments().count() < before);
@@ -235,6 +245,10 @@ fn what_matters_of_dropped_segments_is_carried_over() {
     assert_eq!(journal.miner_setting(MinerId(1), "minimum"), Some(setting));
     assert_eq!(journal.open_incomes().len(), 1);
     assert_eq!(journal.dropped(), dropped);
+    // A list counts behind the share that it was recorded behind, whichever segments are left.
+    let (view, both) = (journal.view(), BTreeMap::from([(MinerId(1), 1), (MinerId(2), 2)]));
+    assert_eq!(view.list("vip", ShareSeq(500)), BTreeMap::from([(MinerId(1), 1)]));
+    assert_eq!((view.list("vip", ShareSeq(501)), view.list("other", ShareSeq(501))), (both, BTreeMap::new()));
     journal.view().verify().unwrap();
     // A window into what was dropped is an error and not a smaller window.
     let end = WindowEnd { seq: ShareSeq(600), ..WindowEnd::default() };
@@ -466,9 +480,17 @@ fn every_kind_of_record_survives_its_bytes() {
         Record::CarriedOver(Box::default()),
         Retention { last: ShareSeq(5), time: UnixMillis(6), coord: 7 }.into(),
         Record::CarriedMore(More::default()),
+        List {
+            name: "vip".into(),
+            whole: true,
+            rows: vec![ListRow { miner: MinerId(1), value: 50 }],
+            by: Authority::Operator("op".into()),
+            time: UnixMillis(1),
+        }
+        .into(),
     ];
     let kinds: Vec<_> = records.iter().map(Record::kind).collect();
-    assert_eq!(kinds, (1..18).collect::<Vec<_>>(), "a kind without a test");
+    assert_eq!(kinds, (1..18).chain([19]).collect::<Vec<_>>(), "a kind without a test");
     for record in records {
         let bytes = record.encode();
         assert_eq!(Record::decode(record.kind(), &bytes), Ok(record.clone()));

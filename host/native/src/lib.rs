@@ -27,7 +27,12 @@ pub use scheme::since_0_1::NativeScheme;
 pub use scheme::since_0_2::NativeScheme02;
 
 use millpond_contracts::payout::{FeePolicy, PayoutScheme};
+use millpond_fee_donation::FeeDonation;
 use millpond_fee_flat::FlatFee;
+use millpond_fee_rebate::FeeRebate;
+use millpond_fee_reserve::FeeReserve;
+use millpond_fee_tiers::FeeTiers;
+use millpond_fee_workers::FeeWorkers;
 use millpond_scheme_dgm::Dgm;
 use millpond_scheme_finder_bonus::FinderBonus;
 use millpond_scheme_fpps::Fpps;
@@ -62,7 +67,8 @@ pub const SCHEMES: [&str; 13] = [
 ];
 
 /// The fee policies that [`fee`] knows, in order.
-pub const FEES: [&str; 1] = ["flat-fee"];
+pub const FEES: [&str; 6] =
+    ["fee-donation", "fee-rebate", "fee-reserve", "fee-tiers", "fee-workers", "flat-fee"];
 
 /// The bundled scheme of this name, as native code.
 #[must_use]
@@ -96,10 +102,15 @@ pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
 #[must_use]
 pub fn fee(name: &str) -> Option<Arc<dyn FeePolicy>> {
     let digest = digest(name)?;
-    match name {
-        "flat-fee" => Some(Arc::new(NativeFee::<FlatFee>::new(digest))),
-        _ => None,
-    }
+    Some(match name {
+        "fee-donation" => Arc::new(NativeFee::<FeeDonation>::new(digest)),
+        "fee-rebate" => Arc::new(NativeFee::<FeeRebate>::new(digest)),
+        "fee-reserve" => Arc::new(NativeFee::<FeeReserve>::new(digest)),
+        "fee-tiers" => Arc::new(NativeFee::<FeeTiers>::new(digest)),
+        "fee-workers" => Arc::new(NativeFee::<FeeWorkers>::new(digest)),
+        "flat-fee" => Arc::new(NativeFee::<FlatFee>::new(digest)),
+        _ => return None,
+    })
 }
 
 /// The digest of the component that was built from the same sources.

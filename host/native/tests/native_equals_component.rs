@@ -55,6 +55,16 @@ fn settings(name: &str) -> Vec<Settings> {
         "fpps" => vec![text("fees", "template"), int("window_blocks", 1), text("fees", "median")],
         "pps-plus" => vec![int("window", 1), int("window", 1_000_000), int("fee_ppm", 500_000)],
         "tides" => vec![int("window", 64_000), int("window", -1), text("window", "wide")],
+        "fee-tiers" => vec![
+            text("tiers", "0:150,1k:100,1E:10000"),
+            [text("column", "list:vip"), text("tiers", "0:0,1:3333")].concat(),
+            text("tiers", "0:1,0:2"),
+        ],
+        "fee-workers" => vec![[int("most_basis_points", 10_000), int("per_worker", 3)].concat()],
+        // By default they take nothing of who is in no list, and all of them have a number here.
+        "fee-donation" => vec![int("most_basis_points", 77), text("list", "x"), int("most_basis_points", -1)],
+        "fee-rebate" => vec![int("basis_points", 10_000), int("basis_points", 10_001)],
+        "fee-reserve" => vec![int("target", 1 << 40), int("target", -1)],
         "flat-fee" => vec![
             int("basis_points", 0),
             int("basis_points", 10_000),

@@ -52,7 +52,7 @@ pub struct Accrual {
 /// in journal order, or the scheme takes no batches.
 pub fn accrue(
     scheme: &BoundScheme,
-    fee: Option<&BoundFee>,
+    fees: &[BoundFee],
     shares: &[AccruedShare],
     reserve: Amount,
     state: &SchemeState,
@@ -93,7 +93,7 @@ pub fn accrue(
     } else if scheme.takes_again() {
         credit.change.given = run.last().map(|share| share.seq);
     }
-    entry(scheme, fee, run, credit, attributes)
+    entry(scheme, fees, run, credit, attributes)
 }
 
 struct Credit {
@@ -216,7 +216,7 @@ fn subsidy(scheme: &BoundScheme, share: &AccruedShare) -> Result<Amount, PayoutE
 
 fn entry(
     scheme: &BoundScheme,
-    fee: Option<&BoundFee>,
+    fees: &[BoundFee],
     shares: &[AccruedShare],
     credit: Credit,
     attributes: &dyn Attributes,
@@ -225,24 +225,19 @@ fn entry(
         return Err(PayoutError::Input(format!("no share to credit by {}", scheme.name)));
     };
     let mut audit = credit.audit;
-    let mut net = credit.checked.rows;
-    let mut parts = Vec::new();
-    if let Some(fee) = fee
-        && !net.is_empty()
-    {
-        let income = Income {
-            key: last.seq.0.to_le_bytes().to_vec(),
-            gross: credit.total,
-            seq: last.seq.0,
-            time_ms: last.time.0,
-            coord: last.coord,
-            ..Income::default()
-        };
-        let taken = fees::take(fee, &income, None, &net, attributes, &mut audit)?;
-        net = taken.net;
-        parts.extend(taken.parts);
-    }
-    parts.extend(net.into_iter().map(|(miner, amount)| (Owner::Miner(miner), Amount(amount))));
+    let income = Income {
+        key: last.seq.0.to_le_bytes().to_vec(),
+        gross: credit.total,
+        seq: last.seq.0,
+        time_ms: last.time.0,
+        coord: last.coord,
+        ..Income::default()
+    };
+    let taken = fees::take(fees, &income, None, credit.checked.rows, attributes, &mut audit)?;
+    let mut parts = taken.parts;
+    // What goes to the reserve is not taken from it.
+    parts.retain(|part| part.0 != Owner::Reserve);
+    parts.extend(taken.net.into_iter().map(|(miner, amount)| (Owner::Miner(miner), Amount(amount))));
     let parts = Allocation::merged(parts)?;
     let state = credit.change.to_bytes();
     let entry = Entry::Accrued { first: first.seq, last: last.seq, parts, state };

@@ -21,11 +21,12 @@ pub struct Decision {
     pub audit: Vec<AuditRecord>,
 }
 
-/// Divides an income: scheme, native checks, fairness run, fee policy, checks.
+/// Divides an income: scheme, native checks, fairness run, fee policies, checks.
 ///
 /// `carry_in` is what of the carry account is divided along (the caller's choice; zero for a scheme with a reserve and
-/// for a coinbase that pays the miner). The operator's part goes to the fee policy's recipients. `windows` are in the order of the scheme's terms. `state` is not changed: apply
-/// the entry's `state` to it when the entry is durable.
+/// for a coinbase that pays the miner). `fees` apply one behind the other; the operator's part goes to the recipients of
+/// the first that has any. `windows` are in the order of the scheme's terms. `state` is not changed: apply the entry's `state` to it
+/// when the entry is durable.
 ///
 /// Deterministic: the same arguments and plugins give the same entry, byte for byte.
 ///
@@ -34,7 +35,7 @@ pub struct Decision {
 /// for a version that keeps the rules. Nothing was written.
 pub fn allocate(
     scheme: &BoundScheme,
-    fee: Option<&BoundFee>,
+    fees: &[BoundFee],
     facts: &IncomeFacts,
     carry_in: Amount,
     windows: &[WindowSums],
@@ -83,17 +84,11 @@ pub fn allocate(
     audit.push(fairness::rerun(scheme, &first)?);
 
     let mut parts = Vec::with_capacity(checked.rows.len().saturating_add(4));
-    let mut net = checked.rows;
-    if let Some(fee) = fee
-        && !net.is_empty()
-    {
-        let taken = fees::take(fee, &income, facts.finder, &net, attributes, &mut audit)?;
-        net = taken.net;
-        parts.extend(taken.parts);
-    }
-    parts.extend(net.into_iter().map(|(miner, amount)| (Owner::Miner(miner), Amount(amount))));
+    let taken = fees::take(fees, &income, facts.finder, checked.rows, attributes, &mut audit)?;
+    parts.extend(taken.parts);
+    parts.extend(taken.net.into_iter().map(|(miner, amount)| (Owner::Miner(miner), Amount(amount))));
     if checked.operator > 0 {
-        let fee = fee.ok_or_else(|| {
+        let fee = fees.iter().find(|fee| !fee.is_to_reserve()).ok_or_else(|| {
             PayoutError::Input(format!(
                 "scheme {} has a part for the operator, and nobody receives fees (section [fee.recipient])",
                 scheme.name

@@ -193,6 +193,7 @@ pub struct BoundFee {
     pub(crate) settings: Settings,
     pub(crate) config: Digest,
     pub(crate) columns: Vec<String>,
+    /// Nobody: what it takes goes to the reserve.
     pub(crate) recipients: Vec<Recipient>,
 }
 
@@ -217,6 +218,34 @@ impl BoundFee {
         settings: Settings,
         mut recipients: Vec<Recipient>,
     ) -> Result<Self, PayoutError> {
+        recipients.retain(|recipient| recipient.weight > 0);
+        recipients.sort_by(|a, b| a.name.cmp(&b.name));
+        if recipients.is_empty() {
+            return Err(PayoutError::Input(
+                "a fee policy needs a recipient with a weight above 0 (section [fee.recipient])".to_owned(),
+            ));
+        }
+        Self::of(name, plugin, settings, recipients)
+    }
+
+    /// A policy whose fees go to the reserve that the scheme pays from.
+    ///
+    /// # Errors
+    /// As [`BoundFee::new`].
+    pub fn to_reserve(
+        name: &str,
+        plugin: Arc<dyn FeePolicy>,
+        settings: Settings,
+    ) -> Result<Self, PayoutError> {
+        Self::of(name, plugin, settings, Vec::new())
+    }
+
+    fn of(
+        name: &str,
+        plugin: Arc<dyn FeePolicy>,
+        settings: Settings,
+        recipients: Vec<Recipient>,
+    ) -> Result<Self, PayoutError> {
         let name = version_name(name, plugin.digest());
         let columns = plugin
             .describe(&settings)
@@ -231,13 +260,6 @@ impl BoundFee {
                 detail,
             });
         }
-        recipients.retain(|recipient| recipient.weight > 0);
-        recipients.sort_by(|a, b| a.name.cmp(&b.name));
-        if recipients.is_empty() {
-            return Err(PayoutError::Input(
-                "a fee policy needs a recipient with a weight above 0 (section [fee.recipient])".to_owned(),
-            ));
-        }
         let config = digest_of(&settings)?;
         Ok(Self { name, plugin, settings, config, columns, recipients })
     }
@@ -246,6 +268,12 @@ impl BoundFee {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether what it takes goes to the reserve.
+    #[must_use]
+    pub fn is_to_reserve(&self) -> bool {
+        self.recipients.is_empty()
     }
 
     /// The columns it wants, by name.

@@ -1,4 +1,5 @@
-//! The fee policy: takes its part of what the scheme gave; who receives it is the operator's configuration.
+//! Fee policies: each takes its part of what the scheme and the policies before it gave; who receives it is the
+//! operator's configuration.
 
 use crate::pseudonyms::Pseudonyms;
 use crate::{Attributes, AuditRecord, BoundFee, PayoutError, Rule, audit};
@@ -12,8 +13,31 @@ pub(crate) struct Taken {
     pub(crate) parts: Vec<(Owner, Amount)>,
 }
 
-/// Asks the policy twice, under two sets of names, and applies its fees. `gross` ascends by miner.
+/// Applies the policies one behind the other: each is shown what the one before left to the miners. A miner who has
+/// nothing left is not shown to those behind. `gross` ascends by miner.
 pub(crate) fn take(
+    fees: &[BoundFee],
+    income: &Income,
+    finder: Option<MinerId>,
+    gross: Vec<(MinerId, u64)>,
+    attributes: &dyn Attributes,
+    audit: &mut Vec<AuditRecord>,
+) -> Result<Taken, PayoutError> {
+    let mut taken = Taken { net: gross, parts: Vec::new() };
+    for fee in fees {
+        taken.net.retain(|row| row.1 > 0);
+        if taken.net.is_empty() {
+            break;
+        }
+        let one = take_one(fee, income, finder, &taken.net, attributes, audit)?;
+        taken.net = one.net;
+        taken.parts.extend(one.parts);
+    }
+    Ok(taken)
+}
+
+/// Asks a policy twice, under two sets of names, and applies its fees.
+fn take_one(
     fee: &BoundFee,
     income: &Income,
     finder: Option<MinerId>,
@@ -99,6 +123,9 @@ fn check(fee: &BoundFee, names: &Pseudonyms, amount: &[u64], given: &Fees) -> Re
 
 /// The recipients' parts by weights, in the order of names, exact to the unit (cumulative floor).
 pub(crate) fn divide(fee: &BoundFee, total: Amount) -> Vec<(Owner, Amount)> {
+    if fee.is_to_reserve() {
+        return vec![(Owner::Reserve, total)];
+    }
     let weights: u64 = fee.recipients.iter().map(|recipient| u64::from(recipient.weight)).sum();
     let (mut running, mut given) = (0_u64, Amount::ZERO);
     let mut parts = Vec::with_capacity(fee.recipients.len());

@@ -16,6 +16,7 @@ mod facts;
 mod fairness;
 mod fees;
 mod pseudonyms;
+mod ruin;
 mod state;
 mod swap;
 
@@ -25,5 +26,6 @@ pub use audit::AuditRecord;
 pub use bound::{BoundFee, BoundScheme, MAX_BATCH, MAX_CELLS, MAX_COLUMNS, MAX_WINDOWS, Recipient};
 pub use error::{PayoutError, Rule};
 pub use facts::{Attributes, IncomeFacts, NoAttributes, WindowSums};
+pub use ruin::{reserve_for, ruin};
 pub use state::{SchemeState, StateChange};
 pub use swap::{SwapError, check_repair, check_upgrade};

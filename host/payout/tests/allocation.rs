@@ -44,7 +44,7 @@ fn what_a_scheme_leaves_is_carried_and_divided_with_a_later_income() {
     assert_eq!(decision.entry.parts.of(&Owner::Carry), Amount(500_002));
     let state = SchemeState::new(half.terms());
     let with_carry =
-        allocate(&honest(), None, &facts(1000), Amount(500), &[window(&[1])], &state, &NoAttributes).unwrap();
+        allocate(&honest(), &[], &facts(1000), Amount(500), &[window(&[1])], &state, &NoAttributes).unwrap();
     assert_eq!((with_carry.entry.amount, with_carry.entry.carry_in), (Amount(1000), Amount(500)));
     assert_eq!(with_carry.entry.parts.of(&miner(10)), Amount(1500));
 }
@@ -54,7 +54,7 @@ fn a_scheme_with_a_reserve_leaves_its_rest_to_the_reserve() {
     let terms = Terms { reserve: true, windows: vec![], ..terms() };
     let pps = with_terms(terms, |income, _, _| Allocation { rest: income.gross, ..Allocation::default() });
     let state = SchemeState::new(pps.terms());
-    let decision = allocate(&pps, None, &facts(77), Amount::ZERO, &[], &state, &NoAttributes).unwrap();
+    let decision = allocate(&pps, &[], &facts(77), Amount::ZERO, &[], &state, &NoAttributes).unwrap();
     assert_eq!(decision.entry.parts.of(&Owner::Reserve), Amount(77));
 }
 
@@ -98,8 +98,7 @@ fn cells_are_kept_per_miner_under_whatever_names() {
     for round in 0..3_u64 {
         let sums = window(&[10, 20, 30]);
         let facts = facts(1000 + round);
-        let decision =
-            allocate(&summing, None, &facts, Amount::ZERO, &[sums], &state, &NoAttributes).unwrap();
+        let decision = allocate(&summing, &[], &facts, Amount::ZERO, &[sums], &state, &NoAttributes).unwrap();
         state.apply(&decision.entry.state, Some(&facts.key)).unwrap();
     }
     let mut expected = SchemeState::new(summing.terms());
@@ -150,15 +149,15 @@ proptest! {
     ) {
         let state = SchemeState::default();
         let sums = window(&work);
-        let decide = |fee| allocate(&honest(), fee, &facts(gross), Amount::ZERO, std::slice::from_ref(&sums), &state, &NoAttributes);
-        let free = decide(None).unwrap().entry.parts;
+        let decide = |fees: &[_]| allocate(&honest(), fees, &facts(gross), Amount::ZERO, std::slice::from_ref(&sums), &state, &NoAttributes);
+        let free = decide(&[]).unwrap().entry.parts;
         prop_assert_eq!(free.total(), Amount(gross));
         let total: u128 = work.iter().sum();
         for (at, weight) in (1..).zip(&work) {
             let exact = u64::try_from(u128::from(gross) * weight / total).unwrap();
             prop_assert!(free.of(&miner(at * 10)).0.abs_diff(exact) <= 1);
         }
-        let charged = decide(Some(&percent(points))).unwrap().entry.parts;
+        let charged = decide(&[percent(points)]).unwrap().entry.parts;
         prop_assert_eq!(charged.total(), Amount(gross));
     }
 
@@ -166,7 +165,7 @@ proptest! {
     fn sums_beyond_64_bits_are_handed_over_whole(high in 1..1000_u128) {
         let sums = WindowSums(vec![(MinerId(1), high << 64), (MinerId(2), (high << 64) * 3)]);
         let state = SchemeState::default();
-        let parts = allocate(&honest(), None, &facts(4000), Amount::ZERO, &[sums], &state, &NoAttributes)
+        let parts = allocate(&honest(), &[], &facts(4000), Amount::ZERO, &[sums], &state, &NoAttributes)
             .unwrap()
             .entry
             .parts;

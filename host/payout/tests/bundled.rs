@@ -41,7 +41,7 @@ fn miner(id: u64) -> Owner {
 
 fn divide(scheme: &BoundScheme, income: &IncomeFacts, sums: WindowSums) -> millpond_payout::Decision {
     let state = SchemeState::new(scheme.terms());
-    allocate(scheme, Some(&flat_fee(100)), income, Amount::ZERO, &[sums], &state, &NoAttributes).unwrap()
+    allocate(scheme, &[flat_fee(100)], income, Amount::ZERO, &[sums], &state, &NoAttributes).unwrap()
 }
 
 #[test]
@@ -103,7 +103,7 @@ proptest! {
             let state = SchemeState::new(scheme.terms());
             let sums = [window(&work), finder];
             let decision =
-                allocate(scheme, Some(&flat_fee(100)), &facts, Amount::ZERO, &sums, &state, &NoAttributes);
+                allocate(scheme, &[flat_fee(100)], &facts, Amount::ZERO, &sums, &state, &NoAttributes);
             prop_assert_eq!(decision.unwrap().entry.parts.total(), Amount(gross));
         }
     }
@@ -136,7 +136,7 @@ fn credited(batch: usize, reserve: i128) -> Vec<Amount> {
     let mut state = SchemeState::new(pps.terms());
     for run in shares(300).chunks(batch) {
         let reserve = ledger.payable(&Owner::Reserve);
-        let accrual = accrue(&pps, None, run, reserve, &state, &NoAttributes).unwrap();
+        let accrual = accrue(&pps, &[], run, reserve, &state, &NoAttributes).unwrap();
         let Some(entry) = accrual.entry else { break };
         let Entry::Accrued { state: change, .. } = &entry else { panic!() };
         state.apply(change, None).unwrap();
@@ -203,7 +203,8 @@ fn booked(scheme: &BoundScheme, reserve: i128) -> (u64, Vec<millpond_ledger::Inc
     for (number, round) in (1_u64..).zip(all.chunks(60)) {
         for run in round.chunks(23) {
             let reserve = ledger.payable(&Owner::Reserve);
-            let accrual = accrue(scheme, Some(&fee), run, reserve, &state, &NoAttributes).unwrap();
+            let accrual =
+                accrue(scheme, std::slice::from_ref(&fee), run, reserve, &state, &NoAttributes).unwrap();
             assert_eq!(accrual.shares, run.len(), "the reserve is spent");
             let entry = accrual.entry.unwrap();
             let Entry::Accrued { state: change, parts, .. } = &entry else { panic!() };
@@ -220,8 +221,16 @@ fn booked(scheme: &BoundScheme, reserve: i128) -> (u64, Vec<millpond_ledger::Inc
             ..facts(312_500_000)
         };
         let windows: Vec<WindowSums> = scheme.terms().windows.iter().map(|_| window(&[1, 2, 3])).collect();
-        let decision =
-            allocate(scheme, Some(&fee), &income, Amount::ZERO, &windows, &state, &NoAttributes).unwrap();
+        let decision = allocate(
+            scheme,
+            std::slice::from_ref(&fee),
+            &income,
+            Amount::ZERO,
+            &windows,
+            &state,
+            &NoAttributes,
+        )
+        .unwrap();
         assert_eq!(decision.audit[0].package, "millpond:payout@0.2.0");
         let (key, entry) = (decision.entry.key.clone(), decision.entry);
         state.apply(&entry.state, Some(&key)).unwrap();

@@ -107,9 +107,16 @@ fn bytes_of(entry: &Entry) -> String {
 fn divided(state: &SchemeState) -> (Entry, Vec<String>) {
     let sums = [window(&[3, 1 << 70, 5, 0, 1 << 90]), window(&[1, 2, 3]), WindowSums::default()];
     let fee = percent(150);
-    let decision =
-        allocate(&scoring(), Some(&fee), &facts(312_500_001), Amount(77), &sums, state, &NoAttributes)
-            .unwrap();
+    let decision = allocate(
+        &scoring(),
+        std::slice::from_ref(&fee),
+        &facts(312_500_001),
+        Amount(77),
+        &sums,
+        state,
+        &NoAttributes,
+    )
+    .unwrap();
     (Entry::IncomeAllocated(decision.entry), calls(&decision.audit))
 }
 
@@ -126,7 +133,7 @@ fn credited(state: &SchemeState) -> (Entry, Vec<String>) {
     };
     let shares: Vec<AccruedShare> = (5..25).map(share).collect();
     let accrual =
-        accrue(&scoring(), Some(&percent(150)), &shares, Amount(u64::MAX), state, &NoAttributes).unwrap();
+        accrue(&scoring(), &[percent(150)], &shares, Amount(u64::MAX), state, &NoAttributes).unwrap();
     (accrual.entry.unwrap(), calls(&accrual.audit))
 }
 

@@ -128,7 +128,7 @@ fn a_scheme_without_a_reserve_may_score_shares_but_not_pay_them() {
     let scheme = counting(0);
     let mut state = SchemeState::new(scheme.terms());
     for batch in [shares(3), shares(5)] {
-        let given = accrue(&scheme, None, &batch, Amount::ZERO, &state, &NoAttributes).unwrap();
+        let given = accrue(&scheme, &[], &batch, Amount::ZERO, &state, &NoAttributes).unwrap();
         let Some(Entry::Accrued { parts, state: change, .. }) = given.entry else { panic!("no entry") };
         assert_eq!(parts.total(), Amount::ZERO);
         state.apply(&change, None).unwrap();
@@ -137,7 +137,7 @@ fn a_scheme_without_a_reserve_may_score_shares_but_not_pay_them() {
     let paying = counting(1);
     let state = SchemeState::new(paying.terms());
     refused(
-        accrue(&paying, None, &shares(3), Amount(1_000), &state, &NoAttributes),
+        accrue(&paying, &[], &shares(3), Amount(1_000), &state, &NoAttributes),
         "it credits shares without declaring a reserve",
     );
 }

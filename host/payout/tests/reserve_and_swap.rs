@@ -54,8 +54,7 @@ fn shares(work: &[u64]) -> Vec<AccruedShare> {
 
 fn credit(scheme: &BoundScheme, work: &[u64], reserve: u64) -> Result<(u64, usize), PayoutError> {
     let state = SchemeState::new(scheme.terms());
-    let accrual =
-        accrue(scheme, Some(&percent(1000)), &shares(work), Amount(reserve), &state, &NoAttributes)?;
+    let accrual = accrue(scheme, &[percent(1000)], &shares(work), Amount(reserve), &state, &NoAttributes)?;
     let total = match accrual.entry {
         Some(Entry::Accrued { parts, .. }) => parts.total().0,
         _ => 0,
@@ -78,8 +77,7 @@ fn fees_of_accrued_shares_come_out_of_the_credit() {
     let scheme = pps(by_work);
     let state = SchemeState::new(scheme.terms());
     let accrual =
-        accrue(&scheme, Some(&percent(1000)), &shares(&[100, 50]), Amount(1000), &state, &NoAttributes)
-            .unwrap();
+        accrue(&scheme, &[percent(1000)], &shares(&[100, 50]), Amount(1000), &state, &NoAttributes).unwrap();
     let Some(Entry::Accrued { first, last, parts, .. }) = accrual.entry else { panic!() };
     assert_eq!((first, last, parts.total()), (ShareSeq(1), ShareSeq(2), Amount(150)));
     assert_eq!(parts.of(&Owner::Miner(MinerId(2))), Amount(90));
@@ -104,7 +102,7 @@ fn shares_out_of_order_are_the_hosts_error() {
     list.swap(0, 1);
     let state = SchemeState::default();
     assert!(matches!(
-        accrue(&scheme, None, &list, Amount(10), &state, &NoAttributes),
+        accrue(&scheme, &[], &list, Amount(10), &state, &NoAttributes),
         Err(PayoutError::Input(_))
     ));
 }

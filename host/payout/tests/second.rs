@@ -33,7 +33,15 @@ fn given(window: &Totals, credits: u64, of: impl FnOnce(&mut Allocation)) -> All
 fn asked(scheme: &BoundScheme, fee: Option<&BoundFee>, reserve: u64) -> Result<Decision, PayoutError> {
     let state = SchemeState::new(scheme.terms());
     let facts = IncomeFacts { reserve: Amount(reserve), ..facts(1000) };
-    allocate(scheme, fee, &facts, Amount(0), &[window(&[1, 2])], &state, &NoAttributes)
+    allocate(
+        scheme,
+        fee.map_or(&[], std::slice::from_ref),
+        &facts,
+        Amount(0),
+        &[window(&[1, 2])],
+        &state,
+        &NoAttributes,
+    )
 }
 
 fn broken(terms: Terms, of: impl Fn(&mut Allocation) -> u64 + Send + Sync + 'static) -> Rule {
@@ -205,7 +213,7 @@ fn state_is_the_same_under_other_names_to_the_last_bit() {
 
 fn allocate_with(scheme: &BoundScheme, state: &SchemeState) -> Result<Decision, PayoutError> {
     let facts = IncomeFacts { finder: None, ..facts(1000) };
-    allocate(scheme, None, &facts, Amount(0), &[], state, &NoAttributes)
+    allocate(scheme, &[], &facts, Amount(0), &[], state, &NoAttributes)
 }
 
 fn share(seq: u64, miner: u64, work: u64, coord: u64) -> AccruedShare {
@@ -244,7 +252,7 @@ fn accruing(
 }
 
 fn credit(scheme: &BoundScheme, shares: &[AccruedShare]) -> Result<Accrual, PayoutError> {
-    accrue(scheme, None, shares, Amount(1000), &SchemeState::new(scheme.terms()), &NoAttributes)
+    accrue(scheme, &[], shares, Amount(1000), &SchemeState::new(scheme.terms()), &NoAttributes)
 }
 
 #[test]
@@ -325,7 +333,7 @@ fn who_asks_for_the_subsidy_is_not_told_a_guess() {
     let told = |subsidy: Option<u64>| {
         let facts = IncomeFacts { subsidy: subsidy.map(Amount), ..facts(1000) };
         let state = SchemeState::new(scheme.terms());
-        allocate(&scheme, None, &facts, Amount(0), &[window(&[1])], &state, &NoAttributes)
+        allocate(&scheme, &[], &facts, Amount(0), &[window(&[1])], &state, &NoAttributes)
     };
     assert!(told(Some(900)).is_ok());
     assert!(matches!(told(None), Err(PayoutError::Input(_))));
@@ -353,7 +361,9 @@ fn the_digests_of_0_2_are_those_of_its_first_day() {
     let sums = [WindowSums(vec![(MinerId(1), 1 << 70), (MinerId(2), 5)])];
     let state = SchemeState::new(scheme.terms());
     let fee = percent(0);
-    let decision = allocate(&scheme, Some(&fee), &facts, Amount(7), &sums, &state, &NoAttributes).unwrap();
+    let decision =
+        allocate(&scheme, std::slice::from_ref(&fee), &facts, Amount(7), &sums, &state, &NoAttributes)
+            .unwrap();
     let (scheme, _) = accruing(terms, |_| Allocation::default());
     let accrual = credit(&scheme, &[share(1, 7, 5, 1), share(2, 8, 6, 1)]).unwrap();
     let calls: Vec<String> = decision.audit[..2]

@@ -94,7 +94,7 @@ fn give(scheme: &BoundScheme, state: &mut SchemeState, until: u64, batch: u64) {
     while next <= until {
         let last = until.min(next + batch - 1);
         let shares: Vec<_> = (next..=last).map(share).collect();
-        let accrual = accrue(scheme, None, &shares, Amount::ZERO, state, &NoAttributes).unwrap();
+        let accrual = accrue(scheme, &[], &shares, Amount::ZERO, state, &NoAttributes).unwrap();
         let Some(Entry::Accrued { state: change, .. }) = accrual.entry else { panic!("{accrual:?}") };
         state.apply(&change, None).unwrap();
         next = last + 1;
@@ -107,7 +107,7 @@ fn key(number: u64) -> IncomeKey {
 
 fn divide(scheme: &BoundScheme, state: &mut SchemeState, number: u64, end: u64) {
     let facts = IncomeFacts { key: key(number), number, end: ShareSeq(end), ..facts(100 + number) };
-    let decision = allocate(scheme, None, &facts, Amount::ZERO, &[], state, &NoAttributes).unwrap();
+    let decision = allocate(scheme, &[], &facts, Amount::ZERO, &[], state, &NoAttributes).unwrap();
     state.apply(&decision.entry.state, Some(&facts.key)).unwrap();
 }
 
@@ -219,6 +219,6 @@ fn amounts_for_shares_that_may_be_given_again_are_refused() {
     }
     let scheme = BoundScheme::new("paying", Arc::new(Paying(Ordered(terms))), Settings::new()).unwrap();
     let state = SchemeState::new(scheme.terms());
-    let refused = accrue(&scheme, None, &[share(1)], Amount(100), &state, &NoAttributes);
+    let refused = accrue(&scheme, &[], &[share(1)], Amount(100), &state, &NoAttributes);
     assert!(matches!(refused, Err(PayoutError::Broken { rule: Rule::Terms, .. })), "{refused:?}");
 }

@@ -175,7 +175,7 @@ fn main() {
         let facts = facts(number);
         allocate(
             &scheme,
-            Some(&fee),
+            std::slice::from_ref(&fee),
             &facts,
             Amount::ZERO,
             std::slice::from_ref(&sums),

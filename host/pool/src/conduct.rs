@@ -37,8 +37,8 @@ pub struct Stopped {
 
 /// The components of a policy, with their names.
 fn components(bound: &Bound) -> Vec<(Digest, &str)> {
-    let fee = bound.fee.iter().map(|fee| (fee.digest(), fee.name()));
-    [(bound.scheme.digest(), bound.scheme.name())].into_iter().chain(fee).collect()
+    let fees = bound.fees.iter().map(|fee| (fee.digest(), fee.name()));
+    [(bound.scheme.digest(), bound.scheme.name())].into_iter().chain(fees).collect()
 }
 
 impl Conduct {

@@ -1,13 +1,13 @@
 //! One decision about money, from raw records alone. The running pool and the replay call the same functions, so
 //! that a replay that agrees says something.
 
+use crate::columns::Columns;
 use crate::policy::{Bound, Loader, PolicyError};
 use millpond_contracts::payout as contract;
 use millpond_journal::{Edge, Income, JournalError, JournalView, Measure, Policy, Span, Window};
 use millpond_ledger::{Book, Entry, IncomeKey, IncomeStatus, LedgerError, Owner, Reversal};
 use millpond_payout::{
-    Accrual, AccruedShare, AuditRecord, Decision, IncomeFacts, NoAttributes, PayoutError, SchemeState,
-    WindowSums,
+    Accrual, AccruedShare, AuditRecord, Decision, IncomeFacts, PayoutError, SchemeState, WindowSums,
 };
 use millpond_types::{Amount, ShareSeq, WorkSum};
 use std::collections::BTreeSet;
@@ -126,9 +126,9 @@ pub fn divide(
         coord: income.end.coord,
         finder: income.finder,
     };
-    let fee = bound.fee.as_ref();
+    let columns = Columns::new(bound, view, income.end.seq, standing.reserve)?;
     let mut decision =
-        millpond_payout::allocate(&bound.scheme, fee, &facts, carry, &windows, state, &NoAttributes)?;
+        millpond_payout::allocate(&bound.scheme, &bound.fees, &facts, carry, &windows, state, &columns)?;
     if bound.direct {
         decision.entry = decision.entry.paid_directly();
     }
@@ -147,7 +147,7 @@ fn subsidy(income: &Income, view: &JournalView) -> Result<Option<Amount>, Decide
 }
 
 /// Ends a walk over shares.
-enum Stop {
+pub(crate) enum Stop {
     Enough,
     Failed(JournalError),
 }
@@ -282,8 +282,9 @@ pub fn credit(
         return Ok(None);
     }
     let given = shares.len();
-    let accrual =
-        millpond_payout::accrue(&bound.scheme, bound.fee.as_ref(), &shares, reserve, state, &NoAttributes)?;
+    // By the first of them: where the reserve is spent before the last, a replay has another last share.
+    let columns = Columns::new(bound, view, *first, reserve)?;
+    let accrual = millpond_payout::accrue(&bound.scheme, &bound.fees, &shares, reserve, state, &columns)?;
     Ok(Some((accrual, given)))
 }
 

@@ -5,14 +5,17 @@
 //! node is on the right network and has caught up, its adapter says.
 
 use crate::payments::wallet;
+use crate::policy::Wanted;
 use crate::setup::Prepared;
 use millpond_algorithms::Algorithms;
 use millpond_chain::{
     Alarm, ChainHandle, ChainSink, CheckedIncome, NodesPort, ReadyJob, Setup, Submission, Version,
 };
 use millpond_contracts::chain::{Fate, Solution, Watched};
+use millpond_contracts::{Setting, Settings};
 use millpond_disk::Disk;
 use millpond_node::{Address, HttpClient, Limits, NodeSpec, Nodes, Options};
+use millpond_payout::{reserve_for, ruin};
 use millpond_segments::{Forecast, View};
 use millpond_types::{Amount, UnixMillis};
 use serde::Serialize;
@@ -142,6 +145,7 @@ pub fn nodes(
     findings: &mut Findings,
 ) {
     let mut heights: Vec<(String, u64)> = Vec::new();
+    let mut reward = Amount::ZERO;
     for spec in &prepared.nodes {
         if !reachable(spec, runtime, findings) {
             continue;
@@ -149,6 +153,7 @@ pub fn nodes(
         match first_job(prepared, spec, patience, runtime) {
             Ok(job) => {
                 let text = format!("gives work at {}, reward {}", job.coord, job.reward);
+                reward = reward.max(job.reward);
                 findings.good(&spec.name, text);
                 heights.push((spec.name.clone(), job.coord));
             }
@@ -159,6 +164,7 @@ pub fn nodes(
             ),
         }
     }
+    reserve(&prepared.wanted, reward, findings);
     let highest = heights.iter().map(|(_, height)| *height).max().unwrap_or(0);
     for (name, height) in heights {
         if highest - height >= BEHIND {
@@ -166,6 +172,45 @@ pub fn nodes(
             findings.warn(&name, text, "wait until it has caught up, or look why it does not");
         }
     }
+}
+
+/// How likely the reserve is spent some day. An estimate for people: nothing is decided by it.
+fn reserve(wanted: &Wanted, reward: Amount, findings: &mut Findings) {
+    const ABOUT: &str = "reserve";
+    if wanted.reserve == Amount::ZERO || reward == Amount::ZERO {
+        return;
+    }
+    let blocks = wanted.reserve.0 as f64 / reward.0 as f64;
+    let fee = declared(wanted);
+    let spent = 100.0 * ruin(fee, blocks);
+    let text = format!(
+        "{blocks:.1} times what a block brings, and {:.2} % of fees: spent some day with a probability of {spent:.3} %, if what \
+         the fees bring stays with it",
+        100.0 * fee
+    );
+    match reserve_for(fee, 0.01).filter(|_| spent > 1.0) {
+        None if spent <= 1.0 => findings.good(ABOUT, text),
+        None => findings.warn(ABOUT, text, "without a fee every reserve is spent some day: take one"),
+        Some(blocks) => {
+            let fix = format!(
+                "for 1 % it takes {blocks:.1} times what a block brings: raise payout.reserve.amount"
+            );
+            findings.warn(ABOUT, text, &fix);
+        }
+    }
+}
+
+/// The part that fees take together, as far as settings say a rate: of all policies and of the scheme itself.
+fn declared(wanted: &Wanted) -> f64 {
+    let rate = |settings: &Settings, name: &str, whole: f64| {
+        settings.iter().find_map(|(key, value)| match value {
+            Setting::Int(part) if key == name => Some((*part as f64 / whole).clamp(0.0, 1.0)),
+            _ => None,
+        })
+    };
+    let policies = wanted.fees.iter().filter_map(|fee| rate(&fee.settings, "basis_points", 1e4));
+    let left = policies.fold(1.0, |left, part| left * (1.0 - part));
+    1.0 - left * (1.0 - rate(&wanted.scheme_settings, "fee_ppm", 1e6).unwrap_or(0.0))
 }
 
 /// Whether a node answers at all, lets us in, and has our time.
@@ -376,4 +421,53 @@ fn owed(disk: &Arc<dyn Disk>, folder: &Path) -> Result<Option<i128>, String> {
 pub fn disk_days(disk: &Arc<dyn Disk>, folder: &Path, free: u64) -> Option<u64> {
     let view = View::open(Arc::clone(disk), &folder.join("journal"), millpond_journal::FORMAT).ok()?;
     Forecast::of(&view, UnixMillis::now(), free).days_left
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugins::Component;
+    use crate::policy::WantedFee;
+    use millpond_types::Digest;
+
+    fn wanted(points: &[i64], reserve: u64) -> Wanted {
+        let component =
+            Component { name: "any".to_owned(), digest: Digest::default(), bytes: Arc::from(&b""[..]) };
+        let fee = |points: &i64| WantedFee {
+            component: component.clone(),
+            settings: vec![("basis_points".to_owned(), Setting::Int(*points))],
+            recipients: Vec::new(),
+            to_reserve: true,
+            work_shift: None,
+        };
+        Wanted {
+            scheme: component.clone(),
+            scheme_settings: Settings::new(),
+            fees: points.iter().map(fee).collect(),
+            reserve: Amount(reserve),
+            direct: false,
+        }
+    }
+
+    fn told(wanted: &Wanted, reward: u64) -> Option<(Health, String, String)> {
+        let mut findings = Findings::of("btc");
+        reserve(wanted, Amount(reward), &mut findings);
+        findings.all.pop().map(|found| (found.health, found.text, found.remedy))
+    }
+
+    #[test]
+    fn a_reserve_is_told_with_how_likely_it_is_spent() {
+        let (health, text, remedy) = told(&wanted(&[500], 29_957), 1_000).unwrap();
+        assert_eq!(health, Health::Warning);
+        assert!(text.contains("5.00 %") && text.contains("4.505 %"), "{text}");
+        assert!(remedy.starts_with("for 1 % it takes 44.5 times"), "{remedy}");
+        assert_eq!(told(&wanted(&[500], 100_000), 1_000).unwrap().0, Health::Good);
+        let (health, text, remedy) = told(&wanted(&[], 100_000), 1_000).unwrap();
+        assert!(health == Health::Warning && text.contains("100.000 %"), "{text}");
+        assert!(remedy.starts_with("without a fee"), "{remedy}");
+        // Two policies take together what the second leaves.
+        let (_, text, _) = told(&wanted(&[1_000, 1_000], 100_000), 1_000).unwrap();
+        assert!(text.contains("19.00 %"), "{text}");
+        assert!(told(&wanted(&[500], 0), 1_000).is_none() && told(&wanted(&[500], 1), 0).is_none());
+    }
 }

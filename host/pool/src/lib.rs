@@ -6,7 +6,8 @@
 mod backend;
 pub mod books;
 pub mod check;
-pub mod conduct;
+pub mod columns;
+mod conduct;
 mod core;
 mod decide;
 mod dialects;
@@ -18,6 +19,7 @@ mod handover;
 mod held;
 mod history;
 mod leading;
+mod lists;
 mod logins;
 pub mod luck;
 mod maturity;

@@ -1,6 +1,7 @@
 //! What operators order beside payments and swaps: bans, words to miners, a plugin's release. And the record of every
 //! order, made before it takes effect: in the journal's hash chain, and in the ledger's, where `ledger export` shows it.
 
+use crate::policy::FEE_ROLES;
 use crate::pool::Pool;
 use millpond_admin::Role;
 use millpond_disk::Disk;
@@ -141,20 +142,28 @@ impl Pool {
     /// When it is not in quarantine, or the order could not be recorded.
     pub fn release_plugin(&self, role: Role, actor: &str) -> Result<String, String> {
         let role_name = crate::show::role_name(role);
-        let (name, digest) = self
-            .roles
-            .lock()
-            .get(role_name)
-            .cloned()
-            .ok_or_else(|| format!("the pool has no {role_name} plugin"))?;
         let chain = self.core.chain().ok_or("the pool is ending")?;
-        let stopped = match role {
+        let stopped = |digest| match role {
             Role::Adapter => chain.status().quarantined.is_some(),
             Role::Scheme | Role::Fee => self.core.books.quarantined(digest).is_some(),
         };
-        if !stopped {
-            return Err(format!("the {role_name} {name} is not in quarantine"));
-        }
+        // Of several fee policies the one that is meant is the one that was stopped.
+        let plugins: Vec<_> = {
+            let roles = self.roles.lock();
+            let is_it = |known: &str| match role {
+                Role::Fee => FEE_ROLES.contains(&known),
+                Role::Adapter | Role::Scheme => known == role_name,
+            };
+            roles.iter().filter(|(known, _)| is_it(known)).map(|(_, plugin)| plugin.clone()).collect()
+        };
+        let found = plugins.iter().find(|(_, digest)| stopped(*digest)).cloned();
+        let Some((name, digest)) = found else {
+            let names: Vec<&str> = plugins.iter().map(|(name, _)| name.as_str()).collect();
+            return Err(match names.is_empty() {
+                true => format!("the pool has no {role_name} plugin"),
+                false => format!("the {role_name} {} is not in quarantine", names.join(", ")),
+            });
+        };
         self.record_admin(actor, "plugin_release", &[role_name, &name, &digest.to_string()])?;
         match role {
             Role::Adapter => chain.release(),

@@ -4,8 +4,9 @@
 //! the coinbase pays) is recorded with the plugin's settings under names that begin with `@`, which no schema can
 //! have. A replay therefore needs the journal and the components, and no configuration.
 
+use crate::columns::{Frozen, is_known, is_of_shares};
 use crate::plugins::{Component, PluginStore, StoreError};
-use millpond_contracts::payout::{Span, Terms, Window};
+use millpond_contracts::payout::{Reversal, Span, Terms, Window};
 use millpond_contracts::{Setting, Settings, load_fee_policy, load_scheme};
 use millpond_journal::{Income, PluginInForce, Policy, Setting as Recorded};
 use millpond_ledger::FeeName;
@@ -16,9 +17,32 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Fee policies that apply to one income.
+pub const MAX_FEES: usize = 8;
+/// What they are called where a pool's plugins are listed.
+pub(crate) const FEE_ROLES: [&str; MAX_FEES] =
+    ["fee", "fee.2", "fee.3", "fee.4", "fee.5", "fee.6", "fee.7", "fee.8"];
+
 const DIRECT: &str = "@direct";
 const RESERVE: &str = "@reserve";
 const RECIPIENT: &str = "@recipient.";
+const TO_RESERVE: &str = "@to-reserve";
+const WORK_SHIFT: &str = "@work-shift";
+
+/// A fee policy as the operator wants it.
+#[derive(Clone, Debug)]
+pub struct WantedFee {
+    /// The component.
+    pub component: Component,
+    /// Its settings, checked.
+    pub settings: Settings,
+    /// Who receives; nobody where it goes to the reserve.
+    pub recipients: Vec<Recipient>,
+    /// What it takes goes to the reserve that the scheme pays from.
+    pub to_reserve: bool,
+    /// The chain's work unit, 2^so many hashes, for a policy that asks for hashrates.
+    pub work_shift: Option<u8>,
+}
 
 /// A policy as the operator wants it.
 #[derive(Clone, Debug)]
@@ -27,8 +51,8 @@ pub struct Wanted {
     pub scheme: Component,
     /// Its settings, checked.
     pub scheme_settings: Settings,
-    /// The fee policy, its settings, and who receives.
-    pub fee: Option<(Component, Settings, Vec<Recipient>)>,
+    /// Fee policies in the order in which they apply, their settings, and who receives.
+    pub fees: Vec<WantedFee>,
     /// What the operator stands in with.
     pub reserve: Amount,
     /// The coinbase pays the miner.
@@ -67,13 +91,20 @@ impl Wanted {
     /// The fee policies as the journal records them.
     #[must_use]
     pub fn fees_in_force(&self) -> Vec<PluginInForce> {
-        let fee = self.fee.iter().map(|(component, settings, recipients)| {
-            let mut settings = recorded(settings);
-            for recipient in recipients {
+        let fee = self.fees.iter().map(|fee| {
+            let mut settings = recorded(&fee.settings);
+            for recipient in &fee.recipients {
                 let name = format!("{RECIPIENT}{}", recipient.name);
                 settings.push((name, Recorded::Int(i64::from(recipient.weight))));
             }
-            in_force(component, settings)
+            // Only where they say something: a policy without them keeps the digest that it always had.
+            if fee.to_reserve {
+                settings.push((TO_RESERVE.to_owned(), Recorded::Flag(true)));
+            }
+            if let Some(shift) = fee.work_shift {
+                settings.push((WORK_SHIFT.to_owned(), Recorded::Int(i64::from(shift))));
+            }
+            in_force(&fee.component, settings)
         });
         fee.collect()
     }
@@ -173,6 +204,17 @@ pub fn reserve_of(policy: &Policy) -> Amount {
     }
 }
 
+fn goes_to_reserve(plugin: &PluginInForce) -> bool {
+    plugin.settings.iter().any(|(name, value)| name == TO_RESERVE && *value == Recorded::Flag(true))
+}
+
+fn work_shift_of(plugin: &PluginInForce) -> Option<u8> {
+    plugin.settings.iter().find_map(|(name, value)| match value {
+        Recorded::Int(shift) if name == WORK_SHIFT => u8::try_from(*shift).ok(),
+        _ => None,
+    })
+}
+
 fn recipients_of(plugin: &PluginInForce) -> Vec<Recipient> {
     let one = |(name, value): &(String, Recorded)| {
         let Recorded::Int(weight) = value else { return None };
@@ -222,12 +264,19 @@ pub enum PolicyError {
         "scheme {0} divides subsidy and fees apart, and the chain's adapter does not tell the subsidy of its jobs"
     )]
     Subsidy(String),
-    /// A record of more than this version applies.
-    #[error("the policy names {0} fee policies; this version applies one")]
+    /// More fee policies than apply to one income.
+    #[error("{0} fee policies, at most {MAX_FEES}: join sections [[pool.fee]] that take the same")]
     Fees(usize),
+    /// What it takes would go to a reserve that is none, or that would keep fees of incomes that are lost.
+    #[error(
+        "fee policy {0} gives to the reserve: that wants a scheme that pays from one and takes its part of a lost income \
+         back (pps, fpps)"
+    )]
+    ToReserve(String),
     /// It asks for what the pool does not keep.
     #[error(
-        "fee policy {name} asks for the column {column:?}: this host has no columns for fee policies yet"
+        "fee policy {name} asks for the column {column:?}; there are work, hashrate (where the configuration's chain tells \
+         its unit), workers, reserve, and list:NAME"
     )]
     Column {
         /// The policy.
@@ -242,13 +291,22 @@ pub enum PolicyError {
 pub struct Bound {
     /// The scheme.
     pub scheme: BoundScheme,
-    /// The fee policy.
-    pub fee: Option<BoundFee>,
+    /// The fee policies, in the order in which they apply.
+    pub fees: Vec<BoundFee>,
     /// The coinbase pays the miner.
     pub direct: bool,
+    /// The chain's work unit, where a fee policy asks for hashrates.
+    pub(crate) work_shift: Option<u8>,
+    /// What was computed for fee policies last, of the journal of the loader's pool.
+    pub(crate) frozen: Arc<Frozen>,
 }
 
 impl Bound {
+    /// Whether a fee policy asks for statistics of shares, which are kept for it.
+    pub(crate) fn asks_for_shares(&self) -> bool {
+        self.fees.iter().flat_map(BoundFee::columns).any(|column| is_of_shares(column))
+    }
+
     /// That it may come into force: the ledger would book what the chain pays, and nothing is forgotten when an income is
     /// lost. What was in force before there was this check is still read.
     ///
@@ -306,7 +364,8 @@ impl Loader {
 
     /// Keeps what a policy needs to be loaded.
     pub(crate) fn keep(&self, wanted: &Wanted) -> Result<(), PolicyError> {
-        let mut components = std::iter::once(&wanted.scheme).chain(wanted.fee.iter().map(|fee| &fee.0));
+        let mut components =
+            std::iter::once(&wanted.scheme).chain(wanted.fees.iter().map(|fee| &fee.component));
         components.try_for_each(|component| Ok(self.store.keep(component)?))
     }
 
@@ -341,27 +400,40 @@ impl Loader {
         let scheme = load_scheme(&self.sandbox, &policy.scheme.name, &kept.bytes, &self.sink)
             .map_err(|why| load(&policy.scheme, why))?;
         let scheme = BoundScheme::new(&policy.scheme.name, scheme, plugin_settings(&policy.scheme))?;
-        if policy.fees.len() > 1 {
+        if policy.fees.len() > MAX_FEES {
             return Err(PolicyError::Fees(policy.fees.len()));
         }
-        let mut fee = None;
-        if let Some(plugin) = policy.fees.first() {
+        let mut fees = Vec::with_capacity(policy.fees.len());
+        let mut work_shift = None;
+        for plugin in &policy.fees {
             let kept = self.store.get(plugin.component)?;
             let loaded = load_fee_policy(&self.sandbox, &plugin.name, &kept.bytes, &self.sink)
                 .map_err(|why| load(plugin, why))?;
-            let bound = BoundFee::new(&plugin.name, loaded, plugin_settings(plugin), recipients_of(plugin))?;
-            if let Some(column) = bound.columns().first().cloned() {
+            let settings = plugin_settings(plugin);
+            let bound = if goes_to_reserve(plugin) {
+                if !scheme.terms().reserve || scheme.terms().reversal == Reversal::KeepReserve {
+                    return Err(PolicyError::ToReserve(plugin.name.clone()));
+                }
+                BoundFee::to_reserve(&plugin.name, loaded, settings)?
+            } else {
+                BoundFee::new(&plugin.name, loaded, settings, recipients_of(plugin))?
+            };
+            let shift = work_shift_of(plugin);
+            let unknown = bound.columns().iter().find(|column| !is_known(column, shift));
+            if let Some(column) = unknown.cloned() {
                 return Err(PolicyError::Column { name: plugin.name.clone(), column });
             }
-            fee = Some(bound);
+            work_shift = work_shift.or(shift);
+            fees.push(bound);
         }
-        if scheme.terms().operator_most > 0 && fee.is_none() {
+        if scheme.terms().operator_most > 0 && fees.iter().all(BoundFee::is_to_reserve) {
             return Err(PolicyError::Operator(scheme.name().to_owned()));
         }
         if scheme.terms().needs_subsidy && !self.subsidy {
             return Err(PolicyError::Subsidy(scheme.name().to_owned()));
         }
-        let bound = Bound { scheme, fee, direct: is_direct(policy) };
+        let (direct, frozen) = (is_direct(policy), Arc::default());
+        let bound = Bound { scheme, fees, direct, work_shift, frozen };
         let given = in_force(&bound);
         self.bound.lock().insert(key, bound);
         Ok(given)

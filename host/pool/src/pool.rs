@@ -9,7 +9,7 @@ use crate::leading::{Leading, Roles, stratum_chain};
 use crate::maturity::NodesCount;
 use crate::payments::Payments;
 use crate::plugins::{Component, PluginStore};
-use crate::policy::Loader;
+use crate::policy::{FEE_ROLES, Loader, WantedFee};
 use crate::setup::{Prepared, SetupError};
 use crate::shadow::{Order, Shadow};
 use crate::sink::PoolSink;
@@ -284,8 +284,8 @@ impl Pool {
         let component = &prepared.adapter_component;
         roles.insert("adapter", (component.name.clone(), component.digest));
         roles.insert("scheme", (prepared.wanted.scheme.name.clone(), prepared.wanted.scheme.digest));
-        if let Some((fee, _, _)) = &prepared.wanted.fee {
-            roles.insert("fee", (fee.name.clone(), fee.digest));
+        for (role, WantedFee { component: fee, .. }) in FEE_ROLES.into_iter().zip(&prepared.wanted.fees) {
+            roles.insert(role, (fee.name.clone(), fee.digest));
         }
         let roles: Roles = Arc::new(parking_lot::Mutex::new(roles));
         let names = BTreeMap::from([(component.digest, component.name.clone())]);
@@ -414,13 +414,23 @@ impl Pool {
         Ok(format!("adapter {} leads ({})", component.name, component.digest.short()))
     }
 
+    /// The chain's unit of work.
+    fn work_shift(&self) -> Result<u8, String> {
+        let version = self.core.chain().and_then(|chain| chain.version()).ok_or("the pool is ending")?;
+        Ok(version.description().work_shift)
+    }
+
     fn swap_policy(&self, role: Role, plugin: &str, actor: &str, now: UnixMillis) -> Result<String, String> {
         let Sections { configured, in_force: mut section } = self.sections.read().clone();
         match role {
-            Role::Fee => {
-                let fee = section.fee.as_mut().ok_or("the pool has no [pool.fee]: who would receive it?")?;
-                plugin.clone_into(&mut fee.policy);
-            }
+            Role::Fee => match section.fee.0.as_mut_slice() {
+                [] => return Err("the pool has no [pool.fee]: who would receive it?".to_owned()),
+                [fee] => plugin.clone_into(&mut fee.policy),
+                _ => {
+                    let why = "the pool has several fee policies: change [[pool.fee]] in the file, then `millpond reload`";
+                    return Err(why.to_owned());
+                }
+            },
             _ => {
                 // Settings of another plugin are of no use to this one: it starts with its own defaults.
                 if plugin == configured.payout.scheme {
@@ -432,8 +442,9 @@ impl Pool {
             }
         }
         let process = &self.process;
-        let wanted = setup::wanted(&section, &self.beside, &process.sandbox, &process.sink)
-            .map_err(|errors| errors.join("; "))?;
+        let wanted =
+            setup::wanted(&section, self.work_shift()?, &self.beside, &process.sandbox, &process.sink)
+                .map_err(|errors| errors.join("; "))?;
         let at_once = self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
         self.show_policy(&wanted);
         self.sections.write().in_force = section;
@@ -447,10 +458,10 @@ impl Pool {
     pub(crate) fn show_policy(&self, wanted: &crate::policy::Wanted) {
         let mut roles = self.roles.lock();
         roles.insert("scheme", (wanted.scheme.name.clone(), wanted.scheme.digest));
-        match &wanted.fee {
-            Some((fee, _, _)) => roles.insert("fee", (fee.name.clone(), fee.digest)),
-            None => roles.remove("fee"),
-        };
+        roles.retain(|role, _| !FEE_ROLES.contains(role));
+        for (role, WantedFee { component: fee, .. }) in FEE_ROLES.into_iter().zip(&wanted.fees) {
+            roles.insert(role, (fee.name.clone(), fee.digest));
+        }
     }
 
     /// The pool's section as it is in force: the file's, and what operators ordered since.

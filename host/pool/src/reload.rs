@@ -153,7 +153,9 @@ impl Pool {
             Ok(scheduled) => {
                 if scheduled {
                     let name = &new.wanted.scheme.name;
-                    let fee = new.wanted.fee.as_ref().map_or("no fee", |(fee, _, _)| fee.name.as_str());
+                    let fees: Vec<&str> =
+                        new.wanted.fees.iter().map(|fee| fee.component.name.as_str()).collect();
+                    let fee = if fees.is_empty() { "no fee".to_owned() } else { fees.join(", ") };
                     followed.done.push(format!(
                         "{name} with {fee} takes over after the next block; what is owed stays owed"
                     ));

@@ -4,11 +4,12 @@
 //! incomes that could still be recorded, of incomes and blocks that are not final, shares that a reserve has not paid for
 //! yet, and the windows of everything within the time that is kept, so that all of that can be replayed.
 
+use crate::columns::REACH;
 use crate::core::Core;
 use crate::decide::{NoSuchWindow, due, window};
 use crate::policy::{Bound, Loader, PolicyError};
 use millpond_alerts::Level;
-use millpond_journal::{Journal, JournalError, Policy, WindowEnd};
+use millpond_journal::{Journal, JournalError, JournalView, Policy, WindowEnd};
 use millpond_ledger::Ledger;
 use millpond_types::{ShareSeq, UnixMillis};
 use std::sync::Arc;
@@ -95,8 +96,14 @@ pub fn boundary(
     }
     policies.extend_from_slice(others);
     for policy in &policies {
-        let Bound { scheme, .. } = loader.bind(policy)?;
+        let bound = loader.bind(policy)?;
+        let Bound { scheme, .. } = &bound;
         let terms = scheme.terms();
+        if bound.asks_for_shares() {
+            for end in &ends {
+                kept = kept.min(for_columns(&view, end.seq)?);
+            }
+        }
         if scheme.takes_again() {
             // Should one of these incomes be lost, the shares behind it are given again.
             let behind = ends.iter().map(|end| ShareSeq(end.seq.0.saturating_add(1)));
@@ -112,8 +119,17 @@ pub fn boundary(
     let given = ShareSeq(ledger.accrued_to());
     if let Some(due) = due(&journal.policies(), loader, given, newest)? {
         kept = kept.min(due.first);
+        if due.bound.asks_for_shares() {
+            kept = kept.min(for_columns(&view, due.first)?);
+        }
     }
     Ok(kept.max(ALL))
+}
+
+/// The first share that a fee policy's columns may need where a window ends at this share.
+fn for_columns(view: &JournalView, end: ShareSeq) -> Result<ShareSeq, JournalError> {
+    let time = view.share(end)?.map_or(UnixMillis(0), |share| share.time);
+    Ok(view.first_since(UnixMillis(time.0.saturating_sub(REACH))))
 }
 
 /// What a section says, and how often it is looked at.

@@ -3,7 +3,7 @@
 
 use crate::dialects;
 use crate::plugins::{Component, PluginStore, StoreError};
-use crate::policy::{PolicyError, Wanted, pays_the_finder};
+use crate::policy::{MAX_FEES, PolicyError, Wanted, WantedFee, pays_the_finder};
 use crate::shadow::Order;
 use millpond_chain::{AddressCheck, BitcoinAddresses, BitcoinCoinbase, Grant, Trust, resolve};
 use millpond_config::settings::check;
@@ -164,8 +164,10 @@ pub(crate) fn prepare_with(
 ) -> Result<Prepared, SetupError> {
     let mut errors = Vec::new();
     let adapter = adapter.map_err(|why| errors.extend(why)).ok();
-    let wanted = wanted(&section, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
-    let shadows = shadows(&section, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
+    // Without an adapter there is an error already, and nothing is put in force.
+    let work_shift = adapter.as_ref().map_or(0, |(_, adapter, _)| adapter.description().work_shift);
+    let wanted = wanted(&section, work_shift, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
+    let shadows = shadows(&section, work_shift, beside, sandbox, sink).map_err(|why| errors.extend(why)).ok();
     let dialects = dialects::read(&section, beside).map_err(|why| errors.extend(why)).ok();
     let nodes = match &adapter {
         Some((_, adapter, _)) => nodes(&section, adapter.as_ref()).map_err(|why| errors.extend(why)).ok(),
@@ -270,6 +272,7 @@ pub fn other_adapter(
 /// Policies in shadow, as the section says.
 fn shadows(
     section: &Section,
+    work_shift: u8,
     beside: &Path,
     sandbox: &Sandbox,
     sink: &Arc<dyn LogSink>,
@@ -290,7 +293,7 @@ fn shadows(
         };
         let mut like = Section { payout, fee: shadow.fee.clone(), ..section.clone() };
         "pool".clone_into(&mut like.chain.coinbase);
-        match wanted(&like, beside, sandbox, sink) {
+        match wanted(&like, work_shift, beside, sandbox, sink) {
             Ok(wanted) => orders.push(Order {
                 name: shadow.name.clone(),
                 wanted,
@@ -303,12 +306,13 @@ fn shadows(
     if errors.is_empty() { Ok(orders) } else { Err(errors) }
 }
 
-/// Who decides about money, as the section says.
+/// Who decides about money, as the section says. `work_shift` is the chain's unit of work.
 ///
 /// # Errors
 /// Every component and setting that does not fit.
 pub fn wanted(
     section: &Section,
+    work_shift: u8,
     beside: &Path,
     sandbox: &Sandbox,
     sink: &Arc<dyn LogSink>,
@@ -323,27 +327,33 @@ pub fn wanted(
     let scheme = find(&payout.scheme, "payout.scheme", payout.span)?;
     let text = ask(&scheme, "payout.scheme", payout.span)?;
     let scheme_settings = plugin_settings(&text, &payout.settings, "payout", payout.span)?;
-    let fee = match &section.fee {
-        None => None,
-        Some(fee) => {
-            // The bundled policy goes by its short name as well.
-            let name = if fee.policy == "flat" { "flat-fee" } else { fee.policy.as_str() };
-            let component = find(name, "fee.policy", fee.span)?;
-            let text = ask(&component, "fee.policy", fee.span)?;
-            let settings = plugin_settings(&text, &fee.settings, "fee", fee.span)?;
-            let mut recipients = Vec::new();
-            for recipient in &fee.recipient {
-                let name = FeeName::try_from(recipient.name.clone())
-                    .map_err(|why| vec![at(recipient.span, "fee.recipient.name", &why)])?;
-                recipients.push(Recipient { name, weight: recipient.weight });
-            }
-            Some((component, settings, recipients))
+    let mut fees = Vec::with_capacity(section.fee.len());
+    for fee in &section.fee {
+        // The bundled policy goes by its short name as well.
+        let name = if fee.policy == "flat" { "flat-fee" } else { fee.policy.as_str() };
+        let component = find(name, "fee.policy", fee.span)?;
+        let text = ask(&component, "fee.policy", fee.span)?;
+        let settings = plugin_settings(&text, &fee.settings, "fee", fee.span)?;
+        let mut recipients = Vec::new();
+        for recipient in &fee.recipient {
+            let name = FeeName::try_from(recipient.name.clone())
+                .map_err(|why| vec![at(recipient.span, "fee.recipient.name", &why)])?;
+            recipients.push(Recipient { name, weight: recipient.weight });
         }
-    };
+        let wrong = |why: &dyn std::fmt::Display| vec![at(fee.span, "fee.policy", why)];
+        let policy =
+            load_fee_policy(sandbox, &component.name, &component.bytes, sink).map_err(|why| wrong(&why))?;
+        let columns = policy.describe(&settings).map_err(|why| wrong(&why))?.value;
+        let work_shift = columns.iter().any(|column| column == "hashrate").then_some(work_shift);
+        fees.push(WantedFee { component, settings, recipients, to_reserve: fee.to_reserve, work_shift });
+    }
+    if let Some(fee) = section.fee.get(MAX_FEES) {
+        return Err(vec![at(fee.span, "fee", &PolicyError::Fees(section.fee.len()))]);
+    }
     Ok(Wanted {
         scheme,
         scheme_settings,
-        fee,
+        fees,
         reserve: payout.reserve.as_ref().map_or(Amount::ZERO, |reserve| reserve.amount),
         direct: section.chain.coinbase == "miner",
     })
@@ -444,6 +454,11 @@ fn fee_addresses(
         match name.and_then(|name| Ok((name, resolver.resolved(address)?))) {
             Ok((name, payee)) => {
                 trusted.extend(resolver.left_open("fee.recipient.address", address, &payee.payee));
+                if addresses.get(&name).is_some_and(|known| *known != payee.address) {
+                    let why =
+                        format!("{name} has another address under another policy: give him another name");
+                    errors.push(at(recipient.span, "fee.recipient.address", &why));
+                }
                 addresses.insert(name, payee.address);
             }
             Err(why) => errors.push(at(recipient.span, "fee.recipient.address", &why)),
@@ -477,12 +492,18 @@ fn outputs(
     if !pays_the_finder(bound.map_err(|why| wrong(&why))?.terms()) {
         return Err(wrong(&PolicyError::Coinbase(scheme.name.clone())));
     }
-    let Some((component, settings, _)) = &wanted.fee else {
-        return Ok((vec![Output { payee: Vec::new(), weight: 1 }], resolver.trusted_logins()));
-    };
-    let fee = section.fee.as_ref();
+    let fee = section.fee.first();
     let span = fee.map_or(Span::default(), |fee| fee.span);
     let wrong = |why: &dyn std::fmt::Display| SetupError::one(at(span, "fee", why));
+    let (component, settings) = match wanted.fees.as_slice() {
+        [] => return Ok((vec![Output { payee: Vec::new(), weight: 1 }], resolver.trusted_logins())),
+        [fee] if !fee.to_reserve => (&fee.component, &fee.settings),
+        [_] => return Err(wrong(&"coinbase = \"miner\" has no reserve that a fee could go to")),
+        _ => {
+            let why = "coinbase = \"miner\" takes one fee policy, so that every unit is as the ledger has it";
+            return Err(wrong(&why));
+        }
+    };
     let recipients: Vec<_> =
         fee.into_iter().flat_map(|fee| &fee.recipient).filter(|one| one.weight > 0).collect();
     let [recipient] = recipients.as_slice() else {

@@ -83,7 +83,7 @@ pub fn fit(findings: &[Finding]) -> bool {
 
 fn loaded(prepared: &Prepared, findings: &mut Findings) {
     let mut names = vec![prepared.adapter_component.name.clone(), prepared.wanted.scheme.name.clone()];
-    names.extend(prepared.wanted.fee.iter().map(|(fee, _, _)| fee.name.clone()));
+    names.extend(prepared.wanted.fees.iter().map(|fee| fee.component.name.clone()));
     findings.good("plugins", format!("{} load and take their settings", names.join(", ")));
 }
 

@@ -271,6 +271,10 @@ impl Handler for Commands {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     blocking(move || pool.payment_undo(payment, &why, &actor)).await
                 }
+                Command::ListSet { pool, name, rows, change } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || Ok(json!({"rows": pool.set_list(&name, &rows, change, &actor)?}))).await
+                }
                 Command::MinerMinimum { pool, address, minimum } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
                     blocking(move || pool.set_minimum(&address, minimum, &actor)).await?;

@@ -82,7 +82,7 @@ impl Production {
         // Whether a reserve is spent is looked at elsewhere: here every share is credited.
         let reserve = Amount(RESERVE);
         let accrual =
-            accrue(&self.scheme, self.operator.as_ref(), &shares, reserve, &self.state, &NoAttributes)
+            accrue(&self.scheme, self.operator.as_slice(), &shares, reserve, &self.state, &NoAttributes)
                 .map_err(|source| self.payout(source))?;
         if let Some(Entry::Accrued { parts, state, .. }) = accrual.entry {
             self.pay(parts.shares());
@@ -152,7 +152,7 @@ impl Runner for Production {
         };
         let decision = allocate(
             &self.scheme,
-            self.operator.as_ref(),
+            self.operator.as_slice(),
             &facts,
             self.carry,
             &windows,

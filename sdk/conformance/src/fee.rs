@@ -55,7 +55,7 @@ pub fn test(policy: &dyn FeePolicy, settings: &Settings, options: Options) -> Re
         subject.cases("alone", |rows, fees, _| {
             let mut beside = rows.clone();
             beside.insert(u64::MAX, (1, vec![0; subject.columns]));
-            let other = subject.ask(&beside)?;
+            let other = subject.ask_of(&beside, whole(rows))?;
             let differs = fees.iter().find(|(miner, fee)| other.get(miner) != Some(fee));
             differs.map_or(Ok(()), |(miner, fee)| {
                 Err(format!("miner {miner}: (fee, rebate) {fee:?}, beside another {:?}", other.get(miner)))
@@ -83,15 +83,24 @@ fn columns(policy: &dyn FeePolicy, settings: &Settings, names: &[String]) -> Res
     })
 }
 
+/// An income that these amounts are of, and a unit for a stranger: what he gets takes nothing from them.
+fn whole(rows: &Rows) -> u64 {
+    rows.values().fold(1_u64, |sum, row| sum.saturating_add(row.0))
+}
+
 impl Subject<'_> {
     /// (fee, rebate) by miner, after the rules.
     fn ask(&self, rows: &Rows) -> Result<BTreeMap<u64, (u64, u64)>, String> {
+        self.ask_of(rows, whole(rows))
+    }
+
+    /// The same of an income of this size.
+    fn ask_of(&self, rows: &Rows, gross: u64) -> Result<BTreeMap<u64, (u64, u64)>, String> {
         let miner: Vec<u64> = rows.keys().copied().collect();
         let amount: Vec<u64> = rows.values().map(|row| row.0).collect();
         let attributes: Vec<Vec<u64>> = (0..self.columns)
             .map(|column| rows.values().map(|row| row.1.get(column).copied().unwrap_or(0)).collect())
             .collect();
-        let gross = amount.iter().fold(0_u64, |sum, amount| sum.saturating_add(*amount));
         let income = Income {
             key: vec![0x22; 32],
             gross,

@@ -15,6 +15,7 @@ pub mod config;
 pub mod demo;
 pub mod doctor;
 pub mod ledger;
+pub mod list;
 pub mod load;
 pub mod luck;
 pub mod mine;

@@ -10,7 +10,7 @@ use millpond_journal::JournalView;
 use millpond_ledger::{FeeName, Reader};
 use millpond_payout::Recipient;
 use millpond_pool::plugins::{Component, PluginStore};
-use millpond_pool::policy::Wanted;
+use millpond_pool::policy::{Wanted, WantedFee};
 use millpond_pool::setup::given_settings;
 use millpond_pool::share_log;
 use millpond_pool::what_if::{Asked, Both, WhatIf, what_if};
@@ -35,11 +35,12 @@ pub struct Other {
     /// A setting of that scheme; may be given several times.
     #[arg(long = "settings", value_name = "KEY=VALUE", requires = "scheme")]
     settings: Vec<String>,
-    /// With this fee policy; without one no fee is taken.
+    /// With this fee policy; without one no fee is taken. May be given several times: each policy is shown what the one
+    /// before left over.
     #[arg(long, value_name = "PLUGIN", requires = "scheme")]
-    fee: Option<String>,
-    /// A setting of the fee policy; may be given several times.
-    #[arg(long, value_name = "KEY=VALUE", requires = "fee")]
+    fee: Vec<String>,
+    /// A setting of the fee policy; may be given several times. Of the second policy it is written 2:KEY=VALUE.
+    #[arg(long, value_name = "[N:]KEY=VALUE", requires = "fee")]
     fee_settings: Vec<String>,
     /// With this reserve, in the ledger's units; for schemes that pay each share from it.
     #[arg(long, default_value_t = 0, requires = "scheme")]
@@ -77,6 +78,20 @@ fn one(pools: &[PoolName], option: &str) -> Result<PoolName, Failure> {
         [pool] => Ok(pool.clone()),
         _ => Err(Failure::usage(format!("{option} is about one pool: name it with --pool"))),
     }
+}
+
+/// Settings by the policy that they are for: `2:KEY=VALUE` is the second's, without a number the first's.
+fn of_each(given: &[String], policies: usize) -> Result<Vec<Vec<String>>, Failure> {
+    let mut each = vec![Vec::new(); policies];
+    for text in given {
+        let numbered = text.split_once(':').and_then(|(at, rest)| Some((at.parse::<usize>().ok()?, rest)));
+        let (at, setting) = numbered.unwrap_or((1, text));
+        let place = at.checked_sub(1).and_then(|at| each.get_mut(at)).ok_or_else(|| {
+            Failure::usage(format!("--fee-settings {text}: there are {policies} of --fee, numbered from 1"))
+        })?;
+        place.push(setting.to_owned());
+    }
+    Ok(each)
 }
 
 impl Export {
@@ -121,15 +136,19 @@ impl Other {
             Ok((found, settings))
         };
         let (scheme, scheme_settings) = component(scheme, &self.settings)?;
-        let fee = match &self.fee {
-            None => None,
-            Some(name) => {
-                let (found, settings) = component(name, &self.fee_settings)?;
-                let operator = FeeName::try_from("operator".to_owned())?;
-                Some((found, settings, vec![Recipient { name: operator, weight: 1 }]))
-            }
-        };
-        let wanted = Wanted { scheme, scheme_settings, fee, reserve: Amount(self.reserve), direct: false };
+        let mut fees = Vec::with_capacity(self.fee.len());
+        for (name, given) in self.fee.iter().zip(of_each(&self.fee_settings, self.fee.len())?) {
+            let (found, settings) = component(name, &given)?;
+            let operator = FeeName::try_from("operator".to_owned())?;
+            fees.push(WantedFee {
+                component: found,
+                settings,
+                recipients: vec![Recipient { name: operator, weight: 1 }],
+                to_reserve: false,
+                work_shift: None,
+            });
+        }
+        let wanted = Wanted { scheme, scheme_settings, fees, reserve: Amount(self.reserve), direct: false };
         let (ledger, journal) = opened(data, &pool)?;
         let asked = Asked::new(&wanted, ShareSeq(self.since), sandbox.clone(), Arc::clone(&sink))?;
         let mut bar = StepBar::new();
@@ -194,5 +213,19 @@ impl Other {
             lines.push(format!("and {more} more miners: --top, or --json for all"));
         }
         lines.join("\n") + "\n"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_go_to_the_policy_of_their_number() {
+        let given = ["a=1", "2:b=x:y", "1:c=3"].map(str::to_owned);
+        assert_eq!(of_each(&given, 2).unwrap(), [vec!["a=1", "c=3"], vec!["b=x:y"]]);
+        for wrong in ["3:b=1", "0:b=1"] {
+            assert!(of_each(&[wrong.to_owned()], 2).unwrap_err().text.contains("numbered from 1"), "{wrong}");
+        }
     }
 }

@@ -59,6 +59,30 @@ fields! {
         time: UnixMillis,
     }
 
+    /// Numbers of miners under a name: what a fee policy asks for as `list:NAME`. It counts for windows that end behind
+    /// the newest share before it.
+    struct List {
+        /// Its name.
+        name: String,
+        /// These rows and no others; else they are changed in the list as it stands.
+        whole: bool,
+        /// The miners in it.
+        rows: Vec<ListRow>,
+        /// On whose authority.
+        by: Authority,
+        /// When.
+        time: UnixMillis,
+    }
+
+    /// One miner's number.
+    #[derive(Copy)]
+    struct ListRow {
+        /// Who.
+        miner: MinerId,
+        /// His number.
+        value: u64,
+    }
+
     /// An operator's action, from the command line, the admin socket or the API.
     struct Admin {
         /// Who: the user of the socket or the name of the token.

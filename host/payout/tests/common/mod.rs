@@ -189,7 +189,15 @@ pub fn window(sums: &[u128]) -> WindowSums {
 
 pub fn divide(scheme: &BoundScheme, fee: Option<&BoundFee>, sums: &[u128]) -> Result<Decision, PayoutError> {
     let state = SchemeState::new(scheme.terms());
-    allocate(scheme, fee, &facts(1_000_003), Amount::ZERO, &[window(sums)], &state, &NoAttributes)
+    allocate(
+        scheme,
+        fee.map_or(&[], std::slice::from_ref),
+        &facts(1_000_003),
+        Amount::ZERO,
+        &[window(sums)],
+        &state,
+        &NoAttributes,
+    )
 }
 
 pub fn rule(result: Result<Decision, PayoutError>) -> Rule {

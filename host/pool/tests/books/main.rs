@@ -4,6 +4,7 @@
 #[path = "../support/broken.rs"]
 mod broken;
 mod conduct;
+mod fees;
 mod gate;
 mod history;
 mod kept;

@@ -10,7 +10,7 @@ use millpond_ledger::{FeeName, Ledger, Owner, Reader};
 use millpond_payout::Recipient;
 use millpond_pool::books::{Books, BooksError};
 use millpond_pool::plugins::{Component, PluginStore};
-use millpond_pool::policy::{Loader, Wanted};
+use millpond_pool::policy::{Loader, Wanted, WantedFee};
 use millpond_pool::replay::{ReplayError, Replayed, replay};
 use millpond_runtime::{Compiler, Sandbox, TracingSink};
 use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, Target, UnixMillis, Work};
@@ -39,7 +39,16 @@ pub fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
     Wanted {
         scheme: component(scheme),
         scheme_settings: settings,
-        fee: (basis_points > 0).then(|| (component("flat-fee"), fee_settings, vec![recipient])),
+        fees: (basis_points > 0)
+            .then(|| WantedFee {
+                component: component("flat-fee"),
+                settings: fee_settings,
+                recipients: vec![recipient],
+                to_reserve: false,
+                work_shift: None,
+            })
+            .into_iter()
+            .collect(),
         reserve: Amount::ZERO,
         direct: false,
     }

@@ -213,8 +213,8 @@ fn another_version(of: &Component) -> Component {
 fn each_income_is_charged_by_the_fee_policys_version_of_its_time() {
     let first = wanted("prop", Vec::new(), 250);
     let mut second = first.clone();
-    let fee = second.fee.as_mut().unwrap();
-    fee.0 = another_version(&fee.0);
+    let fee = second.fees.first_mut().unwrap();
+    fee.component = another_version(&fee.component);
     let mut pool = Pool::start(&first);
     let a = pool.miner("a");
     for wanted in [&second, &first] {
@@ -228,7 +228,8 @@ fn each_income_is_charged_by_the_fee_policys_version_of_its_time() {
     assert_eq!(policies.len(), 3);
     for policy in policies {
         let bound = pool.loader.bind(&policy).unwrap();
-        assert_eq!(bound.fee.map(|fee| fee.digest()), policy.fees.first().map(|fee| fee.component));
+        let fees = bound.fees.iter().map(millpond_payout::BoundFee::digest);
+        assert!(fees.eq(policy.fees.iter().map(|fee| fee.component)));
     }
     assert_eq!(fees(&pool), 75_000);
     replays(&pool, a, 3 * 975_000);

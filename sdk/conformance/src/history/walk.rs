@@ -131,7 +131,7 @@ impl<'a> Walk<'a> {
                 (next as u64 + 1..).zip(run).map(|(seq, share)| facts::accrued(seq, share)).collect();
             let reserve = self.book.payable(&Owner::Reserve);
             let done =
-                accrue(self.bound, self.operator.as_ref(), &shares, reserve, &self.state, &NoAttributes)
+                accrue(self.bound, self.operator.as_slice(), &shares, reserve, &self.state, &NoAttributes)
                     .map_err(|error| format!("{error}; shares {} to {upto}", next + 1))?;
             let Some(entry) = done.entry else { break };
             let before = self.state.clone();
@@ -216,7 +216,7 @@ impl<'a> Walk<'a> {
         };
         let carry = if facts.amount.checked_add(carry).is_some() { carry } else { Amount::ZERO };
         let decision =
-            allocate(self.bound, self.operator.as_ref(), facts, carry, windows, &self.state, &NoAttributes)
+            allocate(self.bound, self.operator.as_slice(), facts, carry, windows, &self.state, &NoAttributes)
                 .map_err(|error| format!("{error}; {}", shown(facts, windows)))?;
         Ok((decision.entry, self.state.clone()))
     }
@@ -264,7 +264,7 @@ impl<'a> Walk<'a> {
                 .zip(run)
                 .map(|(seq, share)| facts::accrued(seq, share))
                 .collect();
-            let done = accrue(self.bound, None, &shares, Amount::ZERO, &self.state, &NoAttributes)
+            let done = accrue(self.bound, &[], &shares, Amount::ZERO, &self.state, &NoAttributes)
                 .map_err(|error| format!("{error}; shares {} to {last} again", given.0.saturating_add(1)))?;
             let Some(Entry::Accrued { first, last, state, .. }) = done.entry else { break };
             self.book_in(Entry::Reaccrued { first, last, state })?;
@@ -330,14 +330,14 @@ impl<'a> Walk<'a> {
             let Divided { facts, windows, entry, before, .. } = newest;
             let carry = entry.carry_in;
             let again =
-                allocate(self.bound, self.operator.as_ref(), facts, carry, windows, before, &NoAttributes)
+                allocate(self.bound, self.operator.as_slice(), facts, carry, windows, before, &NoAttributes)
                     .map_err(|error| format!("{error}; {}", shown(facts, windows)))?;
             let what = format!("income {}, divided once more,", facts.number);
             self.known(Entry::IncomeAllocated(again.entry), &Entry::IncomeAllocated(entry.clone()), &what)?;
         }
         if let Some(newest) = &self.credited {
             let Credited { shares, reserve, before, entry } = newest;
-            let again = accrue(self.bound, self.operator.as_ref(), shares, *reserve, before, &NoAttributes)
+            let again = accrue(self.bound, self.operator.as_slice(), shares, *reserve, before, &NoAttributes)
                 .map_err(|error| error.to_string())?;
             let again = again.entry.ok_or("shares that were credited are not credited when asked again")?;
             self.known(again, entry, &format!("{} shares, credited once more,", shares.len()))?;

@@ -277,7 +277,7 @@ pub(super) fn skim(subject: &Subject<'_>) -> Result<String, Broken> {
             let facts = facts::found(number, amount, finder).ok_or("an income without a key")?;
             allocate(
                 &subject.bound,
-                operator.as_ref(),
+                operator.as_slice(),
                 &facts,
                 Default::default(),
                 &windows,
