@@ -190,8 +190,9 @@ pub fn document() -> Value {
 /// What miners verify without the pool; docs/proofs.md has it to the byte.
 fn proofs() -> serde_json::Map<String, Value> {
     let text = |about: &str| json!({"type": "string", "description": about});
-    let list = |about: &str| json!({"type": "array", "description": about});
-    let inner = |about: &str| json!({"type": "object", "description": about});
+    // Told in docs/proofs.md and not here again.
+    let inner = |about: &str| json!({"type": "object", "additionalProperties": true, "description": about});
+    let hashes = |about: &str| json!({"type": "array", "items": {"type": "string"}, "description": about});
     let schemas = [
         (
             "SignedHead",
@@ -199,13 +200,13 @@ fn proofs() -> serde_json::Map<String, Value> {
         ),
         (
             "Consistency",
-            json!({"from": text("entries of the shorter history"), "to": text("of the longer"), "path": list("hashes")}),
+            json!({"from": text("entries of the shorter history"), "to": text("of the longer"), "path": hashes("from the one to the other")}),
         ),
         (
             "StatementDocument",
             json!({"millpond_statement": {"type": "integer"}, "address": text("his address"), "owner": text("m and his number"),
                 "commitment": inner("what the entry says"), "credit": inner("his part; absent where nothing is divided"),
-                "work": list("his work in each window"), "entry": inner("its place in ledger and history"),
+                "work": {"type": "array", "items": inner("his work in a window")}, "entry": inner("its place in ledger and history"),
                 "head": {"$ref": "#/components/schemas/SignedHead"}}),
         ),
     ];
