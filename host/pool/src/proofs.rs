@@ -39,7 +39,7 @@ use millpond_proofs::{
 use millpond_segments::{Log, LogError, Options};
 use millpond_types::{Digest, PoolName, ShareSeq, UnixMillis, WorkShift};
 use parking_lot::{Mutex, RwLock};
-use shown::Shown;
+use shown::{Held, Shown};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -280,10 +280,7 @@ impl Proofs {
                 return Err(ProofsError::OtherKey(opening.pool.join(KEY)));
             }
             origin = newest.body.origin.clone();
-            let (seq, digest) = (newest.body.ledger_seq, newest.body.ledger_digest);
-            // What was restored may be behind a head that was put in to go on from.
-            at =
-                if newest.body.size <= shown.history.size() { Head { seq, digest } } else { Head::default() };
+            at = shown.followed;
             if let Some(noted) = shown.last_noted().filter(|noted| noted.entry.ledger_seq > at.seq) {
                 at = Head { seq: noted.entry.ledger_seq, digest: noted.record };
             }
@@ -335,6 +332,10 @@ impl Proofs {
         if self.is_held() && !self.resume(core, &follower, now)? {
             return Ok(());
         }
+        // Before the first entry, so that a start always knows where the history begins.
+        if self.shown.read().newest.is_none() {
+            self.sign(core, &follower.at, HeadKind::Usual, now)?;
+        }
         let done = self.commit(core, &mut follower);
         if done.is_err() {
             (follower.state, follower.digest) = (None, None);
@@ -342,7 +343,7 @@ impl Proofs {
         done?;
         let due = {
             let shown = self.shown.read();
-            shown.newest.as_ref().is_none_or(|head| {
+            shown.newest.as_ref().is_some_and(|head| {
                 let (size, newest) = (head.body.size, shown.history.size());
                 newest > size && (shown.urgent(size) || now.since(head.body.time) >= PAUSE)
             })
@@ -426,7 +427,7 @@ impl Proofs {
         core.pass(Edge::Committed);
         let index = {
             let mut shown = self.shown.write();
-            shown.note(noted);
+            shown.note(&noted);
             shown.history.size().saturating_sub(1)
         };
         self.keep(index, &Arc::new(Built { commitment, trees }));
@@ -499,7 +500,8 @@ impl Proofs {
             matches!(own.body.kind, HeadKind::Restored(_)) && own.body.prev == body.hash()
         });
         let is_newest = ours == Some(body.hash());
-        if !resumed && !(is_newest && body.size <= size) {
+        let nothing_lost = is_newest && body.size <= size;
+        if !(resumed || nothing_lost) {
             if own.is_some_and(|own| own.body.number >= body.number) && !is_newest {
                 return Err(refuse("the pool has newer heads of its own".to_owned()));
             }
@@ -524,14 +526,14 @@ impl Proofs {
     /// A miner's statement of an entry of the ledger, in the newest head.
     pub(crate) fn statement(&self, core: &Core, address: &str, seq: u64) -> Result<Statement, NoStatement> {
         let miner = core.journal.miner_by_address(address).ok_or(NoStatement::Stranger)?;
-        let (index, noted, head, inclusion) = {
+        let (index, held, head, inclusion) = {
             let shown = self.shown.read();
-            let (index, noted) = shown.entry(seq).ok_or(NoStatement::NoEntry)?;
+            let (index, held) = shown.entry(seq).ok_or(NoStatement::NoEntry)?;
             let head = shown.newest.clone().ok_or(NoStatement::NotSigned)?;
             let inclusion = shown.history.inclusion(index, head.body.size).ok_or(NoStatement::NotSigned)?;
-            (index, noted.clone(), head, inclusion)
+            (index, held, head, inclusion)
         };
-        let built = self.built(core, index, &noted).map_err(|why| {
+        let built = self.built(core, index, &held).map_err(|why| {
             tracing::error!(pool = %core.name, seq, %why, "a statement cannot be made");
             NoStatement::Gone
         })?;
@@ -543,7 +545,7 @@ impl Proofs {
                 (Some(credit), work)
             }
         };
-        let Noting { restarts, ledger_seq, .. } = noted.entry;
+        let Noting { restarts, ledger_seq, .. } = held.entry;
         Ok(Statement {
             millpond_statement: VERSION,
             address: miner.address,
@@ -557,16 +559,16 @@ impl Proofs {
     }
 
     /// The trees of an entry: kept, or built again from the evidence.
-    fn built(&self, core: &Core, index: u64, noted: &Noted) -> Result<Arc<Built>, ProofsError> {
+    fn built(&self, core: &Core, index: u64, held: &Held) -> Result<Arc<Built>, ProofsError> {
         if let Some((_, built)) = self.built.lock().iter().find(|(at, _)| *at == index) {
             return Ok(Arc::clone(built));
         }
         let gone = || ProofsError::Evidence("it is not there".to_owned());
-        let kept = self.evidence.view().iter(noted.evidence).next().ok_or_else(gone)??;
+        let kept = self.evidence.view().iter(held.evidence).next().ok_or_else(gone)??;
         let evidence = Evidence::read(&kept.payload)?;
-        let seq = noted.entry.ledger_seq;
+        let seq = held.entry.ledger_seq;
         let (record, digest) = core.ledger.reader().record(seq)?.ok_or(ProofsError::OtherLedger(seq))?;
-        if digest != noted.record || evidence.commitment.hash() != noted.entry.commitment {
+        if digest != held.record || evidence.commitment.hash() != held.entry.commitment {
             return Err(ProofsError::OtherRoot(seq));
         }
         let trees = self.maker(core).trees(&evidence, &record)?;
@@ -634,7 +636,7 @@ fn read(log: &Log) -> Result<Shown, ProofsError> {
         let record = record?;
         match record.kind {
             NOTED => shown.note(
-                serde_json::from_slice(&record.payload)
+                &serde_json::from_slice(&record.payload)
                     .map_err(|why| ProofsError::Heads(record.index, why.to_string()))?,
             ),
             HEAD => shown.publish(head_of(record.index, &record.payload)?, record.index),

@@ -3,8 +3,8 @@
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
 use millpond_proofs::{
-    Against, Evidence, FormError, Proven, PublicKey, SignedHead, SignedReceipt, Statement, StatementError,
-    verify_all,
+    Against, Evidence, FormError, Found, KeysInForce, Proven, PublicKey, SignedHead, SignedReceipt,
+    Statement, StatementError, verify_all,
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -71,7 +71,7 @@ impl VerifyStatement {
                 }
             }
         }
-        if let Some(evidence) = found(&good, &heads) {
+        if let Some(evidence) = found(&good, &heads, key) {
             let bytes = serde_json::to_vec_pretty(&evidence)?;
             std::fs::write(&self.evidence, bytes)?;
             let file = self.evidence.display();
@@ -158,13 +158,21 @@ fn as_json(file: &str, told: &Result<(&Statement, Proven), (&str, String)>) -> V
 }
 
 /// Two things among statements and heads that cannot both be true.
-fn found(statements: &[Statement], heads: &[SignedHead]) -> Option<Evidence> {
+fn found(statements: &[Statement], heads: &[SignedHead], key: Option<PublicKey>) -> Option<Evidence> {
     let mut all: Vec<SignedHead> = heads.to_vec();
     all.extend(statements.iter().map(|statement| statement.head.clone()));
     all.retain(|head| head.body.is_named() && head.verify().is_ok());
     let pairs = statements.iter().enumerate();
     let mut pairs = pairs.flat_map(|(at, one)| statements.iter().skip(at + 1).map(move |other| (one, other)));
-    Evidence::among(&all).or_else(|| pairs.find_map(|(one, other)| Evidence::between(one, other)))
+    let found =
+        Evidence::among(&all).or_else(|| pairs.find_map(|(one, other)| Evidence::between(one, other)))?;
+    let pool = match &found.found {
+        Found::Heads(pair) => pair.first().map(|head| head.body.pool),
+        Found::Entries(pair) => pair.first().map(|placed| placed.head.body.pool),
+    }?;
+    // Anybody can sign two heads with a key of his own.
+    let convinces = key.is_none_or(|key| found.verify(&KeysInForce::new(key, &pool, &all)).is_ok());
+    convinces.then_some(found)
 }
 
 enum NotRead {
