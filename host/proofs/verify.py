@@ -1,21 +1,155 @@
 #!/usr/bin/env python3
-"""A second implementation of docs/proofs.md, to hold the first against.
+"""A second implementation of docs/proofs.md, to hold the first against. It needs nothing but Python.
 
-    python3 -m venv venv && venv/bin/pip install blake3 pynacl
-    venv/bin/python verify.py                     runs all vectors beside this file
-    venv/bin/python verify.py STATEMENT KEY       verifies a statement against a pool's key in hex
+    python3 verify.py                     runs all vectors beside this file
+    python3 verify.py STATEMENT KEY       verifies a statement against a pool's key in hex
 
-It follows the document and shares no code with the crate. BLAKE3 and Ed25519 are taken from the packages blake3 and PyNaCl.
+It follows the document and shares no code with the crate: BLAKE3 and Ed25519 are below, slow and short.
 """
 
+import hashlib
 import json
 import re
 import sys
 from pathlib import Path
 
-from blake3 import blake3
-from nacl.exceptions import BadSignatureError
-from nacl.signing import SigningKey, VerifyKey
+# BLAKE3 in its modes for hashing and for the derivation of keys, as its paper has it.
+
+IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
+ORDER = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
+COLUMNS = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15))
+DIAGONALS = ((0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
+START, END, PARENT, ROOT_FLAG, OF_CONTEXT, OF_MATERIAL = 1, 2, 4, 8, 32, 64
+WORD = 0xFFFFFFFF
+
+
+def compress(chain, block, counter, length, flags):
+    """The first eight words that a block leads to from a chaining value."""
+    state = [*chain, *IV[:4], counter & WORD, counter >> 32, length, flags]
+    words = [int.from_bytes(block[at : at + 4], "little") for at in range(0, 64, 4)]
+    for _ in range(7):
+        for step, (a, b, c, d) in enumerate(COLUMNS + DIAGONALS):
+            for word, first, second in ((words[2 * step], 16, 12), (words[2 * step + 1], 8, 7)):
+                state[a] = (state[a] + state[b] + word) & WORD
+                turned = state[d] ^ state[a]
+                state[d] = (turned >> first | turned << (32 - first)) & WORD
+                state[c] = (state[c] + state[d]) & WORD
+                turned = state[b] ^ state[c]
+                state[b] = (turned >> second | turned << (32 - second)) & WORD
+        words = [words[at] for at in ORDER]
+    return [state[at] ^ state[at + 8] for at in range(8)]
+
+
+def blake3(data, key=IV, flags=0):
+    def of_chunk(piece, counter, last):
+        chain, blocks = key, [piece[at : at + 64] for at in range(0, len(piece), 64)] or [b""]
+        for at, block in enumerate(blocks):
+            ends = at + 1 == len(blocks)
+            marks = flags | START * (at == 0) | END * ends | ROOT_FLAG * (ends and last)
+            chain = compress(chain, block.ljust(64, b"\0"), counter, len(block), marks)
+        return chain
+
+    def of_range(first, count, last):
+        if count == 1:
+            return of_chunk(data[first * 1024 : first * 1024 + 1024], first, last)
+        half = 1 << ((count - 1).bit_length() - 1)
+        both = of_range(first, half, False) + of_range(first + half, count - half, False)
+        block = b"".join(word.to_bytes(4, "little") for word in both)
+        return compress(key, block, 0, 64, flags | PARENT | ROOT_FLAG * last)
+
+    words = of_range(0, max(1, (len(data) + 1023) // 1024), True)
+    return b"".join(word.to_bytes(4, "little") for word in words)
+
+
+CONTEXTS = {}
+
+
+def derived(context, data):
+    if context not in CONTEXTS:
+        key = blake3(context.encode(), flags=OF_CONTEXT)
+        CONTEXTS[context] = tuple(int.from_bytes(key[at : at + 4], "little") for at in range(0, 32, 4))
+    return blake3(data, CONTEXTS[context], OF_MATERIAL)
+
+
+# Ed25519 (RFC 8032, 5.1), points in extended coordinates.
+
+FIELD = 2**255 - 19
+GROUP = 2**252 + 27742317777372353535851937790883648493
+CURVE = -121665 * pow(121666, -1, FIELD) % FIELD
+NEUTRAL = (0, 1, 1, 0)
+
+
+def plus(one, other):
+    a = (one[1] - one[0]) * (other[1] - other[0]) % FIELD
+    b = (one[1] + one[0]) * (other[1] + other[0]) % FIELD
+    c = 2 * one[3] * other[3] * CURVE % FIELD
+    d = 2 * one[2] * other[2] % FIELD
+    e, f, g, h = b - a, d - c, d + c, b + a
+    return (e * f % FIELD, g * h % FIELD, f * g % FIELD, e * h % FIELD)
+
+
+def times(number, point):
+    found = NEUTRAL
+    while number:
+        if number & 1:
+            found = plus(found, point)
+        point, number = plus(point, point), number >> 1
+    return found
+
+
+def same_point(one, other):
+    across = (one[0] * other[2] - other[0] * one[2]) % FIELD
+    return across == 0 and (one[1] * other[2] - other[1] * one[2]) % FIELD == 0
+
+
+def point_of(data):
+    """The point, or None for an encoding that is not the one of a point."""
+    number = int.from_bytes(data, "little")
+    sign, y = number >> 255, number & (1 << 255) - 1
+    if y >= FIELD:
+        return None
+    square = (y * y - 1) * pow(CURVE * y * y + 1, -1, FIELD) % FIELD
+    x = pow(square, (FIELD + 3) // 8, FIELD)
+    if (x * x - square) % FIELD:
+        x = x * pow(2, (FIELD - 1) // 4, FIELD) % FIELD
+    if (x * x - square) % FIELD or (x == 0 and sign):
+        return None
+    if x & 1 != sign:
+        x = FIELD - x
+    return (x, y, 1, x * y % FIELD)
+
+
+def bytes_of(point):
+    inverse = pow(point[2], -1, FIELD)
+    x, y = point[0] * inverse % FIELD, point[1] * inverse % FIELD
+    return (y | (x & 1) << 255).to_bytes(32, "little")
+
+
+BASE = point_of((4 * pow(5, -1, FIELD) % FIELD).to_bytes(32, "little"))
+
+
+def challenge(*parts):
+    return int.from_bytes(hashlib.sha512(b"".join(parts)).digest(), "little") % GROUP
+
+
+def is_signed(key, data, signature):
+    """Strictly: no points of small order, no other encoding of a number."""
+    own, point, number = point_of(key), point_of(signature[:32]), int.from_bytes(signature[32:], "little")
+    if own is None or point is None or number >= GROUP:
+        return False
+    if any(same_point(times(8, one), NEUTRAL) for one in (own, point)):
+        return False
+    wanted = plus(point, times(challenge(signature[:32], key, data), own))
+    return same_point(times(number, BASE), wanted)
+
+
+def sign(seed, data):
+    digest = hashlib.sha512(seed).digest()
+    secret = int.from_bytes(digest[:32], "little") & (1 << 254) - 8 | 1 << 254
+    key, nonce = bytes_of(times(secret, BASE)), challenge(digest[32:], data)
+    point = bytes_of(times(nonce, BASE))
+    return point + ((nonce + challenge(point, key, data) * secret) % GROUP).to_bytes(32, "little")
+
 
 CREDITS, WORK, PAYMENT = 0, 1, 2
 TOP = {8: 1 << 8, 16: 1 << 16, 32: 1 << 32, 64: 1 << 64, 128: 1 << 128}
@@ -32,7 +166,7 @@ def refuse(when, code):
 
 
 def h(context, data):
-    return blake3(data, derive_key_context="millpond statement 1 " + context).digest()
+    return derived("millpond statement 1 " + context, data)
 
 
 # Encoding and reading, in one table for each type: (what bytes it has, what JSON it has).
@@ -176,6 +310,7 @@ WINDOW = Fields(
 DIVISION = Fields(
     amount=U64,
     carry_in=U64,
+    reserve_in=U64,
     direct=FLAG,
     number=U64,
     end=Fields(share=U64, time=U64, coord=U64, network_work=U128, round_after=U64),
@@ -199,10 +334,12 @@ WHAT = Cases(
 )
 COMMITMENT = Fields(version=U8, pool=DIGEST, subject=BYTES, division=U64, what=WHAT)
 ENTRY = Fields(restarts=U32, ledger_seq=U64, commitment=DIGEST)
-KIND = Cases(usual=None, new_key=Fields(next=DIGEST), restored=Fields(lost_from=U64, reason=TEXT))
+KIND = Cases(usual=None, new_key=Fields(next=DIGEST), restored=Fields(lost_from=U64, root=DIGEST, reason=TEXT))
+ORIGIN = Fields(key=DIGEST, network=TEXT, name=TEXT)
 HEAD = Fields(
     version=U8,
     pool=DIGEST,
+    origin=ORIGIN,
     number=U64,
     prev=DIGEST,
     kind=KIND,
@@ -356,11 +493,7 @@ def plain_root(leaves):
 
 
 def signed(document, digest):
-    try:
-        VerifyKey(document["body"]["key"]).verify(digest, document["signature"])
-        return True
-    except (BadSignatureError, ValueError):
-        return False
+    return is_signed(document["body"]["key"], digest, document["signature"])
 
 
 def contradiction(one, other):
@@ -383,6 +516,7 @@ def contradiction(one, other):
     if not adjacent:
         return None
     good = declares and b["restarts"] == a["restarts"] + 1 and loss["lost_from"] <= min(a["size"], b["size"])
+    good = good and (loss["lost_from"] != a["size"] or loss["root"] == a["root"])
     return None if good else "losses"
 
 
@@ -407,7 +541,12 @@ def check_key(in_force, key, number):
     raise Refused(code)
 
 
+def is_named(head):
+    return h("pool", ORIGIN.put(head["origin"])) == head["pool"]
+
+
 def check_head(head, in_force):
+    refuse(not is_named(head["body"]), "origin")
     check_key(in_force, head["body"]["key"], head["body"]["number"])
     refuse(not signed(head, head_hash(head["body"])), "signature")
 
@@ -482,7 +621,7 @@ def check_division(statement, said, part):
     for window in said["windows"]:
         refuse((window["span"][0] in ("finder", "state")) == (window["counted"] is not None), "window")
     refuse(len(said["windows"]) > 256, "window")
-    refuse(said["credits"]["sum"] != said["amount"] + said["carry_in"], "not-the-reward")
+    refuse(said["credits"]["sum"] != said["amount"] + said["carry_in"] + said["reserve_in"], "not-the-reward")
     credit = statement["credit"]
     refuse(credit is None, "credit-missing")
     refuse(credit["paid"] is not None, "payee")
@@ -532,7 +671,7 @@ def evidence_holds(document, key):
     if one["body"]["pool"] != other["body"]["pool"]:
         return False
     for head in (one, other):
-        if head["body"]["key"] != key or not signed(head, head_hash(head["body"])):
+        if not is_named(head["body"]) or head["body"]["key"] != key or not signed(head, head_hash(head["body"])):
             return False
     if kind == "heads":
         return contradiction(one["body"], other["body"]) is not None
@@ -596,10 +735,10 @@ def hashes(count):
     for share in made["shares"]["ids"]:
         running = h("shares", running + bytes.fromhex(share))
     count.same("shares", running.hex(), made["shares"]["running"])
-    signer = SigningKey(bytes.fromhex(made["signed"]["seed"]))
+    seed = bytes.fromhex(made["signed"]["seed"])
     head, receipt = SIGNED_HEAD.read(made["signed"]["head"]), SIGNED_RECEIPT.read(made["signed"]["receipt"])
-    count.same("a head's signature", signer.sign(head_hash(head["body"])).signature, head["signature"])
-    count.same("a receipt's signature", signer.sign(receipt_hash(receipt["body"])).signature, receipt["signature"])
+    count.same("a head's signature", sign(seed, head_hash(head["body"])), head["signature"])
+    count.same("a receipt's signature", sign(seed, receipt_hash(receipt["body"])), receipt["signature"])
 
 
 def trees(count):

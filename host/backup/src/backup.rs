@@ -17,8 +17,11 @@ const ATTEMPTS: u32 = 5;
 /// Held while a backup is written, so that two do not mix and none is pruned in the making.
 const LOCK: &str = "lock";
 /// What is not carried off. Tokens: one that was revoked since would open the door again. The pool's own key: texts signed
-/// before would count a second time. Both are made anew.
-const STAY: [&str; 2] = ["tokens.json", "pool-key"];
+/// before would count a second time. Both are made anew. The key of statements: who finds a backup must not sign as the
+/// pool; the operator keeps it himself.
+const STAY: [&str; 3] = ["tokens.json", "pool-key", "statement-key"];
+/// The logs of what miners can check, in the order in which they are copied: what the first names, the second holds.
+const PROOFS: [(&str, &str); 2] = [("proofs/heads", "millpond-heads"), ("proofs/evidence", "millpond-proof")];
 /// Left free on the disk that the backup goes to.
 const SPARE: u64 = 1 << 20;
 
@@ -155,6 +158,8 @@ impl Target<'_> {
         let name = pool.as_str();
         self.disk.make_dir(&self.folder.join(name))?;
         self.state_files(name, counter)?;
+        // Before the ledger: what they commit is in it.
+        self.proofs(pool, counter)?;
         let heads = self.logs(pool, counter)?;
         for within in ["plugins", "solutions"] {
             let within = at(name, within);
@@ -174,6 +179,26 @@ impl Target<'_> {
             self.disk.sync_dir(&self.folder.join(&within))?;
         }
         Ok(heads)
+    }
+
+    fn proofs(&mut self, pool: &PoolName, counter: &mut Counter<'_>) -> Result<(), BackupError> {
+        for (log, format) in PROOFS {
+            let within = at(pool.as_str(), log);
+            match self.disk.list(&self.data.join(&within)) {
+                Ok(_) => {}
+                Err(why) if why.is_not_found() => continue,
+                Err(why) => return Err(why.into()),
+            }
+            let view = View::open(Arc::clone(self.disk), &self.data.join(&within), format);
+            let view =
+                view.map_err(|why| BackupError::Inconsistent { pool: pool.clone(), what: why.to_string() })?;
+            let needed = bytes(&view);
+            self.has_space(needed)?;
+            counter.begin("copying", needed);
+            self.log(&within, &view, counter)?;
+            self.disk.sync_dir(&self.folder.join(at(pool.as_str(), "proofs")))?;
+        }
+        Ok(())
     }
 
     /// Ledger and journal. A segment that retention drops meanwhile is answered by a new cut; what was copied stays,

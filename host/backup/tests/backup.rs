@@ -11,6 +11,7 @@ use millpond_backup::{
 use millpond_disk::{Disk, Keep, RealDisk, SimDisk};
 use millpond_journal::JournalView;
 use millpond_ledger::Reader;
+use millpond_segments::{Log, Options, View};
 use millpond_types::{Digest, ShareSeq, UnixMillis};
 use std::path::Path;
 use std::sync::Arc;
@@ -144,13 +145,14 @@ fn a_restored_folder_has_the_same_bytes_and_says_where_it_is_from() {
 #[test]
 fn tokens_and_a_pools_own_key_are_in_no_backup_and_an_older_versions_are_not_restored() {
     let (folder, data, to) = filled();
-    for path in ["tokens.json", "tokens.lock", "btc/pool-key"] {
+    for path in ["tokens.json", "tokens.lock", "btc/pool-key", "btc/statement-key"] {
         std::fs::write(data.join(path), b"[]").unwrap();
     }
     let made = make(&data, &to, 0).unwrap();
     for file in &made.manifest.files {
         assert!(
-            !["tokens.json", "tokens.lock", "btc/pool-key"].contains(&file.path.as_str()),
+            !["tokens.json", "tokens.lock", "btc/pool-key", "btc/statement-key"]
+                .contains(&file.path.as_str()),
             "{}",
             file.path
         );
@@ -170,6 +172,26 @@ fn tokens_and_a_pools_own_key_are_in_no_backup_and_an_older_versions_are_not_res
     assert!(!back.join("tokens.json").exists() && !back.join("btc/pool-key").exists());
     assert!(back.join("btc/adapter-state").exists());
     drill(&made.path, folder.path(), NOW, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn what_miners_can_check_is_in_a_backup_and_comes_back() {
+    let (folder, data, to) = filled();
+    let logs = [("proofs/heads", "millpond-heads"), ("proofs/evidence", "millpond-proof")];
+    for (log, format) in logs {
+        let (log, _) = Log::open(real(), &data.join("btc").join(log), Options::new(format)).unwrap();
+        for text in [b"one", b"two"] {
+            log.append(vec![(1, text.to_vec())]).wait().unwrap();
+        }
+    }
+    let made = make(&data, &to, 0).unwrap();
+    let back = folder.path().join("back");
+    restore(&made.path, &back, NOW, &mut |_| {}).unwrap();
+    for (log, format) in logs {
+        let view = View::open(real(), &back.join("btc").join(log), format).unwrap();
+        let records: Vec<_> = view.iter(1).map(|record| record.unwrap().payload).collect();
+        assert_eq!(records, [b"one", b"two"], "{log}");
+    }
 }
 
 #[test]

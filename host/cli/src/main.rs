@@ -53,6 +53,10 @@ enum Command {
     Config(commands::config::ConfigCommand),
     /// Verify, export or read a pool's ledger.
     Ledger(commands::ledger::LedgerCommand),
+    /// Verify statements of a pool, offline.
+    VerifyStatement(commands::verify_statement::VerifyStatement),
+    /// Show a pool's key, compare heads, or have a restored pool sign again.
+    Heads(commands::heads::HeadsCommand),
     /// Show all pools of a running process as JSON.
     Status(commands::admin::Status),
     /// List, plan, run, resolve or release payments of a running pool.
@@ -115,6 +119,8 @@ fn main() -> ExitCode {
         Command::Doctor(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Ledger(command) => command.run(),
+        Command::VerifyStatement(command) => command.run(),
+        Command::Heads(command) => command.run(),
         Command::Mine(command) => command.run(),
         Command::Load(command) => command.run(),
         Command::Simulate(command) => command.run(),

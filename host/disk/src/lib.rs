@@ -66,6 +66,14 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// When the file exists already, its folder does not, or the disk fails.
     fn create(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError>;
 
+    /// As [`Disk::create`], for what nobody else on the machine may read, where the disk knows of such.
+    ///
+    /// # Errors
+    /// As [`Disk::create`].
+    fn create_private(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
+        self.create(path)
+    }
+
     /// Opens an existing file for reading and appending.
     ///
     /// # Errors
@@ -219,6 +227,23 @@ pub fn read_file(disk: &dyn Disk, path: &Path) -> Result<Vec<u8>, DiskError> {
 /// # Errors
 /// When the path has no folder or name, or the disk fails; the old contents are then still there.
 pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    replace(disk, path, bytes, |beside| disk.create(beside))
+}
+
+/// As [`replace_file`], by one that nobody else on the machine may read.
+///
+/// # Errors
+/// As [`replace_file`].
+pub fn replace_private(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    replace(disk, path, bytes, |beside| disk.create_private(beside))
+}
+
+fn replace(
+    disk: &dyn Disk,
+    path: &Path,
+    bytes: &[u8],
+    create: impl FnOnce(&Path) -> Result<Arc<dyn DiskFile>, DiskError>,
+) -> Result<(), DiskError> {
     let invalid = || DiskError::new("replace", path, io::Error::from(io::ErrorKind::InvalidFilename));
     let dir = path.parent().ok_or_else(invalid)?;
     let mut name = path.file_name().ok_or_else(invalid)?.to_owned();
@@ -229,7 +254,7 @@ pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), Di
         Err(error) if error.is_not_found() => {}
         Err(error) => return Err(error),
     }
-    let file = disk.create(&beside)?;
+    let file = create(&beside)?;
     file.append(bytes)?;
     file.sync()?;
     disk.rename(&beside, path)?;

@@ -3,7 +3,7 @@
 use crate::{Disk, DiskError, DiskFile, DiskLock};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +38,17 @@ impl Disk for RealDisk {
             .read(true)
             .append(true)
             .create_new(true)
+            .open(path)
+            .map_err(at("create", path))?;
+        Ok(Arc::new(RealFile { file, path: path.to_owned() }))
+    }
+
+    fn create_private(&self, path: &Path) -> Result<Arc<dyn DiskFile>, DiskError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create_new(true)
+            .mode(0o600)
             .open(path)
             .map_err(at("create", path))?;
         Ok(Arc::new(RealFile { file, path: path.to_owned() }))

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use millpond_pool::STATEMENT_ROWS;
+use millpond_pool::proofs::{MOST_HEADS, NoStatement};
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::SettingChange;
 use millpond_types::Amount;
@@ -43,6 +44,11 @@ pub(crate) fn router(source: Arc<dyn Source>) -> Router {
         .route("/api/v1/pools/{pool}/miners/{address}", get(miner))
         .route("/api/v1/pools/{pool}/miners/{address}/entries", get(entries))
         .route("/api/v1/pools/{pool}/miners/{address}/statement", get(statement))
+        .route("/api/v1/pools/{pool}/miners/{address}/statements/{seq}", get(document))
+        .route("/api/v1/pools/{pool}/heads", get(heads))
+        .route("/api/v1/pools/{pool}/heads/latest", get(newest_head))
+        .route("/api/v1/pools/{pool}/heads/consistency", get(consistency))
+        .route("/api/v1/pools/{pool}/heads/{number}", get(head))
         .route("/api/v1/pools/{pool}/miners/{address}/shadow", get(miner_shadows))
         .route("/api/v1/pools/{pool}/shadow", get(shadows))
         .route("/api/v1/pools/{pool}/miners/{address}/settings", settings)
@@ -214,6 +220,65 @@ async fn statement(
         found(source.statement(&name, &address, before, rows), error)
     };
     answers.get_heavy(key, make).await
+}
+
+async fn document(
+    State(answers): Shared,
+    Path((name, address, seq)): Path<(String, String, u64)>,
+) -> Response {
+    let key = format!("document/{seq}/{name}/{address}");
+    let make = move |source: &dyn Source| match source.document(&name, &address, seq) {
+        None => json(StatusCode::NOT_FOUND, &Problem { error: NO_POOL }),
+        Some(Ok(document)) => json(StatusCode::OK, &document),
+        Some(Err(why)) => {
+            let status = match why {
+                NoStatement::Stranger | NoStatement::NoEntry | NoStatement::NotInIt => StatusCode::NOT_FOUND,
+                NoStatement::Gone => StatusCode::GONE,
+                NoStatement::NotSigned | NoStatement::Off => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            json(status, &Problem { error: &why.to_string() })
+        }
+    };
+    answers.get_heavy(key, make).await
+}
+
+async fn heads(State(answers): Shared, Path(name): Path<String>, Query(page): Query<Page<u64>>) -> Response {
+    let (rows, before) = (page.limit.unwrap_or(MOST_HEADS).min(MOST_HEADS), page.before);
+    let key = format!("heads/{rows}/{before:?}/{name}");
+    answers.get_heavy(key, move |source| found(source.heads(&name, before, rows), NO_POOL)).await
+}
+
+const NO_HEAD: &str = "there is no pool of this name, or it has no such head";
+
+async fn newest_head(State(answers): Shared, Path(name): Path<String>) -> Response {
+    let key = format!("head/latest/{name}");
+    answers.get(key, move |source| found(source.head(&name, None), NO_HEAD)).await
+}
+
+async fn head(State(answers): Shared, Path((name, number)): Path<(String, u64)>) -> Response {
+    let key = format!("head/{number}/{name}");
+    answers.get_heavy(key, move |source| found(source.head(&name, Some(number)), NO_HEAD)).await
+}
+
+/// Sizes of two histories.
+#[derive(Deserialize)]
+struct Sizes {
+    from: u64,
+    to: u64,
+}
+
+async fn consistency(
+    State(answers): Shared,
+    Path(name): Path<String>,
+    Query(Sizes { from, to }): Query<Sizes>,
+) -> Response {
+    let key = format!("consistency/{from}/{to}/{name}");
+    let make = move |source: &dyn Source| {
+        let error =
+            "there is no pool of this name, or its newest head has fewer entries, or from is above to";
+        found(source.consistency(&name, from, to), error)
+    };
+    answers.get(key, make).await
 }
 
 async fn shadows(

@@ -1,6 +1,7 @@
 //! The API's description. A test asks the running server for every path in it and compares the keys.
 
 use millpond_pool::STATEMENT_ROWS;
+use millpond_pool::proofs::MOST_HEADS;
 use millpond_pool::view::StratumCounters;
 use serde_json::{Value, json};
 
@@ -27,6 +28,14 @@ pub fn document() -> Value {
     let statement = json!([
         {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": STATEMENT_ROWS, "default": STATEMENT_ROWS}},
         {"name": "before", "in": "query", "schema": {"type": "integer"}, "description": "`next` of the page before"}]);
+    let heads = json!([
+        {"name": "limit", "in": "query", "schema": {"type": "integer", "maximum": MOST_HEADS, "default": MOST_HEADS}},
+        {"name": "before", "in": "query", "schema": {"type": "integer"}, "description": "number of the last head of the page before"}]);
+    let size = |name: &str| {
+        json!({"name": name, "in": "query", "required": true, "schema": {"type": "integer"},
+        "description": "entries of a history, as a head's size"})
+    };
+    let sizes = json!([size("from"), size("to")]);
     let last = json!([limit.clone()]);
     let ranks = next("skip", "integer", "miners to leave out, the best ones first");
     let get = |about: &str, schema: Value, parameters: &Value| {
@@ -78,6 +87,14 @@ pub fn document() -> Value {
                 get("a miner's account, newest first", list("Entry"), &entries),
             "/api/v1/pools/{pool}/miners/{address}/statement":
                 get("a miner's account with the proofs of his parts, newest first", link("Statement"), &statement),
+            "/api/v1/pools/{pool}/miners/{address}/statements/{seq}":
+                get("a miner's statement of one entry of the ledger, for `millpond verify-statement`; 410 when its evidence \
+                    is gone, 503 while no head has it", link("StatementDocument"), &none),
+            "/api/v1/pools/{pool}/heads": get("signed heads, newest first", list("SignedHead"), &heads),
+            "/api/v1/pools/{pool}/heads/latest": get("the newest head", link("SignedHead"), &none),
+            "/api/v1/pools/{pool}/heads/{number}": get("one head", link("SignedHead"), &none),
+            "/api/v1/pools/{pool}/heads/consistency":
+                get("that one history continues another", link("Consistency"), &sizes),
             "/api/v1/pools/{pool}/miners/{address}/shadow":
                 get("what a miner would have earned under each policy in shadow", list("MinerShadow"), &none),
             "/api/v1/pools/{pool}/shadow":
@@ -165,8 +182,38 @@ pub fn document() -> Value {
     });
     if let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Value::as_object_mut) {
         schemas.extend(shadow());
+        schemas.extend(proofs());
     }
     document
+}
+
+/// What miners verify without the pool; docs/proofs.md has it to the byte.
+fn proofs() -> serde_json::Map<String, Value> {
+    let text = |about: &str| json!({"type": "string", "description": about});
+    // Told in docs/proofs.md and not here again.
+    let inner = |about: &str| json!({"type": "object", "additionalProperties": true, "description": about});
+    let hashes = |about: &str| json!({"type": "array", "items": {"type": "string"}, "description": about});
+    let schemas = [
+        (
+            "SignedHead",
+            json!({"body": inner("what the pool says its ledger is"), "signature": text("Ed25519 over the body's hash")}),
+        ),
+        (
+            "Consistency",
+            json!({"from": text("entries of the shorter history"), "to": text("of the longer"), "path": hashes("from the one to the other")}),
+        ),
+        (
+            "StatementDocument",
+            json!({"millpond_statement": {"type": "integer"}, "address": text("his address"), "owner": text("m and his number"),
+                "commitment": inner("what the entry says"), "credit": inner("his part; absent where nothing is divided"),
+                "work": {"type": "array", "items": inner("his work in a window")}, "entry": inner("its place in ledger and history"),
+                "head": {"$ref": "#/components/schemas/SignedHead"}}),
+        ),
+    ];
+    let object = |(name, properties): (&str, Value)| {
+        (name.to_owned(), json!({"type": "object", "properties": properties}))
+    };
+    schemas.map(object).into_iter().collect()
 }
 
 /// Policies in shadow.

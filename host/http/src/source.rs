@@ -1,10 +1,11 @@
 //! Where the pages get their data from.
 
 use millpond_alerts::Alarm;
+use millpond_pool::proofs::NoStatement;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, ContextsView, EntryView, MinerSettings, MinerShadowView, MinerView, PaymentDetail,
-    PaymentView, PoolView, SettingChange, SettingText, ShadowView, StatementView,
+    BlockView, Consistency, ContextsView, Document, EntryView, MinerSettings, MinerShadowView, MinerView,
+    PaymentDetail, PaymentView, PoolView, SettingChange, SettingText, ShadowView, SignedHead, StatementView,
 };
 use millpond_types::Amount;
 
@@ -36,6 +37,15 @@ pub trait Source: Send + Sync + 'static {
         before: Option<u64>,
         limit: usize,
     ) -> Option<StatementView>;
+    /// A miner's statement of one entry of the ledger, to be verified without the pool; `None` for a pool that is not
+    /// there.
+    fn document(&self, pool: &str, address: &str, seq: u64) -> Option<Result<Document, NoStatement>>;
+    /// A pool's signed heads before one (by its number), newest first; an implementation bounds `limit`.
+    fn heads(&self, pool: &str, before: Option<u64>, limit: usize) -> Option<Vec<SignedHead>>;
+    /// One head, or the newest.
+    fn head(&self, pool: &str, number: Option<u64>) -> Option<SignedHead>;
+    /// That a pool's history of so many entries is the beginning of that of so many.
+    fn consistency(&self, pool: &str, from: u64, to: u64) -> Option<Consistency>;
     /// A pool's policies in shadow, each with so many of its last incomes.
     fn shadows(&self, pool: &str, incomes: usize) -> Option<Vec<ShadowView>>;
     /// What a miner would have earned under each of them.

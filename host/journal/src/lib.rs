@@ -44,7 +44,7 @@ pub use shares::{Share, ShareBlock};
 pub use state::{Answered, OpenBlock, State};
 pub use summary::{MinerShares, SegmentShares};
 pub use view::{Entry, JournalView, Records, WorkedOn};
-pub use window::{Edge, Measure, Span, Window};
+pub use window::{Counted, Edge, Measure, Span, Window};
 
 use millpond_segments::LogError;
 use millpond_types::ShareSeq;

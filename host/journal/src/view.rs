@@ -3,7 +3,7 @@
 use crate::lists::Lists;
 use crate::records::{Job, OF_BLOCKS, Record, Retention, SHARES, Solution, WindowEnd};
 use crate::summary::{self, SegmentShares};
-use crate::window::{self, Window};
+use crate::window::{self, Counted, Window};
 use crate::{FORMAT, JournalError, Share, State};
 use millpond_disk::Disk;
 use millpond_segments::{Iter, LogError, RecordRef, SegmentInfo, Verified, View};
@@ -364,6 +364,19 @@ impl JournalView {
         end: &WindowEnd,
         finder: Option<MinerId>,
     ) -> Result<Vec<(MinerId, u128)>, JournalError> {
+        Ok(self.counted(window, end, finder)?.rows)
+    }
+
+    /// As [`JournalView::window`], with the first share that counted.
+    ///
+    /// # Errors
+    /// As [`JournalView::window`].
+    pub fn counted(
+        &self,
+        window: &Window,
+        end: &WindowEnd,
+        finder: Option<MinerId>,
+    ) -> Result<Counted, JournalError> {
         window::compute(self, window, end, finder)
     }
 

@@ -76,6 +76,8 @@ struct Sums {
     places: Vec<u128>,
     beyond: BTreeMap<MinerId, u128>,
     total: u128,
+    /// The smallest number of a share that was counted.
+    first: Option<ShareSeq>,
 }
 
 impl Sums {
@@ -98,6 +100,11 @@ impl Sums {
         Ok(())
     }
 
+    /// A share was counted, the first of several with numbers that ascend, or one.
+    fn counts(&mut self, seq: ShareSeq) {
+        self.first = Some(self.first.map_or(seq, |first| first.min(seq)));
+    }
+
     /// Ascending, without those that weigh nothing.
     fn rows(self) -> Vec<(MinerId, u128)> {
         let near = (0..).map(MinerId).zip(self.places);
@@ -105,19 +112,32 @@ impl Sums {
     }
 }
 
-/// What the miners' shares in a window weigh, ascending by miner. Miners whose shares weigh nothing are left out.
+/// What was counted in a window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counted {
+    /// What the miners' shares weigh, ascending by miner. Miners whose shares weigh nothing are left out.
+    pub rows: Vec<(MinerId, u128)>,
+    /// The first share that counted, in part or in full; the one behind the window's near end when none did, and for
+    /// windows that look at no shares.
+    pub first: ShareSeq,
+}
+
+/// What the miners' shares in a window weigh, and where they begin.
 pub(crate) fn compute(
     journal: &JournalView,
     window: &Window,
     end: &WindowEnd,
     finder: Option<MinerId>,
-) -> Result<Vec<(MinerId, u128)>, JournalError> {
+) -> Result<Counted, JournalError> {
+    let behind = ShareSeq(end.seq.0.saturating_add(1));
     if end.seq > journal.newest {
         return Err(JournalError::Ahead { end: end.seq, newest: journal.newest });
     }
     let reach = match window.span {
-        Span::Finder => return Ok(finder.map(|miner| (miner, 1)).into_iter().collect()),
-        Span::State => return Ok(Vec::new()),
+        Span::Finder => {
+            return Ok(Counted { rows: finder.map(|miner| (miner, 1)).into_iter().collect(), first: behind });
+        }
+        Span::State => return Ok(Counted { rows: Vec::new(), first: behind }),
         Span::Round => Reach::From(end.round_after.0.saturating_add(1)),
         Span::Shares(count) => Reach::From(end.seq.0.saturating_sub(count).saturating_add(1)),
         Span::Work(thousandths) => {
@@ -140,7 +160,8 @@ pub(crate) fn compute(
     if needs_dropped {
         return Err(JournalError::Dropped { last: dropped.last });
     }
-    Ok(sums.rows())
+    let first = sums.first.unwrap_or(behind);
+    Ok(Counted { rows: sums.rows(), first })
 }
 
 /// Newest segment first. `Break` when the window is full.
@@ -162,7 +183,12 @@ fn walk(
         };
         match part {
             Part::None => {}
-            Part::All => add_footer(journal, segment, window.measure, sums)?,
+            Part::All => {
+                if let Some(total) = journal.total(segment) {
+                    sums.counts(total.first);
+                }
+                add_footer(journal, segment, window.measure, sums)?;
+            }
             Part::Older => return Ok(ControlFlow::Break(())),
             Part::Some => {
                 if add_shares(journal, segment, window, end, reach, sums)?.is_break() {
@@ -244,24 +270,33 @@ fn add_shares(
                     Reach::After(field, after) => after.is_none_or(|after| field.of(share) > after),
                     Reach::Sum(_) => false,
                 };
-            if counts { sums.add(share.miner, of_share(window.measure, share)) } else { Ok(()) }
+            if !counts {
+                return Ok(());
+            }
+            sums.counts(seq);
+            sums.add(share.miner, of_share(window.measure, share))
         })?;
         return Ok(ControlFlow::Continue(()));
     };
     let mut shares = Vec::new();
     journal.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
         if seq <= end {
-            shares.push((share.miner, of_share(window.measure, share)));
+            shares.push((seq, share.miner, of_share(window.measure, share)));
         }
         Ok(())
     })?;
-    for (miner, value) in shares.into_iter().rev() {
+    for (seq, miner, value) in shares.into_iter().rev() {
         let room = limit.saturating_sub(sums.total);
         if value < room {
+            sums.counts(seq);
             sums.add(miner, value)?;
             continue;
         }
-        sums.add(miner, window.edge.counts(value, room))?;
+        let counted = window.edge.counts(value, room);
+        if counted > 0 {
+            sums.counts(seq);
+        }
+        sums.add(miner, counted)?;
         return Ok(ControlFlow::Break(()));
     }
     Ok(ControlFlow::Continue(()))

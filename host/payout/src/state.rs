@@ -122,6 +122,25 @@ impl SchemeState {
         self.memo.is_empty() && self.rows.is_empty()
     }
 
+    /// Format, cells and memo as bytes, each in one way: what a digest of the state is taken of. Numbers are little-endian
+    /// of 64 bits; a length stands before format and memo and before the rows, which ascend by miner, each with its cells.
+    #[must_use]
+    pub fn to_cells(&self) -> Vec<u8> {
+        let number = |of: usize| u64::try_from(of).unwrap_or(u64::MAX).to_le_bytes();
+        let mut bytes = Vec::new();
+        for text in [self.format.as_bytes(), &self.memo] {
+            bytes.extend_from_slice(&number(text.len()));
+            bytes.extend_from_slice(text);
+        }
+        bytes.extend_from_slice(&number(usize::from(self.width)));
+        bytes.extend_from_slice(&number(self.rows.len()));
+        for (miner, cells) in &self.rows {
+            bytes.extend_from_slice(&miner.0.to_le_bytes());
+            cells.iter().for_each(|cell| bytes.extend_from_slice(&cell.to_le_bytes()));
+        }
+        bytes
+    }
+
     /// Its format.
     #[must_use]
     pub fn format(&self) -> &str {

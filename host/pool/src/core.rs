@@ -3,6 +3,7 @@
 use crate::books::Books;
 use crate::edges::{Edge, Edges};
 use crate::leading::Leading;
+use crate::proofs::Proofs;
 use crate::round::Round;
 use crate::settings::SignedChanges;
 use crate::shadow::Shadow;
@@ -113,6 +114,8 @@ pub(crate) struct Core {
     pub(crate) changing: Mutex<SignedChanges>,
     /// Policies that divide beside the one in force.
     pub(crate) shadows: Vec<Shadow>,
+    /// What miners can check; none when it could not be opened.
+    pub(crate) proofs: Option<Proofs>,
     pub(crate) edges: Edges,
     tags: AtomicU64,
     /// The last of all fields, and so dropped after them: who sees nobody hold it finds journal and ledger closed.
@@ -132,13 +135,27 @@ pub(crate) struct Parts {
     pub(crate) tasks: Sender<Task>,
     pub(crate) key: NameKey,
     pub(crate) shadows: Vec<Shadow>,
+    pub(crate) proofs: Option<Proofs>,
     pub(crate) edges: Edges,
 }
 
 impl Core {
     pub(crate) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { name, folder, disk, alarms, journal, ledger, books, stats, tasks, key, shadows, edges } =
-            parts;
+        let Parts {
+            name,
+            folder,
+            disk,
+            alarms,
+            journal,
+            ledger,
+            books,
+            stats,
+            tasks,
+            key,
+            shadows,
+            proofs,
+            edges,
+        } = parts;
         Arc::new(Self {
             name,
             folder,
@@ -150,6 +167,7 @@ impl Core {
             stats,
             tasks,
             shadows,
+            proofs,
             edges,
             round: Round::default(),
             jobs: Arc::new(JobTable::new(millpond_jobs::DEFAULT_CAPACITY)),

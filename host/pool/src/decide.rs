@@ -9,8 +9,8 @@ use millpond_ledger::{Book, Entry, IncomeKey, IncomeStatus, LedgerError, Owner, 
 use millpond_payout::{
     Accrual, AccruedShare, AuditRecord, Decision, IncomeFacts, PayoutError, SchemeState, WindowSums,
 };
-use millpond_types::{Amount, ShareSeq, WorkSum};
-use std::collections::BTreeSet;
+use millpond_types::{Amount, MinerId, ShareSeq, WorkSum};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A decision that did not come about.
 #[derive(Debug, thiserror::Error)]
@@ -286,6 +286,30 @@ pub fn credit(
     let columns = Columns::new(bound, view, *first, reserve)?;
     let accrual = millpond_payout::accrue(&bound.scheme, &bound.fees, &shares, reserve, state, &columns)?;
     Ok(Some((accrual, given)))
+}
+
+/// What each miner's shares of a batch weigh, ascending by miner.
+///
+/// # Errors
+/// When the journal fails, or a sum does not fit.
+pub(crate) fn work_of(
+    view: &JournalView,
+    first: ShareSeq,
+    last: ShareSeq,
+) -> Result<Vec<(MinerId, u128)>, JournalError> {
+    let mut work = BTreeMap::new();
+    let read = view.shares(first, |seq, share| {
+        if seq > last {
+            return Err(Stop::Enough);
+        }
+        let sum: &mut u128 = work.entry(share.miner).or_default();
+        *sum = sum.checked_add(u128::from(share.work.0)).ok_or(JournalError::Overflow)?;
+        Ok(())
+    });
+    match read {
+        Ok(()) | Err(Stop::Enough) => Ok(work.into_iter().collect()),
+        Err(Stop::Failed(why)) => Err(why),
+    }
 }
 
 /// The entry of shares that were given again: the change of state alone, since they are credited nothing.

@@ -41,6 +41,12 @@ pub enum Edge {
     MaturityRecorded,
     /// An income's parts are payable.
     Matured,
+    /// What shows an entry of the ledger to its owners is kept; the history does not know of it.
+    Evidenced,
+    /// An entry of the ledger is in the history; no head has it.
+    Committed,
+    /// A head is durable; nobody was shown it.
+    HeadKept,
     /// A point of a payment.
     Payment(PaymentEdge),
 }
@@ -69,8 +75,11 @@ const NAMES: [(Edge, &str); 20] = [
     (Edge::Payment(PaymentEdge::Settled), "payment-settled"),
 ];
 
-/// Edges that a payment passes when something went wrong, or by an order.
-const ASIDE: [(Edge, &str); 6] = [
+/// Edges that are passed beside the way of a share, and those that a payment passes when something went wrong, or by an order.
+const ASIDE: [(Edge, &str); 9] = [
+    (Edge::Evidenced, "evidenced"),
+    (Edge::Committed, "committed"),
+    (Edge::HeadKept, "head-kept"),
     (Edge::Payment(PaymentEdge::Doubted), "payment-doubted"),
     (Edge::Payment(PaymentEdge::Released), "payment-released"),
     (Edge::Payment(PaymentEdge::Again), "payment-again"),

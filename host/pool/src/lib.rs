@@ -29,6 +29,7 @@ mod payments;
 pub mod plugins;
 pub mod policy;
 mod pool;
+pub mod proofs;
 mod rates;
 pub mod reload;
 pub mod replay;

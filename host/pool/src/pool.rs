@@ -10,6 +10,7 @@ use crate::maturity::NodesCount;
 use crate::payments::Payments;
 use crate::plugins::{Component, PluginStore};
 use crate::policy::{FEE_ROLES, Loader, WantedFee};
+use crate::proofs::{Opening, Proofs};
 use crate::setup::{Prepared, SetupError};
 use crate::shadow::{Order, Shadow};
 use crate::sink::PoolSink;
@@ -190,12 +191,14 @@ impl Pool {
         let component = (prepared.adapter_component.clone(), prepared.grants.clone());
         let (tasks, queue) = std::sync::mpsc::channel();
         let shift = millpond_types::WorkShift(description.work_shift);
-        let since = from.lowest_coord();
+        let (since, restored) = (from.lowest_coord(), prepared.payments_held);
+        let network = description.network.clone();
         // Disk and plugins block: not on the runtime's threads.
         let opened = tokio::task::spawn_blocking(move || {
             let (process, folder) = opening;
             let wanted = (&wanted.0, wanted.1.as_slice());
-            open(&process, &folder, name, wanted, (&component.0, &component.1), (shift, since, told), tasks)
+            let chain = OfChain { shift, since, network: &network, restored, told };
+            open(&process, &folder, name, wanted, (&component.0, &component.1), &chain, tasks)
         });
         let Opened { core, unsubmitted, past } = opened.await.map_err(std::io::Error::other)??;
         let mut makers = Makers::new(process, &core, &prepared);
@@ -599,8 +602,8 @@ impl Pool {
     }
 }
 
-/// The threads that wait for nodes and for time: those of maturity, of retention and of shadows, and what ends the latter
-/// two.
+/// The threads that wait for nodes and for time: those of maturity, of retention, of statements and of shadows, and
+/// what ends the latter three.
 type Waiting = (Vec<std::sync::mpsc::Sender<()>>, Vec<JoinHandle<()>>);
 
 fn waiting(
@@ -618,6 +621,12 @@ fn waiting(
         threads.push(named("maturity").spawn(move || maturity.keep_asking(&core))?);
     }
     let mut ends = vec![retention];
+    if core.proofs.is_some() {
+        let (end, stop) = std::sync::mpsc::channel();
+        let core = Arc::clone(core);
+        threads.push(named("proofs").spawn(move || crate::proofs::run(&core, &stop))?);
+        ends.push(end);
+    }
     if !core.shadows.is_empty() {
         let (end, stop) = std::sync::mpsc::channel();
         let core = Arc::clone(core);
@@ -656,13 +665,25 @@ fn pool_key(process: &Process, folder: &Path, pool: &str) -> NameKey {
     key
 }
 
+/// What a pool's folder is opened with of its chain and its past.
+struct OfChain<'a> {
+    shift: millpond_types::WorkShift,
+    /// The lowest coordinate of jobs that were handed over.
+    since: Option<u64>,
+    network: &'a str,
+    /// The data was restored from a backup.
+    restored: bool,
+    /// Jobs tell their subsidy.
+    told: bool,
+}
+
 fn open(
     process: &Process,
     folder: &Path,
     name: millpond_types::PoolName,
     (wanted, shadows): (&crate::policy::Wanted, &[Order]),
     (adapter, grants): (&Component, &[Grant]),
-    (shift, since, told): (millpond_types::WorkShift, Option<u64>, bool),
+    chain: &OfChain<'_>,
     tasks: std::sync::mpsc::Sender<Task>,
 ) -> Result<Opened, PoolError> {
     let disk = &process.disk;
@@ -684,10 +705,12 @@ fn open(
     }
     let store = PluginStore::open(Arc::clone(disk), &folder.join("plugins"))?;
     store.keep_adapter(adapter, grants)?;
-    let loader =
-        Arc::new(Loader::new(process.sandbox.clone(), store, Arc::clone(&process.sink)).with_subsidy(told));
+    let loader = Arc::new(
+        Loader::new(process.sandbox.clone(), store, Arc::clone(&process.sink)).with_subsidy(chain.told),
+    );
     let (journal, now) = (Arc::new(journal), UnixMillis::now());
     // Jobs that were handed over pay as they did.
+    let OfChain { shift, since, network, restored, .. } = *chain;
     if since.is_some() && journal.newest_policy().is_some_and(|policy| !wanted.pays_as(&policy)) {
         return Err(crate::books::BooksError::Coinbase.into());
     }
@@ -703,6 +726,11 @@ fn open(
         now,
     )?
     .with_edges(process.edges.clone());
+    let opening = Opening { disk, pool: folder, name: &name, network, shift, restored };
+    let proofs = Proofs::open(&opening, &ledger).map_err(|why| {
+        let text = format!("the pool gives out no statements: {why}");
+        process.alarms.raise(Level::Critical, name.as_str(), "statements", text);
+    });
     let key = pool_key(process, folder, name.as_str());
     let core = Core::new(Parts {
         name,
@@ -716,6 +744,7 @@ fn open(
         tasks,
         key: key.clone(),
         shadows,
+        proofs: proofs.ok(),
         edges: process.edges.clone(),
     });
     unfinished::forget_templates(core.as_ref(), &recovered.unsubmitted);

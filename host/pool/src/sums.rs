@@ -81,14 +81,25 @@ impl Sums {
     /// # Errors
     /// When a record cannot be read, or carries a change that does not fit.
     pub(crate) fn read(ledger: &Ledger) -> Result<Read, LedgerError> {
+        Self::read_to(ledger, u64::MAX)
+    }
+
+    /// As [`Sums::read`], of the entries up to a record.
+    ///
+    /// # Errors
+    /// As [`Sums::read`].
+    pub(crate) fn read_to(ledger: &Ledger, to: u64) -> Result<Read, LedgerError> {
         let (reader, (disk, dir)) = (ledger.reader(), ledger.place());
-        for after in files(disk, dir).map_err(failed)? {
-            if let Some(read) = Self::from_file(&reader, disk, dir, after)? {
+        for after in files(disk, dir).map_err(failed)?.into_iter().filter(|after| *after <= to) {
+            if let Some(read) = Self::from_file(&reader, disk, dir, [after, to])? {
                 return Ok(read);
             }
         }
         let mut sums = Self::default();
         let head = reader.for_each_record(&mut |record, _| {
+            if record.seq > to {
+                return Ok(());
+            }
             sums.take(&record.entry).map_err(|why| broken(record.seq, &why))
         })?;
         Ok(Read { sums, head, records: head.seq })
@@ -98,7 +109,7 @@ impl Sums {
         reader: &Reader,
         disk: &dyn Disk,
         dir: &Path,
-        after: u64,
+        [after, to]: [u64; 2],
     ) -> Result<Option<Read>, LedgerError> {
         // A record that cannot be read is told when everything is read.
         let Some((_, digest)) = reader.record(after).ok().flatten() else { return Ok(None) };
@@ -109,7 +120,7 @@ impl Sums {
         let head = reader.for_each_record_after(&Head { seq: after, digest }, &mut |record, _| {
             is_vouched |= vouched(&record.entry) == Some(note);
             // What nobody vouches for may contradict the entries in any way: it is not used, and is no error.
-            if is_vouched || vouched(&record.entry).is_none() {
+            if record.seq <= to && (is_vouched || vouched(&record.entry).is_none()) {
                 sums.take(&record.entry).map_err(|why| broken(record.seq, &why))?;
             }
             Ok(())

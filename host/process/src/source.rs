@@ -4,10 +4,11 @@ use millpond_alerts::{Alarm, Alarms};
 use millpond_algorithms::Algorithms;
 use millpond_http::Source;
 use millpond_pool::Pool;
+use millpond_pool::proofs::NoStatement;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
-    BlockView, ContextsView, EntryView, MinerSettings, MinerShadowView, MinerView, PaymentDetail,
-    PaymentView, PoolView, SettingChange, SettingText, ShadowView, StatementView,
+    BlockView, Consistency, ContextsView, Document, EntryView, MinerSettings, MinerShadowView, MinerView,
+    PaymentDetail, PaymentView, PoolView, SettingChange, SettingText, ShadowView, SignedHead, StatementView,
 };
 use millpond_types::Amount;
 use std::sync::Arc;
@@ -67,6 +68,22 @@ impl Source for Pools {
         limit: usize,
     ) -> Option<StatementView> {
         self.named(pool)?.statement(address, before, limit)
+    }
+
+    fn document(&self, pool: &str, address: &str, seq: u64) -> Option<Result<Document, NoStatement>> {
+        Some(self.named(pool)?.statement_of(address, seq))
+    }
+
+    fn heads(&self, pool: &str, before: Option<u64>, limit: usize) -> Option<Vec<SignedHead>> {
+        Some(self.named(pool)?.heads(before, limit))
+    }
+
+    fn head(&self, pool: &str, number: Option<u64>) -> Option<SignedHead> {
+        self.named(pool)?.head(number)
+    }
+
+    fn consistency(&self, pool: &str, from: u64, to: u64) -> Option<Consistency> {
+        self.named(pool)?.consistency(from, to)
     }
 
     fn shadows(&self, pool: &str, incomes: usize) -> Option<Vec<ShadowView>> {

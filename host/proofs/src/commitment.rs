@@ -4,7 +4,7 @@
 //! is a leaf of the history tree that heads sign.
 
 use crate::encode::{cases, fields};
-use crate::{Domain, Encode, PublicKey, Root, TreeId, TreeKind, text};
+use crate::{Domain, PublicKey, Root, TreeId, TreeKind, text};
 use millpond_types::{Amount, Digest, PoolName, ShareSeq, UnixMillis};
 
 /// The version of all documents and encodings that this program writes and reads.
@@ -13,13 +13,20 @@ pub const VERSION: u8 = 1;
 /// Who a pool is: follows from the first key it ever signed with, its network and its name. A pool keeps it over new keys.
 #[must_use]
 pub fn pool_id(first: &PublicKey, network: &str, name: &PoolName) -> Digest {
-    let mut bytes = first.encoded();
-    network.encode(&mut bytes);
-    name.as_str().encode(&mut bytes);
-    Domain::Pool.hash(&bytes)
+    Origin { key: *first, network: network.to_owned(), name: name.as_str().to_owned() }.pool()
 }
 
 fields! {
+    /// What a pool's id is made of.
+    struct Origin {
+        /// The key that signed its first head.
+        key: PublicKey,
+        /// Its network.
+        network: String,
+        /// Its name.
+        name: String,
+    }
+
     /// What an entry says.
     struct Commitment {
         /// The version of the encoding: 1.
@@ -44,6 +51,9 @@ fields! {
         /// Units of rounding from before that are divided along with it.
         #[serde(with = "text")]
         carry_in: Amount,
+        /// Units of the operator's reserve that are divided along with it.
+        #[serde(with = "text")]
+        reserve_in: Amount,
         /// The chain paid the owners itself, in the coinbase.
         direct: bool,
         /// The income's number, as the scheme was told it.
@@ -55,7 +65,8 @@ fields! {
         shift: u8,
         /// Every window that the scheme declared, in its order.
         windows: Vec<Window>,
-        /// The tree of credits. Fees, carry and reserve are in it, so its sum is `amount + carry_in`.
+        /// The tree of credits. Fees, carry and reserve are in it, so its sum is
+        /// `amount + carry_in + reserve_in`.
         credits: Root,
         /// The payout scheme.
         scheme: Plugin,
@@ -217,6 +228,14 @@ cases! {
     }
 }
 
+impl Origin {
+    /// The pool's id.
+    #[must_use]
+    pub fn pool(&self) -> Digest {
+        Domain::Pool.of(self)
+    }
+}
+
 impl Span {
     /// Whether shares are counted in such a window.
     #[must_use]
@@ -267,11 +286,14 @@ impl Commitment {
         }
     }
 
-    /// The subject as people write it: its text, or hex.
+    /// The subject as people write it: an income's key in hex, the words of the others as they are.
     #[must_use]
     pub fn subject_text(&self) -> String {
+        let in_words = matches!(self.what, What::Accrued(_) | What::Payment(_) | What::Undone(_));
         match std::str::from_utf8(&self.subject) {
-            Ok(text) if text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') => text.to_owned(),
+            Ok(text) if in_words && text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') => {
+                text.to_owned()
+            }
             _ => hex::encode(&self.subject),
         }
     }

@@ -79,6 +79,9 @@ pub enum EvidenceError {
         /// Why.
         why: SignatureError,
     },
+    /// A head has a pool's id that its first key, network and name do not make.
+    #[error("head {0} names a pool whose id its first key, network and name do not make")]
+    Origin(u64),
     /// An entry is not shown to stand where it is said to.
     #[error("the entry is not at place {index} of the {size} of head {head}")]
     Inclusion {
@@ -195,6 +198,9 @@ fn two_entries(one: &Placed, other: &Placed) -> bool {
 fn check_head(head: &SignedHead) -> Result<(), EvidenceError> {
     if head.body.version != VERSION {
         return Err(EvidenceError::Version(head.body.version));
+    }
+    if !head.body.is_named() {
+        return Err(EvidenceError::Origin(head.body.number));
     }
     head.verify().map_err(|why| EvidenceError::Signature { number: head.body.number, why })
 }

@@ -5,7 +5,9 @@
 
 use crate::encode::{cases, fields};
 use crate::keys::{self, SignatureError};
-use crate::{Commitment, Domain, Encode, Entries, HistoryHash, PublicKey, Signature, Signer, VERSION, text};
+use crate::{
+    Commitment, Domain, Encode, Entries, HistoryHash, Origin, PublicKey, Signature, Signer, VERSION, text,
+};
 use millpond_types::{Digest, ShareSeq, UnixMillis};
 
 fields! {
@@ -27,6 +29,8 @@ fields! {
         version: u8,
         /// Whose ([`crate::pool_id`]).
         pool: Digest,
+        /// What that id is made of, so that whoever knows the pool's first key can compute it.
+        origin: Origin,
         /// Heads are numbered from 0 without gaps.
         #[serde(with = "text")]
         number: u64,
@@ -72,6 +76,8 @@ fields! {
         /// Entries of the history from this place on are lost; the history goes on from there.
         #[serde(with = "text")]
         lost_from: u64,
+        /// Root of the history of what was kept: the entries before that place.
+        root: Digest,
         /// What happened, in words.
         reason: String,
     }
@@ -119,6 +125,12 @@ impl Entry {
 }
 
 impl HeadBody {
+    /// Whether the pool's id is the one that its first key, network and name make.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.origin.pool() == self.pool
+    }
+
     /// Its hash: what is signed, and what the next head names.
     #[must_use]
     pub fn hash(&self) -> Digest {
@@ -210,6 +222,7 @@ pub fn contradiction(one: &HeadBody, other: &HeadBody) -> Option<Contradiction> 
             before.restarts.checked_add(1) != Some(after.restarts)
                 || loss.lost_from > before.size
                 || loss.lost_from > after.size
+                || (loss.lost_from == before.size && loss.root != before.root)
         }
         _ => adjacent,
     };

@@ -73,6 +73,16 @@ pub enum StatementError {
         /// The pool it has to be.
         expected: Digest,
     },
+    /// A head has a pool's id that its first key, network and name do not make.
+    #[error(
+        "head {number} names the pool {pool}, which is not the id of the first key, network and name in it"
+    )]
+    Origin {
+        /// The head.
+        number: u64,
+        /// The id in it.
+        pool: Digest,
+    },
     /// It is another address's.
     #[error("this is the statement of {found:?}, not of {expected:?}")]
     OtherAddress {
@@ -121,14 +131,16 @@ pub enum StatementError {
     #[error("window {0} of the commitment counts shares and shows none, or the reverse")]
     Window(usize),
     /// The sum of the credits is not what was divided.
-    #[error("the credits sum to {credits}, but {amount} with {carry_in} carried in was to be divided")]
+    #[error(
+        "the credits sum to {credits}, but {amount} with {drawn} carried in or drawn on the reserve was to be divided"
+    )]
     NotTheReward {
         /// Their sum.
         credits: u128,
         /// What came in.
         amount: u64,
-        /// What was carried in.
-        carry_in: u64,
+        /// What was carried in, and what was drawn on the reserve.
+        drawn: u128,
     },
     /// The entry divides something and the statement has no part of it.
     #[error("the statement shows no part of {0}")]
@@ -234,6 +246,7 @@ impl StatementError {
             Self::Form(FormError::Field { .. }) => "form",
             Self::Form(FormError::Version(_)) | Self::Version { .. } => "version",
             Self::OtherPool { .. } => "other-pool",
+            Self::Origin { .. } => "origin",
             Self::OtherAddress { .. } => "other-address",
             Self::Key(KeyError::Unknown { .. }) => "key-unknown",
             Self::Key(KeyError::NotYet { .. }) => "key-not-yet",
@@ -457,6 +470,9 @@ fn check_versions(statement: &Statement) -> Result<(), StatementError> {
 
 fn check_head(head: &SignedHead, keys: &KeysInForce) -> Result<(), StatementError> {
     let number = head.body.number;
+    if !head.body.is_named() {
+        return Err(StatementError::Origin { number, pool: head.body.pool });
+    }
     keys.check(&head.body.key, number)?;
     head.verify().map_err(|why| StatementError::Signature { number, why })
 }
@@ -508,10 +524,10 @@ fn check_division(
             return Err(StatementError::Window(at));
         }
     }
-    let gross = u128::from(division.amount.0) + u128::from(division.carry_in.0);
-    if division.credits.sum != gross {
-        let (amount, carry_in) = (division.amount.0, division.carry_in.0);
-        return Err(StatementError::NotTheReward { credits: division.credits.sum, amount, carry_in });
+    let drawn = u128::from(division.carry_in.0) + u128::from(division.reserve_in.0);
+    if division.credits.sum != u128::from(division.amount.0) + drawn {
+        let amount = division.amount.0;
+        return Err(StatementError::NotTheReward { credits: division.credits.sum, amount, drawn });
     }
     let credit = statement.credit.as_ref().ok_or(StatementError::CreditMissing(TreeName::Credits))?;
     if credit.paid.is_some() {
@@ -556,7 +572,7 @@ fn check_payment(
 ) -> Result<(), StatementError> {
     if payment.rows.sum != u128::from(payment.amount.0) {
         let (credits, amount) = (payment.rows.sum, payment.amount.0);
-        return Err(StatementError::NotTheReward { credits, amount, carry_in: 0 });
+        return Err(StatementError::NotTheReward { credits, amount, drawn: 0 });
     }
     let credit = statement.credit.as_ref().ok_or(StatementError::CreditMissing(TreeName::Payment))?;
     let payee = StatementError::Payee(TreeName::Payment);

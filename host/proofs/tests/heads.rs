@@ -119,7 +119,8 @@ fn a_history_that_shrinks_or_changes_contradicts_itself() {
     assert_eq!(check(|head| head.prev = Digest::default()), Some(Contradiction::ChainBroken { number: 1 }));
     let losses = Some(Contradiction::Losses { from: 0, to: 1 });
     assert_eq!(check(|head| head.restarts = 1), losses);
-    let loss = |lost_from| HeadKind::Restored(Loss { lost_from, reason: "disk".to_owned() });
+    let kept = before.root;
+    let loss = |lost_from| HeadKind::Restored(Loss { lost_from, root: kept, reason: "disk".to_owned() });
     assert_eq!(
         contradiction(&before, &HeadBody { kind: loss(1), ..now.clone() }),
         losses,
@@ -128,6 +129,10 @@ fn a_history_that_shrinks_or_changes_contradicts_itself() {
     let declared = |lost_from, restarts| HeadBody { kind: loss(lost_from), restarts, ..now.clone() };
     assert_eq!(contradiction(&before, &declared(1, 1)), None);
     assert_eq!(contradiction(&before, &declared(2, 1)), losses, "more than there was");
+    let mut another = declared(1, 1);
+    another.kind =
+        HeadKind::Restored(Loss { lost_from: 1, root: Digest::default(), reason: "disk".to_owned() });
+    assert_eq!(contradiction(&before, &another), losses, "what was kept is not what was published");
     assert_eq!(contradiction(&before, &declared(1, 2)), losses, "two at once");
     assert_eq!(
         contradiction(&HeadBody { restarts: 5, ..before.clone() }, &now),
@@ -157,7 +162,10 @@ fn a_restored_pool_declares_its_loss() {
     pool.history = [made.entry.leaf()].into_iter().collect();
     (pool.seq, pool.restarts) = (made.entry.ledger_seq, 1);
     let again = pool.divide(b"divided again", 0, &parts());
-    pool.head_as(|body| body.kind = HeadKind::Restored(Loss { lost_from: 1, reason: "disk".to_owned() }));
+    let root = pool.heads[0].body.root;
+    pool.head_as(|body| {
+        body.kind = HeadKind::Restored(Loss { lost_from: 1, root, reason: "disk".to_owned() });
+    });
     assert_eq!(again.entry.ledger_seq, 42);
     let against = Against { heads: &pool.heads, ..pool.against("bcrt1qminer1") };
     assert_eq!(code(verify(&old, &against)), "good");

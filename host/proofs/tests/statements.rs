@@ -72,7 +72,7 @@ fn a_payment_shows_what_arrives_where() {
     taking_more.head();
     assert_eq!(
         verify(&taking_more.statement(&made, "m2"), &Against::default()),
-        Err(StatementError::NotTheReward { credits: 309_375_004, amount: 309_375_005, carry_in: 0 })
+        Err(StatementError::NotTheReward { credits: 309_375_004, amount: 309_375_005, drawn: 0 })
     );
     let mut nowhere = statement;
     nowhere.credit.as_mut().unwrap().paid = None;
@@ -283,7 +283,7 @@ fn a_dropped_miner_is_in_no_tree() {
     keeping.head();
     assert_eq!(
         verify(&keeping.statement(&kept, "m1"), &keeping.against("bcrt1qminer1")),
-        Err(StatementError::NotTheReward { credits: 209_375_002, amount: AMOUNT, carry_in: CARRY_IN })
+        Err(StatementError::NotTheReward { credits: 209_375_002, amount: AMOUNT, drawn: CARRY_IN.into() })
     );
 }
 
@@ -419,10 +419,26 @@ fn a_statement_of_an_older_division_does_not_pass_for_the_newer() {
     assert_eq!(all.into_iter().map(code).collect::<Vec<_>>(), ["good", "good", "good"]);
     // The order is the ledger's, not that of the heads that the statements end in.
     pool.restarts = 1;
-    let lost_from = pool.history.size();
-    pool.head_as(|body| body.kind = HeadKind::Restored(Loss { lost_from, reason: "disk".to_owned() }));
+    let (lost_from, root) = (pool.history.size(), pool.history.root());
+    pool.head_as(|body| {
+        body.kind = HeadKind::Restored(Loss { lost_from, root, reason: "disk".to_owned() });
+    });
     let all = verify_all(&[restored, pool.statement(&reversed, "m1"), older], &any);
     assert_eq!(all.into_iter().map(code).collect::<Vec<_>>(), ["good", "good", "good"]);
+}
+
+#[test]
+fn what_is_drawn_on_the_reserve_is_divided_too() {
+    let draws: [(u64, &str); 3] = [(5, "good"), (4, "not-the-reward"), (0, "not-the-reward")];
+    for (said, expected) in draws {
+        let mut pool = Pool::new(1);
+        let made = pool.divide_as(SUBJECT, 0, &parts(), AMOUNT - 5, |division| {
+            division.reserve_in = Amount(said);
+        });
+        pool.head();
+        let statement = through_json(&pool.statement(&made, "m1"));
+        assert_eq!(code(verify(&statement, &pool.against("bcrt1qminer1"))), expected, "{said}");
+    }
 }
 
 #[test]
@@ -486,13 +502,21 @@ fn a_head_with_another_body_is_refused() {
         |body| body.size += 1,
         |body| body.time.0 += 1,
         |body| body.journal_share = ShareSeq(1),
-        |body| body.kind = HeadKind::Restored(Loss { lost_from: 0, reason: String::new() }),
+        |body| {
+            body.kind =
+                HeadKind::Restored(Loss { lost_from: 0, root: Digest::default(), reason: String::new() });
+        },
     ];
     for change in changes {
         let mut changed = good.clone();
         change(&mut changed.head.body);
         assert_eq!(code(verify(&changed, &pool.against("bcrt1qminer1"))), "signature");
     }
+    // Signed by the pool's own key, under an id that another name makes.
+    let mut renamed = pool.body();
+    renamed.origin.name = "another".to_owned();
+    let renamed = Statement { head: SignedHead::sign(renamed, &pool.signer), ..good.clone() };
+    assert_eq!(code(verify(&renamed, &pool.against("bcrt1qminer1"))), "origin");
     let mut versions = good.clone();
     versions.head.body.version = 2;
     assert_eq!(code(verify(&versions, &pool.against("bcrt1qminer1"))), "version");

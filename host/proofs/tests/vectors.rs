@@ -79,7 +79,7 @@ fn hashes() {
     let mut heads = vec![pool.heads[0].body.clone()];
     for kind in [
         HeadKind::NewKey(NextKey { next: Signer::new(&[7; 32]).key() }),
-        HeadKind::Restored(Loss { lost_from: 1, reason: "disk".to_owned() }),
+        HeadKind::Restored(Loss { lost_from: 1, root: Digest::of(b"kept"), reason: "disk".to_owned() }),
     ] {
         heads.push(HeadBody { kind, ..pool.heads[0].body.clone() });
     }
@@ -273,6 +273,10 @@ fn statements() {
     forge("another place in the history", "inclusion", &|forged| forged.entry.index = 0);
     forge("an entry after the head", "entry-after-head", &|forged| forged.entry.ledger_seq = 99);
     forge("another head", "signature", &|forged| forged.head.body.time.0 += 1);
+    let mut renamed = pool.heads[2].body.clone();
+    renamed.origin.network = "main".to_owned();
+    let renamed = SignedHead::sign(renamed, &pool.signer);
+    forge("a pool's id that is not its origin's", "origin", &|forged| forged.head = renamed.clone());
     forge("a version that is not known", "version", &|forged| forged.commitment.version = 2);
     forge("a commitment of another pool", "other-pool", &|forged| forged.commitment.pool = Digest::default());
     forge("a key of the forger's", "key-unknown", &|forged| {
@@ -346,7 +350,7 @@ fn statements() {
         HeadBody {
             number: 9,
             restarts: 0,
-            kind: HeadKind::Restored(Loss { lost_from: 0, reason: String::new() }),
+            kind: HeadKind::Restored(Loss { lost_from: 0, root: Digest::default(), reason: String::new() }),
             ..pool.heads[2].body.clone()
         },
         &pool.signer,

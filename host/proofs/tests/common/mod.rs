@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test file takes what it needs")]
 
 use millpond_proofs::*;
-use millpond_types::{Amount, Digest, PoolName, ShareSeq, UnixMillis};
+use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
 
 /// An owner with his credit and his work in each of the two windows.
 #[derive(Clone, Debug)]
@@ -51,6 +51,7 @@ pub struct Made {
 
 pub struct Pool {
     pub signer: Signer,
+    pub origin: Origin,
     pub id: Digest,
     pub history: History,
     pub heads: Vec<SignedHead>,
@@ -62,9 +63,10 @@ pub struct Pool {
 impl Pool {
     pub fn new(seed: u8) -> Self {
         let signer = Signer::new(&[seed; 32]);
-        let id = pool_id(&signer.key(), "regtest", &PoolName::try_from("demo".to_owned()).unwrap());
+        let origin = Origin { key: signer.key(), network: "regtest".to_owned(), name: "demo".to_owned() };
+        let id = origin.pool();
         let (history, heads) = (History::default(), Vec::new());
-        Self { signer, id, history, heads, restarts: 0, seq: 40, salt: Salt([seed ^ 0x55; 32]) }
+        Self { signer, origin, id, history, heads, restarts: 0, seq: 40, salt: Salt([seed ^ 0x55; 32]) }
     }
 
     pub fn key(&self) -> PublicKey {
@@ -142,6 +144,7 @@ impl Pool {
         let mut division_of = Division {
             amount: Amount(amount),
             carry_in: Amount(CARRY_IN),
+            reserve_in: Amount(0),
             direct: false,
             number: 7,
             end: WindowEnd {
@@ -223,6 +226,7 @@ impl Pool {
         HeadBody {
             version: VERSION,
             pool: self.id,
+            origin: self.origin.clone(),
             number: last.map_or(0, |head| head.body.number + 1),
             prev: last.map_or(Digest::default(), |head| head.body.hash()),
             kind: HeadKind::Usual,

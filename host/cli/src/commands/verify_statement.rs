@@ -1,0 +1,221 @@
+//! `millpond verify-statement`: what a pool's statements prove, without the pool.
+
+use crate::terminal::{Failure, Outcome};
+use clap::Args;
+use millpond_proofs::{
+    Against, Evidence, FormError, Found, KeysInForce, Proven, PublicKey, SignedHead, SignedReceipt,
+    Statement, StatementError, verify_all,
+};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Verify statements of a pool, offline: that you were counted, that all parts sum to the reward, and that the pool signed it.
+///
+/// Exit code 0: all are good. 1: something is wrong. 2: a file cannot be read, or no key was given, so that nobody knows who
+/// signed. What a statement cannot prove is in docs/proofs.md.
+#[derive(Debug, Args)]
+pub struct VerifyStatement {
+    /// Statements, each a file as the pool's API gives it.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// The pool's key, 64 hex digits, from the pool's own site.
+    #[arg(long, value_name = "HEX")]
+    key: Option<String>,
+    /// The address whose statements they have to be.
+    #[arg(long)]
+    address: Option<String>,
+    /// Heads of the pool from elsewhere: a JSON list as the API gives it, or one head a line.
+    #[arg(long)]
+    heads: Option<PathBuf>,
+    /// A folder of receipts, a JSON file each.
+    #[arg(long)]
+    receipts: Option<PathBuf>,
+    /// Where evidence goes, if the pool signed two things that cannot both be true.
+    #[arg(long, default_value = "equivocation.json")]
+    evidence: PathBuf,
+    /// One JSON object a statement.
+    #[arg(long)]
+    json: bool,
+}
+
+impl VerifyStatement {
+    /// Does it.
+    pub fn run(self) -> Outcome {
+        let key = self.key.as_deref().map(key).transpose()?;
+        let heads = self.heads.as_deref().map(heads).transpose()?.unwrap_or_default();
+        let receipts = self.receipts.as_deref().map(receipts).transpose()?.unwrap_or_default();
+        let read: Vec<_> = self.files.iter().map(|file| (file, statement(file))).collect();
+        let good: Vec<Statement> = read.iter().filter_map(|(_, read)| read.as_ref().ok()).cloned().collect();
+        let against =
+            Against { key, pool: None, address: self.address.as_deref(), heads: &heads, receipts: &receipts };
+        let mut results = verify_all(&good, &against).into_iter();
+        let (mut wrong, mut unread) = (false, false);
+        for (file, read) in &read {
+            let file = file.display().to_string();
+            match read {
+                Err(NotRead::File(why)) => {
+                    unread = true;
+                    self.say(&file, &Err(("file", why.clone())));
+                }
+                Err(NotRead::Form(why)) => {
+                    unread = true;
+                    let why = StatementError::from(why.clone());
+                    self.say(&file, &Err((why.code(), why.to_string())));
+                }
+                Ok(statement) => {
+                    let Some(result) = results.next() else { continue };
+                    wrong |= result.is_err();
+                    let told = result.map_err(|why| (why.code(), why.to_string()));
+                    self.say(&file, &told.map(|proven| (statement, proven)));
+                }
+            }
+        }
+        if let Some(evidence) = found(&good, &heads, key) {
+            let bytes = serde_json::to_vec_pretty(&evidence)?;
+            std::fs::write(&self.evidence, bytes)?;
+            let file = self.evidence.display();
+            eprintln!("the pool signed two things that cannot both be true: {file} holds both");
+        }
+        if key.is_none() {
+            eprintln!(
+                "no --key was given: the signatures are good for the keys in the files, and whose those are you have to know"
+            );
+        }
+        Ok(match (wrong, unread || key.is_none()) {
+            (true, _) => ExitCode::FAILURE,
+            (false, true) => ExitCode::from(2),
+            (false, false) => ExitCode::SUCCESS,
+        })
+    }
+
+    fn say(&self, file: &str, told: &Result<(&Statement, Proven), (&str, String)>) {
+        if self.json {
+            println!("{}", as_json(file, told));
+            return;
+        }
+        match told {
+            Err((code, why)) => println!("{file}: REFUSED ({code}): {why}"),
+            Ok((statement, proven)) => {
+                println!("{file}: good, for {} ({})", shown(&proven.address), proven.owner);
+                println!(
+                    "  {} {}, ledger entry {}, signed in head {} by {}",
+                    kind(statement),
+                    proven.subject,
+                    statement.entry.ledger_seq,
+                    proven.head,
+                    proven.key
+                );
+                for part in &proven.parts {
+                    println!("  {}: {} of {}, among {} owners", part.tree, part.value, part.sum, part.owners);
+                }
+                for (window, sums) in &proven.receipts {
+                    println!(
+                        "  receipts inside of window {window}: {} of work, no more than was counted",
+                        sums.work
+                    );
+                }
+                proven.not_looked_at.iter().for_each(|what| println!("  not looked at: {what}"));
+                proven.ask_a_node.iter().for_each(|what| println!("  ask a node: {what}"));
+            }
+        }
+    }
+}
+
+fn shown(address: &str) -> &str {
+    if address.is_empty() { "an account without address" } else { address }
+}
+
+fn kind(statement: &Statement) -> &'static str {
+    use millpond_proofs::What;
+    match &statement.commitment.what {
+        What::Income(_) => "income",
+        What::Accrued(_) => "credit for",
+        What::Payment(_) => "",
+        What::Reversed(_) => "taken back: income",
+        What::Kept(_) => "taken back by the chain, kept by the miners: income",
+        What::Reinstated(_) => "there again: income",
+        What::Undone(_) => "undone:",
+    }
+}
+
+fn as_json(file: &str, told: &Result<(&Statement, Proven), (&str, String)>) -> Value {
+    match told {
+        Err((code, why)) => json!({"file": file, "good": false, "code": code, "why": why}),
+        Ok((statement, proven)) => {
+            let parts = proven.parts.iter().map(|part| {
+                json!({"tree": part.tree.to_string(), "value": part.value.to_string(), "sum": part.sum.to_string(),
+                    "owners": part.owners})
+            });
+            let texts = |texts: Vec<String>| Value::from(texts);
+            json!({"file": file, "good": true, "pool": proven.pool, "address": proven.address, "owner": proven.owner,
+                "subject": proven.subject, "ledger_seq": statement.entry.ledger_seq, "commitment": proven.commitment,
+                "head": proven.head, "time": proven.time, "key": proven.key, "parts": parts.collect::<Vec<_>>(),
+                "not_looked_at": texts(proven.not_looked_at.iter().map(ToString::to_string).collect()),
+                "ask_a_node": texts(proven.ask_a_node.iter().map(ToString::to_string).collect())})
+        }
+    }
+}
+
+/// Two things among statements and heads that cannot both be true.
+fn found(statements: &[Statement], heads: &[SignedHead], key: Option<PublicKey>) -> Option<Evidence> {
+    let mut all: Vec<SignedHead> = heads.to_vec();
+    all.extend(statements.iter().map(|statement| statement.head.clone()));
+    all.retain(|head| head.body.is_named() && head.verify().is_ok());
+    let pairs = statements.iter().enumerate();
+    let mut pairs = pairs.flat_map(|(at, one)| statements.iter().skip(at + 1).map(move |other| (one, other)));
+    let found =
+        Evidence::among(&all).or_else(|| pairs.find_map(|(one, other)| Evidence::between(one, other)))?;
+    let pool = match &found.found {
+        Found::Heads(pair) => pair.first().map(|head| head.body.pool),
+        Found::Entries(pair) => pair.first().map(|placed| placed.head.body.pool),
+    }?;
+    // Anybody can sign two heads with a key of his own.
+    let convinces = key.is_none_or(|key| found.verify(&KeysInForce::new(key, &pool, &all)).is_ok());
+    convinces.then_some(found)
+}
+
+enum NotRead {
+    File(String),
+    Form(FormError),
+}
+
+fn statement(file: &Path) -> Result<Statement, NotRead> {
+    let bytes = std::fs::read(file).map_err(|why| NotRead::File(why.to_string()))?;
+    Statement::read(&bytes).map_err(NotRead::Form)
+}
+
+/// A key as it is written.
+pub(super) fn key(text: &str) -> Result<PublicKey, Failure> {
+    let wrong = || Failure::usage("--key is a public key: 64 hex digits, as the pool's site shows it");
+    PublicKey::from_hex(text.trim()).ok_or_else(wrong)
+}
+
+/// Heads of a file.
+pub(super) fn heads(file: &Path) -> Result<Vec<SignedHead>, Failure> {
+    let named = |why: &dyn std::fmt::Display| Failure::usage(format!("{}: {why}", file.display()));
+    let bytes = std::fs::read(file).map_err(|why| named(&why))?;
+    if let Ok(list) = serde_json::from_slice::<Vec<Value>>(&bytes) {
+        let read = |head: &Value| SignedHead::read(head.to_string().as_bytes());
+        return list.iter().map(read).collect::<Result<_, _>>().map_err(|why| named(&why));
+    }
+    if let Ok(one) = SignedHead::read(&bytes) {
+        return Ok(vec![one]);
+    }
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty());
+    lines.map(SignedHead::read).collect::<Result<_, _>>().map_err(|why| named(&why))
+}
+
+fn receipts(folder: &Path) -> Result<Vec<SignedReceipt>, Failure> {
+    let named =
+        |path: &Path, why: &dyn std::fmt::Display| Failure::usage(format!("{}: {why}", path.display()));
+    let mut receipts = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|why| named(folder, &why))? {
+        let path = entry.map_err(|why| named(folder, &why))?.path();
+        if path.extension().is_some_and(|end| end == "json") {
+            let bytes = std::fs::read(&path).map_err(|why| named(&path, &why))?;
+            receipts.push(SignedReceipt::read(&bytes).map_err(|why| named(&path, &why))?);
+        }
+    }
+    Ok(receipts)
+}

@@ -1,0 +1,100 @@
+//! The command that verifies statements, over the vectors: it says of each what the vectors say, and evidence that it writes
+//! convinces whoever knows the key.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn millpond(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_millpond")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+fn vectors(name: &str) -> Vec<Value> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proofs/vectors").join(name);
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn write(folder: &Path, name: &str, value: &Value) {
+    std::fs::write(folder.join(name), value.to_string()).unwrap();
+}
+
+#[test]
+fn every_vector_is_judged_as_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let mut evidence = 0;
+    for case in vectors("statements.json") {
+        let expected = case["expected"].as_str().unwrap();
+        write(folder, "statement.json", &case["statement"]);
+        write(folder, "heads.json", &case["heads"]);
+        let receipts = folder.join("receipts");
+        let _ = std::fs::remove_dir_all(&receipts);
+        std::fs::create_dir(&receipts).unwrap();
+        for (at, receipt) in case["receipts"].as_array().unwrap().iter().enumerate() {
+            write(&receipts, &format!("{at}.json"), receipt);
+        }
+        let mut arguments = vec!["verify-statement", "statement.json", "--json", "--heads", "heads.json"];
+        arguments.extend(["--receipts", "receipts"]);
+        if let Some(key) = case["key"].as_str() {
+            arguments.extend(["--key", key]);
+        }
+        if let Some(address) = case["address"].as_str() {
+            arguments.extend(["--address", address]);
+        }
+        let done = millpond(folder, &arguments);
+        // The command takes the pool from the statement: what is of another pool alone passes.
+        let said: Value = serde_json::from_slice(&done.stdout).unwrap();
+        let code = said["code"].as_str().unwrap_or("good");
+        let of_pool = expected == "other-pool" && code == "good";
+        assert!(code == expected || of_pool, "{}: {said}", case["name"]);
+        let wanted = match expected {
+            "form" | "version" if said["code"] == "form" => 2,
+            "version" if case["statement"]["millpond_statement"] != 1 => 2,
+            _ if code != "good" => 1,
+            _ if case["key"].is_null() => 2,
+            _ => 0,
+        };
+        assert_eq!(done.status.code(), Some(wanted), "{}: {said}", case["name"]);
+        let written = folder.join("equivocation.json");
+        if written.exists() {
+            assert!(
+                ["two-heads", "chain-broken", "not-continued", "losses"].contains(&expected),
+                "{}",
+                case["name"]
+            );
+            std::fs::remove_file(written).unwrap();
+            evidence += 1;
+        } else {
+            assert_ne!(expected, "two-heads");
+        }
+    }
+    assert!(evidence >= 4, "{evidence}");
+}
+
+#[test]
+fn two_heads_of_one_number_leave_evidence_and_one_head_twice_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let cases = vectors("statements.json");
+    let case = cases.iter().find(|case| case["expected"] == "two-heads").unwrap();
+    write(folder, "one.json", &case["statement"]["head"]);
+    write(folder, "other.json", &case["heads"][0]);
+    let key = case["key"].as_str().unwrap();
+    let done = millpond(folder, &["heads", "compare", "one.json", "other.json", "--key", key]);
+    assert_eq!(done.status.code(), Some(1), "{}", String::from_utf8_lossy(&done.stdout));
+    let evidence: Value =
+        serde_json::from_slice(&std::fs::read(folder.join("equivocation.json")).unwrap()).unwrap();
+    assert_eq!(evidence["found"]["heads"].as_array().unwrap().len(), 2);
+    std::fs::remove_file(folder.join("equivocation.json")).unwrap();
+    let same = millpond(folder, &["heads", "compare", "one.json", "one.json", "--key", key]);
+    assert_eq!(same.status.code(), Some(0));
+    let other = "0".repeat(64);
+    let stranger = millpond(folder, &["heads", "compare", "one.json", "other.json", "--key", &other]);
+    assert_eq!(stranger.status.code(), Some(2), "signed by another key");
+    assert!(!folder.join("equivocation.json").exists());
+    let unread = millpond(folder, &["verify-statement", "missing.json", "--key", key]);
+    assert_eq!(unread.status.code(), Some(2));
+    let no_key = millpond(folder, &["verify-statement", "one.json", "--key", "abc"]);
+    assert_eq!(no_key.status.code(), Some(2));
+}

@@ -1,0 +1,480 @@
+//! What miners can check of a running pool: incomes, an orphan, a payment, a restart; then every statement of every miner is
+//! held against the pool's key, by the library, by the second implementation and by the command, and a pool that lies is caught.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use millpond_devchain::DevChain;
+use millpond_ledger::{Entry, IncomeStatus, Ledger, Record};
+use millpond_pool::proofs::{FOLDER, KEY, NoStatement, RESUME, public_key};
+use millpond_pool::{Edge, Edges, Pool};
+use millpond_proofs::{
+    Against, Commitment, Compared, Contradiction, Division, Evidence, HeadBody, HeadKind, History,
+    KeysInForce, Leaf, Proven, PublicKey, Shown, SignedHead, Signer, Statement, StatementError, TreeKind,
+    What, build, compare, verify, verify_all,
+};
+use millpond_types::Digest;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use support::client::{Client, Want};
+use support::rig::{OnDevChain, dev_chain};
+use support::{check_replay, process, start, start_with, stranger, until};
+
+const REST: &str = r#"
+[pool.payout]
+scheme = "pplns"
+minimum = 1000
+[pool.fee]
+settings = { basis_points = 100 }
+[[pool.fee.recipient]]
+name = "operator"
+[pool.wallet]
+[pool.settlement]
+schedule = "interval 1s"
+confirmations = 1
+"#;
+
+/// A block takes about 65,000 hashes, a share 4,000.
+async fn rig() -> (DevChain, String) {
+    let chain = dev_chain(0x1f00_ffff).await;
+    let text = OnDevChain { pays_to: None, difficulty: "0.000001", chain: "", rest: REST }.on(&chain);
+    (chain, text)
+}
+
+async fn client(pool: &Pool, address: &str) -> Client {
+    Client::connect(pool.addresses()[0], address, "sha256d").await.unwrap()
+}
+
+/// Shares of one, and a block of his if he is to find one.
+async fn mine(chain: &DevChain, client: &mut Client, shares: u32, block: bool) {
+    let job = client.job_on(&chain.tip()).await;
+    for _ in 0..shares {
+        let share = client.find(&job, 0, Want::Mere);
+        assert_eq!(client.submit(&share).await["result"], json!(true));
+    }
+    if block {
+        let share = client.find(&job, 0, Want::Block);
+        assert_eq!(client.submit(&share).await["result"], json!(true));
+    }
+}
+
+fn records(ledger: &Ledger) -> Vec<Record> {
+    let mut records = Vec::new();
+    ledger
+        .reader()
+        .for_each_record(&mut |record, _| {
+            records.push(record.clone());
+            Ok(())
+        })
+        .unwrap();
+    records
+}
+
+fn statuses(pool: &Pool) -> Vec<IncomeStatus> {
+    pool.ledger().book().incomes().map(|(_, income)| income.status).collect()
+}
+
+/// Waits until a head has all that the ledger has of divisions and payments.
+async fn signed(pool: &Pool, entries: u64) {
+    until(pool, "a head over all entries", || pool.head(None).is_some_and(|head| head.body.size >= entries))
+        .await;
+}
+
+/// Every statement of these miners, by miner and record of the ledger.
+fn statements(pool: &Pool, miners: &[String]) -> BTreeMap<(String, u64), Statement> {
+    let mut found = BTreeMap::new();
+    for record in records(pool.ledger()) {
+        for miner in miners {
+            match pool.statement_of(miner, record.seq) {
+                Ok(statement) => {
+                    found.insert((miner.clone(), record.seq), statement);
+                }
+                Err(NoStatement::NoEntry | NoStatement::NotInIt) => {}
+                Err(why) => panic!("{miner}, {}: {why}", record.seq),
+            }
+        }
+    }
+    found
+}
+
+fn good(statement: &Statement, key: PublicKey, heads: &[SignedHead]) -> Proven {
+    let address = statement.address.clone();
+    let against = Against { key: Some(key), address: Some(&address), heads, ..Against::default() };
+    // As a miner reads it.
+    let read = Statement::read(&serde_json::to_vec(statement).unwrap()).unwrap();
+    verify(&read, &against).unwrap_or_else(|why| panic!("{why}: {statement:#?}"))
+}
+
+/// What the second implementation says, where there is Python; and the command, where it was built.
+fn others_agree(folder: &Path, statement: &Statement, key: PublicKey, is_good: bool) {
+    let file = folder.join("statement.json");
+    std::fs::write(&file, serde_json::to_vec(statement).unwrap()).unwrap();
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../proofs/verify.py");
+    if let Ok(done) = Command::new("python3").arg(script).arg(&file).arg(key.to_string()).output() {
+        assert_eq!(done.status.success(), is_good, "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    let built = std::env::current_exe().unwrap();
+    let command = built.ancestors().nth(2).unwrap().join("millpond");
+    let mut command = Command::new(command);
+    command.current_dir(folder).args(["verify-statement", "statement.json", "--key", &key.to_string()]);
+    if let Ok(done) = command.output() {
+        assert_eq!(
+            done.status.code(),
+            Some(i32::from(!is_good)),
+            "{}",
+            String::from_utf8_lossy(&done.stdout)
+        );
+    }
+}
+
+fn kind(statement: &Statement) -> &'static str {
+    match &statement.commitment.what {
+        What::Income(_) => "income",
+        What::Accrued(_) => "accrued",
+        What::Payment(_) => "payment",
+        What::Reversed(_) => "reversed",
+        What::Kept(_) => "kept",
+        What::Reinstated(_) => "reinstated",
+        What::Undone(_) => "undone",
+    }
+}
+
+fn division(statement: &Statement) -> &Division {
+    statement.commitment.division().unwrap()
+}
+
+/// A pool with two miners' income that is paid, one that the chain took back, and one by the first alone.
+async fn pool_with_history(
+    chain: &DevChain,
+    process: &millpond_pool::Process,
+    text: &str,
+    miners: &[String],
+) -> Pool {
+    let pool = start(process, text).await;
+    let mut clients = [client(&pool, &miners[0]).await, client(&pool, &miners[1]).await];
+    mine(chain, &mut clients[1], 3, false).await;
+    mine(chain, &mut clients[0], 5, true).await;
+    until(&pool, "the first income", || statuses(&pool) == [IncomeStatus::Immature]).await;
+    chain.generate(4).unwrap();
+    until(&pool, "its maturity", || statuses(&pool) == [IncomeStatus::Matured]).await;
+    until(&pool, "a payment", || pool.payments(9).iter().any(|payment| payment.state == "sent")).await;
+    chain.generate(1).unwrap();
+    until(&pool, "its settlement", || pool.payments(9).iter().any(|payment| payment.state == "settled"))
+        .await;
+    let before = chain.tip();
+    mine(chain, &mut clients[1], 1, true).await;
+    until(&pool, "the second income", || statuses(&pool).len() == 2).await;
+    chain.mine_on(&before, 4).unwrap();
+    let lost = || statuses(&pool).iter().any(|status| matches!(status, IncomeStatus::Reversed(_)));
+    until(&pool, "its loss", lost).await;
+    mine(chain, &mut clients[0], 2, true).await;
+    until(&pool, "the third income", || statuses(&pool).len() == 3).await;
+    pool
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_statement_of_every_miner_holds_against_the_key_and_says_what_the_ledger_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, text) = rig().await;
+    let process = process(folder.path());
+    let miners: Vec<String> = (1..=2).map(|number| stranger("bcrt", number).0).collect();
+    let pool = pool_with_history(&chain, &process, &text, &miners).await;
+    // Three divisions, a payment, a loss.
+    signed(&pool, 5).await;
+    let key = public_key(process.disk.as_ref(), &folder.path().join("dev")).unwrap().unwrap();
+    let heads = pool.heads(None, 100);
+    let found = statements(&pool, &miners);
+    let mut kinds: Vec<_> =
+        found.iter().filter(|((miner, _), _)| *miner == miners[0]).map(|(_, it)| kind(it)).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, ["income", "income", "income", "payment", "reversed"]);
+    for statement in found.values() {
+        let proven = good(statement, key, &heads);
+        assert!(proven.not_looked_at.iter().all(|what| what.to_string().contains("receipts")), "{proven:?}");
+        others_agree(folder.path(), statement, key, true);
+    }
+    let all: Vec<Statement> = found.values().cloned().collect();
+    let against = Against { key: Some(key), heads: &heads, ..Against::default() };
+    for (statement, told) in all.iter().zip(verify_all(&all, &against)) {
+        let lost = matches!(told, Err(StatementError::Superseded { .. }));
+        assert_eq!(lost, kind(statement) == "income" && division(statement).number == 2, "{told:?}");
+    }
+
+    // What is proven is what the ledger and the journal say.
+    for record in records(pool.ledger()) {
+        let of = |miner: &String| found.get(&(miner.clone(), record.seq));
+        match &record.entry {
+            Entry::IncomeAllocated(income) => {
+                let shown: Vec<&Statement> = miners.iter().filter_map(of).collect();
+                assert_eq!(shown.len(), 2);
+                for statement in shown {
+                    let owner = statement.owner.parse().unwrap();
+                    let credit = statement.credit.as_ref().unwrap();
+                    assert_eq!(credit.value, u128::from(income.parts.of(&owner).0));
+                    let said = division(statement);
+                    assert_eq!(said.credits.sum, u128::from(income.gross().unwrap().0));
+                    assert_eq!((said.amount, said.end.share), (income.amount, income.end));
+                    assert_eq!(said.scheme.name, "pplns");
+                    let counted = said.windows[0].counted.as_ref().unwrap();
+                    assert!(counted.first.0 >= 1 && counted.first <= said.end.share);
+                }
+            }
+            Entry::PaymentSettled { rows, .. } => {
+                let paid: u128 = rows.iter().map(|row| u128::from(row.sent.0 + row.charged.0)).sum();
+                let mut shown = 0;
+                for statement in miners.iter().filter_map(of) {
+                    let What::Payment(payment) = &statement.commitment.what else { panic!("{statement:?}") };
+                    assert_eq!((u128::from(payment.amount.0), payment.rows.sum), (paid, paid));
+                    shown += statement.credit.as_ref().unwrap().value;
+                }
+                assert_eq!(shown, paid, "both miners are shown all of it");
+            }
+            Entry::Reversed { .. } => assert!(miners.iter().all(|miner| of(miner).is_some())),
+            _ => assert!(miners.iter().all(|miner| of(miner).is_none()), "{record:?}"),
+        }
+    }
+    let (stranger, _) = stranger("bcrt", 9);
+    assert!(matches!(pool.statement_of(&stranger, 1), Err(NoStatement::Stranger)));
+
+    // The chain of heads is whole, and each continues those before it.
+    assert!(heads.len() >= 2);
+    for pair in heads.windows(2) {
+        let [later, earlier] = pair else { unreachable!() };
+        let proof = pool.consistency(earlier.body.size, later.body.size).unwrap();
+        assert_eq!(compare(earlier, later, Some(&proof)), Ok(Compared::Continues));
+    }
+    assert_eq!(pool.head(Some(0)).unwrap().body.size, 0);
+    assert!(pool.head(Some(heads[0].body.number + 1)).is_none());
+    assert!(pool.consistency(0, heads[0].body.size + 1).is_none());
+
+    // After a restart the same statements are made of what was kept, and the heads go on.
+    pool.stop().await;
+    drop(pool);
+    check_replay(&process, &folder.path().join("dev"));
+    let pool = start(&process, &text).await;
+    assert_eq!(pool.heads(Some(heads[0].body.number + 1), 100), heads);
+    for ((miner, seq), before) in &found {
+        let again = pool.statement_of(miner, *seq).unwrap();
+        assert_eq!(
+            (&again.commitment, &again.credit, &again.work),
+            (&before.commitment, &before.credit, &before.work)
+        );
+        good(&again, key, &heads);
+    }
+    pool.stop().await;
+}
+
+/// The leaves of a pool's history, each known from a statement of somebody.
+fn history(found: &BTreeMap<(String, u64), Statement>) -> Vec<Digest> {
+    let leaves: BTreeMap<u64, Digest> =
+        found.values().map(|statement| (statement.entry.index, statement.entry().leaf())).collect();
+    leaves.into_values().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_pool_that_drops_a_miner_shows_a_negative_part_or_two_heads_is_caught() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, text) = rig().await;
+    let process = process(folder.path());
+    let miners: Vec<String> = (1..=2).map(|number| stranger("bcrt", number).0).collect();
+    let pool = pool_with_history(&chain, &process, &text, &miners).await;
+    signed(&pool, 5).await;
+    let found = statements(&pool, &miners);
+    let key = public_key(process.disk.as_ref(), &folder.path().join("dev")).unwrap().unwrap();
+    let newest = pool.head(None).unwrap();
+    pool.stop().await;
+    let leaves = history(&found);
+    assert_eq!(leaves.iter().copied().collect::<History>().root(), newest.body.root);
+    let honest = found.iter().find(|((miner, _), it)| *miner == miners[1] && kind(it) == "income").unwrap().1;
+    let other = &found[&(miners[0].clone(), honest.entry.ledger_seq)];
+
+    // A negative part is no number, and a sum that wraps is none either.
+    let mut negative = serde_json::to_value(honest).unwrap();
+    negative["credit"]["value"] = json!("-5");
+    let error = Statement::read(negative.to_string().as_bytes()).unwrap_err().to_string();
+    assert!(error.contains("credit.value"), "{error}");
+    let mut wraps = honest.clone();
+    wraps.credit.as_mut().unwrap().path.siblings[0].sum = u128::MAX;
+    let code = |statement: &Statement| {
+        let against = Against { key: Some(key), ..Against::default() };
+        verify(statement, &against).map_or_else(|why| why.code(), |_| "good")
+    };
+    assert_eq!(code(&wraps), "sum-overflow");
+    others_agree(folder.path(), &wraps, key, false);
+
+    // Nobody is shown another's leaf.
+    let borrowed =
+        Statement { address: honest.address.clone(), owner: honest.owner.clone(), ..other.clone() };
+    assert_eq!(code(&borrowed), "path");
+
+    // The pool leaves the second miner out of the tree: the sum is no longer the reward.
+    let seed: [u8; 32] = std::fs::read(folder.path().join("dev").join(KEY)).unwrap().try_into().unwrap();
+    let signer = Signer::new(&seed);
+    let forge = |amount: u128| {
+        let commitment = &other.commitment;
+        let id = commitment.tree(TreeKind::Credits, 0);
+        let credit = other.credit.clone().unwrap();
+        let leaf = Leaf { value: amount, ..other.credit_leaf(&credit) };
+        let tree = build(&id, [&leaf]).unwrap();
+        let mut said = division(other).clone();
+        said.credits = tree.root();
+        let what = What::Income(said);
+        let commitment =
+            Commitment::new(commitment.pool, commitment.subject.clone(), commitment.division, what);
+        let mut forged = Statement { commitment, ..other.clone() };
+        let credit = forged.credit.as_mut().unwrap();
+        (credit.value, credit.path) = (amount, tree.path(&leaf.node(&id)).unwrap());
+        let mut leaves = leaves.clone();
+        let at = usize::try_from(forged.entry.index).unwrap();
+        leaves[at] = forged.entry().leaf();
+        let history: History = leaves.into_iter().collect();
+        forged.entry.inclusion = history.inclusion(forged.entry.index, history.size()).unwrap();
+        let body = HeadBody { root: history.root(), ..newest.body.clone() };
+        forged.head = SignedHead::sign(body, &signer);
+        forged
+    };
+    let reward = division(other).credits.sum;
+    let dropped = forge(other.credit.as_ref().unwrap().value);
+    assert_eq!(code(&dropped), "not-the-reward");
+    others_agree(folder.path(), &dropped, key, false);
+    // It gives his part to the first: alone that is good, and beside what the second was shown it is evidence.
+    let given = forge(reward);
+    assert_eq!(code(&given), "good");
+    let against = Against { key: Some(key), ..Against::default() };
+    let told = verify_all(&[honest.clone(), given.clone()], &against);
+    assert!(
+        told.iter()
+            .all(|told| matches!(told, Err(StatementError::Heads(_) | StatementError::TwoHistories { .. }))),
+        "{told:?}"
+    );
+    let evidence = Evidence::between(honest, &given).unwrap();
+    let read = Evidence::read(&serde_json::to_vec(&evidence).unwrap()).unwrap();
+    let keys = KeysInForce::new(key, &newest.body.pool, &[]);
+    let number = newest.body.number;
+    assert_eq!(read.verify(&keys), Ok(Shown::Heads(Contradiction::TwoHeads { number })));
+    let stranger = KeysInForce::new(Signer::new(&[9; 32]).key(), &newest.body.pool, &[]);
+    assert!(read.verify(&stranger).is_err(), "who does not know the key is not convinced");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_crash_between_entry_evidence_history_and_head_costs_no_statement() {
+    for edge in [Edge::Divided, Edge::Evidenced, Edge::Committed, Edge::HeadKept] {
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, text) = rig().await;
+        let mut process = process(folder.path());
+        let (miner, _) = stranger("bcrt", 1);
+        let pool = start(&process, &text).await;
+        signed(&pool, 0).await;
+        pool.stop().await;
+        drop(pool);
+        // The world stands still there; what is on the disk then is what a start finds.
+        let crashed = tempfile::tempdir().unwrap();
+        let stopped = Arc::new(AtomicBool::new(false));
+        let (from, to, told) = (folder.path().to_owned(), crashed.path().to_owned(), Arc::clone(&stopped));
+        process.edges = Edges::stop_at(edge, 1, move |_| {
+            copy(&from, &to);
+            told.store(true, Ordering::SeqCst);
+        });
+        let pool = start(&process, &text).await;
+        let mut one = client(&pool, &miner).await;
+        mine(&chain, &mut one, 1, true).await;
+        until(&pool, "the edge", || stopped.load(Ordering::SeqCst)).await;
+        pool.stop().await;
+        drop(pool);
+
+        let process = support::process(crashed.path());
+        let pool = start(&process, &text).await;
+        signed(&pool, 1).await;
+        let seq = records(pool.ledger())
+            .iter()
+            .find(|record| matches!(record.entry, Entry::IncomeAllocated(_)))
+            .unwrap()
+            .seq;
+        let key = public_key(process.disk.as_ref(), &crashed.path().join("dev")).unwrap().unwrap();
+        let statement = pool.statement_of(&miner, seq).unwrap();
+        good(&statement, key, &pool.heads(None, 100));
+        assert_eq!(statement.entry.index, 0, "{edge}: the entry is committed once");
+        assert_eq!(pool.head(None).unwrap().body.size, 1, "{edge}");
+        pool.stop().await;
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir_all(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else if entry.file_type().unwrap().is_file() {
+            // What is renamed away meanwhile was not durable under this name.
+            let _ = std::fs::copy(entry.path(), &to);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_restored_pool_signs_nothing_until_it_knows_what_was_published_and_then_declares_its_loss() {
+    let (folder, older) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (chain, text) = rig().await;
+    let (first, second) = (process(folder.path()), process(older.path()));
+    let (miner, _) = stranger("bcrt", 1);
+    let pool = start(&first, &text).await;
+    let mut one = client(&pool, &miner).await;
+    mine(&chain, &mut one, 1, true).await;
+    signed(&pool, 1).await;
+    pool.stop().await;
+    drop(pool);
+    copy(folder.path(), older.path());
+    let pool = start(&first, &text).await;
+    let mut one = client(&pool, &miner).await;
+    mine(&chain, &mut one, 1, true).await;
+    signed(&pool, 2).await;
+    let published = pool.heads(None, 100);
+    let seq = records(pool.ledger())
+        .iter()
+        .rev()
+        .find(|it| matches!(it.entry, Entry::IncomeAllocated(_)))
+        .unwrap()
+        .seq;
+    let lost = pool.statement_of(&miner, seq).unwrap();
+    pool.stop().await;
+    drop(pool);
+
+    let pool = start_with(&second, &text, |prepared| prepared.payments_held = true).await;
+    let newest = pool.head(None).unwrap();
+    assert!(newest.body.number < published[0].body.number);
+    until(&pool, "the operator is told", || pool.alarms().iter().any(|it| it.about == "statements")).await;
+    let mut one = client(&pool, &miner).await;
+    mine(&chain, &mut one, 2, true).await;
+    until(&pool, "another second income", || statuses(&pool).len() == 2).await;
+    assert_eq!(pool.head(None).unwrap(), newest, "nothing is signed");
+    // The newest head that was published, from whoever kept it.
+    let bytes = serde_json::to_vec(&published[0]).unwrap();
+    std::fs::write(older.path().join("dev").join(FOLDER).join(RESUME), bytes).unwrap();
+    signed(&pool, 2).await;
+    until(&pool, "the alarm is over", || pool.alarms().iter().all(|it| it.about != "statements")).await;
+    let key = public_key(second.disk.as_ref(), &older.path().join("dev")).unwrap().unwrap();
+    let mut heads = pool.heads(None, 100);
+    let restored = heads.iter().find(|head| matches!(head.body.kind, HeadKind::Restored(_))).unwrap().clone();
+    assert_eq!(restored.body.number, published[0].body.number + 1);
+    assert_eq!(compare(&published[0], &restored, None), Ok(Compared::LossDeclared));
+    heads.extend(published);
+    let again = records(pool.ledger())
+        .iter()
+        .rev()
+        .find(|it| matches!(it.entry, Entry::IncomeAllocated(_)))
+        .unwrap()
+        .seq;
+    let statement = pool.statement_of(&miner, again).unwrap();
+    assert_eq!((statement.entry.restarts, statement.entry.index), (1, 1));
+    good(&statement, key, &heads);
+    good(&lost, key, &heads);
+    let told: Value = serde_json::to_value(&restored.body.kind).unwrap();
+    assert_eq!(told["restored"]["lost_from"], json!("1"));
+    pool.stop().await;
+}
