@@ -202,6 +202,7 @@ fn each_worker_of_the_last_hour_costs() {
             coord: 100,
             network_work: 1_000,
             reward: Amount(1),
+            subsidy: None,
             work: Work(10),
             time: UnixMillis(2 * HOUR + u64::from(at)),
             id,
