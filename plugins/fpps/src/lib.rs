@@ -113,15 +113,15 @@ impl Scheme for Fpps {
         }
         // A mean is no debt: of money only the fractions are kept.
         claimed.push(claims::SMALL_CHANGE);
-        let (grain, state_format) = match rule.fees {
-            Fees::Blocks(_) => (Grain::Share, "fpps-mean-1"),
-            Fees::Template | Fees::None => (Grain::MinerJob, FORMAT),
+        let state_format = match rule.fees {
+            Fees::Blocks(_) => "fpps-mean-1",
+            Fees::Template | Fees::None => FORMAT,
         };
         Ok(Terms {
             windows: Vec::new(),
             cells: CELLS,
             batch: 10_000,
-            grain,
+            grain: Grain::Share,
             reversal: Reversal::Keep,
             reserve: true,
             operator_most: 0,

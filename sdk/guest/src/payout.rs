@@ -67,6 +67,9 @@ pub mod claims {
     pub const HOPPING_NEUTRAL: &str = "hopping-neutral";
     /// The state holds less than one unit of money for each miner: another scheme may take over without it.
     pub const SMALL_CHANGE: &str = "small-change";
+    /// A declaration: an income pays what was owed before it, as far as it reaches, and everybody alike. So an amount is no
+    /// part of the income.
+    pub const OWED: &str = "owed";
 }
 
 /// A scheme that splits each income over one window in proportion to work. Name the window; the rest follows.
