@@ -37,6 +37,8 @@ enum When {
 /// Declares that an income pays what is owed as far as it reaches, so that amounts are not in proportion to it: `drift` holds
 /// such a scheme to that instead.
 const OWED: &str = "owed";
+/// Declares that shares weigh by their times: `drift` tries no other times of shares then.
+const BY_TIME: &str = "by-time";
 
 /// How a property is tested.
 #[derive(Clone, Copy)]
@@ -230,7 +232,7 @@ fn names() -> impl Iterator<Item = &'static str> {
         // Claimed in 0.1, tested of every scheme.
         When::Always => (property.id == "permutation").then_some(property.id),
     });
-    tested.chain([OWED])
+    tested.chain([OWED, BY_TIME])
 }
 
 /// Holds a scheme under these settings to its contract and to its claims.

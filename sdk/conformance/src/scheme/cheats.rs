@@ -4,7 +4,7 @@
 
 use super::calls::{Answer, Question, compare};
 use super::whole::{STRANGER, with_reserve};
-use super::{Broken, OWED, Subject};
+use super::{BY_TIME, Broken, OWED, Subject};
 use crate::facts;
 use crate::history::{History, How, Scales, Step};
 use crate::recorder::{Asked, Batched};
@@ -187,6 +187,8 @@ pub(super) fn elsewhere(subject: &Subject<'_>, asked: &Asked, rng: &mut Rng) -> 
     Ok(())
 }
 
+const AT_TIME: &str = "at time";
+
 fn shares_elsewhere(subject: &Subject<'_>, batched: &Batched) -> Result<(), String> {
     let ask = |batch: &Batch| {
         let done = subject.scheme.accrue(subject.settings, batch, &batched.state);
@@ -201,7 +203,10 @@ fn shares_elsewhere(subject: &Subject<'_>, batched: &Batched) -> Result<(), Stri
         (from..).zip(&mut seq.seq).for_each(|(number, slot)| *slot = number);
         time.time_ms.iter_mut().for_each(|slot| *slot = number);
         coord.coord.iter_mut().for_each(|slot| *slot = number);
-        for (batch, what) in others.iter().zip(["with numbers from", "at time", "at height"]) {
+        for (batch, what) in others.iter().zip(["with numbers from", AT_TIME, "at height"]) {
+            if what == AT_TIME && subject.claims(BY_TIME) {
+                continue;
+            }
             if ask(batch)? != first {
                 return Err(format!("{rows} shares are credited otherwise {what} {number}"));
             }
