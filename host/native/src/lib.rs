@@ -43,6 +43,8 @@ use millpond_scheme_pplns_window::WindowPplns;
 use millpond_scheme_pps::Pps;
 use millpond_scheme_pps_plus::PpsPlus;
 use millpond_scheme_prop::Prop;
+use millpond_scheme_queue::Queue;
+use millpond_scheme_shifts::Shifts;
 use millpond_scheme_smpps::Smpps;
 use millpond_scheme_solo::Solo;
 use millpond_scheme_tides::Tides;
@@ -50,7 +52,7 @@ use millpond_types::Digest;
 use std::sync::Arc;
 
 /// The schemes that [`get`] knows, in order.
-pub const SCHEMES: [&str; 13] = [
+pub const SCHEMES: [&str; 15] = [
     "dgm",
     "finder-bonus",
     "fpps",
@@ -61,6 +63,8 @@ pub const SCHEMES: [&str; 13] = [
     "pps",
     "pps-plus",
     "prop",
+    "queue",
+    "shifts",
     "smpps",
     "solo",
     "tides",
@@ -91,6 +95,8 @@ pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
         "pps" => Arc::new(NativeScheme::<Pps>::accruing(digest)),
         "pps-plus" => Arc::new(NativeScheme02::<PpsPlus>::accruing(digest)),
         "prop" => Arc::new(NativeScheme::<Prop>::new(digest)),
+        "queue" => Arc::new(NativeScheme02::<Queue>::accruing(digest)),
+        "shifts" => Arc::new(NativeScheme02::<Shifts>::accruing(digest)),
         "smpps" => Arc::new(NativeScheme02::<Smpps>::accruing(digest)),
         "solo" => Arc::new(NativeScheme::<Solo>::new(digest)),
         "tides" => Arc::new(NativeScheme::<Tides>::new(digest)),

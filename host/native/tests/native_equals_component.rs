@@ -54,6 +54,7 @@ fn settings(name: &str) -> Vec<Settings> {
         "geometric" => vec![int("c_bp", 5000), int("f_ppm", 500_000), int("c_bp", 5001)],
         "fpps" => vec![text("fees", "template"), int("window_blocks", 1), text("fees", "median")],
         "pps-plus" => vec![int("window", 1), int("window", 1_000_000), int("fee_ppm", 500_000)],
+        "shifts" => vec![int("shifts", 1), int("minutes", 1440), int("shifts", 7)],
         "tides" => vec![int("window", 64_000), int("window", -1), text("window", "wide")],
         "fee-tiers" => vec![
             text("tiers", "0:150,1k:100,1E:10000"),
@@ -268,6 +269,8 @@ native_equals_component!(
     pps "pps",
     pps_plus "pps-plus",
     prop "prop",
+    queue "queue",
+    shifts "shifts",
     smpps "smpps",
     solo "solo",
     tides "tides"

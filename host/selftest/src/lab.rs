@@ -6,6 +6,7 @@ use millpond_native::OwnedCalls;
 use millpond_statistics::{Merge, in_order};
 use millpond_stream::{Key, WeightsError};
 use rayon::prelude::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Parts of every run. Their number is part of every figure's bytes.
@@ -148,6 +149,22 @@ impl Scheme {
         Ok(given)
     }
 
+    /// Pays what is owed out of an income and a reserve that suffices.
+    pub(crate) fn owed(&self, gross: u64, state: State) -> Result<Allocation, Failure> {
+        let reserve = u64::MAX >> 1;
+        let income = Income { key: vec![0; 8], gross, seq: 1, coord: 1, reserve, ..Income::default() };
+        let given = self.scheme.allocate_owned(&self.settings, income, Vec::new(), state);
+        let given = given.map_err(|error| self.failed(error))?.value;
+        let sum =
+            given.amount.iter().chain([&given.operator]).map(|amount| u128::from(*amount)).sum::<u128>();
+        let of = u128::from(gross) + u128::from(given.from_reserve);
+        if sum + u128::from(given.rest) + u128::from(given.to_reserve) != of {
+            let (scheme, rest) = (self.name.to_owned(), given.rest);
+            return Err(Failure::Lost { scheme, gross, given: sum, rest });
+        }
+        Ok(given)
+    }
+
     /// Takes shares.
     pub(crate) fn accrue(&self, batch: Batch, state: State) -> Result<Allocation, Failure> {
         let given = self.scheme.accrue_owned(&self.settings, batch, state);
@@ -156,6 +173,43 @@ impl Scheme {
 
     fn failed(&self, error: CallError) -> Failure {
         Failure::Call { scheme: self.name.to_owned(), error }
+    }
+}
+
+/// What a pool keeps for a scheme.
+#[derive(Default)]
+pub(crate) struct Kept {
+    memo: Vec<u8>,
+    rows: BTreeMap<u64, Vec<u64>>,
+}
+
+impl Kept {
+    pub(crate) fn state(&self) -> State {
+        let cells = self.rows.values().flatten().copied().collect();
+        State { memo: self.memo.clone(), miner: self.rows.keys().copied().collect(), cells }
+    }
+
+    /// What a call gets that is about one miner who was there before.
+    pub(crate) fn of(&self, miner: u64) -> State {
+        let rows = || self.rows.get(&miner);
+        let cells = rows().cloned().unwrap_or_default();
+        State { memo: self.memo.clone(), miner: rows().map(|_| miner).into_iter().collect(), cells }
+    }
+
+    /// Takes what a call gave to keep.
+    pub(crate) fn keep(&mut self, given: &State, terms: &Terms) {
+        if !given.memo.is_empty() {
+            self.memo.clone_from(&given.memo);
+        }
+        let width = usize::from(terms.cells).max(1);
+        for (miner, cells) in given.miner.iter().zip(given.cells.chunks_exact(width)) {
+            self.rows.insert(*miner, cells.to_vec());
+        }
+    }
+
+    /// Drops a miner whom no figure needs any more.
+    pub(crate) fn forget(&mut self, miner: u64) {
+        self.rows.remove(&miner);
     }
 }
 

@@ -32,8 +32,6 @@ use std::time::Instant;
 pub enum Code {
     /// The bundled scheme of this name: the sources of the component that pools run.
     Production(&'static str),
-    /// The formulas of this scheme, written here: no scheme of that kind is bundled.
-    Reference(&'static str),
     /// No scheme: the random numbers themselves.
     World,
 }

@@ -156,7 +156,6 @@ impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Production(name) => write!(f, "{name}"),
-            Self::Reference(name) => write!(f, "{name} (reference)"),
             Self::World => f.write_str("world"),
         }
     }

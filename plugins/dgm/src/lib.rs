@@ -52,6 +52,7 @@ impl Scheme for Dgm {
             claims::SCALE,
             claims::MONOTONE,
             claims::HOPPING_NEUTRAL,
+            claims::OWED,
         ];
         if !reserve {
             claimed.extend([claims::SHARE_ONCE, claims::NO_DEFICIT]);

@@ -108,20 +108,21 @@ impl Scheme for Fpps {
         let mut claimed =
             vec![claims::PERMUTATION, claims::SPLIT, claims::SCALE, claims::MONOTONE, claims::SHARE_ONCE];
         // The mean lags behind what a block would earn: who comes while fees are below it gains.
-        if !matches!(rule.fees, Fees::Blocks(_)) {
-            claimed.push(claims::HOPPING_NEUTRAL);
-        }
+        claimed.push(match rule.fees {
+            Fees::Blocks(_) => claims::BY_CONTEXT,
+            Fees::Template | Fees::None => claims::HOPPING_NEUTRAL,
+        });
         // A mean is no debt: of money only the fractions are kept.
         claimed.push(claims::SMALL_CHANGE);
-        let (grain, state_format) = match rule.fees {
-            Fees::Blocks(_) => (Grain::Share, "fpps-mean-1"),
-            Fees::Template | Fees::None => (Grain::MinerJob, FORMAT),
+        let state_format = match rule.fees {
+            Fees::Blocks(_) => "fpps-mean-1",
+            Fees::Template | Fees::None => FORMAT,
         };
         Ok(Terms {
             windows: Vec::new(),
             cells: CELLS,
             batch: 10_000,
-            grain,
+            grain: Grain::Share,
             reversal: Reversal::Keep,
             reserve: true,
             operator_most: 0,

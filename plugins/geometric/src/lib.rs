@@ -45,6 +45,7 @@ impl Scheme for Geometric {
             claims::MONOTONE,
             claims::SHARE_ONCE,
             claims::HOPPING_NEUTRAL,
+            claims::OWED,
             claims::NO_DEFICIT,
         ];
         Ok(Terms {

@@ -53,7 +53,7 @@ impl Scheme for PpsPlus {
             windows: vec![Window { span, measure: Measure::Units, edge: Edge::Split }],
             cells: CELLS,
             batch: 10_000,
-            grain: Grain::MinerJob,
+            grain: Grain::Share,
             reversal: Reversal::KeepReserve,
             reserve: true,
             operator_most: 0,

@@ -54,14 +54,14 @@ impl Scheme for Smpps {
             claims::SPLIT,
             claims::SCALE,
             claims::MONOTONE,
-            claims::SHARE_ONCE,
             claims::NO_DEFICIT,
+            claims::OWED,
         ];
         Ok(Terms {
             windows: Vec::new(),
             cells: WIDTH as u8,
             batch: 10_000,
-            grain: Grain::MinerJob,
+            grain: Grain::Share,
             reversal: Reversal::Restore,
             reserve: false,
             operator_most: 0,

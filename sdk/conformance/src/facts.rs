@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The subsidy of a reward: nine tenths of it.
-fn subsidy(reward: u64) -> Amount {
+pub(crate) fn subsidy(reward: u64) -> Amount {
     Amount(reward.saturating_sub(reward / 10))
 }
 

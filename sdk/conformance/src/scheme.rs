@@ -34,6 +34,12 @@ enum When {
     Unless(&'static str),
 }
 
+/// Declares that an income pays what is owed as far as it reaches, so that amounts are not in proportion to it: `drift` holds
+/// such a scheme to that instead.
+const OWED: &str = "owed";
+/// Declares that shares weigh by their times: `drift` tries no other times of shares then.
+const BY_TIME: &str = "by-time";
+
 /// How a property is tested.
 #[derive(Clone, Copy)]
 enum Test {
@@ -160,7 +166,8 @@ const PROPERTIES: [Property; 25] = [
     },
     Property {
         id: "drift",
-        says: "the same work is paid the same at other heights, times and numbers, and in proportion to the income",
+        says: "the same work is paid the same at other heights, times and numbers, and in proportion to the income, or to \
+               what is owed where it declares that",
         when: When::Unless("by-context"),
         test: Test::Own(cheats::drift),
         detects: Some("1 unit by context, 3 units by the income's size"),
@@ -219,12 +226,13 @@ const PROPERTIES: [Property; 25] = [
 
 /// Names that `terms.claims` may hold: claims to be tested, and declarations of what would else be a cheat.
 fn names() -> impl Iterator<Item = &'static str> {
-    PROPERTIES.iter().filter_map(|property| match property.when {
+    let tested = PROPERTIES.iter().filter_map(|property| match property.when {
         When::Claimed => Some(property.id),
         When::Unless(name) => Some(name),
         // Claimed in 0.1, tested of every scheme.
         When::Always => (property.id == "permutation").then_some(property.id),
-    })
+    });
+    tested.chain([OWED, BY_TIME])
 }
 
 /// Holds a scheme under these settings to its contract and to its claims.

@@ -21,7 +21,7 @@ fn bundled(name: &str, settings: &[(&str, Setting)], options: Options) -> Report
 #[test]
 fn bundled_schemes_keep_every_property() {
     let text = |value: &str| Setting::Text(value.into());
-    let all: [(&str, &[(&str, Setting)]); 16] = [
+    let all: [(&str, &[(&str, Setting)]); 22] = [
         ("solo", &[]),
         ("prop", &[]),
         ("incentive-compatible", &[]),
@@ -38,6 +38,12 @@ fn bundled_schemes_keep_every_property() {
         ("finder-bonus", &[]),
         ("finder-bonus", &[("bonus", Setting::Int(0))]),
         ("finder-bonus", &[("bonus", Setting::Int(500)), ("window", Setting::Int(1000))]),
+        ("dgm", &[("o_bp", Setting::Int(0))]),
+        ("fpps", &[("fees", text("none")), ("fee_ppm", Setting::Int(10_000))]),
+        ("fpps", &[("fees", text("blocks")), ("window_blocks", Setting::Int(3))]),
+        ("pps-plus", &[("window", Setting::Int(1000)), ("fee_ppm", Setting::Int(10_000))]),
+        ("smpps", &[("pay", text("subsidy"))]),
+        ("shifts", &[("shifts", Setting::Int(2)), ("minutes", Setting::Int(1))]),
     ];
     for (name, settings) in all {
         let report = bundled(name, settings, QUICK);

@@ -8,7 +8,9 @@ use bad::{Accrue, Bad, Divide, accruing, exact, fair, rows, terms, units};
 use millpond_conformance::history::History;
 use millpond_conformance::{Options, Report, Status, scheme};
 use millpond_contracts::Settings;
-use millpond_contracts::payout::{Allocation, Edge, Measure, PayoutScheme, Reversal, Span, Terms, Window};
+use millpond_contracts::payout::{
+    Allocation, Edge, Measure, PayoutScheme, Reversal, Span, State, Terms, Window,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -429,6 +431,88 @@ fn scores_of_shares_are_divided_with_the_block_that_they_found() {
     fails(&by_scores, &["hopping-neutral"]);
     let by_window = divides(terms(Span::Round, &["hopping-neutral"]), fair);
     assert_eq!(broken(&by_scores, "hopping-neutral"), broken(&by_window, "hopping-neutral"));
+}
+
+/// Owes each share its value, rounded down.
+fn owing(claims: &[&str], divide: Divide) -> Bad {
+    let owe: Accrue = |batch, state| {
+        let mut owed = std::collections::BTreeMap::<u64, u64>::new();
+        for at in 0..batch.miner.len() {
+            let network = u128::from(batch.network_high[at]) << 64 | u128::from(batch.network_low[at]);
+            let kept = || state.miner.binary_search(&batch.miner[at]).map_or(0, |at| state.cells[at]);
+            let value = u128::from(batch.work[at]) * u128::from(batch.reward[at]) / network;
+            *owed.entry(batch.miner[at]).or_insert_with(kept) += u64::try_from(value).unwrap();
+        }
+        bad::credit([], owed.into_iter().collect())
+    };
+    let wanted = Terms { reserve: false, ..bad::reserve(claims) };
+    Bad { terms: wanted, divide, accrue: Some(owe), fuel: 0, refuses: false }
+}
+
+/// What is owed, out of so much.
+fn pay_what_is_owed(gross: u64, state: &State) -> Allocation {
+    let sum: u64 = state.cells.iter().sum();
+    let funds = u128::from(gross.min(sum));
+    let part = |owed: &u64| (u128::from(*owed) * funds / u128::from(sum.max(1))) as u64;
+    let parts: Vec<u64> = state.cells.iter().map(part).collect();
+    let paid = state.miner.iter().copied().zip(parts.iter().copied()).filter(|row| row.1 > 0);
+    let (miner, amount): (Vec<_>, Vec<_>) = paid.unzip();
+    let rest = gross - amount.iter().sum::<u64>();
+    let cells = state.cells.iter().zip(parts).map(|(owed, part)| owed - part).collect();
+    let state = State { memo: Vec::new(), miner: state.miner.clone(), cells };
+    Allocation { miner, amount, rest, state, ..Allocation::default() }
+}
+
+#[test]
+fn what_is_owed_is_no_part_of_an_income_and_nobody_gets_a_part_beside_it() {
+    let honest: Divide = |income, _, state| pay_what_is_owed(income.gross, state);
+    fails(&report(owing(&["owed", "split"], honest)), &[]);
+    let undeclared = report(owing(&["split"], honest));
+    fails(&undeclared, &["drift"]);
+    assert!(broken(&undeclared, "drift").contains("by his part of a large one"));
+    // A hundredth of what is left over, of large incomes alone, to who is owed most.
+    let hidden: Divide = |income, _, state| {
+        let mut given = pay_what_is_owed(income.gross, state);
+        let most = given.amount.iter().enumerate().max_by_key(|row| *row.1).map(|row| row.0);
+        if let Some(most) = most.filter(|_| income.gross > 1 << 50) {
+            given.amount[most] += given.rest / 100;
+            given.rest -= given.rest / 100;
+        }
+        given
+    };
+    fails(&report(owing(&["owed", "split"], hidden)), &["drift"]);
+}
+
+#[test]
+fn a_reserve_keeps_its_part_of_a_lost_income_and_gives_back_what_it_still_has() {
+    // Nine tenths into the reserve, out of which shares are credited.
+    let tenth: Divide = |income, windows, _| {
+        let mut given = exact(income.gross / 10, &rows(&windows[0]));
+        given.rest += income.gross - income.gross / 10;
+        given
+    };
+    let credited: Accrue = |batch, _| {
+        let mut due = std::collections::BTreeMap::<u64, u128>::new();
+        for at in 0..batch.miner.len() {
+            let network = u128::from(batch.network_high[at]) << 64 | u128::from(batch.network_low[at]);
+            *due.entry(batch.miner[at]).or_default() +=
+                u128::from(batch.work[at]) * u128::from(batch.reward[at]) / network;
+        }
+        bad::credit(due, Vec::new())
+    };
+    let wanted = |reversal| Terms {
+        windows: units(Span::Work(2000), &[]).windows,
+        reversal,
+        cells: 0,
+        state_format: String::new(),
+        ..bad::reserve(&[])
+    };
+    let of = |reversal| {
+        let terms = wanted(reversal);
+        report(Bad { terms, divide: tenth, accrue: Some(credited), fuel: 0, refuses: false })
+    };
+    fails(&of(Reversal::KeepReserve), &[]);
+    fails(&of(Reversal::Drop), &[]);
 }
 
 #[test]

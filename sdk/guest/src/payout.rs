@@ -67,6 +67,15 @@ pub mod claims {
     pub const HOPPING_NEUTRAL: &str = "hopping-neutral";
     /// The state holds less than one unit of money for each miner: another scheme may take over without it.
     pub const SMALL_CHANGE: &str = "small-change";
+    /// A declaration: an income pays what was owed before it, as far as it reaches, and everybody alike. So an amount is no
+    /// part of the income.
+    pub const OWED: &str = "owed";
+    /// A declaration: what a share weighs depends on when it was submitted.
+    pub const BY_TIME: &str = "by-time";
+    /// A declaration: pay depends on heights, times, numbers or the size of an income.
+    pub const BY_CONTEXT: &str = "by-context";
+    /// A declaration: who was there before earns otherwise.
+    pub const BY_HISTORY: &str = "by-history";
 }
 
 /// A scheme that splits each income over one window in proportion to work. Name the window; the rest follows.

@@ -97,6 +97,8 @@ pub struct Row {
     pub work: u128,
     /// The network's work per block.
     pub network: u128,
+    /// When it was submitted.
+    pub time_ms: u64,
     /// Height or score.
     pub coord: u64,
     /// What a block would have earned.
@@ -105,18 +107,28 @@ pub struct Row {
     pub subsidy: u64,
 }
 
+impl Row {
+    /// Its work over the network's, with so many bits of fraction, up to 64; `Err` for a network without work.
+    pub fn units(&self, frac: u32) -> Result<u128, String> {
+        let units = crate::fixed::value(self.work, 1, self.network, frac);
+        units.ok_or_else(|| format!("work {} of {} has no units in 64 bits", self.work, self.network))
+    }
+}
+
 impl Batch {
     /// The rows, in the journal's order.
     pub fn rows(&self) -> impl Iterator<Item = Row> + '_ {
         let wide = |low: &u64, high: &u64| u128::from(*high) << 64 | u128::from(*low);
         let work = self.work_low.iter().zip(&self.work_high).map(move |(low, high)| wide(low, high));
         let network = self.network_low.iter().zip(&self.network_high).map(move |(low, high)| wide(low, high));
-        let money = self.coord.iter().zip(&self.reward).zip(&self.subsidy);
-        self.miner.iter().zip(work).zip(network).zip(money).map(
-            |(((miner, work), network), ((coord, reward), subsidy))| Row {
+        let place = self.time_ms.iter().zip(&self.coord);
+        let money = self.reward.iter().zip(&self.subsidy);
+        self.miner.iter().zip(work).zip(network).zip(place.zip(money)).map(
+            |(((miner, work), network), ((time_ms, coord), (reward, subsidy)))| Row {
                 miner: *miner,
                 work,
                 network,
+                time_ms: *time_ms,
                 coord: *coord,
                 reward: *reward,
                 subsidy: *subsidy,

@@ -99,9 +99,8 @@ impl Ran {
         });
         let came: i128 = incomes.map(|income| i128::from(income.facts.amount.0)).sum();
         // What the reserve keeps of a lost income is the operator's loss.
-        let kept = self.incomes.iter().filter(|it| it.standing == Standing::Lost(Reversal::KeepReserve));
-        let kept: i128 = kept.map(|income| i128::from(income.entry.parts.of(&Owner::Reserve).0)).sum();
-        let came = came.saturating_add(kept);
+        let lacking: i128 = self.incomes.iter().map(|income| i128::from(income.not_returned.0)).sum();
+        let came = came.saturating_add(self.reserve_keeps()).saturating_add(lacking);
         let came = came.saturating_add(i128::from(self.deposit));
         let owed: i128 = self
             .book
@@ -113,6 +112,12 @@ impl Ran {
             return Err(format!("over the history {came} came in, and {owed} are owed"));
         }
         Ok(())
+    }
+
+    /// What the reserve has of incomes that are lost, where their reversal leaves it that.
+    pub(crate) fn reserve_keeps(&self) -> i128 {
+        let lost = self.incomes.iter().filter(|it| it.standing == Standing::Lost(Reversal::KeepReserve));
+        lost.map(|income| i128::from(income.entry.parts.of(&Owner::Reserve).0)).sum()
     }
 
     /// What each miner has, final or not.

@@ -27,6 +27,8 @@ pub(crate) struct Divided {
     pub(crate) windows: Vec<WindowSums>,
     pub(crate) entry: IncomeAllocated,
     pub(crate) standing: Standing,
+    /// What the operator made good when the income was lost, and the reserve had no more when it came back.
+    pub(crate) not_returned: Amount,
     /// What it was divided on.
     before: SchemeState,
 }
@@ -194,11 +196,18 @@ impl<'a> Walk<'a> {
         self.book_in(Entry::IncomeAllocated(entry.clone()))?;
         match self.incomes.iter_mut().find(|known| known.facts.key == facts.key) {
             Some(known) => {
+                if known.standing == Standing::Lost(Reversal::KeepReserve) {
+                    let held = facts.reserve.checked_sub(entry.reserve_in).unwrap_or_default();
+                    let lacking = known.entry.parts.of(&Owner::Reserve).checked_sub(held);
+                    let sum = known.not_returned.checked_add(lacking.unwrap_or_default());
+                    known.not_returned = sum.ok_or("what was made good does not fit 64 bits")?;
+                }
                 (known.entry, known.standing, known.before) = (entry, Standing::Open, before);
                 known.facts = facts;
             }
             None => {
-                self.incomes.push(Divided { facts, windows, entry, standing: Standing::Open, before });
+                let (standing, not_returned) = (Standing::Open, Amount::ZERO);
+                self.incomes.push(Divided { facts, windows, entry, standing, not_returned, before });
             }
         }
         Ok(())

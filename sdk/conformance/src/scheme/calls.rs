@@ -50,6 +50,15 @@ impl Question {
         }
     }
 
+    /// The same question about an income of this much, of which earlier ones left over no more than all.
+    pub(super) fn of_another(&self, gross: u64) -> Self {
+        let mut other = self.clone();
+        let carried = self.income.carried.min(gross);
+        other.income = Income { gross, carried, ..other.income };
+        other.income.subsidy = self.income.subsidy.map(|_| facts::subsidy(other.income.paid()).0);
+        other
+    }
+
     pub(super) fn ask(&self, subject: &Subject<'_>) -> Result<Answer, String> {
         let windows: Vec<Totals> = self.windows.iter().map(facts::columns).collect();
         let state = facts::state(self.memo.clone(), &self.cells);

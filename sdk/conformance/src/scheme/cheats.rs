@@ -4,7 +4,7 @@
 
 use super::calls::{Answer, Question, compare};
 use super::whole::{STRANGER, with_reserve};
-use super::{Broken, Subject};
+use super::{BY_TIME, Broken, OWED, Subject};
 use crate::facts;
 use crate::history::{History, How, Scales, Step};
 use crate::recorder::{Asked, Batched};
@@ -162,16 +162,19 @@ pub(super) fn elsewhere(subject: &Subject<'_>, asked: &Asked, rng: &mut Rng) -> 
     }
     // Of the largest income everybody's part is known to a fraction.
     const LARGEST: u64 = 1 << 62;
-    let mut largest = question.clone();
-    largest.income.gross = LARGEST;
-    let parts = largest.ask(subject)?;
+    let parts = question.of_another(LARGEST).ask(subject)?;
+    let owed = subject.claims(OWED).then(|| parts.amounts.values().copied().map(u128::from).sum::<u128>());
     for gross in numbers.iter().filter(|gross| **gross <= LARGEST).flat_map(|at| [*at, at.saturating_add(1)])
     {
-        let mut other = question.clone();
-        other.income.gross = gross;
-        let answer = other.ask(subject)?;
+        let answer = question.of_another(gross).ask(subject)?;
+        // What is owed is paid out of the income and of the reserve, and no more of it than there is.
+        let reserve = if subject.terms.reserve { question.income.reserve } else { 0 };
+        let (funds, whole) = match owed {
+            Some(owed) => (u128::from(gross.saturating_add(reserve)).min(owed), owed.max(1)),
+            None => (gross.into(), LARGEST.into()),
+        };
         for miner in question.miners() {
-            let due = u128::from(parts.paid(miner)) * u128::from(gross) / u128::from(LARGEST);
+            let due = u128::from(parts.paid(miner)) * funds / whole;
             let paid = u128::from(answer.paid(miner));
             if paid.abs_diff(due) > 3 {
                 return Err(format!(
@@ -183,6 +186,8 @@ pub(super) fn elsewhere(subject: &Subject<'_>, asked: &Asked, rng: &mut Rng) -> 
     }
     Ok(())
 }
+
+const AT_TIME: &str = "at time";
 
 fn shares_elsewhere(subject: &Subject<'_>, batched: &Batched) -> Result<(), String> {
     let ask = |batch: &Batch| {
@@ -198,7 +203,10 @@ fn shares_elsewhere(subject: &Subject<'_>, batched: &Batched) -> Result<(), Stri
         (from..).zip(&mut seq.seq).for_each(|(number, slot)| *slot = number);
         time.time_ms.iter_mut().for_each(|slot| *slot = number);
         coord.coord.iter_mut().for_each(|slot| *slot = number);
-        for (batch, what) in others.iter().zip(["with numbers from", "at time", "at height"]) {
+        for (batch, what) in others.iter().zip(["with numbers from", AT_TIME, "at height"]) {
+            if what == AT_TIME && subject.claims(BY_TIME) {
+                continue;
+            }
             if ask(batch)? != first {
                 return Err(format!("{rows} shares are credited otherwise {what} {number}"));
             }

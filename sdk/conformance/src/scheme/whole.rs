@@ -3,7 +3,7 @@
 use super::{Broken, Subject};
 use crate::history::{Cut, History, How, ROWS, Ran, Reach, Shares, Step, run};
 use millpond_contracts::payout::Reversal;
-use millpond_ledger::Entry;
+use millpond_ledger::{Entry, Owner};
 use millpond_types::Amount;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -187,7 +187,11 @@ pub(super) fn orphan(subject: &Subject<'_>, history: &History) -> Result<(), Str
             let when = if late { "at the end" } else { "each as soon as it was divided" };
             let shown = format!("incomes {numbers:?} of {} lost {when}", steps.len());
             let lost = run(&subject.bound, &lost, &How::apart()).map_err(|why| format!("{shown}: {why}"))?;
-            let (one, two) = (never.balances(), lost.balances());
+            let (mut one, two) = (never.balances(), lost.balances());
+            if subject.terms.reversal == Reversal::KeepReserve {
+                // The reserve keeps its part of each, at the operator's cost.
+                *one.entry(Owner::Reserve).or_default() += lost.reserve_keeps();
+            }
             let owners: BTreeSet<_> = one.keys().chain(two.keys()).collect();
             for owner in owners {
                 let of = |balances: &BTreeMap<_, i128>| balances.get(owner).copied().unwrap_or(0);
