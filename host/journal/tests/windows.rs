@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// The definition, written down a second time: every share, newest first, without segments.
-fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Vec<(MinerId, u128)> {
+fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Counted {
     let mut sums: BTreeMap<MinerId, u128> = BTreeMap::new();
     let weigh = |share: &Share| match window.measure {
         Measure::Work => u128::from(share.work.0),
@@ -24,6 +24,7 @@ fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Vec<(MinerId, u1
         (Span::Work(n), Measure::Units) => (u128::from(n) << 64) / 1000,
         _ => u128::MAX,
     };
+    let mut first = ShareSeq(end.seq.0 + 1);
     for seq in (1..=end.seq.0).rev() {
         let share = &shares[seq as usize - 1];
         let inside = match window.span {
@@ -44,10 +45,14 @@ fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Vec<(MinerId, u1
             Edge::Split => room,
             Edge::Cut => 0,
         };
+        if window.edge != Edge::Cut || value <= room {
+            first = ShareSeq(seq);
+        }
         *sums.entry(share.miner).or_default() += counted;
         room = room.saturating_sub(value);
     }
-    sums.into_iter().filter(|(_, sum)| *sum > 0).collect()
+    let rows = sums.into_iter().filter(|(_, sum)| *sum > 0).collect();
+    Counted { rows, first }
 }
 
 fn any_span() -> impl Strategy<Value = Span> {
@@ -126,7 +131,7 @@ proptest! {
                 round_after: ShareSeq(round_after.min(seq)),
             };
             let expected = naive(&shares, &window, &end);
-            prop_assert_eq!(view.window(&window, &end, None).unwrap(), expected, "{:?} {:?}", window, end);
+            prop_assert_eq!(view.counted(&window, &end, None).unwrap(), expected, "{:?} {:?}", window, end);
         }
     }
 }
