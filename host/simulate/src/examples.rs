@@ -11,6 +11,7 @@ macro_rules! examples {
 
 examples! {
     "coming-and-going",
+    "fee-policies",
     "hopping",
     "loyal-miners",
     "lost-blocks",

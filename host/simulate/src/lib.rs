@@ -39,7 +39,7 @@ pub use result::{ClassFigures, Difference, Outcome, Path, SchemeFigures};
 pub use run::{Chains, chains, run};
 pub use runner::{Block, Chunk, Contract, Runner};
 pub use scenario::{
-    Difficulty, Fees, Miners, Mode, Network, Part, Positive, Reward, Scenario, SchemeSection, Spread, Step,
-    StrategyChoice,
+    Difficulty, FeeSection, Fees, Miners, Mode, Network, Part, Positive, Reward, Scenario, SchemeSection,
+    Spread, Step, StrategyChoice,
 };
 pub use strategy::{Place, Seen, Solution, Strategy, Wake};

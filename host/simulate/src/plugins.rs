@@ -1,16 +1,17 @@
 //! Where schemes come from: natively, or as the components that a pool runs.
 
 use crate::SimulateError;
-use crate::scenario::{Scenario, SchemeSection};
+use crate::scenario::{FeeSection, Scenario, SchemeSection, is_path};
 use millpond_config::settings;
-use millpond_contracts::payout::{Allocation, Batch, Income, PayoutScheme, State, Terms, Totals};
-use millpond_contracts::{Outcome, Setting, Settings, load_scheme};
+use millpond_contracts::payout::{Allocation, Batch, FeePolicy, Income, PayoutScheme, State, Terms, Totals};
+use millpond_contracts::{Outcome, Setting, Settings, load_fee_policy, load_scheme};
 use millpond_native::OwnedCalls;
 use millpond_report::SchemeHead;
 use millpond_runtime::{LogSink, Sandbox, TracingSink};
 use millpond_types::Digest;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use toml::Spanned;
 
 /// As what schemes run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,7 +45,16 @@ pub(crate) struct Loaded {
     pub(crate) caller: Caller,
     pub(crate) settings: Settings,
     pub(crate) terms: Terms,
+    pub(crate) fees: Vec<LoadedFee>,
     pub(crate) head: SchemeHead,
+}
+
+/// A fee policy, ready to be called.
+#[derive(Clone)]
+pub(crate) struct LoadedFee {
+    pub(crate) name: String,
+    pub(crate) plugin: Arc<dyn FeePolicy>,
+    pub(crate) settings: Settings,
 }
 
 impl Caller {
@@ -101,38 +111,99 @@ impl Plugins {
         let known = millpond_native::SCHEMES.join(", ");
         let unknown =
             || refuse(format!("there is no bundled scheme {:?}; there are {known}", section.plugin));
+        let native = native && !is_path(&section.plugin);
         let caller = if native {
             Caller::Owned(millpond_native::owned(&section.plugin).ok_or_else(unknown)?)
         } else {
-            let bundled = millpond_bundled::get(&section.plugin)
-                .filter(|plugin| millpond_native::SCHEMES.contains(&plugin.name))
-                .ok_or_else(unknown)?;
-            let sandbox =
-                self.sandbox.as_ref().ok_or_else(|| refuse("components need a sandbox".to_owned()))?;
-            let sink: Arc<dyn LogSink> = Arc::new(TracingSink);
-            let loaded = load_scheme(sandbox, &section.plugin, bundled.bytes, &sink);
+            let known = |name: &str| millpond_native::SCHEMES.contains(&name);
+            let bytes = component(&section.plugin, known).map_err(&refuse)?.ok_or_else(unknown)?;
+            let (sandbox, sink) = self.sandbox(&name)?;
+            let loaded = load_scheme(sandbox, &section.plugin, &bytes, &sink);
             Caller::Component(loaded.map_err(|source| SimulateError::Load { name: name.clone(), source })?)
         };
         let call = |source| SimulateError::Call { name: name.clone(), source };
         let plugin = caller.shared();
         let schema = plugin.schema().map_err(call)?.value;
-        let settings = checked(scenario, section, &schema).map_err(&refuse)?;
+        let settings = checked(scenario, &section.settings, &schema).map_err(&refuse)?;
         let terms = plugin.describe(&settings).map_err(call)?.value;
+        if !section.fees.is_empty() && section.fee.millionths > 0 {
+            return Err(refuse("it has a fee and fee policies: take one of them".to_owned()));
+        }
+        let one = |fee| self.load_fee(scenario, &name, fee, native);
+        let fees: Vec<LoadedFee> = section.fees.iter().map(one).collect::<Result<_, _>>()?;
+        let all = |fee: &LoadedFee| (fee.name.clone(), fee.plugin.digest(), fee.settings.clone());
+        // With policies it is the digest of both.
+        let bytes = match fees.is_empty() {
+            true => serde_json::to_vec(&settings)?,
+            false => serde_json::to_vec(&(&settings, fees.iter().map(all).collect::<Vec<_>>()))?,
+        };
         let head = SchemeHead {
             name: name.clone(),
             component: plugin.digest(),
             native,
-            settings: Digest::of(&serde_json::to_vec(&settings)?),
+            settings: Digest::of(&bytes),
         };
-        Ok(Loaded { name, caller, settings, terms, head })
+        Ok(Loaded { name, caller, settings, terms, fees, head })
+    }
+
+    fn load_fee(
+        &self,
+        scenario: &Scenario,
+        scheme: &str,
+        section: &FeeSection,
+        native: bool,
+    ) -> Result<LoadedFee, SimulateError> {
+        let name = section.policy.clone();
+        let refuse = |message: String| SimulateError::Plugin { name: format!("{scheme}, {name}"), message };
+        let unknown = || {
+            let known = millpond_native::FEES.join(", ");
+            refuse(format!("there is no bundled fee policy of this name; there are {known}"))
+        };
+        let plugin = if native && !is_path(&name) {
+            millpond_native::fee(&name).ok_or_else(unknown)?
+        } else {
+            let known = |name: &str| millpond_native::FEES.contains(&name);
+            let bytes = component(&name, known).map_err(&refuse)?.ok_or_else(unknown)?;
+            let (sandbox, sink) = self.sandbox(&name)?;
+            load_fee_policy(sandbox, &name, &bytes, &sink)
+                .map_err(|source| SimulateError::Load { name: name.clone(), source })?
+        };
+        let call = |source| SimulateError::Call { name: name.clone(), source };
+        let schema = plugin.schema().map_err(call)?.value;
+        let settings = checked(scenario, &section.settings, &schema).map_err(&refuse)?;
+        if let Some(column) = plugin.describe(&settings).map_err(call)?.value.first() {
+            return Err(refuse(format!(
+                "it asks for the column {column:?}, which simulated pools have not: lay it over a pool's records by \
+                 `millpond replay --fee`"
+            )));
+        }
+        Ok(LoadedFee { name, plugin, settings })
+    }
+
+    fn sandbox(&self, name: &str) -> Result<(&Sandbox, Arc<dyn LogSink>), SimulateError> {
+        let message = "components need a sandbox".to_owned();
+        let none = || SimulateError::Plugin { name: name.to_owned(), message };
+        Ok((self.sandbox.as_ref().ok_or_else(none)?, Arc::new(TracingSink)))
     }
 }
 
+/// A component's bytes: of a file, or a bundled one that is of the kind that is looked for.
+fn component(plugin: &str, known: impl Fn(&str) -> bool) -> Result<Option<Vec<u8>>, String> {
+    if is_path(plugin) {
+        return std::fs::read(plugin).map(Some).map_err(|why| format!("{plugin}: {why}"));
+    }
+    let bundled = millpond_bundled::get(plugin).filter(|plugin| known(plugin.name));
+    Ok(bundled.map(|plugin| plugin.bytes.to_vec()))
+}
+
 /// Settings as a scheme is called with them: those that are given and its own defaults.
-fn checked(scenario: &Scenario, section: &SchemeSection, schema: &str) -> Result<Settings, String> {
+fn checked(
+    scenario: &Scenario,
+    section: &BTreeMap<String, Spanned<toml::Value>>,
+    schema: &str,
+) -> Result<Settings, String> {
     let place = |at: usize| scenario.line(at);
     let given: BTreeMap<_, _> = section
-        .settings
         .iter()
         .map(|(key, value)| (key.clone(), (value.get_ref().clone(), place(value.span().start))))
         .collect();

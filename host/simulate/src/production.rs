@@ -18,8 +18,8 @@ use millpond_windows::{Row, Sliding};
 pub(crate) struct Production {
     name: String,
     scheme: BoundScheme,
-    /// Who receives the scheme's own part for the operator, at no fee.
-    operator: Option<BoundFee>,
+    /// The scenario's fee policies; else who receives the scheme's own part for the operator, at no fee.
+    fees: Vec<BoundFee>,
     windows: Vec<Sliding>,
     state: SchemeState,
     pending: Vec<AccruedShare>,
@@ -33,7 +33,18 @@ impl Production {
         let name = loaded.name.clone();
         let scheme = BoundScheme::new(&name, loaded.caller.shared(), loaded.settings.clone())
             .map_err(|source| SimulateError::Payout { name: name.clone(), source: Box::new(source) })?;
-        let operator = (scheme.terms().operator_most > 0).then(|| operator(&name)).transpose()?;
+        let mut fees = Vec::new();
+        for fee in &loaded.fees {
+            let (plugin, settings) = (std::sync::Arc::clone(&fee.plugin), fee.settings.clone());
+            let bound = BoundFee::new(&fee.name, plugin, settings, vec![recipient(&name)?]);
+            fees.push(bound.map_err(|source| SimulateError::Payout {
+                name: fee.name.clone(),
+                source: Box::new(source),
+            })?);
+        }
+        if fees.is_empty() && scheme.terms().operator_most > 0 {
+            fees.push(operator(&name)?);
+        }
         let windows = windows(&name, scheme.terms(), greatest)?;
         Ok(Self {
             windows,
@@ -43,7 +54,7 @@ impl Production {
             carry: Amount::ZERO,
             paid: vec![0; miners],
             scheme,
-            operator,
+            fees,
             name,
         })
     }
@@ -81,9 +92,8 @@ impl Production {
         let shares = std::mem::take(&mut self.pending);
         // Whether a reserve is spent is looked at elsewhere: here every share is credited.
         let reserve = Amount(RESERVE);
-        let accrual =
-            accrue(&self.scheme, self.operator.as_slice(), &shares, reserve, &self.state, &NoAttributes)
-                .map_err(|source| self.payout(source))?;
+        let accrual = accrue(&self.scheme, &self.fees, &shares, reserve, &self.state, &NoAttributes)
+            .map_err(|source| self.payout(source))?;
         if let Some(Entry::Accrued { parts, state, .. }) = accrual.entry {
             self.pay(parts.shares());
             self.state.apply(&state, None).map_err(|source| self.payout(source))?;
@@ -150,16 +160,9 @@ impl Runner for Production {
             subsidy: None,
             reserve: Amount(if self.scheme.terms().reserve { RESERVE } else { 0 }),
         };
-        let decision = allocate(
-            &self.scheme,
-            self.operator.as_slice(),
-            &facts,
-            self.carry,
-            &windows,
-            &self.state,
-            &NoAttributes,
-        )
-        .map_err(|source| self.payout(source))?;
+        let decision =
+            allocate(&self.scheme, &self.fees, &facts, self.carry, &windows, &self.state, &NoAttributes)
+                .map_err(|source| self.payout(source))?;
         if block.lost && self.scheme.terms().reversal != Reversal::Keep {
             return Ok(());
         }
@@ -190,7 +193,13 @@ fn operator(scheme: &str) -> Result<BoundFee, SimulateError> {
         SimulateError::scenario(format!("scheme {scheme}"), "there is no fee policy to name its operator by")
     };
     let plugin = millpond_native::fee("flat-fee").ok_or_else(none)?;
-    let name = FeeName::try_from("operator".to_owned()).map_err(|_| none())?;
     let settings = vec![("basis_points".to_owned(), Setting::Int(0))];
-    BoundFee::new("flat-fee", plugin, settings, vec![Recipient { name, weight: 1 }]).map_err(payout)
+    BoundFee::new("flat-fee", plugin, settings, vec![recipient(scheme)?]).map_err(payout)
+}
+
+/// Who receives fees.
+fn recipient(scheme: &str) -> Result<Recipient, SimulateError> {
+    let name = FeeName::try_from("operator".to_owned());
+    let name = name.map_err(|why| SimulateError::scenario(format!("scheme {scheme}"), why.to_string()))?;
+    Ok(Recipient { name, weight: 1 })
 }

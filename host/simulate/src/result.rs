@@ -416,7 +416,7 @@ impl Outcome {
             sections.push(Section { title: "Paths".to_owned(), parts });
         }
         let lead = format!(
-            "{} replications from seed {}; a batch is {} expected blocks. Pay is before fees.",
+            "{} replications from seed {}; a batch is {} expected blocks. Pay is before a `fee`, and after fee policies.",
             self.head.replications, self.head.seed, self.batch
         );
         Ok(Page { title: self.title.clone(), lead, sections })

@@ -5,7 +5,9 @@ use crate::SimulateError;
 use crate::plugins::Loaded;
 use crate::scenario::Part;
 use millpond_contracts::Outcome;
-use millpond_contracts::payout::{self as contract, Allocation, Batch, Income, Reversal, State, Totals};
+use millpond_contracts::payout::{
+    self as contract, Allocation, Batch, Fees, Income, Reversal, State, Totals,
+};
 use millpond_native::Chain;
 use millpond_types::Digest;
 use millpond_windows::{Edge, Measure, Row, Sliding, Span, Window};
@@ -355,6 +357,15 @@ impl Contract {
         named.clear();
         self.named = named;
         self.batches = self.batches.saturating_add(1);
+        // What a pool tells its fee policies of a batch: all but how much was credited.
+        let last = batch.seq.last().copied().unwrap_or(0);
+        let about = Income {
+            key: last.to_le_bytes().to_vec(),
+            seq: last,
+            time_ms: batch.time_ms.last().copied().unwrap_or(0),
+            coord: batch.coord.last().copied().unwrap_or(0),
+            ..Income::default()
+        };
         let outcome = self.scheme.caller.accrue(&self.scheme.settings, batch, state);
         let given = self.outcome(outcome)?;
         let sum = self.check(&given)?;
@@ -364,12 +375,51 @@ impl Contract {
             let message = "a batch of shares with a rest, or credited without a reserve".to_owned();
             return Err(SimulateError::Broken { name, block, message });
         }
+        let mut given = given;
+        let income = Income { gross: sum, ..about };
+        let fees = self.charge(&income, &mut given)?;
         self.pay(&given);
-        self.books.paid = self.books.paid.saturating_add(sum.into());
+        let net = sum.saturating_sub(fees);
+        self.books.paid = self.books.paid.saturating_add(net.into());
+        self.books.kept = self.books.kept.saturating_add(fees.into());
         self.books.reserve = self.books.reserve.saturating_sub(sum.into());
-        self.books.moved(self.after_fee(sum).saturating_neg());
+        self.books.moved(self.after_fee(net).saturating_neg());
         self.keep(given.state);
         Ok(())
+    }
+
+    /// Has the fee policies take their parts of what miners were given, each of what the one before left. Gives what they
+    /// took.
+    fn charge(&self, income: &Income, given: &mut Allocation) -> Result<u64, SimulateError> {
+        let mut all = 0_u64;
+        for fee in &self.scheme.fees {
+            if given.miner.is_empty() {
+                break;
+            }
+            let (miners, amounts) = (&given.miner, &given.amount);
+            let asked = fee.plugin.fees(&fee.settings, income, miners, amounts, &[]);
+            let call = |source| SimulateError::Call { name: fee.name.clone(), source };
+            let Fees { fee: charged, rebate } = asked.map_err(call)?.value;
+            let broken = |what: &str| {
+                let message = format!("of fee policy {}: {what}", fee.name);
+                SimulateError::Broken { name: self.scheme.name.clone(), block: self.books.incomes, message }
+            };
+            if charged.len() != amounts.len() || rebate.len() != amounts.len() {
+                return Err(broken("not one fee and one rebate for each miner"));
+            }
+            let (mut miner, mut amount) = (Vec::new(), Vec::new());
+            for (((name, whole), charged), rebate) in miners.iter().zip(amounts).zip(&charged).zip(&rebate) {
+                let part = charged.checked_sub(*rebate).filter(|_| charged <= whole);
+                let part = part.ok_or_else(|| broken("a fee above the amount, or a rebate above the fee"))?;
+                all = all.checked_add(part).ok_or_else(|| broken("fees that do not fit 64 bits"))?;
+                if part < *whole {
+                    miner.push(*name);
+                    amount.push(whole.saturating_sub(part));
+                }
+            }
+            (given.miner, given.amount) = (miner, amount);
+        }
+        Ok(all)
     }
 
     /// Millionths of what miners get of an amount.
@@ -423,6 +473,7 @@ impl Contract {
         };
         let everybody = (0..).take(self.paid.len());
         let state = self.state(everybody);
+        let about = if self.scheme.fees.is_empty() { Income::default() } else { income.clone() };
         let outcome = self.scheme.caller.allocate(&self.scheme.settings, income, totals, state);
         self.books.incomes = self.books.incomes.saturating_add(1);
         let given = self.outcome(outcome)?;
@@ -438,19 +489,26 @@ impl Contract {
             );
             return Err(SimulateError::Broken { name, block, message });
         }
-        self.book(block, given, sum);
-        Ok(())
+        self.book(block, given, sum, &about)
     }
 
-    fn book(&mut self, block: &Block, given: Allocation, sum: u64) {
+    fn book(
+        &mut self,
+        block: &Block,
+        mut given: Allocation,
+        sum: u64,
+        about: &Income,
+    ) -> Result<(), SimulateError> {
         let keeps = !block.lost || self.scheme.terms.reversal == Reversal::Keep;
         if block.lost {
             self.books.lost = self.books.lost.saturating_add(1);
         }
         if !keeps {
             // Dropped, or restored with nothing after it: as if it had never been.
-            return;
+            return Ok(());
         }
+        let charged = self.charge(about, &mut given)?;
+        let sum = sum.saturating_sub(charged);
         self.pay(&given);
         self.books.paid = self.books.paid.saturating_add(sum.into());
         let fees = i128::from(sum).saturating_mul(self.fee.millionths.into());
@@ -460,7 +518,7 @@ impl Contract {
             self.books.moved(self.after_fee(sum).saturating_neg());
         } else {
             self.books.earned = self.books.earned.saturating_add(block.reward.into());
-            self.books.moved(fees);
+            self.books.moved(fees.saturating_add(i128::from(charged).saturating_mul(MILLION)));
             // 0.1 says what the reserve gets as its rest.
             let (kept, carry) = match self.scheme.terms.reserve && given.to_reserve == 0 {
                 true => (given.rest, 0),
@@ -469,10 +527,12 @@ impl Contract {
             let reserve = i128::from(kept).saturating_sub(given.from_reserve.into());
             self.books.reserve = self.books.reserve.saturating_add(reserve);
             self.books.moved(reserve.saturating_add(given.operator.into()).saturating_mul(MILLION));
-            self.books.kept = self.books.kept.saturating_add(given.operator.into());
+            let kept = u128::from(given.operator).saturating_add(charged.into());
+            self.books.kept = self.books.kept.saturating_add(kept);
             self.books.carry = carry;
         }
         self.keep(given.state);
+        Ok(())
     }
 }
 

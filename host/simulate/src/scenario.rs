@@ -208,7 +208,7 @@ pub enum StrategyChoice {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchemeSection {
-    /// A bundled scheme's name.
+    /// A bundled scheme's name, or the path of a component of one's own, which ends in `.wasm`.
     pub plugin: String,
     /// Its name in the results; the plugin's when it is left out.
     pub name: Option<String>,
@@ -218,12 +218,37 @@ pub struct SchemeSection {
     /// The operator's part of what is credited, in the measures of the operator alone: miners' figures are before fees.
     #[serde(default)]
     pub fee: Part,
+    /// Fee policies instead, one behind the other as a pool applies them: miners' figures are after them.
+    #[serde(default)]
+    pub fees: Vec<FeeSection>,
     /// What the operator begins with, in the smallest unit.
     #[serde(default)]
     pub reserve: u64,
 }
 
+/// A fee policy at work.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct FeeSection {
+    /// A bundled policy's name, or the path of a component of one's own, which ends in `.wasm`.
+    pub policy: String,
+    /// Its settings.
+    #[serde(default)]
+    pub settings: BTreeMap<String, Spanned<toml::Value>>,
+}
+
+/// Whether a plugin is a component of one's own.
+pub(crate) fn is_path(plugin: &str) -> bool {
+    plugin.ends_with(".wasm")
+}
+
 impl SchemeSection {
+    /// Whether it names a component of one's own, which runs in a sandbox and has no native build.
+    #[must_use]
+    pub fn has_components(&self) -> bool {
+        is_path(&self.plugin) || self.fees.iter().any(|fee| is_path(&fee.policy))
+    }
+
     /// Its name in the results.
     #[must_use]
     pub fn shown(&self) -> &str {

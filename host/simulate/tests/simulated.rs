@@ -65,6 +65,42 @@ fn a_hopper_earns_what_the_literature_says() {
 }
 
 #[test]
+fn fee_policies_take_their_parts_one_behind_the_other() {
+    let outcome = play(&of("fee-policies", 2_000, 16));
+    assert!(outcome.holds(), "{outcome}");
+    let part = |scheme| outcome.class(scheme, "all").unwrap().per_value.value;
+    let (free, charged) = (part("free"), part("charged"));
+    assert!((charged / free - 0.985_05).abs() < 1e-7, "{charged} of {free}");
+    holds(&outcome.class("charged at once", "all").unwrap().per_value, 0.99, 0.01);
+    // Both ways of a policy give the same bytes, and its bytes are in the head.
+    let plugins = Plugins::with_components(Sandbox::new(None, Compiler::InProcess).unwrap());
+    let scenario = of("fee-policies", 200, 2);
+    let both = run(&scenario, &plugins, How::Both, 2, &|_, _| {}).unwrap();
+    assert!(both.schemes.iter().all(|scheme| scheme.same_as_component == Some(true)), "{both}");
+    let heads = &both.head.schemes;
+    assert_ne!(heads[0].settings, heads[1].settings);
+    let refused = |change: &dyn Fn(&str) -> String| {
+        let text = change(example("fee-policies").unwrap());
+        let scenario = Scenario::parse(&text).unwrap();
+        run(&scenario, &plugins, How::Native, 2, &|_, _| {}).unwrap_err().to_string()
+    };
+    let why = refused(&|text| {
+        text.replacen(
+            "policy = \"flat-fee\"\nsettings = { basis_points = 100 }",
+            "policy = \"fee-tiers\"\nsettings = { column = \"hashrate\", tiers = \"0:100\" }",
+            1,
+        )
+    });
+    assert!(why.contains("the column \"hashrate\""), "{why}");
+    let why = refused(&|text| text.replacen("\"flat-fee\"", "\"no-such\"", 1));
+    assert!(why.contains("there are fee-donation, "), "{why}");
+    let why = refused(&|text| text.replacen("\"flat-fee\"", "\"gone.wasm\"", 1));
+    assert!(why.contains("gone.wasm"), "{why}");
+    let why = refused(&|text| text.replacen("name = \"charged\"", "name = \"charged\"\nfee = 0.01", 1));
+    assert!(why.contains("take one of them"), "{why}");
+}
+
+#[test]
 fn loyal_miners_lose_what_the_literature_says() {
     let outcome = play(&of("loyal-miners", 6_000, 16));
     holds(&outcome.class("prop", "loyal").unwrap().per_value, 0.939_429_6, 0.01);

@@ -106,7 +106,8 @@ impl SimulateRun {
         scenario.seed = self.seed.unwrap_or(scenario.seed);
         scenario.replications = self.replications.unwrap_or(scenario.replications);
         let how = self.how.how();
-        let plugins = if how == How::Native { Plugins::native() } else { components()? };
+        let own = scenario.scheme.iter().any(millpond_simulate::SchemeSection::has_components);
+        let plugins = if how == How::Native && !own { Plugins::native() } else { components()? };
         let bar = Mutex::new(StepBar::new());
         let outcome = run(&scenario, &plugins, how, self.threads, &|done, total| {
             // Where there is no terminal each step is a line: not one for each of many.
