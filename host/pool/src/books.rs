@@ -21,6 +21,7 @@ use millpond_types::{Amount, ShareSeq, UnixMillis};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Money could not be booked.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +115,7 @@ pub struct Books {
     pub(crate) alarms: Alarms,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) edges: Edges,
+    wants_subsidy: AtomicBool,
     read: u64,
 }
 
@@ -148,7 +150,7 @@ impl Books {
         }
         let in_force = journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
         // Loaded before anything is booked.
-        loader.bind(&in_force)?;
+        let bound = loader.bind(&in_force)?;
         let Read { sums: Sums { state, deposited }, head, records } = Sums::read(&ledger)?;
         let conduct = Conduct::default();
         let inner = Inner {
@@ -163,7 +165,10 @@ impl Books {
             clock: now,
         };
         let (pool, inner, edges) = (pool.to_owned(), Mutex::new(inner), Edges::default());
-        let books = Self { pool, journal, ledger, loader, alarms, inner, edges, read: records };
+        let wants_subsidy = AtomicBool::default();
+        let books =
+            Self { pool, journal, ledger, loader, alarms, inner, edges, read: records, wants_subsidy };
+        books.want_subsidy_of(&bound);
         books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
         if !wanted.pays_as(&in_force) {
             books.begin_anew(wanted, now)?;
@@ -182,6 +187,7 @@ impl Books {
         let mut policy = wanted.policy(ShareSeq(0), CONFIGURATION, now);
         let bound = self.loader.bind(&policy)?;
         bound.fits()?;
+        self.want_subsidy_of(&bound);
         let old = self.in_force()?;
         let mut inner = self.inner.lock();
         self.credit(&mut inner, ShareSeq(u64::MAX), now)?;
@@ -194,6 +200,16 @@ impl Books {
         policy.from = newest;
         self.journal.record(policy).wait()?;
         Ok(())
+    }
+
+    /// Whether jobs have to tell their subsidy, since a scheme in force pays by it, or one that takes over next.
+    pub(crate) fn wants_subsidy(&self) -> bool {
+        self.wants_subsidy.load(Ordering::Relaxed)
+    }
+
+    /// Before the policy of these takes over, so that there is no share that it cannot pay.
+    fn want_subsidy_of(&self, bound: &Bound) {
+        self.wants_subsidy.fetch_or(bound.scheme.terms().needs_subsidy, Ordering::Relaxed);
     }
 
     /// Records of the ledger that the start read to follow the scheme's state: those since it was kept last.
@@ -273,6 +289,7 @@ impl Books {
         let policy = wanted.policy(ShareSeq(0), reason, now);
         let bound = self.loader.bind(&policy)?;
         bound.fits()?;
+        self.want_subsidy_of(&bound);
         let in_force = self.journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
         if !wanted.pays_as(&in_force) {
             return Err(BooksError::Coinbase);

@@ -140,6 +140,10 @@ pub fn divide(
 fn subsidy(income: &Income, view: &JournalView) -> Result<Option<Amount>, DecideError> {
     let Some(id) = income.job else { return Ok(None) };
     let job = view.jobs(&BTreeSet::from([id]))?.remove(&id);
+    let last = view.dropped().last;
+    if job.is_none() && last.0 > 0 {
+        return Err(JournalError::Dropped { last }.into());
+    }
     Ok(job.and_then(|job| {
         let whole = u128::from(income.amount.0).checked_mul(u128::from(job.subsidy?.0))?;
         u64::try_from(whole.checked_div(u128::from(job.reward.0))?).ok().map(Amount)

@@ -299,6 +299,8 @@ pub struct Bound {
     pub(crate) work_shift: Option<u8>,
     /// What was computed for fee policies last, of the journal of the loader's pool.
     pub(crate) frozen: Arc<Frozen>,
+    /// Jobs of the chain tell their subsidy, or nobody asked.
+    told: bool,
 }
 
 impl Bound {
@@ -311,14 +313,17 @@ impl Bound {
     /// lost. What was in force before there was this check is still read.
     ///
     /// # Errors
-    /// When the coinbase pays the finder and the scheme somebody else, or the scheme is built for a version of the contract
-    /// that does not give shares again.
+    /// When the coinbase pays the finder and the scheme somebody else, the scheme is built for a version of the contract that
+    /// does not give shares again, or it needs a subsidy that jobs do not tell.
     pub fn fits(&self) -> Result<(), PolicyError> {
         if self.scheme.forgets_shares() {
             return Err(PolicyError::Forgets(self.scheme.name().to_owned()));
         }
         if self.direct && !pays_the_finder(self.scheme.terms()) {
             return Err(PolicyError::Coinbase(self.scheme.name().to_owned()));
+        }
+        if self.scheme.terms().needs_subsidy && !self.told {
+            return Err(PolicyError::Subsidy(self.scheme.name().to_owned()));
         }
         Ok(())
     }
@@ -429,11 +434,8 @@ impl Loader {
         if scheme.terms().operator_most > 0 && fees.iter().all(BoundFee::is_to_reserve) {
             return Err(PolicyError::Operator(scheme.name().to_owned()));
         }
-        if scheme.terms().needs_subsidy && !self.subsidy {
-            return Err(PolicyError::Subsidy(scheme.name().to_owned()));
-        }
         let (direct, frozen) = (is_direct(policy), Arc::default());
-        let bound = Bound { scheme, fees, direct, work_shift, frozen };
+        let bound = Bound { scheme, fees, direct, work_shift, frozen, told: self.subsidy };
         let given = in_force(&bound);
         self.bound.lock().insert(key, bound);
         Ok(given)

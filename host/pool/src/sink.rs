@@ -24,6 +24,9 @@ const REMEMBERED_COORDS: u64 = 16;
 /// longer than this is broken, and the block is worth more than knowing its finder.
 const RECORDED: Duration = Duration::from_secs(5);
 
+/// What alarms of jobs without a subsidy are about.
+const SUBSIDY: &str = "subsidy";
+
 /// Holds the pool weakly: a node's answer that is still on its way (a longpoll waits for minutes) must not keep the
 /// files of a stopped pool open. Beside it the longest life of a job, in milliseconds.
 pub(crate) struct PoolSink(pub(crate) Weak<Core>, pub(crate) u64);
@@ -51,6 +54,12 @@ pub(crate) fn place(core: &Arc<Core>, incomes: Vec<CheckedIncome>) {
 impl Sink {
     fn publish(&self, ready: Arc<ReadyJob>, longest_ms: u64) {
         let core = &self.0;
+        if core.books.wants_subsidy() && ready.subsidy.is_none() {
+            // Its shares could not be paid, and none behind them.
+            let text = "a job does not tell its subsidy, by which the scheme pays: it is not given out";
+            return core.alarm(Level::Critical, SUBSIDY, text.to_owned());
+        }
+        core.alarms.clear(core.name.as_str(), SUBSIDY);
         let now = UnixMillis::now();
         let job = Job {
             id: core.journal.next_job_id(),

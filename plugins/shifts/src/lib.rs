@@ -3,7 +3,7 @@
 //! divided at the window's edge.
 //!
 //! Seven cells a miner: the number of the newest shift that he worked in, and his units in it and in the five before it, 2^-56 units
-//! each: with more of them all rows of a large pool could not come back in one call. The memo holds the number of the running shift, the period of the clock that its newest share was in, and whether a
+//! each: with more of them all rows of a large pool could not come back in one call. The memo holds the number of the running shift, when the period of the clock that its newest share was in began, and whether a
 //! share is in it: nothing here reads a clock but those of shares.
 
 use millpond_sdk::cumulative;
@@ -56,7 +56,8 @@ impl Rule {
 #[derive(Clone, Copy, Default)]
 struct Clock {
     shift: u64,
-    period: u64,
+    /// In milliseconds, and not which period it is: their length is a setting, which may change under a state.
+    began: u64,
     /// Whether a share is in it: an empty shift is none.
     open: bool,
 }
@@ -69,14 +70,14 @@ impl Clock {
         let number = |bytes: &[u8]| bytes.try_into().ok().map(u64::from_le_bytes);
         let read = || {
             let (shift, rest) = memo.split_at_checked(8)?;
-            let (period, open) = rest.split_at_checked(8)?;
-            Some(Self { shift: number(shift)?, period: number(period)?, open: *open == [1] })
+            let (began, open) = rest.split_at_checked(8)?;
+            Some(Self { shift: number(shift)?, began: number(began)?, open: *open == [1] })
         };
         read().ok_or_else(|| "the memo is of another scheme".to_owned())
     }
 
     fn write(self) -> Vec<u8> {
-        [&self.shift.to_le_bytes()[..], &self.period.to_le_bytes(), &[u8::from(self.open)]].concat()
+        [&self.shift.to_le_bytes()[..], &self.began.to_le_bytes(), &[u8::from(self.open)]].concat()
     }
 
     /// The running shift is over, if there is one.
@@ -90,10 +91,11 @@ impl Clock {
 
     /// A share of this time. A time that steps back is of the running shift.
     fn share(&mut self, time_ms: u64, rule: &Rule) -> Result<(), String> {
-        let period = time_ms / rule.millis.max(1);
-        if period > self.period {
+        let length = rule.millis.max(1);
+        let began = (time_ms / length).saturating_mul(length);
+        if began > self.began {
             self.end()?;
-            self.period = period;
+            self.began = began;
         }
         self.open = true;
         Ok(())

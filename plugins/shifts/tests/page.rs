@@ -39,6 +39,31 @@ struct Done {
     shift: u64,
 }
 
+/// The state says when the newest period began and not which one it was: with other minutes that would be years away.
+#[test]
+fn shifts_end_by_the_clock_after_the_minutes_were_changed() {
+    let share = |hour, miner| batch(1, &[Share { hour, miner, work: 10, network: 64, block: false }]);
+    for (before, after) in [(50, 1440), (1440, 50), (50, 60)] {
+        let mut kept = Kept::default();
+        accrue::<Shifts>(&settings(1, before), &mut kept, share(500, 1));
+        accrue::<Shifts>(&settings(1, after), &mut kept, share(549, 2));
+        let (key, finder, subsidy) = (vec![1], None, None);
+        let income = Income {
+            key,
+            number: 1,
+            time_ms: 0,
+            coord: 1,
+            finder,
+            paid: 1_000,
+            subsidy,
+            carried: 0,
+            reserve: 0,
+        };
+        let given = Shifts::allocate(settings(1, after), income, vec![], kept.state(None)).unwrap();
+        assert_eq!((given.miner, given.amount), (vec![2], vec![1_000]), "{before} to {after} minutes");
+    }
+}
+
 proptest! {
     #[test]
     fn a_block_is_divided_over_the_last_shifts_by_their_definition(

@@ -94,8 +94,9 @@ impl<M> Template<M> {
                 "data" => data = Some(value.place()?),
                 "txid" => txid = Some(value.hash()?),
                 "hash" => wtxid = Some(value.hash()?),
-                // Not there means that it is not known, not that there is none (BIP 22).
-                "fee" => fee = Some(value.uint()?),
+                // Not there means that it is not known, not that there is none (BIP 22). Of one that cannot be read no more is
+                // known, and work goes on without it.
+                "fee" => fee = value.uint().ok(),
                 _ => value.skip()?,
             }
             Ok(())
