@@ -59,6 +59,10 @@ impl gbt::Coin for Family {
         self.network.proposal.then(|| work::proposal(template, work, &self.network)).transpose()
     }
 
+    fn subsidy(&self, template: &Template<More>) -> Option<u64> {
+        template.subsidy()
+    }
+
     fn solved(&self, results: &[Vec<u8>], transactions: usize, more: &[u8]) -> Result<Block, String> {
         work::solved(results, transactions, more, &self.network)
     }

@@ -130,6 +130,13 @@ pub trait Coin: Sized + 'static {
     /// The work of a template that pays these outputs. An `Err` is shown to the operator, and no job is made.
     fn work(&self, template: &Template<Self::More>, outputs: &[Output]) -> Result<Work, String>;
 
+    /// How much of a block's value is subsidy, for schemes that pay it apart from fees: [`Template::subsidy`] where that is
+    /// all that is no fee of a transaction. A coin that tells it says `job.subsidy` in its description's `extra`.
+    fn subsidy(&self, template: &Template<Self::More>) -> Option<u64> {
+        let _ = template;
+        None
+    }
+
     /// The block of this work with any nonces, for the node to look at (BIP 23); `None`: it is not asked.
     fn proposal(&self, template: &Template<Self::More>, work: &Work) -> Result<Option<Block>, String> {
         let _ = (template, work);

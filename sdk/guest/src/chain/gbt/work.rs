@@ -145,7 +145,8 @@ impl<C: Coin> Chain<C> {
         }
         let work = self.coin.work(template, &self.outputs)?;
         let asked = if other_block { self.coin.proposal(template, &work)? } else { None };
-        let job = job(work, template, self.outputs_rev, body)?;
+        let mut job = job(work, template, self.outputs_rev, body)?;
+        job.extra.extend(self.coin.subsidy(template).map(told_subsidy));
         if let Some(block) = asked {
             let params = proposal(block, template, answer, &self.profile.rules)?;
             self.ask(link, Ask::Proposal { first: false }, "getblocktemplate", params, 30_000);
@@ -232,7 +233,7 @@ fn job<M>(work: Work, template: &Template<M>, outputs_rev: u64, body: u64) -> Re
         private,
         body: Some(body),
         expires_ms: 600_000,
-        extra: template.subsidy().map(told_subsidy).into_iter().collect(),
+        extra: Vec::new(),
     })
 }
 
