@@ -2,7 +2,6 @@
 
 use crate::grants::{Grant, GrantError, Granted};
 use crate::plugin_pow;
-use crate::subsidy::tells_subsidy;
 use millpond_algorithms::Algorithms;
 use millpond_contracts::chain::{ChainAdapter, Description};
 use millpond_dialect::Dialect;
@@ -131,10 +130,6 @@ impl Version {
         }
         if new.final_after < old.final_after {
             return differs("final-after", &new.final_after, &old.final_after);
-        }
-        let (tells, told) = (tells_subsidy(new), tells_subsidy(old));
-        if told && !tells {
-            return differs("word that jobs tell their subsidy", &tells, &told);
         }
         Ok(())
     }
