@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """A second implementation of docs/proofs.md, to hold the first against. It needs nothing but Python.
 
-    python3 verify.py                     runs all vectors beside this file
-    python3 verify.py STATEMENT KEY       verifies a statement against a pool's key in hex
+    python3 verify.py                             runs all vectors beside this file
+    python3 verify.py STATEMENT KEY [ADDRESS]     verifies a statement against a pool's key in hex, and whose it is
+
+Exit code 0: all is good. 1: something is wrong. 2: the arguments are wrong, or a file cannot be read.
 
 It follows the document and shares no code with the crate: BLAKE3 and Ed25519 are below, slow and short.
 """
@@ -806,14 +808,41 @@ def evidence(count):
         count.same(case["name"], evidence_holds(case["evidence"], bytes.fromhex(case["key"])), case["holds"])
 
 
+def stop(text):
+    print(text, file=sys.stderr)
+    sys.exit(2)
+
+
+def one(path, key, address=None):
+    if re.fullmatch("[0-9a-fA-F]{64}", key) is None:
+        stop("KEY is a public key: 64 hex digits, as the pool's site shows it")
+    try:
+        document = json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=unique)
+        statement = read_statement(document)
+    except (OSError, ValueError) as why:
+        stop(f"{path} cannot be read: {why}")
+    except Refused as why:
+        stop(f"{path} is no statement: {why}")
+    try:
+        parts = verify(statement, bytes.fromhex(key), address=address)
+    except Refused as why:
+        sys.exit(f"refused: {why}")
+    subject = statement["commitment"]["subject"]
+    subject = subject.decode() if all(32 <= byte < 127 for byte in subject) else subject.hex()
+    # Texts of the document as Python writes them, so that nothing in them moves a terminal's cursor.
+    if statement["credit"] is None:
+        print(f"good: about the entry, of nobody in particular; subject {subject}")
+    else:
+        print(f"good: address {statement['address']!r}, owner {statement['owner']!r}, subject {subject}")
+    for value, total, owners in parts:
+        print(f"{value} of {total}, {owners} owners")
+
+
 def main(arguments):
-    if len(arguments) == 2:
-        document = json.loads(Path(arguments[0]).read_text(), object_pairs_hook=unique)
-        try:
-            for value, total, owners in verify(read_statement(document), bytes.fromhex(arguments[1])):
-                print(f"good: {value} of {total}, {owners} owners")
-        except Refused as why:
-            sys.exit(f"refused: {why}")
+    if arguments:
+        if len(arguments) not in (2, 3):
+            stop("usage: verify.py [STATEMENT KEY [ADDRESS]]")
+        one(*arguments)
         return
     count = Counter()
     for vectors in (hashes, trees, histories, statements, evidence):

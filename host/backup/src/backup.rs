@@ -20,6 +20,8 @@ const LOCK: &str = "lock";
 /// before would count a second time. Both are made anew. The key of statements: who finds a backup must not sign as the
 /// pool; the operator keeps it himself.
 const STAY: [&str; 3] = ["tokens.json", "pool-key", "statement-key"];
+/// So begin the names of keys of statements that were put aside.
+const ASIDE: &str = "statement-key.";
 /// The logs of what miners can check, in the order in which they are copied: what the first names, the second holds.
 const PROOFS: [(&str, &str); 2] = [("proofs/heads", "millpond-heads"), ("proofs/evidence", "millpond-proof")];
 /// Left free on the disk that the backup goes to.
@@ -28,7 +30,7 @@ const SPARE: u64 = 1 << 20;
 /// Whether a file of a data folder, by its path in there, is in no backup.
 pub(crate) fn stays(path: &str) -> bool {
     let (within, name) = path.rsplit_once('/').unwrap_or(("", path));
-    !within.contains('/') && STAY.contains(&name)
+    !within.contains('/') && (STAY.contains(&name) || name.starts_with(ASIDE))
 }
 
 /// A backup that was written and verified.

@@ -14,6 +14,10 @@ use std::sync::Arc;
 
 /// The note in a data folder that it was restored.
 pub const RESTORED: &str = "restored.json";
+/// The folder of what miners can check, in a pool's folder.
+const PROOFS_FOLDER: &str = "proofs";
+/// Stands in it while the pool signs nothing.
+const HELD: &str = "held";
 /// Where a restore works until all is verified.
 pub(crate) const STAGING: &str = "restoring";
 
@@ -128,6 +132,11 @@ fn fetch(
     for pool in &manifest.pools {
         for log in ["journal", "ledger"] {
             disk.make_dir(&to.join(pool.pool.as_str()).join(log))?;
+        }
+        // Heads were published since, whose numbers must not be signed again: the pool signs none until it is told of them.
+        let proofs = format!("{}/{PROOFS_FOLDER}", pool.pool);
+        if manifest.files.iter().any(|file| file.path.starts_with(&format!("{proofs}/"))) {
+            replace_file(disk.as_ref(), &to.join(proofs).join(HELD), b"")?;
         }
     }
     Ok(())

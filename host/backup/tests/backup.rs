@@ -137,6 +137,7 @@ fn a_restored_folder_has_the_same_bytes_and_says_where_it_is_from() {
     assert!(made.manifest.files.iter().any(|file| file.path.starts_with("btc/solutions/")));
     let note = check_data(&back).unwrap().unwrap();
     assert_eq!((note.from, note.made), (made.path, NOW));
+    assert!(!back.join("btc/proofs").exists(), "no head was published");
     // The note is not carried into the next backup.
     let again = make(&back, &to, 1).unwrap();
     assert!(again.manifest.files.iter().all(|file| file.path != RESTORED));
@@ -145,17 +146,13 @@ fn a_restored_folder_has_the_same_bytes_and_says_where_it_is_from() {
 #[test]
 fn tokens_and_a_pools_own_key_are_in_no_backup_and_an_older_versions_are_not_restored() {
     let (folder, data, to) = filled();
-    for path in ["tokens.json", "tokens.lock", "btc/pool-key", "btc/statement-key"] {
+    let stay = ["tokens.json", "tokens.lock", "btc/pool-key", "btc/statement-key", "btc/statement-key.0a1b"];
+    for path in stay {
         std::fs::write(data.join(path), b"[]").unwrap();
     }
     let made = make(&data, &to, 0).unwrap();
     for file in &made.manifest.files {
-        assert!(
-            !["tokens.json", "tokens.lock", "btc/pool-key", "btc/statement-key"]
-                .contains(&file.path.as_str()),
-            "{}",
-            file.path
-        );
+        assert!(!stay.contains(&file.path.as_str()), "{}", file.path);
     }
     // As a version that carried them off left it.
     let mut older = made.manifest.clone();
@@ -192,6 +189,11 @@ fn what_miners_can_check_is_in_a_backup_and_comes_back() {
         let records: Vec<_> = view.iter(1).map(|record| record.unwrap().payload).collect();
         assert_eq!(records, [b"one", b"two"], "{log}");
     }
+    assert!(
+        back.join("btc/proofs/held").exists(),
+        "nothing is signed before the pool is told of later heads"
+    );
+    drill(&made.path, folder.path(), NOW, &mut |_| {}).unwrap();
 }
 
 #[test]

@@ -2,7 +2,9 @@
 //! convinces whoever knows the key.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-use serde_json::Value;
+use millpond_proofs::{HeadBody, HeadKind, Loss, SignedHead, Signer};
+use millpond_types::Digest;
+use serde_json::{Value, json};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -97,4 +99,76 @@ fn two_heads_of_one_number_leave_evidence_and_one_head_twice_none() {
     assert_eq!(unread.status.code(), Some(2));
     let no_key = millpond(folder, &["verify-statement", "one.json", "--key", "abc"]);
     assert_eq!(no_key.status.code(), Some(2));
+}
+
+#[test]
+fn a_strangers_head_between_two_that_contradict_hides_no_evidence() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let cases = vectors("statements.json");
+    let case = cases.iter().find(|case| case["expected"] == "two-heads").unwrap();
+    let key = case["key"].as_str().unwrap();
+    let own = SignedHead::read(case["statement"]["head"].to_string().as_bytes()).unwrap();
+    let stranger = Signer::new(&[9; 32]);
+    let body = HeadBody { key: stranger.key(), root: Digest::of(b"another"), ..own.body };
+    let forged = SignedHead::sign(body, &stranger);
+    write(folder, "statement.json", &case["statement"]);
+    let heads = case["heads"].as_array().unwrap().clone();
+    let verify = |heads: &[Value], known: &[&str]| {
+        write(folder, "heads.json", &Value::from(heads.to_vec()));
+        let arguments = ["verify-statement", "statement.json", "--heads", "heads.json"];
+        millpond(folder, &[&arguments, known].concat());
+        let written = std::fs::read(folder.join("equivocation.json")).ok();
+        let _ = std::fs::remove_file(folder.join("equivocation.json"));
+        written.map(|bytes| serde_json::from_slice::<Value>(&bytes).unwrap())
+    };
+    assert_eq!(verify(&[json!(forged)], &["--key", key]), None);
+    assert_eq!(verify(&[json!(forged)], &[]), None, "two keys are no contradiction of one of them");
+    for at in 0..=heads.len() {
+        let mut mixed = heads.clone();
+        mixed.insert(at, json!(forged));
+        for known in [&["--key", key][..], &[]] {
+            let found = verify(&mixed, known).unwrap();
+            for head in found["found"]["heads"].as_array().unwrap() {
+                assert_eq!(head["body"]["key"].as_str().unwrap(), key);
+            }
+        }
+    }
+}
+
+#[test]
+fn heads_that_cannot_be_compared_exit_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let cases = vectors("statements.json");
+    let case = cases.iter().find(|case| case["expected"] == "two-heads").unwrap();
+    let signer = Signer::new(&[9; 32]);
+    let mut body = SignedHead::read(case["statement"]["head"].to_string().as_bytes()).unwrap().body;
+    body.key = signer.key();
+    body.kind = HeadKind::Usual;
+    let next = |before: &HeadBody, kind: HeadKind| HeadBody {
+        number: before.number + 1,
+        prev: before.hash(),
+        restarts: before.restarts + u32::from(matches!(kind, HeadKind::Restored(_))),
+        kind,
+        ..before.clone()
+    };
+    let loss = Loss { lost_from: body.size, root: body.root, reason: "restored".to_owned() };
+    let restored = next(&body, HeadKind::Restored(loss));
+    let after = next(&restored, HeadKind::Usual);
+    let bodies = [("one.json", &body), ("restored.json", &restored), ("after.json", &after)];
+    for (name, body) in bodies {
+        write(folder, name, &json!(SignedHead::sign(body.clone(), &signer)));
+    }
+    let mut bad = json!(SignedHead::sign(after.clone(), &signer));
+    bad["body"]["time"] = json!("1");
+    write(folder, "bad.json", &bad);
+    let compare = |other: &str| {
+        let done = millpond(folder, &["heads", "compare", "one.json", other]);
+        (done.status.code().unwrap(), String::from_utf8(done.stdout).unwrap())
+    };
+    assert_eq!(compare("restored.json").0, 0);
+    let (code, told) = compare("after.json");
+    assert_eq!((code, told.contains("each head between them")), (2, true), "{told}");
+    assert_eq!(compare("bad.json").0, 2, "badly signed");
 }

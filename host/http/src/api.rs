@@ -252,7 +252,14 @@ const NO_HEAD: &str = "there is no pool of this name, or it has no such head";
 
 async fn newest_head(State(answers): Shared, Path(name): Path<String>) -> Response {
     let key = format!("head/latest/{name}");
-    answers.get(key, move |source| found(source.head(&name, None), NO_HEAD)).await
+    let make = move |source: &dyn Source| {
+        if source.heads_are_held(&name) {
+            let error = "the pool was restored from a backup and has published newer heads than it knows: ask again later";
+            return json(StatusCode::SERVICE_UNAVAILABLE, &Problem { error });
+        }
+        found(source.head(&name, None), NO_HEAD)
+    };
+    answers.get(key, make).await
 }
 
 async fn head(State(answers): Shared, Path((name, number)): Path<(String, u64)>) -> Response {

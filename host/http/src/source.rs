@@ -44,6 +44,8 @@ pub trait Source: Send + Sync + 'static {
     fn heads(&self, pool: &str, before: Option<u64>, limit: usize) -> Option<Vec<SignedHead>>;
     /// One head, or the newest.
     fn head(&self, pool: &str, number: Option<u64>) -> Option<SignedHead>;
+    /// Whether a pool's newest head is older than one that it published, since its data was restored from a backup.
+    fn heads_are_held(&self, pool: &str) -> bool;
     /// That a pool's history of so many entries is the beginning of that of so many.
     fn consistency(&self, pool: &str, from: u64, to: u64) -> Option<Consistency>;
     /// A pool's policies in shadow, each with so many of its last incomes.

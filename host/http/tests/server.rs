@@ -127,6 +127,9 @@ impl Source for Fixed {
     fn head(&self, pool: &str, number: Option<u64>) -> Option<SignedHead> {
         (pool == "btc" && number.unwrap_or(2) == 2).then(|| document().head)
     }
+    fn heads_are_held(&self, pool: &str) -> bool {
+        pool == "restored"
+    }
     fn consistency(&self, pool: &str, from: u64, to: u64) -> Option<Consistency> {
         (pool == "btc" && from <= to && to <= 3).then(|| Consistency {
             from,
@@ -567,6 +570,7 @@ async fn a_statement_that_there_is_not_is_answered_by_why() {
         ("/api/v1/pools/ltc/miners/bcrt1/statements/1".to_owned(), 404),
         ("/api/v1/pools/btc/miners/bcrt1/statements/x".to_owned(), 400),
         ("/api/v1/pools/btc/heads/7".to_owned(), 404),
+        ("/api/v1/pools/restored/heads/latest".to_owned(), 503),
         ("/api/v1/pools/btc/heads/consistency?from=1&to=4".to_owned(), 404),
         ("/api/v1/pools/btc/heads/consistency".to_owned(), 400),
         ("/api/v1/pools/ltc/heads".to_owned(), 404),
@@ -666,6 +670,9 @@ impl Source for Slow {
     }
     fn head(&self, _: &str, _: Option<u64>) -> Option<SignedHead> {
         None
+    }
+    fn heads_are_held(&self, _: &str) -> bool {
+        false
     }
     fn consistency(&self, _: &str, _: u64, _: u64) -> Option<Consistency> {
         None

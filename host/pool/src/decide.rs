@@ -295,12 +295,16 @@ pub fn credit(
 /// What each miner's shares of a batch weigh, ascending by miner.
 ///
 /// # Errors
-/// When the journal fails, or a sum does not fit.
+/// When the journal fails, a share of the batch was dropped, or a sum does not fit.
 pub(crate) fn work_of(
     view: &JournalView,
     first: ShareSeq,
     last: ShareSeq,
 ) -> Result<Vec<(MinerId, u128)>, JournalError> {
+    let dropped = view.dropped().last;
+    if dropped >= first {
+        return Err(JournalError::Dropped { last: dropped });
+    }
     let mut work = BTreeMap::new();
     let read = view.shares(first, |seq, share| {
         if seq > last {

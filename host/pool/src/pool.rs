@@ -191,13 +191,13 @@ impl Pool {
         let component = (prepared.adapter_component.clone(), prepared.grants.clone());
         let (tasks, queue) = std::sync::mpsc::channel();
         let shift = millpond_types::WorkShift(description.work_shift);
-        let (since, restored) = (from.lowest_coord(), prepared.payments_held);
+        let since = from.lowest_coord();
         let network = description.network.clone();
         // Disk and plugins block: not on the runtime's threads.
         let opened = tokio::task::spawn_blocking(move || {
             let (process, folder) = opening;
             let wanted = (&wanted.0, wanted.1.as_slice());
-            let chain = OfChain { shift, since, network: &network, restored, told };
+            let chain = OfChain { shift, since, network: &network, told };
             open(&process, &folder, name, wanted, (&component.0, &component.1), &chain, tasks)
         });
         let Opened { core, unsubmitted, past } = opened.await.map_err(std::io::Error::other)??;
@@ -671,8 +671,6 @@ struct OfChain<'a> {
     /// The lowest coordinate of jobs that were handed over.
     since: Option<u64>,
     network: &'a str,
-    /// The data was restored from a backup.
-    restored: bool,
     /// Jobs tell their subsidy.
     told: bool,
 }
@@ -710,7 +708,7 @@ fn open(
     );
     let (journal, now) = (Arc::new(journal), UnixMillis::now());
     // Jobs that were handed over pay as they did.
-    let OfChain { shift, since, network, restored, .. } = *chain;
+    let OfChain { shift, since, network, .. } = *chain;
     if since.is_some() && journal.newest_policy().is_some_and(|policy| !wanted.pays_as(&policy)) {
         return Err(crate::books::BooksError::Coinbase.into());
     }
@@ -726,7 +724,7 @@ fn open(
         now,
     )?
     .with_edges(process.edges.clone());
-    let opening = Opening { disk, pool: folder, name: &name, network, shift, restored };
+    let opening = Opening { disk, pool: folder, name: &name, network, shift };
     let proofs = Proofs::open(&opening, &ledger).map_err(|why| {
         let text = format!("the pool gives out no statements: {why}");
         process.alarms.raise(Level::Critical, name.as_str(), "statements", text);

@@ -39,6 +39,7 @@ use millpond_proofs::{
 use millpond_segments::{Log, LogError, Options};
 use millpond_types::{Digest, PoolName, ShareSeq, UnixMillis, WorkShift};
 use parking_lot::{Mutex, RwLock};
+use serde::{Deserialize, Serialize};
 use shown::{Held, Shown};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -58,8 +59,8 @@ pub const EVIDENCE: &str = "evidence";
 /// The logs' formats.
 pub const FORMATS: [(&str, &str); 2] = [(HEADS, "millpond-heads"), (EVIDENCE, "millpond-proof")];
 /// Stands while a restored pool signs nothing.
-const HELD: &str = "held";
-/// The newest head that was published, put here by `millpond heads resume`.
+pub const HELD: &str = "held";
+/// What a restored pool is to go on from ([`Resume`]), put here by `millpond heads resume`.
 pub const RESUME: &str = "resume.json";
 /// Kinds of records.
 const NOTED: u16 = 1;
@@ -204,6 +205,8 @@ pub(crate) struct Proofs {
     follower: Mutex<Follower>,
     followed: AtomicU64,
     held: AtomicBool,
+    /// A key that was found where no head is, under its new name.
+    aside: Option<PathBuf>,
     shown: RwLock<Shown>,
     built: Mutex<VecDeque<(u64, Arc<Built>)>>,
 }
@@ -242,8 +245,16 @@ pub(crate) struct Opening<'a> {
     pub(crate) name: &'a PoolName,
     pub(crate) network: &'a str,
     pub(crate) shift: WorkShift,
-    /// The data was restored from a backup, which knows less than was published.
-    pub(crate) restored: bool,
+}
+
+/// What a restored pool is to go on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Resume {
+    /// The newest head that was published.
+    pub newest: SignedHead,
+    /// The operator says that the pool published no head after the newest one in the backup.
+    pub nothing_published_since: bool,
 }
 
 impl Proofs {
@@ -261,14 +272,26 @@ impl Proofs {
         let [heads, evidence] = FORMATS.map(open);
         let (heads, evidence) = (heads?, evidence?);
         let shown = read(&heads)?;
+        let (key, empty) = (opening.pool.join(KEY), heads.view().next_index() <= 1);
+        let mut aside = None;
         let signer = match signer(disk.as_ref(), opening.pool)? {
-            Some(signer) => signer,
-            None if heads.view().next_index() > 1 => {
-                return Err(ProofsError::KeyLost { key: opening.pool.join(KEY), folder });
-            }
-            None => {
+            Some(signer) if !empty => signer,
+            None if !empty => return Err(ProofsError::KeyLost { key, folder }),
+            unknown => {
+                // What this key signed elsewhere is not known here: another head 0 of its would contradict the first.
+                if let Some(unknown) = unknown {
+                    let to = opening.pool.join(format!("{KEY}.{}", unknown.key()));
+                    disk.rename(&key, &to)?;
+                    disk.sync_dir(opening.pool)?;
+                    aside = Some(to);
+                }
                 let seed: [u8; 32] = rand::random();
-                replace_private(disk.as_ref(), &opening.pool.join(KEY), &seed)?;
+                replace_private(disk.as_ref(), &key, &seed)?;
+                let held = folder.join(HELD);
+                if is_there(disk.as_ref(), &held)? {
+                    disk.remove(&held)?;
+                    disk.sync_dir(&folder)?;
+                }
                 Signer::new(&seed)
             }
         };
@@ -286,15 +309,7 @@ impl Proofs {
             }
             same_ledger(ledger, &at)?;
         }
-        let held = folder.join(HELD);
-        if opening.restored && shown.newest.is_some() {
-            replace_file(disk.as_ref(), &held, b"")?;
-        }
-        let held = match read_file(disk.as_ref(), &held) {
-            Ok(_) => true,
-            Err(why) if why.is_not_found() => false,
-            Err(why) => return Err(why.into()),
-        };
+        let held = is_there(disk.as_ref(), &folder.join(HELD))?;
         Ok(Self {
             id: origin.pool(),
             signer,
@@ -307,6 +322,7 @@ impl Proofs {
             follower: Mutex::new(Follower { at, state: None, digest: None }),
             followed: AtomicU64::new(at.seq),
             held: AtomicBool::new(held),
+            aside,
             shown: RwLock::new(shown),
             built: Mutex::default(),
         })
@@ -345,7 +361,7 @@ impl Proofs {
             let shown = self.shown.read();
             shown.newest.as_ref().is_some_and(|head| {
                 let (size, newest) = (head.body.size, shown.history.size());
-                newest > size && (shown.urgent(size) || now.since(head.body.time) >= PAUSE)
+                newest > size && (shown.urgent(size) || is_time(head.body.time, now))
             })
         };
         if due {
@@ -398,7 +414,17 @@ impl Proofs {
         let states = States { before, after: if changed { digest(state) } else { before } };
         follower.digest = Some(states.after);
         let last = |subject: &[u8]| self.shown.read().last(subject);
-        let made = self.maker(core).make(record, states, &last, Salt(rand::random()))?;
+        let made = match self.maker(core).make(record, states, &last, Salt(rand::random())) {
+            Ok(made) => made,
+            // It does not come back, and what is behind it is not to wait for ever.
+            Err(why @ (ProofsError::Journal(JournalError::Dropped { .. }) | ProofsError::NoIncome(_))) => {
+                let text =
+                    format!("entry {} of the ledger has no commitment and no statements: {why}", record.seq);
+                core.alarm(Level::Critical, "statements-missing", text);
+                None
+            }
+            Err(why) => return Err(why),
+        };
         let head = Head { seq: record.seq, digest: Digest::of(bytes) };
         if let Some(made) = made {
             self.note(core, &head, made)?;
@@ -436,43 +462,60 @@ impl Proofs {
 
     /// Signs the next head and shows it, once it is durable.
     fn sign(&self, core: &Core, at: &Head, kind: HeadKind, now: UnixMillis) -> Result<(), ProofsError> {
+        let last = self.newest();
+        let head = self.next(core, at, kind, now, last.as_ref());
+        self.publish(core, vec![head])
+    }
+
+    /// The head that follows another.
+    fn next(
+        &self,
+        core: &Core,
+        at: &Head,
+        kind: HeadKind,
+        now: UnixMillis,
+        last: Option<&SignedHead>,
+    ) -> SignedHead {
         let job = core.jobs.current();
         let view = core.journal.view();
         let declared = u32::from(matches!(kind, HeadKind::Restored(_)));
-        let body = {
-            let shown = self.shown.read();
-            let last = shown.newest.as_ref().map(|head| &head.body);
-            HeadBody {
-                version: VERSION,
-                pool: self.id,
-                origin: self.origin.clone(),
-                number: last.map_or(0, |last| last.number.saturating_add(1)),
-                prev: last.map_or_else(Digest::default, HeadBody::hash),
-                kind,
-                restarts: shown.restarts().saturating_add(declared),
-                time: now,
-                coord: job.as_ref().map_or(0, |job| job.coord),
-                tip: job.as_ref().map(|job| job.parent.to_vec()).unwrap_or_default(),
-                ledger_seq: at.seq,
-                ledger_digest: at.digest,
-                journal_next: view.log().next_index(),
-                journal_share: view.newest(),
-                journal_chain: Digest(view.log().chain().0),
-                size: shown.history.size(),
-                root: shown.history.root(),
-                key: self.signer.key(),
-            }
+        let last = last.map(|head| &head.body);
+        let shown = self.shown.read();
+        let body = HeadBody {
+            version: VERSION,
+            pool: self.id,
+            origin: self.origin.clone(),
+            number: last.map_or(0, |last| last.number.saturating_add(1)),
+            prev: last.map_or_else(Digest::default, HeadBody::hash),
+            kind,
+            restarts: last.map_or(0, |last| last.restarts).saturating_add(declared),
+            time: now,
+            coord: job.as_ref().map_or(0, |job| job.coord),
+            tip: job.as_ref().map(|job| job.parent.to_vec()).unwrap_or_default(),
+            ledger_seq: at.seq,
+            ledger_digest: at.digest,
+            journal_next: view.log().next_index(),
+            journal_share: view.newest(),
+            journal_chain: Digest(view.log().chain().0),
+            size: shown.history.size(),
+            root: shown.history.root(),
+            key: self.signer.key(),
         };
-        let head = SignedHead::sign(body, &self.signer);
-        let place = self.put(&head)?;
-        core.pass(Edge::HeadKept);
-        self.shown.write().publish(head, place);
-        Ok(())
+        SignedHead::sign(body, &self.signer)
     }
 
-    fn put(&self, head: &SignedHead) -> Result<u64, ProofsError> {
-        let bytes = serde_json::to_vec(head).map_err(|why| ProofsError::Evidence(why.to_string()))?;
-        Ok(self.heads.append(vec![(HEAD, bytes)]).wait()?)
+    /// Keeps heads, all or none of them, and shows them.
+    fn publish(&self, core: &Core, heads: Vec<SignedHead>) -> Result<(), ProofsError> {
+        let record = |head: &SignedHead| Ok((HEAD, serde_json::to_vec(head)?));
+        let records: Result<Vec<_>, serde_json::Error> = heads.iter().map(record).collect();
+        let records = records.map_err(|why| ProofsError::Evidence(why.to_string()))?;
+        let first = self.heads.append(records).wait()?;
+        core.pass(Edge::HeadKept);
+        let mut shown = self.shown.write();
+        for (place, head) in (first..).zip(heads) {
+            shown.publish(head, place);
+        }
+        Ok(())
     }
 
     /// Goes on after a restore from the newest head that was published, if an operator has put it there: what came after
@@ -485,7 +528,9 @@ impl Proofs {
             Err(why) => return Err(why.into()),
         };
         let refuse = |why: String| ProofsError::Resume(why);
-        let published = SignedHead::read(&bytes).map_err(|why| refuse(why.to_string()))?;
+        let read: Result<Resume, _> = serde_json::from_slice(&bytes);
+        let Resume { newest: published, nothing_published_since } =
+            read.map_err(|why| refuse(why.to_string()))?;
         published.verify().map_err(|why| refuse(why.to_string()))?;
         let body = &published.body;
         if body.pool != self.id || body.key != self.signer.key() {
@@ -496,11 +541,22 @@ impl Proofs {
             (shown.newest.clone(), shown.history.size(), shown.history.root())
         };
         let ours = own.as_ref().map(|head| head.body.hash());
-        let resumed = own.as_ref().is_some_and(|own| {
-            matches!(own.body.kind, HeadKind::Restored(_)) && own.body.prev == body.hash()
-        });
+        // Stopped after the heads were kept; a restore since then has emptied the file.
+        let held = self.folder.join(HELD);
+        let begun = read_file(self.disk.as_ref(), &held)? == body.hash().0;
+        let resumed = begun
+            && own.as_ref().is_some_and(|own| {
+                matches!(own.body.kind, HeadKind::Restored(_)) && own.body.prev == body.hash()
+            });
         let is_newest = ours == Some(body.hash());
-        let nothing_lost = is_newest && body.size <= size;
+        if is_newest && !nothing_published_since && body.size <= size {
+            return Err(refuse(
+                "it is the newest of the backup itself: give the newest that anybody was shown, or say \
+                 --nothing-published-since"
+                    .to_owned(),
+            ));
+        }
+        let nothing_lost = is_newest && nothing_published_since && body.size <= size;
         if !(resumed || nothing_lost) {
             if own.is_some_and(|own| own.body.number >= body.number) && !is_newest {
                 return Err(refuse("the pool has newer heads of its own".to_owned()));
@@ -508,15 +564,15 @@ impl Proofs {
             if body.size < size {
                 return Err(refuse("it has fewer entries than the restored history".to_owned()));
             }
-            if !is_newest {
-                let place = self.put(&published)?;
-                self.shown.write().publish(published, place);
-            }
             let reason = "restored from a backup".to_owned();
             let loss = Loss { lost_from: size, root, reason };
-            self.sign(core, &follower.at, HeadKind::Restored(loss), now)?;
+            let kind = HeadKind::Restored(loss);
+            let restored = self.next(core, &follower.at, kind, now, Some(&published));
+            replace_file(self.disk.as_ref(), &held, &body.hash().0)?;
+            // Both or none: without the second the first stood for a history that is not there.
+            self.publish(core, if is_newest { vec![restored] } else { vec![published, restored] })?;
         }
-        self.disk.remove(&self.folder.join(HELD))?;
+        self.disk.remove(&held)?;
         self.disk.remove(&path)?;
         self.disk.sync_dir(&self.folder)?;
         self.held.store(false, Ordering::Release);
@@ -625,8 +681,21 @@ impl Proofs {
     }
 }
 
+fn is_there(disk: &dyn Disk, path: &Path) -> Result<bool, DiskError> {
+    match read_file(disk, path) {
+        Ok(_) => Ok(true),
+        Err(why) if why.is_not_found() => Ok(false),
+        Err(why) => Err(why),
+    }
+}
+
 fn head_of(index: u64, payload: &[u8]) -> Result<SignedHead, ProofsError> {
     SignedHead::read(payload).map_err(|why| ProofsError::Heads(index, why.to_string()))
+}
+
+/// Whether credits of shares alone have their next head: a clock that was ahead when the last was signed holds none back.
+fn is_time(last: UnixMillis, now: UnixMillis) -> bool {
+    now.0 < last.0 || now.since(last) >= PAUSE
 }
 
 /// Reads history and heads.
@@ -662,6 +731,14 @@ pub(crate) fn run(core: &Arc<Core>, stop: &Receiver<()>) {
     let Some(proofs) = &core.proofs else { return };
     let about = "statements";
     let mut failed = false;
+    if let Some(aside) = &proofs.aside {
+        let text = format!(
+            "the pool signs with a new key, which is to be published: the one that it had may have signed heads that are not \
+             here, and is {} now",
+            aside.display()
+        );
+        core.alarm(Level::Warning, KEY, text);
+    }
     if proofs.is_held() {
         let text = format!(
             "the data was restored from a backup: no head is signed, and new entries have no statements, before `millpond \
@@ -712,6 +789,12 @@ impl Pool {
         self.heads(Some(before), 1).into_iter().find(|head| head.body.number == number)
     }
 
+    /// Whether the data was restored from a backup and nothing is signed yet: the newest head is older than what others have.
+    #[must_use]
+    pub fn heads_are_held(&self) -> bool {
+        self.core.proofs.as_ref().is_some_and(Proofs::is_held)
+    }
+
     /// That the history of `from` entries is the beginning of that of `to` entries. `None` beyond the newest head.
     #[must_use]
     pub fn consistency(&self, from: u64, to: u64) -> Option<Consistency> {
@@ -724,5 +807,18 @@ impl Pool {
     /// Why there is none.
     pub fn statement_of(&self, address: &str, seq: u64) -> Result<Statement, NoStatement> {
         self.core.proofs.as_ref().ok_or(NoStatement::Off)?.statement(&self.core, address, seq)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_follows_after_its_pause_and_at_once_when_the_clock_went_back() {
+        let last = UnixMillis(10 * PAUSE);
+        let due = [0, PAUSE - 1, PAUSE].map(|more| is_time(last, UnixMillis(last.0 + more)));
+        assert_eq!(due, [false, false, true]);
+        assert!(is_time(last, UnixMillis(last.0 - 1)));
     }
 }

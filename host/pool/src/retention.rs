@@ -8,6 +8,7 @@ use crate::columns::REACH;
 use crate::core::Core;
 use crate::decide::{NoSuchWindow, due, window};
 use crate::policy::{Bound, Loader, PolicyError};
+use crate::proofs::{FOLDER, HEADS};
 use millpond_alerts::Level;
 use millpond_journal::{Journal, JournalError, JournalView, Policy, WindowEnd};
 use millpond_ledger::Ledger;
@@ -161,7 +162,12 @@ pub(crate) fn run(core: &Arc<Core>, order: impl Fn() -> (Keep, Duration), stop: 
 
 fn once(core: &Core, keep: Keep, now: UnixMillis) -> Result<(), RetentionError> {
     // What is divided is shown to be divided rightly by the shares that it was divided by.
-    if core.proofs.as_ref().is_some_and(|proofs| !proofs.is_held() && proofs.is_behind(&core.ledger)) {
+    let waits = match &core.proofs {
+        Some(proofs) => proofs.is_held() || proofs.is_behind(&core.ledger),
+        // The key may come back.
+        None => core.folder.join(FOLDER).join(HEADS).exists(),
+    };
+    if waits {
         return Ok(());
     }
     let shadows = core.shadows.iter().map(|shadow| shadow.policy().clone());

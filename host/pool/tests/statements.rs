@@ -6,12 +6,12 @@ mod support;
 
 use millpond_devchain::DevChain;
 use millpond_ledger::{Entry, IncomeStatus, Ledger, Record};
-use millpond_pool::proofs::{FOLDER, KEY, NoStatement, RESUME, public_key};
+use millpond_pool::proofs::{FOLDER, HELD, KEY, NoStatement, RESUME, Resume, public_key};
 use millpond_pool::{Edge, Edges, Pool};
 use millpond_proofs::{
     Against, Commitment, Compared, Contradiction, Division, Evidence, HeadBody, HeadKind, History,
-    KeysInForce, Leaf, Proven, PublicKey, Shown, SignedHead, Signer, Statement, StatementError, TreeKind,
-    What, build, compare, verify, verify_all,
+    KeysInForce, Leaf, NotLookedAt, Proven, PublicKey, Shown, SignedHead, Signer, Statement, StatementError,
+    TreeKind, What, build, compare, verify, verify_all,
 };
 use millpond_types::Digest;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use support::client::{Client, Want};
 use support::rig::{OnDevChain, dev_chain};
-use support::{check_replay, process, start, start_with, stranger, until};
+use support::{check_replay, process, start, stranger, until};
 
 const REST: &str = r#"
 [pool.payout]
@@ -194,7 +194,11 @@ async fn every_statement_of_every_miner_holds_against_the_key_and_says_what_the_
     assert_eq!(kinds, ["income", "income", "income", "payment", "reversed"]);
     for statement in found.values() {
         let proven = good(statement, key, &heads);
-        assert!(proven.not_looked_at.iter().all(|what| what.to_string().contains("receipts")), "{proven:?}");
+        let looked_at = |what: &NotLookedAt| match what {
+            NotLookedAt::Nobody => kind(statement) == "reversed",
+            what => what.to_string().contains("receipts"),
+        };
+        assert!(proven.not_looked_at.iter().all(looked_at), "{proven:?}");
         others_agree(folder.path(), statement, key, true);
     }
     let all: Vec<Statement> = found.values().cloned().collect();
@@ -445,7 +449,9 @@ async fn a_restored_pool_signs_nothing_until_it_knows_what_was_published_and_the
     pool.stop().await;
     drop(pool);
 
-    let pool = start_with(&second, &text, |prepared| prepared.payments_held = true).await;
+    // As a restore leaves it.
+    std::fs::write(older.path().join("dev").join(FOLDER).join(HELD), b"").unwrap();
+    let pool = start(&second, &text).await;
     let newest = pool.head(None).unwrap();
     assert!(newest.body.number < published[0].body.number);
     until(&pool, "the operator is told", || pool.alarms().iter().any(|it| it.about == "statements")).await;
@@ -453,9 +459,21 @@ async fn a_restored_pool_signs_nothing_until_it_knows_what_was_published_and_the
     mine(&chain, &mut one, 2, true).await;
     until(&pool, "another second income", || statuses(&pool).len() == 2).await;
     assert_eq!(pool.head(None).unwrap(), newest, "nothing is signed");
+    let resume = older.path().join("dev").join(FOLDER).join(RESUME);
+    let order = |newest: &SignedHead| {
+        let order = Resume { newest: newest.clone(), nothing_published_since: false };
+        std::fs::write(&resume, serde_json::to_vec(&order).unwrap()).unwrap();
+    };
+    // Its own head is not the newest.
+    order(&newest);
+    let refused = || pool.alarms().iter().any(|it| it.about == "statements" && it.text.contains(RESUME));
+    until(&pool, "the pool's own head is refused", refused).await;
+    assert!(pool.heads_are_held() && pool.head(None).unwrap() == newest);
+    pool.stop().await;
+    drop(pool);
     // The newest head that was published, from whoever kept it.
-    let bytes = serde_json::to_vec(&published[0]).unwrap();
-    std::fs::write(older.path().join("dev").join(FOLDER).join(RESUME), bytes).unwrap();
+    order(&published[0]);
+    let pool = start(&second, &text).await;
     signed(&pool, 2).await;
     until(&pool, "the alarm is over", || pool.alarms().iter().all(|it| it.about != "statements")).await;
     let key = public_key(second.disk.as_ref(), &older.path().join("dev")).unwrap().unwrap();
@@ -476,5 +494,35 @@ async fn a_restored_pool_signs_nothing_until_it_knows_what_was_published_and_the
     good(&lost, key, &heads);
     let told: Value = serde_json::to_value(&restored.body.kind).unwrap();
     assert_eq!(told["restored"]["lost_from"], json!("1"));
+    assert!(!pool.heads_are_held());
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_key_without_its_heads_signs_no_second_head_0_and_a_lost_key_signs_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_chain, text) = rig().await;
+    let process = process(folder.path());
+    let data = folder.path().join("dev");
+    let pool = start(&process, &text).await;
+    signed(&pool, 0).await;
+    let first = pool.head(None).unwrap();
+    pool.stop().await;
+    drop(pool);
+    std::fs::remove_dir_all(data.join(FOLDER)).unwrap();
+    std::fs::create_dir(data.join(FOLDER)).unwrap();
+    std::fs::write(data.join(FOLDER).join(HELD), b"").unwrap();
+    let pool = start(&process, &text).await;
+    signed(&pool, 0).await;
+    until(&pool, "the operator is told", || pool.alarms().iter().any(|it| it.about == KEY)).await;
+    let anew = pool.head(None).unwrap();
+    assert_ne!((anew.body.pool, anew.body.key), (first.body.pool, first.body.key));
+    let aside = std::fs::read(data.join(format!("{KEY}.{}", first.body.key))).unwrap();
+    assert_eq!(Signer::new(&aside.try_into().unwrap()).key(), first.body.key);
+    pool.stop().await;
+    drop(pool);
+    std::fs::remove_file(data.join(KEY)).unwrap();
+    let pool = start(&process, &text).await;
+    assert!(pool.head(None).is_none() && !data.join(KEY).exists());
     pool.stop().await;
 }

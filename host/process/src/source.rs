@@ -82,6 +82,10 @@ impl Source for Pools {
         self.named(pool)?.head(number)
     }
 
+    fn heads_are_held(&self, pool: &str) -> bool {
+        self.named(pool).is_some_and(|pool| pool.heads_are_held())
+    }
+
     fn consistency(&self, pool: &str, from: u64, to: u64) -> Option<Consistency> {
         self.named(pool)?.consistency(from, to)
     }

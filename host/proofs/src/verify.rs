@@ -297,6 +297,8 @@ pub enum NotLookedAt {
     Key(PublicKey),
     /// Whether the statement is the caller's.
     Address,
+    /// Whose the statement is: of an entry that takes another back or restores it, owner and address are bound to nothing.
+    Nobody,
     /// Whether others are shown the same ledger.
     Heads,
     /// Whether all accepted shares were counted: there are no receipts.
@@ -316,6 +318,9 @@ impl fmt::Display for NotLookedAt {
                 "whose key {key} is: the signature is good for the key in the file; compare it with the one on the pool's site"
             ),
             Self::Address => f.write_str("whether this is your address: give it to have it compared"),
+            Self::Nobody => f.write_str(
+                "whose this is: the entry concerns all who were in the one that it names, and no signature is over owner and address",
+            ),
             Self::Heads => {
                 f.write_str("whether the pool shows others another ledger: give heads from elsewhere")
             }
@@ -367,9 +372,9 @@ impl fmt::Display for AskNode {
 pub struct Proven {
     /// The pool.
     pub pool: Digest,
-    /// The owner's address.
+    /// The owner's address; empty where the entry is of nobody in particular.
     pub address: String,
-    /// The owner's name in the ledger.
+    /// The owner's name in the ledger; empty where the entry is of nobody in particular.
     pub owner: String,
     /// What the entry is about.
     pub subject: String,
@@ -440,13 +445,16 @@ pub fn verify(statement: &Statement, against: &Against<'_>) -> Result<Proven, St
                 return Err(StatementError::Surplus(TreeName::Credits));
             }
             no_work(statement)?;
+            // No leaf has them.
+            (proven.address, proven.owner) = (String::new(), String::new());
+            proven.not_looked_at.push(NotLookedAt::Nobody);
         }
     }
     check_receipts(statement, against.receipts, &keys, &mut proven)?;
     if against.key.is_none() {
         proven.not_looked_at.push(NotLookedAt::Key(head.key));
     }
-    if against.address.is_none() {
+    if against.address.is_none() && !proven.not_looked_at.contains(&NotLookedAt::Nobody) {
         proven.not_looked_at.push(NotLookedAt::Address);
     }
     if against.heads.is_empty() {

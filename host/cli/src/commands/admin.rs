@@ -138,11 +138,11 @@ enum What {
     },
     /// Book a settled payment back that a reorganisation took out of the chain, once another transaction that spends its
     /// coins is confirmed: its rows return to their balances and are paid anew. Only you can know whether that other
-    /// transaction paid its owners.
+    /// transaction paid its owners. Your name and your words are public: the payment's statements show them.
     Undo {
         /// The payment's number.
         payment: u64,
-        /// What happened, as the ledger is to keep it.
+        /// What happened, as the ledger is to keep it and statements show it to anybody.
         #[arg(long)]
         why: String,
     },

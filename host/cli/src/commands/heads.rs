@@ -5,7 +5,7 @@ use crate::commands::verify_statement::{heads, key};
 use crate::terminal::{Failure, Outcome};
 use clap::{Args, Subcommand};
 use millpond_disk::{RealDisk, replace_file};
-use millpond_pool::proofs::{FOLDER, RESUME, public_key};
+use millpond_pool::proofs::{FOLDER, RESUME, Resume, public_key};
 use millpond_proofs::{Compared, Consistency, Evidence, SignedHead, compare};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -29,7 +29,8 @@ enum Action {
         pool: Option<String>,
     },
     /// Compare two heads of a pool. Exit code 0: the later continues the earlier. 1: they contradict each other, and the
-    /// evidence is written. 2: that cannot be told.
+    /// evidence is written. 2: that cannot be told, as when a head is badly signed or of another pool, a proof is missing, or
+    /// the pool declared a loss between them.
     Compare {
         /// A head.
         one: PathBuf,
@@ -54,9 +55,13 @@ enum Action {
         /// The pool.
         #[arg(long)]
         pool: String,
-        /// The newest head that was published, from a mirror or a miner.
+        /// The newest head that was published, from a mirror or a miner; not from this pool, whose own is older.
         #[arg(long)]
         newest: PathBuf,
+        /// The given head is the newest in the backup, and you know that the pool showed nobody a later one. If it did, it
+        /// signs a number twice, which is evidence against it.
+        #[arg(long)]
+        nothing_published_since: bool,
     },
 }
 
@@ -83,7 +88,7 @@ impl HeadsCommand {
                 let proof = proof.as_deref().map(consistency).transpose()?;
                 compared(&heads, proof.as_ref(), &evidence)
             }
-            Action::Resume { data, pool, newest } => {
+            Action::Resume { data, pool, newest, nothing_published_since } => {
                 let head = one_head(&newest)?;
                 for name in chosen(&data, Some(pool))? {
                     let folder = data.join(name.as_str());
@@ -94,7 +99,8 @@ impl HeadsCommand {
                         ));
                     }
                     head.verify()?;
-                    let bytes = serde_json::to_vec_pretty(&head)?;
+                    let order = Resume { newest: head.clone(), nothing_published_since };
+                    let bytes = serde_json::to_vec_pretty(&order)?;
                     replace_file(&RealDisk, &folder.join(FOLDER).join(RESUME), &bytes)?;
                     println!(
                         "{name}: goes on from head {}, which a running pool does within a moment and another when it starts",
@@ -109,7 +115,8 @@ impl HeadsCommand {
 
 fn compared(heads: &[SignedHead; 2], proof: Option<&Consistency>, evidence: &Path) -> Outcome {
     let [one, other] = heads;
-    let told = match compare(one, other, proof)? {
+    let compared = compare(one, other, proof).map_err(|why| Failure::usage(why.to_string()))?;
+    let told = match compared {
         Compared::Same => "they are the same head".to_owned(),
         Compared::Continues => "the later head continues the earlier one".to_owned(),
         Compared::NeedsProof { from, to } => {
@@ -124,7 +131,16 @@ fn compared(heads: &[SignedHead; 2], proof: Option<&Consistency>, evidence: &Pat
             );
             return Ok(ExitCode::from(2));
         }
-        Compared::LossDeclared => "the pool declared a loss between them, in public".to_owned(),
+        Compared::LossDeclared if one.body.number.abs_diff(other.body.number) == 1 => {
+            "the later head declares a loss after the earlier one, in public".to_owned()
+        }
+        Compared::LossDeclared => {
+            println!(
+                "the pool declared a loss between them: their histories cannot be compared; compare each head between them with \
+                 the next"
+            );
+            return Ok(ExitCode::from(2));
+        }
         Compared::Contradict(why) => {
             if let Some(found) = Evidence::among(heads) {
                 std::fs::write(evidence, serde_json::to_vec_pretty(&found)?)?;

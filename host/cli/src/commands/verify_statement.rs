@@ -3,10 +3,12 @@
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
 use millpond_proofs::{
-    Against, Evidence, FormError, Found, KeysInForce, Proven, PublicKey, SignedHead, SignedReceipt,
+    Against, Evidence, FormError, KeysInForce, NotLookedAt, Proven, PublicKey, SignedHead, SignedReceipt,
     Statement, StatementError, verify_all,
 };
+use millpond_types::Digest;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -95,13 +97,21 @@ impl VerifyStatement {
             return;
         }
         match told {
-            Err((code, why)) => println!("{file}: REFUSED ({code}): {why}"),
+            Err((code, why)) => println!("{file}: REFUSED ({code}): {}", plain(why)),
             Ok((statement, proven)) => {
-                println!("{file}: good, for {} ({})", shown(&proven.address), proven.owner);
+                if proven.not_looked_at.contains(&NotLookedAt::Nobody) {
+                    println!("{file}: good, about the entry, of nobody in particular");
+                } else {
+                    println!(
+                        "{file}: good, for {} ({})",
+                        plain(shown(&proven.address)),
+                        plain(&proven.owner)
+                    );
+                }
                 println!(
                     "  {} {}, ledger entry {}, signed in head {} by {}",
                     kind(statement),
-                    proven.subject,
+                    plain(&proven.subject),
                     statement.entry.ledger_seq,
                     proven.head,
                     proven.key
@@ -115,8 +125,9 @@ impl VerifyStatement {
                         sums.work
                     );
                 }
-                proven.not_looked_at.iter().for_each(|what| println!("  not looked at: {what}"));
-                proven.ask_a_node.iter().for_each(|what| println!("  ask a node: {what}"));
+                let line = |about: &str, what: String| println!("  {about}: {}", plain(&what));
+                proven.not_looked_at.iter().for_each(|what| line("not looked at", what.to_string()));
+                proven.ask_a_node.iter().for_each(|what| line("ask a node", what.to_string()));
             }
         }
     }
@@ -124,6 +135,15 @@ impl VerifyStatement {
 
 fn shown(address: &str) -> &str {
     if address.is_empty() { "an account without address" } else { address }
+}
+
+/// A text of a document, which could else move the terminal's cursor, or turn its direction, and say something of its own.
+fn plain(text: &str) -> String {
+    let turns = |one: char| matches!(one, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |one: char| {
+        if one.is_control() || turns(one) { one.escape_default().to_string() } else { one.to_string() }
+    };
+    text.chars().map(shown).collect()
 }
 
 fn kind(statement: &Statement) -> &'static str {
@@ -162,17 +182,23 @@ fn found(statements: &[Statement], heads: &[SignedHead], key: Option<PublicKey>)
     let mut all: Vec<SignedHead> = heads.to_vec();
     all.extend(statements.iter().map(|statement| statement.head.clone()));
     all.retain(|head| head.body.is_named() && head.verify().is_ok());
-    let pairs = statements.iter().enumerate();
-    let mut pairs = pairs.flat_map(|(at, one)| statements.iter().skip(at + 1).map(move |other| (one, other)));
-    let found =
-        Evidence::among(&all).or_else(|| pairs.find_map(|(one, other)| Evidence::between(one, other)))?;
-    let pool = match &found.found {
-        Found::Heads(pair) => pair.first().map(|head| head.body.pool),
-        Found::Entries(pair) => pair.first().map(|placed| placed.head.body.pool),
-    }?;
-    // Anybody can sign two heads with a key of his own.
-    let convinces = key.is_none_or(|key| found.verify(&KeysInForce::new(key, &pool, &all)).is_ok());
-    convinces.then_some(found)
+    // Anybody can sign heads with a key of his own: they neither convince nor stand between two that do.
+    let known: BTreeSet<(Digest, PublicKey)> =
+        all.iter().map(|head| (head.body.pool, key.unwrap_or(head.body.key))).collect();
+    known.into_iter().find_map(|(pool, key)| {
+        let keys = KeysInForce::new(key, &pool, &all);
+        let by_the_pool = |head: &&SignedHead| {
+            head.body.pool == pool && keys.check(&head.body.key, head.body.number).is_ok()
+        };
+        let heads: Vec<SignedHead> = all.iter().filter(by_the_pool).cloned().collect();
+        let pairs = statements.iter().enumerate();
+        let mut pairs =
+            pairs.flat_map(|(at, one)| statements.iter().skip(at + 1).map(move |other| (one, other)));
+        let convinces = |found: &Evidence| found.verify(&keys).is_ok();
+        Evidence::among(&heads)
+            .filter(convinces)
+            .or_else(|| pairs.find_map(|(one, other)| Evidence::between(one, other).filter(convinces)))
+    })
 }
 
 enum NotRead {
@@ -218,4 +244,14 @@ fn receipts(folder: &Path) -> Result<Vec<SignedReceipt>, Failure> {
         }
     }
     Ok(receipts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_a_document_moves_no_cursor() {
+        assert_eq!(plain("m\u{fc}ller 1 \u{1b}[2K\r\n\u{202e}x"), "m\u{fc}ller 1 \\u{1b}[2K\\r\\n\\u{202e}x");
+    }
 }

@@ -7,7 +7,7 @@ use super::kept::{Evidence, Rows, Said};
 use super::shown::Last;
 use crate::core::Core;
 use crate::decide::{self, window};
-use crate::policy::of_booked;
+use crate::policy::of_income;
 use millpond_journal::{Income, Journal, PluginInForce, Policy, Record as Journalled, Setting as Recorded};
 use millpond_ledger::{Allocation, Entry, IncomeAllocated, IncomeKey, Owner, Record, Reversal, TxId};
 use millpond_proofs::{
@@ -140,10 +140,9 @@ impl Maker<'_> {
         let subject = income.key.as_bytes().to_vec();
         let number = self.core.ledger.book().number_of(&income.key);
         let policies = self.core.journal.policies();
-        let policy = of_booked(&policies, income.end, income.direct);
-        let policy = policy.ok_or(ProofsError::NoPolicy(income.end))?;
-        let bound = self.core.books.loader().bind(policy)?;
         let recorded = recorded(&self.core.journal, &income.key, income.end)?;
+        let policy = of_income(&policies, &recorded).ok_or(ProofsError::NoPolicy(income.end))?;
+        let bound = self.core.books.loader().bind(policy)?;
         let view = self.core.journal.view();
         let mut windows = Vec::new();
         let mut work = Vec::new();
