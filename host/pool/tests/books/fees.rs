@@ -6,6 +6,7 @@ use millpond_disk::SimDisk;
 use millpond_journal::{Authority, List, ListRow, Share, WorkerId};
 use millpond_ledger::{FeeName, Owner};
 use millpond_payout::Recipient;
+use millpond_pool::books::BooksError;
 use millpond_pool::plugins::PluginStore;
 use millpond_pool::policy::{PolicyError, Wanted, WantedFee};
 use millpond_pool::what_if::{Asked, Follower};
@@ -345,4 +346,43 @@ fn what_if_passes_over_credits_by_a_day_that_is_dropped() {
     let answer = shadow.follow(&pool.journal.view(), &pool.ledger.reader()).unwrap();
     assert!(answer.since > pool.journal.dropped().last, "{answer:?}");
     assert!(!answer.incomes.is_empty(), "{answer:?}");
+}
+
+#[test]
+fn a_policy_by_a_day_that_is_dropped_waits_until_there_is_one() {
+    let prop = wanted("prop", Vec::new(), 100);
+    let mut pool = Pool::open_small(SimDisk::new(), &prop, 1_000_000, 0);
+    let a = pool.miner("a");
+    for _ in 0..200 {
+        pool.share(a, 10);
+    }
+    pool.schedule(&tiers("work")).unwrap();
+    pool.schedule(&prop).unwrap();
+    // The round begins anew behind what goes.
+    pool.block(a, 100_000);
+    pool.journal.drop_before(ShareSeq(150)).unwrap();
+    let gone = pool.journal.dropped();
+    assert!(gone.last > ShareSeq(50), "{gone:?}");
+    let from = gone.time.0 + 25 * HOUR;
+    let refused = pool.schedule(&tiers("work")).unwrap_err();
+    let is_told = |dropped, at: UnixMillis| dropped == gone.last && at.0 == from;
+    assert!(
+        matches!(refused, BooksError::DayDropped { dropped, from } if is_told(dropped, from)),
+        "{refused}"
+    );
+    // Lists are kept whatever goes.
+    pool.schedule(&by("prop", "fee-rebate", &[("basis_points", Setting::Int(1_000))])).unwrap();
+    // A moment before its day is whole, and then.
+    pool.clock = from - 1_001;
+    pool.share(a, 10);
+    assert!(matches!(pool.schedule(&tiers("work")), Err(BooksError::DayDropped { .. })));
+    pool.clock = from - 1_000;
+    pool.share(a, 10);
+    pool.schedule(&tiers("work")).unwrap();
+    pool.block(a, 100_000);
+    assert_eq!(got_immature(&pool), 2_000);
+    // The work of the last day is known: a share of 10, by which he is charged a tenth.
+    pool.block(a, 100_000);
+    assert_eq!(got_immature(&pool), 12_000);
+    pool.replay().unwrap();
 }
