@@ -5,6 +5,7 @@
 //! its key, so a crash at any point is answered by doing the step again ([`Books::catch_up`]). One thread at a time
 //! works here; nothing here waits for a miner, a node or a notification.
 
+use crate::columns::REACH;
 use crate::conduct::{Conduct, Stopped};
 use crate::decide::{self, DecideError, Standing, income_key};
 use crate::edges::{Edge, Edges};
@@ -65,6 +66,18 @@ pub enum BooksError {
         given: ShareSeq,
         /// The newest one.
         newest: ShareSeq,
+    },
+    /// Fees by a day's shares, of which some are gone: what is found next could never be divided.
+    #[error(
+        "a fee policy asks for statistics of the day before each share, and shares up to {dropped} of that day were \
+         dropped: order it again when a share of {} (ms since 1970) or later is there, or have it ask for none",
+        from.0
+    )]
+    DayDropped {
+        /// The newest share that was dropped.
+        dropped: ShareSeq,
+        /// From when on its day is whole.
+        from: UnixMillis,
     },
     /// A component failed a moment ago and is asked again after a pause.
     #[error("the plugin failed and is asked again in a moment")]
@@ -197,6 +210,7 @@ impl Books {
             return Err(BooksError::Uncredited { given, newest });
         }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
+        self.has_day(&bound, newest)?;
         policy.from = newest;
         self.journal.record(policy).wait()?;
         Ok(())
@@ -210,6 +224,19 @@ impl Books {
     /// Before the policy of these takes over, so that there is no share that it cannot pay.
     fn want_subsidy_of(&self, bound: &Bound) {
         self.wants_subsidy.fetch_or(bound.scheme.terms().needs_subsidy, Ordering::Relaxed);
+    }
+
+    /// That fees by a day's shares can be taken of what ends at this share or behind it.
+    fn has_day(&self, bound: &Bound, end: ShareSeq) -> Result<(), BooksError> {
+        let gone = self.journal.dropped();
+        if gone.last == ShareSeq(0) || !bound.asks_for_shares() {
+            return Ok(());
+        }
+        let from = UnixMillis(gone.time.0.saturating_add(REACH));
+        match self.journal.view().share(end)? {
+            Some(share) if share.time >= from => Ok(()),
+            _ => Err(BooksError::DayDropped { dropped: gone.last, from }),
+        }
     }
 
     /// Records of the ledger that the start read to follow the scheme's state: those since it was kept last.
@@ -296,6 +323,7 @@ impl Books {
         }
         let old = self.loader.bind(&in_force)?;
         let mut inner = self.inner.lock();
+        self.has_day(&bound, self.journal.view().newest())?;
         // What was found while blocks were paid by another coinbase is not booked as if it were paid by this one.
         let (stuck, others): (Vec<_>, Vec<_>) =
             self.stuck_policies(&inner)?.into_iter().partition(|failed| wanted.pays_as(failed));

@@ -4,12 +4,13 @@
 //! shares say is frozen for an hour: it is that of the shares before the last full hour of their own times, so that a
 //! policy that is asked every second reads footers once an hour.
 
-use crate::decide::Stop;
+use crate::decide::{DecideError, Stop};
 use crate::policy::Bound;
 use millpond_journal::{Edge, JournalError, JournalView, Measure, Span, Window, WindowEnd, WorkerId};
-use millpond_payout::Attributes;
+use millpond_payout::{Attributes, PayoutError};
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis};
 use parking_lot::Mutex;
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -52,51 +53,53 @@ struct Hour {
     workers: Option<Rows>,
 }
 
-/// The columns for one decision.
+/// The columns for one decision. Nothing is read before a policy is asked with them: a decision with nobody to charge
+/// needs no shares beside its own.
 pub(crate) struct Columns<'a> {
+    bound: &'a Bound,
     view: &'a JournalView,
     end: ShareSeq,
     reserve: Amount,
-    hour: Hour,
-    lists: BTreeMap<String, BTreeMap<MinerId, u64>>,
-    work_shift: Option<u8>,
+    hour: OnceCell<Result<Hour, JournalError>>,
+    lists: BTreeMap<&'a str, OnceCell<BTreeMap<MinerId, u64>>>,
 }
 
 impl<'a> Columns<'a> {
     /// What the policies ask for, of a window that ends at this share.
+    pub(crate) fn new(bound: &'a Bound, view: &'a JournalView, end: ShareSeq, reserve: Amount) -> Self {
+        let lists = asked(bound).filter_map(|column| column.strip_prefix(LIST));
+        let lists = lists.map(|name| (name, OnceCell::new())).collect();
+        Self { bound, view, end, reserve, hour: OnceCell::new(), lists }
+    }
+
+    /// What was decided with these columns, or why one of them was not to be had.
     ///
     /// # Errors
-    /// When the journal does not check, or what is needed was dropped.
-    pub(crate) fn new(
-        bound: &Bound,
-        view: &'a JournalView,
-        end: ShareSeq,
-        reserve: Amount,
-    ) -> Result<Self, JournalError> {
-        let asked: BTreeSet<&str> =
-            bound.fees.iter().flat_map(|fee| fee.columns()).map(String::as_str).collect();
-        let lists = asked.iter().filter_map(|column| column.strip_prefix(LIST));
-        let lists = lists.map(|name| (name.to_owned(), view.list(name, end))).collect();
-        let work_shift = bound.work_shift;
-        let mut columns = Self { view, end, reserve, hour: Hour::default(), lists, work_shift };
-        let (work, workers) =
-            (asked.contains("work") || asked.contains("hashrate"), asked.contains("workers"));
-        if work || workers {
-            columns.freeze(&bound.frozen, work, workers)?;
+    /// When the journal does not check, or what is needed was dropped; else as the decision.
+    pub(crate) fn told<T>(self, decided: Result<T, PayoutError>) -> Result<T, DecideError> {
+        match self.hour.into_inner() {
+            Some(Err(why)) => Err(why.into()),
+            Some(Ok(_)) | None => Ok(decided?),
         }
-        Ok(columns)
+    }
+
+    fn hour(&self) -> Option<&Hour> {
+        self.hour.get_or_init(|| self.freeze()).as_ref().ok()
     }
 
     /// The statistics of the hour, from memory where they were computed before.
-    fn freeze(&mut self, frozen: &Frozen, work: bool, workers: bool) -> Result<(), JournalError> {
+    fn freeze(&self) -> Result<Hour, JournalError> {
         if self.end.0 == 0 {
-            return Ok(());
+            return Ok(Hour::default());
         }
+        let asked: BTreeSet<&str> = asked(self.bound).collect();
+        let (work, workers) =
+            (asked.contains("work") || asked.contains("hashrate"), asked.contains("workers"));
         let newest = self.view.share(self.end)?;
         let newest = newest.ok_or(JournalError::Dropped { last: self.view.dropped().last })?;
         // The end's own share is never among them: those that are do not depend on where in the hour it is.
         let begins = newest.time.0.saturating_sub(1) / HOUR * HOUR;
-        let mut known = frozen.0.lock();
+        let mut known = self.bound.frozen.0.lock();
         if known.begins != begins {
             *known = Hour { begins, ..Hour::default() };
         }
@@ -113,9 +116,13 @@ impl<'a> Columns<'a> {
             known.workers = Some(Arc::new(workers_of(self.view, last, begins.saturating_sub(HOUR))?));
         }
         let (work, workers) = (known.work.clone(), known.workers.clone());
-        self.hour = Hour { begins, last: Some(last), work, workers };
-        Ok(())
+        Ok(Hour { begins, last: Some(last), work, workers })
     }
+}
+
+/// The columns that any of the policies asks for.
+fn asked(bound: &Bound) -> impl Iterator<Item = &str> {
+    bound.fees.iter().flat_map(|fee| fee.columns()).map(String::as_str)
 }
 
 /// The last share before the first whose time is later than this; at most the one before `end`.
@@ -191,15 +198,22 @@ impl Attributes for Columns<'_> {
         let whole = |value: u128| u64::try_from(value).unwrap_or(u64::MAX);
         let each = |value: &dyn Fn(&MinerId) -> u64| Some(miners.iter().map(value).collect());
         match name {
-            "work" => each(&|miner| whole(of(&self.hour.work, miner))),
-            "workers" => each(&|miner| whole(of(&self.hour.workers, miner))),
+            "work" => {
+                let hour = self.hour()?;
+                each(&|miner| whole(of(&hour.work, miner)))
+            }
+            "workers" => {
+                let hour = self.hour()?;
+                each(&|miner| whole(of(&hour.workers, miner)))
+            }
             "hashrate" => {
-                let shift = self.work_shift?;
-                each(&|miner| hashrate(of(&self.hour.work, miner), shift))
+                let (shift, hour) = (self.bound.work_shift?, self.hour()?);
+                each(&|miner| hashrate(of(&hour.work, miner), shift))
             }
             "reserve" => each(&|_| self.reserve.0),
             other => {
-                let list = self.lists.get(other.strip_prefix(LIST)?)?;
+                let name = other.strip_prefix(LIST)?;
+                let list = self.lists.get(name)?.get_or_init(|| self.view.list(name, self.end));
                 each(&|miner| list.get(miner).copied().unwrap_or(0))
             }
         }

@@ -126,9 +126,10 @@ pub fn divide(
         coord: income.end.coord,
         finder: income.finder,
     };
-    let columns = Columns::new(bound, view, income.end.seq, standing.reserve)?;
-    let mut decision =
-        millpond_payout::allocate(&bound.scheme, &bound.fees, &facts, carry, &windows, state, &columns)?;
+    let columns = Columns::new(bound, view, income.end.seq, standing.reserve);
+    let decided =
+        millpond_payout::allocate(&bound.scheme, &bound.fees, &facts, carry, &windows, state, &columns);
+    let mut decision = columns.told(decided)?;
     if bound.direct {
         decision.entry = decision.entry.paid_directly();
     }
@@ -287,9 +288,9 @@ pub fn credit(
     }
     let given = shares.len();
     // By the first of them: where the reserve is spent before the last, a replay has another last share.
-    let columns = Columns::new(bound, view, *first, reserve)?;
-    let accrual = millpond_payout::accrue(&bound.scheme, &bound.fees, &shares, reserve, state, &columns)?;
-    Ok(Some((accrual, given)))
+    let columns = Columns::new(bound, view, *first, reserve);
+    let accrued = millpond_payout::accrue(&bound.scheme, &bound.fees, &shares, reserve, state, &columns);
+    Ok(Some((columns.told(accrued)?, given)))
 }
 
 /// What each miner's shares of a batch weigh, ascending by miner.

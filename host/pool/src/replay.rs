@@ -206,7 +206,7 @@ impl Run<'_> {
                 let standing = Standing::of(&self.book, &there.key);
                 let again = match decide::divide(&bound, income, self.view, &standing, state) {
                     // Recorded after the oldest share that is kept, and reaching back beyond it.
-                    Err(DecideError::Journal(JournalError::Dropped { .. })) if self.before_what_is_kept() => {
+                    Err(DecideError::Journal(JournalError::Dropped { .. })) => {
                         self.taken.insert(key);
                         return self.take(line);
                     }
@@ -219,7 +219,7 @@ impl Run<'_> {
                 self.done.incomes += 1;
             }
             Entry::Accrued { first, .. } | Entry::Reaccrued { first, .. }
-                if *first <= self.view.dropped().last && self.before_what_is_kept() =>
+                if *first <= self.view.dropped().last =>
             {
                 return self.take(line);
             }
@@ -230,8 +230,11 @@ impl Run<'_> {
                     .ok_or_else(|| differs("no policy takes these shares".to_owned()))?;
                 let state = &self.sums.state;
                 let reserve = self.book.payable(&Owner::Reserve);
-                let again = decide::credit(&due, self.view, reserve, state)
-                    .map_err(|why| ReplayError::Decide { seq, why })?;
+                let again = match decide::credit(&due, self.view, reserve, state) {
+                    // Its shares are kept, and those of the day before, which its fees are by, are not.
+                    Err(DecideError::Journal(JournalError::Dropped { .. })) => return self.take(line),
+                    again => again.map_err(|why| ReplayError::Decide { seq, why })?,
+                };
                 let (accrual, _) = again.ok_or_else(|| differs("there is nothing to credit".to_owned()))?;
                 if accrual.entry.as_ref() != Some(&line.entry) {
                     return Err(differs("the credits come out otherwise".to_owned()));
@@ -245,8 +248,10 @@ impl Run<'_> {
                 let due = decide::due_again(&self.facts.policies, self.loader, given, *last)
                     .map_err(|why| ReplayError::Policy { seq, why })?
                     .ok_or_else(|| differs("no policy takes these shares again".to_owned()))?;
-                let again = decide::credit(&due, self.view, Amount::ZERO, state)
-                    .map_err(|why| ReplayError::Decide { seq, why })?;
+                let again = match decide::credit(&due, self.view, Amount::ZERO, state) {
+                    Err(DecideError::Journal(JournalError::Dropped { .. })) => return self.take(line),
+                    again => again.map_err(|why| ReplayError::Decide { seq, why })?,
+                };
                 let (accrual, _) = again.ok_or_else(|| differs("there is nothing to give".to_owned()))?;
                 if accrual.entry.and_then(decide::reaccrued).as_ref() != Some(&line.entry) {
                     return Err(differs("the state comes out otherwise".to_owned()));

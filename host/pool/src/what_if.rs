@@ -263,6 +263,8 @@ pub struct Follower {
     state: SchemeState,
     earned: Earned,
     lines: u64,
+    /// Shares up to this one were not given: those that their fees are by are no longer kept.
+    passed: ShareSeq,
     open: HashMap<IncomeKey, Income>,
     rows: Vec<(IncomeKey, IncomeRow)>,
     places: HashMap<IncomeKey, usize>,
@@ -297,6 +299,7 @@ impl Follower {
             state: SchemeState::default(),
             earned: Earned::default(),
             lines: 0,
+            passed: ShareSeq(0),
             open: HashMap::new(),
             rows: Vec::new(),
             places: HashMap::new(),
@@ -404,7 +407,7 @@ impl Follower {
             let key = match &entry {
                 Entry::IncomeAllocated(income) if income.end > self.asked.policy.from => &income.key,
                 Entry::Matured { key } | Entry::Reversed { key, .. } | Entry::Reinstated { key } => key,
-                Entry::Accrued { first, .. } if *first > self.asked.policy.from => {
+                Entry::Accrued { first, .. } if *first > self.since() => {
                     self.actual.take(&entry);
                     continue;
                 }
@@ -475,6 +478,10 @@ impl Follower {
             }
             Some(IncomeStatus::Immature | IncomeStatus::Matured) => return Ok(()),
         }
+        if income.end.seq <= self.passed {
+            self.left_out.insert(key.clone());
+            return Ok(());
+        }
         let standing = Standing::of(&self.book, key);
         let decided = decide::divide(&self.asked.bound, income, view, &standing, &self.state);
         let decision = match decided {
@@ -507,15 +514,25 @@ impl Follower {
         self.book(Entry::IncomeAllocated(decision.entry), income.time)
     }
 
+    /// Behind this share everything counts.
+    fn since(&self) -> ShareSeq {
+        self.asked.policy.from.max(self.passed)
+    }
+
     /// Gives shares up to this one to a scheme that takes each of them.
     fn give(&mut self, view: &JournalView, until: ShareSeq) -> Result<(), WhatIfError> {
         loop {
-            let given = ShareSeq(self.book.accrued_to());
+            let given = ShareSeq(self.book.accrued_to()).max(self.passed);
             let due = decide::due_of(&self.asked.policy, &self.asked.bound, given, until);
             let Some(due) = due else { return Ok(()) };
             let reserve = self.book.payable(&Owner::Reserve);
-            let credited = decide::credit(&due, view, reserve, &self.state)
-                .map_err(|why| WhatIfError::Decide { end: due.last, why })?;
+            let credited = match decide::credit(&due, view, reserve, &self.state) {
+                Err(DecideError::Journal(JournalError::Dropped { .. })) if self.book.accrued_to() == 0 => {
+                    self.passed = due.last;
+                    continue;
+                }
+                credited => credited.map_err(|why| WhatIfError::Decide { end: due.last, why })?,
+            };
             let Some((accrual, count)) = credited else { return Ok(()) };
             let covered = accrual.shares as u64;
             if accrual.shares < count {
@@ -598,7 +615,7 @@ impl Follower {
             spent_at: self.spent_at,
             unpaid_shares: match self.asked.bound.scheme.terms().batch {
                 0 => 0,
-                _ => newest.0.saturating_sub(self.book.accrued_to().max(self.asked.policy.from.0)),
+                _ => newest.0.saturating_sub(self.book.accrued_to().max(self.since().0)),
             },
         });
         let stands = |key: &IncomeKey| {
@@ -614,7 +631,7 @@ impl Follower {
         });
         Ok(WhatIf {
             scheme: self.asked.bound.scheme.name().to_owned(),
-            since: self.asked.policy.from,
+            since: self.since(),
             newest,
             waiting: self.waiting.iter().filter(|event| matches!(event, Event::Income(_))).count() as u64,
             left_out: self.left_out.len() as u64,

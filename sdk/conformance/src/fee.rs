@@ -6,10 +6,14 @@ use millpond_contracts::Settings;
 use millpond_contracts::payout::{FeePolicy, Income};
 use std::collections::BTreeMap;
 
+/// What is held of the columns.
+const COLUMNS_ARE: &str = "it names at most 8 columns that a pool has, the same every time";
 /// Most columns by the contract.
 const COLUMNS: usize = 8;
-/// Statistics of the host; other names are the operator's lists.
-const STATISTICS: [&str; 4] = ["work", "hashrate", "workers", "seniority"];
+/// What a pool has of itself.
+const OWN: [&str; 4] = ["work", "hashrate", "workers", "reserve"];
+/// What an operator's list is called, with the list's name behind it.
+const LIST: &str = "list:";
 
 struct Subject<'a> {
     policy: &'a dyn FeePolicy,
@@ -29,15 +33,11 @@ pub fn test(policy: &dyn FeePolicy, settings: &Settings, options: Options) -> Re
     let names = match policy.describe(settings) {
         Ok(done) => done.value,
         Err(error) => {
-            report.add("columns", "it names at most 8 columns", Err(error.to_string()));
+            report.add("columns", COLUMNS_ARE, Err(error.to_string()));
             return report;
         }
     };
-    report.add(
-        "columns",
-        "it names at most 8 columns, the same every time",
-        columns(policy, settings, &names),
-    );
+    report.add("columns", COLUMNS_ARE, columns(policy, settings, &names));
     let subject = Subject { policy, settings, columns: names.len(), options };
     report.add("within", "rebate <= fee <= amount, one row each", subject.cases("within", |_, _, _| Ok(())));
     report.add(
@@ -74,8 +74,18 @@ fn columns(policy: &dyn FeePolicy, settings: &Settings, names: &[String]) -> Res
     if names.len() > COLUMNS {
         return Err(format!("{} columns, at most {COLUMNS}", names.len()));
     }
-    let lists: Vec<&str> =
-        names.iter().map(String::as_str).filter(|name| !STATISTICS.contains(name)).collect();
+    let mut lists = Vec::new();
+    for name in names.iter().map(String::as_str).filter(|name| !OWN.contains(name)) {
+        match name.strip_prefix(LIST) {
+            Some(list) if !list.is_empty() => lists.push(list),
+            _ => {
+                return Err(format!(
+                    "a pool has no column {name:?}: it has {}, and {LIST}NAME of the operator's lists",
+                    OWN.join(", ")
+                ));
+            }
+        }
+    }
     Ok(match (names.len(), lists.is_empty()) {
         (0, _) => "it asks for none".to_owned(),
         (_, true) => names.join(", "),

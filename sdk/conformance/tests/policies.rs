@@ -99,6 +99,40 @@ fn a_fee_that_depends_on_who_else_is_there_is_found() {
     assert!(broken(&report, "alone").contains("beside another"));
 }
 
+/// One that asks for this column.
+struct Asking(&'static str);
+
+impl FeePolicy for Asking {
+    fn digest(&self) -> Digest {
+        Digest([7; 32])
+    }
+    fn schema(&self) -> Outcome<String> {
+        done("{}".to_owned())
+    }
+    fn describe(&self, _: &Settings) -> Outcome<Vec<String>> {
+        done(vec![self.0.to_owned()])
+    }
+    fn fees(&self, _: &Settings, _: &Income, _: &[u64], amount: &[u64], _: &[Vec<u64>]) -> Outcome<Fees> {
+        done(Fees { fee: vec![0; amount.len()], rebate: vec![0; amount.len()] })
+    }
+}
+
+#[test]
+fn a_column_that_no_pool_has_is_found() {
+    for name in ["seniority", "vip", "list:", ""] {
+        let report = fee::test(&Asking(name), &Settings::new(), QUICK);
+        assert!(broken(&report, "columns").starts_with(&format!("a pool has no column {name:?}")));
+    }
+    for (name, detail) in [
+        ("reserve", "reserve"),
+        ("hashrate", "hashrate"),
+        ("list:vip", "list:vip; the operator must give the lists vip"),
+    ] {
+        let report = fee::test(&Asking(name), &Settings::new(), QUICK);
+        assert!(matches!(report.of("columns"), Some(Status::Pass(told)) if told == detail), "{report}");
+    }
+}
+
 struct BadVote(fn(&Ballot, &User) -> Vec<Pick>);
 
 impl VotePolicy for BadVote {

@@ -2,9 +2,11 @@
 
 use crate::support::{Pool, sandbox, wanted};
 use millpond_contracts::Setting;
+use millpond_disk::SimDisk;
 use millpond_journal::{Authority, List, ListRow, Share, WorkerId};
 use millpond_ledger::{FeeName, Owner};
 use millpond_payout::Recipient;
+use millpond_pool::books::BooksError;
 use millpond_pool::plugins::PluginStore;
 use millpond_pool::policy::{PolicyError, Wanted, WantedFee};
 use millpond_pool::what_if::{Asked, Follower};
@@ -289,4 +291,98 @@ fn what_goes_to_the_reserve_is_not_taken_from_it() {
     let nothing = Wanted { fees, ..wanted("prop", Vec::new(), 0) };
     let refused = Asked::new(&nothing, ShareSeq(0), sandbox(), Arc::new(TracingSink)).unwrap_err();
     assert!(matches!(refused, PolicyError::ToReserve(_)), "{refused}");
+}
+
+/// A pool that pays per share, with tiers by hashrate, an hour between its batches; old shares go where `dropping`.
+fn days_per_share(dropping: bool) -> Pool {
+    let wanted = Wanted { reserve: Amount(1 << 50), ..per_share() };
+    let mut pool = Pool::open_small(SimDisk::new(), &wanted, 1_000_000, 0);
+    let a = pool.miner("a");
+    for hour in 0..90 {
+        pool.clock = hour * HOUR;
+        for _ in 0..8 {
+            pool.share(a, 10);
+        }
+        pool.credit_shares();
+        if hour % 30 == 29 {
+            pool.block(a, 100_000);
+            pool.credit_shares();
+        }
+    }
+    if dropping {
+        pool.journal.drop_before(ShareSeq(300)).unwrap();
+    }
+    pool
+}
+
+fn per_share() -> Wanted {
+    let tiers = [("column", text("hashrate")), ("tiers", text("0:1000,900:100"))];
+    let mut wanted = by("pps", "fee-tiers", &tiers);
+    wanted.fees[0].work_shift = Some(20);
+    wanted
+}
+
+#[test]
+fn credits_by_a_day_that_is_dropped_are_taken_as_they_are_booked() {
+    let (kept, dropped) = (days_per_share(false).replay().unwrap(), days_per_share(true));
+    assert_eq!((kept.batches, kept.taken), (93, 0));
+    let last = dropped.journal.dropped().last;
+    assert!(last > ShareSeq(200) && last < ShareSeq(300), "{last}");
+    let rest = dropped.replay().unwrap();
+    assert_eq!((rest.head, rest.entries), (kept.head, kept.entries));
+    // Of the shares that went, and of the day behind them.
+    let gone = last.0 / 8;
+    assert!((gone + 20..=gone + 30).contains(&rest.taken), "{gone} {rest:?}");
+    assert_eq!(rest.batches + rest.incomes + rest.taken, kept.batches + kept.incomes);
+    assert!(rest.batches > 25, "{rest:?}");
+}
+
+#[test]
+fn what_if_passes_over_credits_by_a_day_that_is_dropped() {
+    let pool = days_per_share(true);
+    let asked = Asked::new(&per_share(), pool.journal.dropped().last, sandbox(), Arc::new(TracingSink));
+    let asked = Asked { reserve: Amount(1 << 50), ..asked.unwrap() };
+    let mut shadow = Follower::new(asked).unwrap();
+    let answer = shadow.follow(&pool.journal.view(), &pool.ledger.reader()).unwrap();
+    assert!(answer.since > pool.journal.dropped().last, "{answer:?}");
+    assert!(!answer.incomes.is_empty(), "{answer:?}");
+}
+
+#[test]
+fn a_policy_by_a_day_that_is_dropped_waits_until_there_is_one() {
+    let prop = wanted("prop", Vec::new(), 100);
+    let mut pool = Pool::open_small(SimDisk::new(), &prop, 1_000_000, 0);
+    let a = pool.miner("a");
+    for _ in 0..200 {
+        pool.share(a, 10);
+    }
+    pool.schedule(&tiers("work")).unwrap();
+    pool.schedule(&prop).unwrap();
+    // The round begins anew behind what goes.
+    pool.block(a, 100_000);
+    pool.journal.drop_before(ShareSeq(150)).unwrap();
+    let gone = pool.journal.dropped();
+    assert!(gone.last > ShareSeq(50), "{gone:?}");
+    let from = gone.time.0 + 25 * HOUR;
+    let refused = pool.schedule(&tiers("work")).unwrap_err();
+    let is_told = |dropped, at: UnixMillis| dropped == gone.last && at.0 == from;
+    assert!(
+        matches!(refused, BooksError::DayDropped { dropped, from } if is_told(dropped, from)),
+        "{refused}"
+    );
+    // Lists are kept whatever goes.
+    pool.schedule(&by("prop", "fee-rebate", &[("basis_points", Setting::Int(1_000))])).unwrap();
+    // A moment before its day is whole, and then.
+    pool.clock = from - 1_001;
+    pool.share(a, 10);
+    assert!(matches!(pool.schedule(&tiers("work")), Err(BooksError::DayDropped { .. })));
+    pool.clock = from - 1_000;
+    pool.share(a, 10);
+    pool.schedule(&tiers("work")).unwrap();
+    pool.block(a, 100_000);
+    assert_eq!(got_immature(&pool), 2_000);
+    // The work of the last day is known: a share of 10, by which he is charged a tenth.
+    pool.block(a, 100_000);
+    assert_eq!(got_immature(&pool), 12_000);
+    pool.replay().unwrap();
 }

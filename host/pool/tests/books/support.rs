@@ -277,7 +277,11 @@ impl Pool {
     }
 
     pub fn swap(&self, wanted: &Wanted) {
-        self.books.schedule(wanted, "an operator", UnixMillis(self.clock)).unwrap();
+        self.schedule(wanted).unwrap();
+    }
+
+    pub fn schedule(&self, wanted: &Wanted) -> Result<bool, BooksError> {
+        self.books.schedule(wanted, "an operator", UnixMillis(self.clock))
     }
 
     pub fn mature(&self, income: &Income) {
