@@ -450,7 +450,9 @@ fn an_entry_that_divides_nothing_shows_no_part() {
     pool.head();
     let any = Against { address: None, ..pool.against("") };
     let statement = through_json(&pool.statement(&kept, "m1"));
-    assert_eq!(code(verify(&statement, &any)), "good");
+    let proven = verify(&statement, &any).unwrap();
+    assert!(proven.not_looked_at.contains(&NotLookedAt::Nobody), "its address is bound to nothing");
+    assert_eq!((proven.address, proven.owner), (String::new(), String::new()));
     let credited = Statement { credit: mine.credit.clone(), ..statement.clone() };
     assert_eq!(code(verify(&credited, &any)), "surplus");
     let worked = Statement { work: mine.work, ..statement };
