@@ -119,9 +119,10 @@ fn policies_that_are_carried_over_in_several_parts_are_read_by_a_replay() {
     for name in 0..1_300_u16 {
         pool.journal.miner(&name.to_be_bytes(), &"x".repeat(4_000)).wait().unwrap();
     }
+    let b = pool.miner("b");
     for _ in 0..3 {
         for _ in 0..100 {
-            pool.share(a, 20);
+            pool.share(b, 20);
         }
         pool.journal.roll().wait().unwrap();
     }
@@ -135,5 +136,5 @@ fn policies_that_are_carried_over_in_several_parts_are_read_by_a_replay() {
     let asked = Asked::new(&scheme, pool.journal.dropped().last, sandbox(), Arc::new(TracingSink));
     let mut follower = Follower::new(asked.unwrap()).unwrap();
     let answer = follower.follow(&pool.journal.view(), &pool.ledger.reader()).unwrap();
-    assert_eq!(answer.miners.iter().map(|row| row.address.as_str()).collect::<Vec<_>>(), ["a"]);
+    assert_eq!(answer.miners.iter().map(|row| row.address.as_str()).collect::<Vec<_>>(), ["a", "b"]);
 }
