@@ -12,6 +12,14 @@ pub(crate) const PART: usize = 4 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct More(pub(crate) Box<State>);
 
+impl More {
+    /// What this part holds.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        &self.0
+    }
+}
+
 impl Field for More {
     fn put(&self, out: &mut Vec<u8>) {
         self.0.put(out);

@@ -101,13 +101,21 @@ struct Facts {
 impl Facts {
     fn read(view: &JournalView) -> Result<Self, ReplayError> {
         let mut facts = Self::default();
+        // What the first records kept carry over, in as many parts as it takes.
+        let mut begins = true;
         for entry in view.records(1) {
             let entry = entry?;
             facts.records += 1;
+            begins &= match &entry.record {
+                Record::CarriedOver(_) => facts.records == 1,
+                Record::CarriedMore(_) => true,
+                _ => false,
+            };
             match entry.record {
-                // The first record kept says which policies stood in dropped ones; later ones say nothing new.
-                Record::CarriedOver(state) if facts.records == 1 => {
-                    facts.policies.extend_from_slice(state.policies());
+                // They say which policies stood in dropped ones; later ones say nothing new.
+                Record::CarriedOver(state) if begins => facts.policies.extend_from_slice(state.policies()),
+                Record::CarriedMore(more) if begins => {
+                    facts.policies.extend_from_slice(more.state().policies());
                 }
                 Record::Income(income) if income.mature => {
                     facts.mature.insert(income.key, ());

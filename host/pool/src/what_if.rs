@@ -357,6 +357,10 @@ impl Follower {
                 Record::CarriedOver(state) => {
                     self.addresses.extend(state.miners().map(|miner| (miner.id, miner.address.clone())));
                 }
+                Record::CarriedMore(more) => {
+                    let miners = more.state().miners();
+                    self.addresses.extend(miners.map(|miner| (miner.id, miner.address.clone())));
+                }
                 Record::Miner(miner) => {
                     self.addresses.insert(miner.id, miner.address);
                 }

@@ -1,11 +1,14 @@
 //! Old shares go, and everything that still refers to them holds them back.
 
-use super::support::{Pool, wanted};
+use super::support::{Pool, sandbox, view_of, wanted};
 use millpond_contracts::Setting;
 use millpond_disk::SimDisk;
-use millpond_journal::{BlockFate, Fate, Income, IncomeAt};
+use millpond_journal::{BlockFate, Fate, Income, IncomeAt, Record};
 use millpond_pool::retention::{Keep, boundary};
+use millpond_pool::what_if::{Asked, Follower};
+use millpond_runtime::TracingSink;
 use millpond_types::{Amount, ShareSeq, UnixMillis};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The block of an income will stay where it is.
@@ -105,4 +108,33 @@ fn nothing_goes_without_an_order_nor_below_the_order_nor_before_it_is_paid() {
     long.reserve = pps.reserve;
     pool.books.schedule(&long, "test", UnixMillis(pool.clock)).unwrap();
     assert_eq!(boundary_of(&pool, Some(1), 0), ShareSeq(1), "its window is longer than what there is");
+}
+
+#[test]
+fn policies_that_are_carried_over_in_several_parts_are_read_by_a_replay() {
+    let scheme = wanted("pplns", Vec::new(), 100);
+    let mut pool = Pool::open_small(SimDisk::new(), &scheme, 1_000_000, 0);
+    let a = pool.miner("a");
+    // Five megabytes of addresses: what is carried over takes two records, and policies come behind miners.
+    for name in 0..1_300_u16 {
+        pool.journal.miner(&name.to_be_bytes(), &"x".repeat(4_000)).wait().unwrap();
+    }
+    let b = pool.miner("b");
+    for _ in 0..3 {
+        for _ in 0..100 {
+            pool.share(b, 20);
+        }
+        pool.journal.roll().wait().unwrap();
+    }
+    pool.journal.drop_before(ShareSeq(250)).unwrap();
+    assert!(pool.journal.dropped().last >= ShareSeq(100), "{:?}", pool.journal.dropped());
+    let records = view_of(&pool.disk);
+    let more = records.records(1).any(|entry| matches!(entry.unwrap().record, Record::CarriedMore(_)));
+    assert!(more, "it all went into one record");
+    pool.block(a, 1_000_003);
+    assert_eq!(pool.replay().unwrap().incomes, 1);
+    let asked = Asked::new(&scheme, pool.journal.dropped().last, sandbox(), Arc::new(TracingSink));
+    let mut follower = Follower::new(asked.unwrap()).unwrap();
+    let answer = follower.follow(&pool.journal.view(), &pool.ledger.reader()).unwrap();
+    assert_eq!(answer.miners.iter().map(|row| row.address.as_str()).collect::<Vec<_>>(), ["a", "b"]);
 }
