@@ -436,10 +436,11 @@ impl Books {
             }
             Some(IncomeStatus::Immature | IncomeStatus::Matured) => return Ok(()),
         }
-        let policies = self.journal.policies();
-        let policy = of_income(&policies, income).ok_or(BooksError::NoPolicy(income.end.seq))?;
-        let bound = self.loader.bind(policy)?;
+        let (mut policy, mut bound) = self.policy_of(income)?;
         let clock = UnixMillis::now();
+        if self.take_late(inner, &policy, &bound, income.end.seq)? {
+            (policy, bound) = self.policy_of(income)?;
+        }
         inner.conduct.may_ask(&bound, clock)?;
         self.in_order(inner, &bound, income)?;
         // What is owed per share before the block is credited before the block's income is booked; what a state depends on
@@ -457,7 +458,7 @@ impl Books {
                 let text = format!("an income of {} waits undivided: {why}", income.amount);
                 self.alarms.raise(Level::Critical, &self.pool, "plugin", text);
                 if let Some(stopped) = inner.conduct.failed(&bound, &income.key, &why, clock) {
-                    self.quarantine(inner, policy, &bound, &stopped);
+                    self.quarantine(inner, &policy, &bound, &stopped);
                 }
                 return Err(why.into());
             }
@@ -472,6 +473,13 @@ impl Books {
         inner.conduct.went_well(&bound, clock);
         self.edges.pass(Edge::Divided);
         Ok(())
+    }
+
+    /// The policy that divides an income.
+    fn policy_of(&self, income: &Income) -> Result<(Policy, Bound), BooksError> {
+        let policies = self.journal.policies();
+        let policy = of_income(&policies, income).ok_or(BooksError::NoPolicy(income.end.seq))?;
+        Ok((policy.clone(), self.loader.bind(policy)?))
     }
 
     /// Whether an income is divided, or was.
@@ -493,7 +501,13 @@ impl Books {
         if status() == Some(IncomeStatus::Matured) {
             return Ok(());
         }
-        if let Err(why) = self.divide(income).and_then(|()| self.settles(income)) {
+        // As it is recorded: what a scheme sees of an income does not depend on when it was divided.
+        let recorded = match status() {
+            None => self.journal.open_incomes().into_iter().find(|open| open.key == income.key),
+            Some(_) => None,
+        };
+        let divided = self.divide(recorded.as_ref().unwrap_or(income));
+        if let Err(why) = divided.and_then(|()| self.settles(income)) {
             self.inner.lock().ripe.insert(income.key.clone(), income.clone());
             return Err(why);
         }

@@ -7,11 +7,12 @@
 //! journal, so that a replay divides each income by whom the pool did.
 
 use crate::books::{Books, BooksError, Inner};
-use crate::decide::{DecideError, income_key};
-use crate::policy::Bound;
+use crate::decide::{self, DecideError, income_key};
+use crate::policy::{Bound, pays_alike};
 use millpond_alerts::Level;
 use millpond_journal::{Income, Policy};
 use millpond_ledger::{IncomeStatus, Reversal};
+use millpond_payout::check_repair;
 use millpond_runtime::strikes::{Decision, Strikes};
 use millpond_types::{Digest, ShareSeq, UnixMillis};
 use std::collections::BTreeSet;
@@ -113,11 +114,19 @@ impl Books {
         inner.first_error = None;
     }
 
-    /// Why incomes wait, when the policy in force may not be called any more.
+    /// Why incomes wait, when the policy in force may not be called any more, or one of before that has some to divide.
     #[must_use]
     pub fn stuck(&self) -> Option<String> {
-        let bound = self.in_force().ok()?;
-        let stopped = self.inner.lock().conduct.stopped(&bound)?;
+        let inner = self.inner.lock();
+        if !inner.conduct.strikes.any_quarantined() {
+            return None;
+        }
+        let in_force = self.journal.newest_policy()?;
+        let waits = |policy: &Policy| {
+            *policy == in_force || self.undivided(policy).is_ok_and(|[waiting, _]| !waiting.is_empty())
+        };
+        let policy = self.stuck_policies(&inner).ok()?.into_iter().find(waits)?;
+        let stopped = inner.conduct.stopped(&self.loader.bind(&policy).ok()?)?;
         Some(format!("{} is in quarantine, incomes wait undivided: {}", stopped.plugin, stopped.first_error))
     }
 
@@ -175,6 +184,34 @@ impl Books {
         self.journal.policies().into_iter().rev().filter(same).find_map(fits)
     }
 
+    /// An income that came when its policy was in quarantine already: whoever is in force in its place divides this one
+    /// too. Says whether another policy has it now.
+    ///
+    /// # Errors
+    /// When a component does not load, or the journal fails.
+    pub(crate) fn take_late(
+        &self,
+        inner: &mut Inner,
+        policy: &Policy,
+        bound: &Bound,
+        end: ShareSeq,
+    ) -> Result<bool, BooksError> {
+        if inner.conduct.stopped(bound).is_none() {
+            return Ok(false);
+        }
+        let in_force = self.journal.newest_policy().ok_or(BooksError::NoPolicy(end))?;
+        let by = self.loader.bind(&in_force)?;
+        let fits = in_force != *policy
+            && inner.conduct.stopped(&by).is_none()
+            && pays_alike(policy, &in_force)
+            && check_repair(&bound.scheme, &by.scheme, &inner.state).is_ok();
+        if !fits {
+            return Ok(false);
+        }
+        self.take_over(inner, policy, &in_force, UnixMillis::now())?;
+        Ok(self.journal.policy_at(end).as_ref() != Some(policy))
+    }
+
     /// Puts a policy in the place of one that failed: for the incomes that it left undivided and, when it is in force, for
     /// everything from now on. What it divided or credited stays its own.
     ///
@@ -192,13 +229,13 @@ impl Books {
         let at = |end: ShareSeq| before.iter().rev().find(|policy| policy.from < end || policy.from.0 == 0);
         let record =
             |policy: &Policy, from| self.journal.record(Policy { from, time: now, ..policy.clone() }).wait();
-        // Boundaries of schemes that take each share lie where they began to: those stay, and their incomes wait.
-        let takes_shares =
-            |policy: &Policy| self.loader.bind(policy).map(|bound| bound.scheme.terms().batch > 0);
-        let ends = match takes_shares(failed)? || takes_shares(by)? {
-            true => BTreeSet::new(),
-            false => self.undivided(failed)?,
-        };
+        let (failing, following) = (self.loader.bind(failed)?, self.loader.bind(by)?);
+        let takes_shares = [&failing, &following].iter().any(|bound| bound.scheme.terms().batch > 0);
+        let [waiting, divided] = self.undivided(failed)?;
+        // Boundaries between schemes that take each share lie where they began to: those stay, and their incomes wait. No
+        // such boundary is where one and the same scheme goes on.
+        let stay = takes_shares && !decide::takes_shares_alike(&failing, failed, by);
+        let ends = if stay { BTreeSet::new() } else { waiting };
         // An end's policy is the newest that begins before it. So from the first of these ends on all beginnings are
         // written again, in order: the new policy's for these ends alone, and every other as it was.
         let mut begins: BTreeSet<ShareSeq> =
@@ -214,7 +251,16 @@ impl Books {
             }
         }
         if in_force {
-            record(by, self.journal.view().newest())?;
+            // Shares that it could not credit are credited by who follows; what it divided stays behind it.
+            let given = ShareSeq(self.ledger.accrued_to());
+            let begun = at(ShareSeq(given.0.saturating_add(1)))
+                .is_some_and(|first| decide::takes_shares_alike(&failing, failed, first));
+            let credited = if begun { given } else { given.max(failed.from) };
+            let from = match takes_shares {
+                true => divided.last().copied().map_or(credited, |end| end.max(credited)),
+                false => self.journal.view().newest(),
+            };
+            record(by, from)?;
         }
         inner.first_error = None;
         Ok(())
@@ -233,8 +279,9 @@ impl Books {
         Ok(stuck)
     }
 
-    /// Ends of the undivided incomes that a policy has to divide; without those at whose end it has divided another.
-    fn undivided(&self, policy: &Policy) -> Result<BTreeSet<ShareSeq>, BooksError> {
+    /// Ends of the undivided incomes that a policy has to divide, without those at whose end it has divided another; and
+    /// the ends of what it has divided and may still be lost.
+    fn undivided(&self, policy: &Policy) -> Result<[BTreeSet<ShareSeq>; 2], BooksError> {
         let mut incomes: Vec<Income> = self.journal.open_incomes();
         incomes.retain(|income| self.journal.policy_at(income.end.seq).as_ref() == Some(policy));
         let book = self.ledger.book();
@@ -248,6 +295,6 @@ impl Books {
                 Some(_) => divided.insert(income.end.seq),
             };
         }
-        Ok(waiting.difference(&divided).copied().collect())
+        Ok([waiting.difference(&divided).copied().collect(), divided])
     }
 }

@@ -194,7 +194,7 @@ pub fn subject(first: ShareSeq, last: ShareSeq) -> Vec<u8> {
     format!("shares {first}..={last}").into_bytes()
 }
 
-/// The next batch after the last share given, up to `newest`: of one policy, never across the boundary to another.
+/// The next batch after the last share given, up to `newest`: of one scheme, never across the boundary to another.
 /// Shares of a policy whose scheme does not take shares are passed over. `policies` in the order they were recorded.
 ///
 /// # Errors
@@ -229,17 +229,28 @@ fn due_to(
     newest: ShareSeq,
     takes: fn(&Bound) -> bool,
 ) -> Result<Option<Due>, PolicyError> {
-    for (at, policy) in policies.iter().enumerate() {
-        let end = policies.get(at.saturating_add(1)).map_or(newest, |after| after.from.min(newest));
-        if given.max(policy.from) >= end {
+    let mut left = policies;
+    while let [policy, rest @ ..] = left {
+        left = rest;
+        let ends = |rest: &[Policy]| rest.first().map_or(newest, |after| after.from.min(newest));
+        if given.max(policy.from) >= ends(rest) {
             continue;
         }
         let bound = loader.bind(policy)?;
+        // Where one scheme goes on, with another fee policy or after a repair, there is no boundary for shares.
+        let other = rest.iter().position(|after| !takes_shares_alike(&bound, policy, after));
+        let end = ends(other.and_then(|at| rest.get(at..)).unwrap_or_default());
         if let Some(due) = due_of(policy, &bound, given, end).filter(|due| takes(&due.bound)) {
             return Ok(Some(due));
         }
     }
     Ok(None)
+}
+
+/// Whether a policy's scheme, `bound` here, takes shares under another policy as it does under its own: it is the same one,
+/// and credits nothing for shares, of which a fee would be taken.
+pub(crate) fn takes_shares_alike(bound: &Bound, policy: &Policy, other: &Policy) -> bool {
+    policy.scheme == other.scheme && !bound.scheme.terms().reserve
 }
 
 /// As [`due`], of one policy and up to `end`.

@@ -150,6 +150,15 @@ pub fn is_direct(policy: &Policy) -> bool {
     policy.scheme.settings.iter().any(|(name, value)| name == DIRECT && *value == Recorded::Flag(true))
 }
 
+/// Whether the chain pays a block alike under two policies.
+pub(crate) fn pays_alike(a: &Policy, b: &Policy) -> bool {
+    match (is_direct(a), is_direct(b)) {
+        (false, false) => true,
+        (true, true) => same_fees(&a.fees, &b.fees),
+        _ => false,
+    }
+}
+
 fn same_fees(a: &[PluginInForce], b: &[PluginInForce]) -> bool {
     a.iter().map(|fee| fee.config).eq(b.iter().map(|fee| fee.config))
 }
@@ -161,12 +170,7 @@ pub(crate) fn of_income<'a>(policies: &'a [Policy], income: &Income) -> Option<&
     let end = &income.end;
     let usual = at(policies, end.seq)?;
     let begins_there = |policy: &&Policy| {
-        let pays_otherwise = match (is_direct(usual), is_direct(policy)) {
-            (false, false) => false,
-            (true, true) => !same_fees(&policy.fees, &usual.fees),
-            _ => true,
-        };
-        policy.from == end.seq && end.seq.0 > 0 && policy.time < end.time && pays_otherwise
+        policy.from == end.seq && end.seq.0 > 0 && policy.time < end.time && !pays_alike(usual, policy)
     };
     policies.iter().rev().find(begins_there).or(Some(usual))
 }

@@ -112,6 +112,12 @@ impl Strikes {
         record.first_error.as_deref()
     }
 
+    /// Whether any plugin is in quarantine.
+    #[must_use]
+    pub fn any_quarantined(&self) -> bool {
+        self.plugins.values().any(|record| record.quarantined)
+    }
+
     /// The first error since the plugin was last healthy.
     #[must_use]
     pub fn first_error(&self, plugin: Digest) -> Option<&str> {
