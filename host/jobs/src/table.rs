@@ -189,6 +189,12 @@ impl JobTable {
         live.filter(|job| job.suspend()).map(Arc::clone).collect()
     }
 
+    /// Suspends the credit of the jobs that a test names, as long as nothing resumes it. How many were not before.
+    pub fn suspend(&self, mut names: impl FnMut(&Job) -> bool) -> usize {
+        let shown = self.shown.load();
+        shown.jobs.iter().filter(|(job, _)| names(job) && job.suspend()).count()
+    }
+
     /// The job that new work is sent from.
     #[must_use]
     pub fn current(&self) -> Option<Arc<Job>> {

@@ -694,7 +694,7 @@ impl Books {
 
     /// What loads the policies' components.
     #[must_use]
-    pub fn loader(&self) -> &Loader {
+    pub fn loader(&self) -> &Arc<Loader> {
         &self.loader
     }
 

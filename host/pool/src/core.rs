@@ -215,6 +215,20 @@ impl Core {
         }
     }
 
+    /// Whether shares of a job could not be paid, since it does not tell its subsidy and a scheme pays by that.
+    pub(crate) fn is_untold(&self, job: &Job) -> bool {
+        job.subsidy.is_none() && self.books.wants_subsidy()
+    }
+
+    /// From the order of such a scheme on shares of those jobs are refused: one behind its takeover could not be credited,
+    /// and none after it. Blocks of them count.
+    pub(crate) fn suspend_untold(&self) {
+        let suspended = self.jobs.suspend(|job| self.is_untold(job));
+        if suspended > 0 {
+            tracing::warn!(pool = %self.name, suspended, "jobs that do not tell their subsidy earn nothing any more");
+        }
+    }
+
     /// Whether a name is that of the block with this id of ours: chains write ids in either byte order, and anything else
     /// is another block than the miner solved.
     ///

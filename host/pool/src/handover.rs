@@ -249,5 +249,6 @@ pub(crate) fn take_over(core: &Core, makers: &mut Makers, from: &Jobs) -> Vec<Ar
         }
     }
     core.jobs.take_over(taken);
+    core.suspend_untold();
     versions.into_values().filter_map(Result::ok).collect()
 }

@@ -1,7 +1,8 @@
 //! Which adapter version miners and pages see: whoever leads, by a swap or because the version before it broke.
 
 use crate::dialects;
-use millpond_chain::Version;
+use crate::policy::Loader;
+use millpond_chain::{Version, tells_subsidy};
 use millpond_dialect::Dialect;
 use millpond_stratum::{Chain as StratumChain, ServerHandle};
 use millpond_types::Digest;
@@ -23,6 +24,8 @@ pub(crate) struct Leading {
     pub(crate) roles: Roles,
     /// Dialects of the operator's own.
     pub(crate) dialects: Vec<Arc<Dialect>>,
+    /// What binds schemes, of which some need jobs that tell their subsidy.
+    pub(crate) loader: Arc<Loader>,
     /// The names under which operators know components.
     pub(crate) names: Mutex<BTreeMap<Digest, String>>,
 }
@@ -33,6 +36,7 @@ impl Leading {
         if let Some(served) = stratum_chain(version, &self.dialects) {
             self.server.replace_chain(served);
         }
+        self.loader.tells_subsidy(tells_subsidy(version.description()));
         let digest = version.origin.adapter;
         let known = self.names.lock().get(&digest).cloned();
         let name = known.unwrap_or_else(|| digest.short().to_string());

@@ -16,6 +16,7 @@ use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Fee policies that apply to one income.
 pub const MAX_FEES: usize = 8;
@@ -343,7 +344,7 @@ pub struct Loader {
     sink: Arc<dyn LogSink>,
     bound: Mutex<HashMap<PolicyKey, Bound>>,
     /// Jobs of the chain tell their subsidy, or nobody asked.
-    subsidy: bool,
+    subsidy: AtomicBool,
 }
 
 impl std::fmt::Debug for Loader {
@@ -356,13 +357,19 @@ impl Loader {
     /// A loader over a store.
     #[must_use]
     pub fn new(sandbox: Sandbox, store: PluginStore, sink: Arc<dyn LogSink>) -> Self {
-        Self { sandbox, store, sink, bound: Mutex::default(), subsidy: true }
+        Self { sandbox, store, sink, bound: Mutex::default(), subsidy: AtomicBool::new(true) }
     }
 
     /// For a chain whose jobs tell their subsidy, or do not: schemes that need it are refused there.
     #[must_use]
     pub fn with_subsidy(self, told: bool) -> Self {
-        Self { subsidy: told, ..self }
+        self.tells_subsidy(told);
+        self
+    }
+
+    /// The same, by the adapter that leads from now on.
+    pub fn tells_subsidy(&self, told: bool) {
+        self.subsidy.store(told, Ordering::Relaxed);
     }
 
     /// The store.
@@ -399,6 +406,7 @@ impl Loader {
         let key = (which(&policy.scheme), policy.fees.iter().map(which).collect());
         let in_force = |bound: &Bound| Bound {
             scheme: bound.scheme.clone().in_force_after(policy.from),
+            told: self.subsidy.load(Ordering::Relaxed),
             ..bound.clone()
         };
         if let Some(bound) = self.bound.lock().get(&key) {
@@ -439,7 +447,7 @@ impl Loader {
             return Err(PolicyError::Operator(scheme.name().to_owned()));
         }
         let (direct, frozen) = (is_direct(policy), Arc::default());
-        let bound = Bound { scheme, fees, direct, work_shift, frozen, told: self.subsidy };
+        let bound = Bound { scheme, fees, direct, work_shift, frozen, told: true };
         let given = in_force(&bound);
         self.bound.lock().insert(key, bound);
         Ok(given)

@@ -296,6 +296,7 @@ impl Pool {
             server: server.handle(),
             roles: Arc::clone(&roles),
             dialects: prepared.dialects,
+            loader: Arc::clone(core.books.loader()),
             names: parking_lot::Mutex::new(names),
         });
         // Another version may lead since the sockets were opened.
@@ -449,6 +450,7 @@ impl Pool {
             setup::wanted(&section, self.work_shift()?, &self.beside, &process.sandbox, &process.sink)
                 .map_err(|errors| errors.join("; "))?;
         let at_once = self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
+        self.core.suspend_untold();
         self.show_policy(&wanted);
         self.sections.write().in_force = section;
         Ok(match at_once {

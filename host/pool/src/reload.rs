@@ -152,6 +152,7 @@ impl Pool {
         match self.core.books.want(&new.wanted, actor, UnixMillis::now()) {
             Ok(scheduled) => {
                 if scheduled {
+                    self.core.suspend_untold();
                     let name = &new.wanted.scheme.name;
                     let fees: Vec<&str> =
                         new.wanted.fees.iter().map(|fee| fee.component.name.as_str()).collect();

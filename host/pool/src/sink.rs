@@ -54,8 +54,8 @@ pub(crate) fn place(core: &Arc<Core>, incomes: Vec<CheckedIncome>) {
 impl Sink {
     fn publish(&self, ready: Arc<ReadyJob>, longest_ms: u64) {
         let core = &self.0;
+        // Its shares could not be paid, and none behind them.
         if core.books.wants_subsidy() && ready.subsidy.is_none() {
-            // Its shares could not be paid, and none behind them.
             let text = "a job does not tell its subsidy, by which the scheme pays: it is not given out";
             return core.alarm(Level::Critical, SUBSIDY, text.to_owned());
         }
@@ -102,6 +102,8 @@ impl Sink {
         core.keep_ready(job.id, ready);
         match core.jobs.publish(job) {
             Ok(_) => {
+                // An order may have come since it was asked.
+                core.suspend_untold();
                 tracing::debug!("published");
                 core.alarms.clear(core.name.as_str(), expiry::ABOUT);
             }
@@ -299,6 +301,7 @@ impl Sink {
         if submission.accepted() {
             // Whatever another node said of it.
             if let Some(job) = &job
+                && !core.is_untold(job)
                 && job.resume()
             {
                 let text = format!("shares of job {} are credited again: a node has a block of it", job.id);

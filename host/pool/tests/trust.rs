@@ -163,6 +163,62 @@ async fn a_block_is_followed_after_a_restart_by_the_version_that_made_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_job_that_does_not_tell_its_subsidy_earns_nothing_once_a_scheme_that_pays_by_it_is_ordered() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = dev_chain(BITS).await;
+    let process = process(folder.path());
+    let fee = "[[pool.fee]]\npolicy = \"flat-fee\"\nsettings = { basis_points = 0 }\nrecipient = [{ name = \"op\" }]\n";
+    let rest = format!("{PAID_BY_ORDER}{fee}");
+    let text = OnDevChain { pays_to: None, difficulty: "0.0000001", chain: "", rest: &rest }.on(&chain);
+    let mut prepared = prepare(&process, &text).await;
+    let telling = (prepared.adapter_component.clone(), Arc::clone(&prepared.adapter));
+    let mut silent = another(&prepared, Digest::of(b"silent"));
+    silent.description.extra.retain(|(key, _)| key != "job.subsidy");
+    silent.spoil = Arc::new(|_, actions| {
+        for action in actions {
+            if let Action::Publish(job) = action {
+                job.extra.retain(|(key, _)| key != "subsidy");
+            }
+        }
+        Ok(())
+    });
+    prepared.adapter = Arc::new(silent);
+    let pool = Arc::new(start_prepared(&process, prepared).await);
+    let order = || {
+        let pool = Arc::clone(&pool);
+        let swap = move || pool.swap(millpond_admin::Role::Scheme, "pps-plus", "test");
+        async { tokio::task::spawn_blocking(swap).await.unwrap() }
+    };
+    let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();
+    let untold = client.job.clone().unwrap();
+    let why = order().await.unwrap_err();
+    assert!(why.contains("does not tell the subsidy"), "{why}");
+    let share = client.find(&untold, 0, Want::Mere);
+    assert_eq!(
+        client.submit(&share).await["result"],
+        serde_json::json!(true),
+        "as long as nobody pays by it"
+    );
+
+    // The version that leads decides, and not the one that the pool started with.
+    let leads = Arc::clone(&pool);
+    let lead = move || {
+        let grants = Grant::all_wanted(telling.1.description());
+        leads.lead(&telling.0, telling.1, &grants, Vec::new())
+    };
+    tokio::task::spawn_blocking(lead).await.unwrap().unwrap();
+    let told = client.job_other_than(&untold).await;
+    order().await.unwrap();
+    let share = client.find(&untold, 0, Want::Mere);
+    let reply = client.submit(&share).await;
+    assert_ne!(reply["result"], serde_json::json!(true), "{reply}");
+    let share = client.find(&told, 0, Want::Mere);
+    assert_eq!(client.submit(&share).await["result"], serde_json::json!(true));
+    drop(client);
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_job_whose_block_the_node_refuses_is_taken_back_and_earns_nothing_until_it_takes_one() {
     let folder = tempfile::tempdir().unwrap();
     let chain = dev_chain(BITS).await;

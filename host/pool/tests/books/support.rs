@@ -65,7 +65,7 @@ pub fn trapping() -> Wanted {
 /// The same with a fee policy that traps when it has to take a fee, with the settings that the bundled one has.
 pub fn with_trapping_fee(wanted: Wanted) -> Wanted {
     static BYTES: OnceLock<Arc<[u8]>> = OnceLock::new();
-    let bytes = Arc::clone(BYTES.get_or_init(|| Arc::from(crate::broken::trapping_fee())));
+    let bytes = Arc::clone(BYTES.get_or_init(|| Arc::from(crate::broken_fee::trapping_fee())));
     let component = Component { name: "trapping-fee".into(), digest: Digest::of(&bytes), bytes };
     let trapping = |fee| WantedFee { component: component.clone(), ..fee };
     Wanted { fees: wanted.fees.into_iter().map(trapping).collect(), ..wanted }

@@ -1,5 +1,4 @@
-//! A payout scheme with the terms of the bundled SOLO whose `allocate` traps, and a fee policy whose `fees` does: as real
-//! components.
+//! A payout scheme with the terms of the bundled SOLO, whose `allocate` traps: as a real component.
 
 use millpond_test_guests::{Data, guest};
 
@@ -24,28 +23,6 @@ pub fn trapping_scheme() -> Vec<u8> {
         (format!("{SCHEME}#describe"), format!("i32.const {terms}")),
         (format!("{SCHEME}#allocate"), "unreachable".to_owned()),
     ];
-    made("payout-scheme", &bodies, &data)
-}
-
-const FEE: &str = "millpond:payout/fee-policy@0.1.0";
-const FEE_SCHEMA: &str =
-    r#"{"type":"object","properties":{"basis_points":{"type":"integer"}},"additionalProperties":false}"#;
-
-pub fn trapping_fee() -> Vec<u8> {
-    let mut data = Data::default();
-    // Ok; no columns.
-    let describe = data.words(&[0, 0, 0]);
-    let schema = data.bytes(FEE_SCHEMA.as_bytes());
-    let schema = data.words(&schema);
-    let bodies = [
-        (format!("{FEE}#schema"), format!("i32.const {schema}")),
-        (format!("{FEE}#describe"), format!("i32.const {describe}")),
-        (format!("{FEE}#fees"), "unreachable".to_owned()),
-    ];
-    made("fee", &bodies, &data)
-}
-
-fn made(world: &str, bodies: &[(String, String)], data: &Data) -> Vec<u8> {
     let bodies: Vec<_> = bodies.iter().map(|(name, body)| (name.as_str(), body.as_str())).collect();
-    guest("payout-0.1", world, &bodies, &data.0)
+    guest("payout-0.1", "payout-scheme", &bodies, &data.0)
 }
