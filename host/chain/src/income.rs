@@ -223,7 +223,11 @@ impl Book {
         let now_mature = matured.iter().any(|checked| checked.key == income.key);
         told.extend(matured);
         let is_mature = self.incomes.get(&income.key).is_some_and(|entry| entry.income.mature);
-        let early = (early && !now_mature && !is_mature).then(|| {
+        // Whether the node's count or the next job came first says nothing, nor what the nodes are still asked for: who asks
+        // them tells what they say.
+        let (_, depth) = depth(&self.blocks, self.coord, &income.at);
+        let far = self.coord > 0 && depth.saturating_add(1) < u64::from(trust.confirmations);
+        let early = (early && far && !now_mature && !is_mature).then(|| {
             format!(
                 "the adapter calls income {} mature, the host has not counted {} confirmations yet: it waits",
                 shown(&income.key),
@@ -241,15 +245,12 @@ impl Book {
             if !entry.claimed_mature || income.mature || income.lost {
                 continue;
             }
-            let (block, coord) = match &income.at {
-                IncomeAt::Block(block) => {
-                    let coord = self.blocks.get(block).map_or(u64::MAX, |known| known.watched.coord);
-                    (block.as_slice(), coord)
-                }
-                IncomeAt::Coord(coord) => (&[][..], *coord),
+            let (coord, depth) = depth(&self.blocks, self.coord, &income.at);
+            let block = match &income.at {
+                IncomeAt::Block(block) => block.as_slice(),
+                IncomeAt::Coord(_) => &[],
             };
-            // The next block's coordinate less the block's own is how many blocks are on it, itself included.
-            let by_depth = self.coord.saturating_sub(coord) >= u64::from(trust.confirmations);
+            let by_depth = depth >= u64::from(trust.confirmations);
             let natively = |maturity: &dyn Maturity| {
                 maturity
                     .confirmations(&income.key, block, coord)
@@ -296,6 +297,16 @@ fn shown(bytes: &[u8]) -> String {
         text.push('…');
     }
     text
+}
+
+/// Where an income's block stands, and how many blocks are on it by the host's own count, itself included: the next block's
+/// coordinate less its own.
+fn depth(blocks: &BTreeMap<Vec<u8>, KnownBlock>, next: u64, at: &IncomeAt) -> (u64, u64) {
+    let coord = match at {
+        IncomeAt::Block(block) => blocks.get(block).map_or(u64::MAX, |known| known.watched.coord),
+        IncomeAt::Coord(coord) => *coord,
+    };
+    (coord, next.saturating_sub(coord))
 }
 
 #[cfg(test)]
@@ -368,6 +379,26 @@ mod tests {
         assert!(told[0].mature);
         assert_eq!(book.matured(&trust()), [], "once only");
         assert_eq!(book.income(income(1, 5_000, true), &trust()), (vec![], None));
+    }
+
+    #[test]
+    fn maturity_that_comes_before_its_last_job_or_while_a_node_is_asked_is_no_lie() {
+        struct Asking;
+        impl Maturity for Asking {
+            fn confirmations(&self, _: &[u8], _: &[u8], _: u64) -> Option<u32> {
+                None
+            }
+        }
+        let mut book = book();
+        book.saw_coord(109);
+        assert_eq!(book.income(income(1, 5_000, true), &trust()).1, None);
+        let asking = Trust { maturity: Some(std::sync::Arc::new(Asking)), ..trust() };
+        let mut book = self::book();
+        book.saw_coord(110);
+        let (told, early) = book.income(income(1, 5_000, true), &asking);
+        assert_eq!((told.len(), early), (1, None), "immature, and nothing to tell");
+        let mut book = self::book();
+        assert_eq!(book.income(income(1, 5_000, true), &trust()).1, None, "no job came yet since the start");
     }
 
     #[test]
