@@ -251,7 +251,7 @@ fn shadow() -> serde_json::Map<String, Value> {
                 "why": {"type": ["string", "null"], "description": "it was stopped"},
                 "since": count("the share behind which it begins"),
                 "newest": count("the share up to which it has divided"), "incomes": count("that it divided"),
-                "waiting": count("incomes that wait for what may come before them"),
+                "waiting": count("incomes that are known and in neither sum: they wait for what may come before them, or are not divided yet"),
                 "left_out": count("incomes at its beginning whose shares are no longer kept"),
                 "standing": link("Both"), "miners": link("Both"), "operator": link("Both"), "carry": link("Both"),
                 "reserve": link("Reserve"),

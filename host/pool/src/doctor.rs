@@ -5,7 +5,7 @@
 //! node is on the right network and has caught up, its adapter says.
 
 use crate::payments::wallet;
-use crate::policy::Wanted;
+use crate::policy::{Wanted, WantedFee};
 use crate::setup::Prepared;
 use millpond_algorithms::Algorithms;
 use millpond_chain::{
@@ -32,6 +32,9 @@ const SKEW: u64 = 60_000;
 const BEHIND: u64 = 2;
 /// A node's first answer may take this long.
 const ANSWER: Duration = Duration::from_secs(10);
+
+/// What the bundled fee policies of one rate take where their settings do not say: one percent.
+const EVEN_FEE: f64 = 0.01;
 
 /// How something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -181,7 +184,13 @@ fn reserve(wanted: &Wanted, reward: Amount, findings: &mut Findings) {
         return;
     }
     let blocks = wanted.reserve.0 as f64 / reward.0 as f64;
-    let fee = declared(wanted);
+    let Some(fee) = declared(wanted) else {
+        let text = format!(
+            "{blocks:.1} times what a block brings; how likely it is spent some day is not estimated, since what the fee \
+             policies take is not one part of everything"
+        );
+        return findings.good(ABOUT, text);
+    };
     let spent = 100.0 * ruin(fee, blocks);
     let text = format!(
         "{blocks:.1} times what a block brings, and {:.2} % of fees: spent some day with a probability of {spent:.3} %, if what \
@@ -200,17 +209,22 @@ fn reserve(wanted: &Wanted, reward: Amount, findings: &mut Findings) {
     }
 }
 
-/// The part that fees take together, as far as settings say a rate: of all policies and of the scheme itself.
-fn declared(wanted: &Wanted) -> f64 {
+/// The part that fees take together, of all policies and of the scheme itself; `None` where a policy takes more of one credit
+/// than of another, or ends somewhere.
+fn declared(wanted: &Wanted) -> Option<f64> {
     let rate = |settings: &Settings, name: &str, whole: f64| {
         settings.iter().find_map(|(key, value)| match value {
             Setting::Int(part) if key == name => Some((*part as f64 / whole).clamp(0.0, 1.0)),
             _ => None,
         })
     };
-    let policies = wanted.fees.iter().filter_map(|fee| rate(&fee.settings, "basis_points", 1e4));
-    let left = policies.fold(1.0, |left, part| left * (1.0 - part));
-    1.0 - left * (1.0 - rate(&wanted.scheme_settings, "fee_ppm", 1e6).unwrap_or(0.0))
+    let of_policy = |fee: &WantedFee| {
+        let ends = fee.settings.iter().any(|(name, value)| name == "target" && *value != Setting::Int(0));
+        let even = matches!(fee.component.name.as_str(), "flat-fee" | "fee-reserve") && !ends;
+        even.then(|| rate(&fee.settings, "basis_points", 1e4).unwrap_or(EVEN_FEE))
+    };
+    let left = wanted.fees.iter().try_fold(1.0, |left, fee| Some(left * (1.0 - of_policy(fee)?)))?;
+    Some(1.0 - left * (1.0 - rate(&wanted.scheme_settings, "fee_ppm", 1e6).unwrap_or(0.0)))
 }
 
 /// Whether a node answers at all, lets us in, and has our time.
@@ -427,12 +441,11 @@ pub fn disk_days(disk: &Arc<dyn Disk>, folder: &Path, free: u64) -> Option<u64> 
 mod tests {
     use super::*;
     use crate::plugins::Component;
-    use crate::policy::WantedFee;
     use millpond_types::Digest;
 
     fn wanted(points: &[i64], reserve: u64) -> Wanted {
         let component =
-            Component { name: "any".to_owned(), digest: Digest::default(), bytes: Arc::from(&b""[..]) };
+            Component { name: "flat-fee".to_owned(), digest: Digest::default(), bytes: Arc::from(&b""[..]) };
         let fee = |points: &i64| WantedFee {
             component: component.clone(),
             settings: vec![("basis_points".to_owned(), Setting::Int(*points))],
@@ -468,6 +481,15 @@ mod tests {
         // Two policies take together what the second leaves.
         let (_, text, _) = told(&wanted(&[1_000, 1_000], 100_000), 1_000).unwrap();
         assert!(text.contains("19.00 %"), "{text}");
+        // A policy that takes less of some says nothing of the whole, nor one that ends.
+        let mut other = wanted(&[500], 29_957);
+        other.fees[0].component.name = "fee-tiers".to_owned();
+        let (health, text, _) = told(&other, 1_000).unwrap();
+        assert!(health == Health::Good && text.contains("not estimated"), "{text}");
+        other.fees[0].component.name = "fee-reserve".to_owned();
+        assert!(told(&other, 1_000).unwrap().1.contains("4.505 %"));
+        other.fees[0].settings.push(("target".to_owned(), Setting::Int(7)));
+        assert!(told(&other, 1_000).unwrap().1.contains("not estimated"));
         assert!(told(&wanted(&[500], 0), 1_000).is_none() && told(&wanted(&[500], 1), 0).is_none());
     }
 }

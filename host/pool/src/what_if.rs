@@ -21,6 +21,7 @@ use millpond_payout::{PayoutError, SchemeState};
 use millpond_runtime::{LogSink, Sandbox};
 use millpond_segments::LogError;
 use millpond_types::{Amount, Digest, MinerId, ShareSeq, UnixMillis};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -183,7 +184,7 @@ pub struct WhatIf {
     pub since: ShareSeq,
     /// Up to this one.
     pub newest: ShareSeq,
-    /// Incomes that are known and wait for what may come before them.
+    /// Incomes that are known and in neither sum: they wait for what may come before them, or the pool has not divided them.
     pub waiting: u64,
     /// Incomes at the beginning whose windows reach back to shares that are no longer kept: in neither sum.
     pub left_out: u64,
@@ -590,16 +591,28 @@ impl Follower {
         Ok(())
     }
 
+    /// What the other policy divided and the pool has not: in neither sum, else both would be of other incomes.
+    fn undivided(&self) -> HashSet<&IncomeKey> {
+        let divided_here = self.places.keys().filter(|key| self.status(key) == Some(IncomeStatus::Immature));
+        divided_here.filter(|key| !self.to_miners.contains_key(key)).collect()
+    }
+
     fn answer(&self, newest: ShareSeq) -> Result<WhatIf, WhatIfError> {
         let (actual, to_miners) = (&self.actual, &self.to_miners);
-        for (whose, earned) in [("the ledger", actual), ("the other policy", &self.earned)] {
+        let undivided = self.undivided();
+        let mut other = Cow::Borrowed(&self.earned);
+        for key in &undivided {
+            let (key, how, proof) = (IncomeKey::clone(key), Reversal::Drop, String::new());
+            other.to_mut().take(&Entry::Reversed { key, how, proof });
+        }
+        for (whose, earned) in [("the ledger", actual), ("the other policy", &*other)] {
             if !earned.adds_up() {
                 return Err(WhatIfError::Sums(whose));
             }
         }
-        let both = |of: &dyn Fn(&Earned) -> i128| Both { actual: of(actual), other: of(&self.earned) };
+        let both = |of: &dyn Fn(&Earned) -> i128| Both { actual: of(actual), other: of(&other) };
         let mut rows = BTreeMap::<MinerId, Both>::new();
-        for (earned, is_actual) in [(actual, true), (&self.earned, false)] {
+        for (earned, is_actual) in [(actual, true), (&other, false)] {
             for (owner, sum) in earned.owners() {
                 if let Owner::Miner(miner) = owner {
                     let row = rows.entry(*miner).or_default();
@@ -628,16 +641,18 @@ impl Follower {
                 Some(IncomeStatus::Reversed(_) | IncomeStatus::LostAfterMaturity)
             )
         };
-        let incomes = self.rows.iter().map(|(key, row)| IncomeRow {
+        let divided = self.rows.iter().filter(|(key, _)| !undivided.contains(key));
+        let incomes = divided.map(|(key, row)| IncomeRow {
             stands: stands(key),
             miners: Both { actual: to_miners.get(key).copied().unwrap_or(0), ..row.miners },
             ..row.clone()
         });
+        let waiting = self.waiting.iter().filter(|event| matches!(event, Event::Income(_))).count();
         Ok(WhatIf {
             scheme: self.asked.bound.scheme.name().to_owned(),
             since: self.since(),
             newest,
-            waiting: self.waiting.iter().filter(|event| matches!(event, Event::Income(_))).count() as u64,
+            waiting: waiting.saturating_add(undivided.len()) as u64,
             left_out: self.left_out.len() as u64,
             standing: both(&Earned::standing),
             miners_in_all: in_all,

@@ -184,6 +184,12 @@ impl Other {
                 answer.left_out
             ));
         }
+        if answer.waiting > 0 {
+            lines.push(format!(
+                "{} incomes are in neither sum: the pool has not divided them yet",
+                answer.waiting
+            ));
+        }
         lines.push(format!("{:<44} {:>20} {:>20} {:>20} {:>10}", "", "actual", "other", "difference", "ppm"));
         let row = |name: &str, both: &Both| {
             let ppm = both.ppm().map(|ppm| ppm.to_string()).unwrap_or_default();

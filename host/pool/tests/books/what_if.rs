@@ -105,6 +105,24 @@ fn the_scheme_in_force_reproduces_the_ledger() {
 }
 
 #[test]
+fn an_income_that_the_pool_has_not_divided_is_in_neither_sum() {
+    let mut pool = lived(&pplns(2000, 150));
+    let divided = asked(&pool.disk, &pplns(2000, 151), 0).unwrap();
+    let b = pool.miner("b");
+    pool.found(b, 7_000_000);
+    let with = asked(&pool.disk, &pplns(2000, 151), 0).unwrap();
+    assert_eq!((divided.waiting, with.waiting), (0, 1));
+    assert_eq!(with.standing, divided.standing);
+    assert_eq!((&with.miners, &with.incomes), (&divided.miners, &divided.incomes));
+    assert_eq!((with.operator, with.carry), (divided.operator, divided.carry));
+    pool.books.catch_up().unwrap();
+    let after = asked(&pool.disk, &pplns(2000, 151), 0).unwrap();
+    assert_eq!(after.waiting, 0);
+    assert_eq!(after.standing.actual, divided.standing.actual + 7_000_000);
+    assert_eq!(after.standing.more(), 0);
+}
+
+#[test]
 fn a_fee_of_one_basis_point_more_is_seen() {
     let pool = lived(&pplns(2000, 150));
     let other = asked(&pool.disk, &pplns(2000, 151), 0).unwrap();
