@@ -363,6 +363,8 @@ RECEIPT = Fields(
     version=U8,
     pool=DIGEST,
     key=DIGEST,
+    restarts=U32,
+    head=U64,
     owner=TEXT,
     address=TEXT,
     connection=Hex(16),
@@ -642,7 +644,8 @@ def check_receipts(statement, said, receipts, in_force):
         body = receipt["body"]
         refuse(body["version"] != 1 or body["pool"] != statement["commitment"]["pool"], "receipt")
         refuse(body["owner"] != statement["owner"] or body["address"] != statement["address"], "receipt")
-        refuse(body["key"] not in [key for key, _, _ in in_force], "receipt")
+        behind = [key for key, first, last in in_force if first <= body["head"] + 1 <= last]
+        refuse(body["key"] not in behind, "receipt")
         refuse(not signed(receipt, receipt_hash(body)), "receipt")
         refuse(not 0 < body["count"] <= body["last"] - body["first"] + 1, "receipt")
         refuse(found.setdefault((body["connection"], body["number"]), body) != body, "receipt")
@@ -660,6 +663,7 @@ def check_receipts(statement, said, receipts, in_force):
             continue
         first = window["counted"]["first"] + (span == "work" and window["edge"][0] == "split")
         inside = [body for body in ordered if body["first"] >= first and body["last"] <= said["end"]["share"]]
+        inside = [body for body in inside if body["restarts"] == statement["entry"]["restarts"]]
         refuse(sum(body["work"] for body in inside) > work["value"], "receipts-exceed-work")
 
 

@@ -10,6 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use millpond_pool::STATEMENT_ROWS;
 use millpond_pool::proofs::{MOST_HEADS, NoStatement};
+use millpond_pool::receipts::NoReceipts;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::SettingChange;
 use millpond_types::Amount;
@@ -45,6 +46,7 @@ pub(crate) fn router(source: Arc<dyn Source>) -> Router {
         .route("/api/v1/pools/{pool}/miners/{address}/entries", get(entries))
         .route("/api/v1/pools/{pool}/miners/{address}/statement", get(statement))
         .route("/api/v1/pools/{pool}/miners/{address}/statements/{seq}", get(document))
+        .route("/api/v1/pools/{pool}/miners/{address}/receipts", get(receipts))
         .route("/api/v1/pools/{pool}/heads", get(heads))
         .route("/api/v1/pools/{pool}/heads/latest", get(newest_head))
         .route("/api/v1/pools/{pool}/heads/consistency", get(consistency))
@@ -240,6 +242,22 @@ async fn document(
         }
     };
     answers.get_heavy(key, make).await
+}
+
+async fn receipts(State(answers): Shared, Path((name, address)): Path<(String, String)>) -> Response {
+    let key = format!("receipts/{name}/{address}");
+    let make = move |source: &dyn Source| match source.receipts(&name, &address) {
+        None => json(StatusCode::NOT_FOUND, &Problem { error: NO_POOL }),
+        Some(Ok(receipts)) => json(StatusCode::OK, &receipts),
+        Some(Err(why)) => {
+            let status = match why {
+                NoReceipts::Stranger => StatusCode::NOT_FOUND,
+                NoReceipts::Off | NoReceipts::Full => StatusCode::SERVICE_UNAVAILABLE,
+            };
+            json(status, &Problem { error: &why.to_string() })
+        }
+    };
+    answers.get(key, make).await
 }
 
 async fn heads(State(answers): Shared, Path(name): Path<String>, Query(page): Query<Page<u64>>) -> Response {

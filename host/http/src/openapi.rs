@@ -90,6 +90,9 @@ pub fn document() -> Value {
             "/api/v1/pools/{pool}/miners/{address}/statements/{seq}":
                 get("a miner's statement of one entry of the ledger, for `millpond verify-statement`; 410 when its evidence \
                     is gone, 503 while no head has it", link("StatementDocument"), &none),
+            "/api/v1/pools/{pool}/miners/{address}/receipts":
+                get("a miner's receipts up to now, oldest first: from the first time that somebody asks on they are made, until \
+                    nobody has asked for a day; keep them", list("SignedReceipt"), &none),
             "/api/v1/pools/{pool}/heads": get("signed heads, newest first", list("SignedHead"), &heads),
             "/api/v1/pools/{pool}/heads/latest": get("the newest head", link("SignedHead"), &none),
             "/api/v1/pools/{pool}/heads/{number}": get("one head", link("SignedHead"), &none),
@@ -197,6 +200,11 @@ fn proofs() -> serde_json::Map<String, Value> {
         (
             "SignedHead",
             json!({"body": inner("what the pool says its ledger is"), "signature": text("Ed25519 over the body's hash")}),
+        ),
+        (
+            "SignedReceipt",
+            json!({"body": inner("how many shares of a connection were counted, from which to which, and their work"),
+                "signature": text("Ed25519 over the body's hash")}),
         ),
         (
             "Consistency",

@@ -2,10 +2,12 @@
 
 use millpond_alerts::Alarm;
 use millpond_pool::proofs::NoStatement;
+use millpond_pool::receipts::NoReceipts;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
     BlockView, Consistency, ContextsView, Document, EntryView, MinerSettings, MinerShadowView, MinerView,
-    PaymentDetail, PaymentView, PoolView, SettingChange, SettingText, ShadowView, SignedHead, StatementView,
+    PaymentDetail, PaymentView, PoolView, SettingChange, SettingText, ShadowView, SignedHead, SignedReceipt,
+    StatementView,
 };
 use millpond_types::Amount;
 
@@ -40,6 +42,8 @@ pub trait Source: Send + Sync + 'static {
     /// A miner's statement of one entry of the ledger, to be verified without the pool; `None` for a pool that is not
     /// there.
     fn document(&self, pool: &str, address: &str, seq: u64) -> Option<Result<Document, NoStatement>>;
+    /// A miner's receipts up to now, oldest first; who asks has them made from then on. `None` for a pool that is not there.
+    fn receipts(&self, pool: &str, address: &str) -> Option<Result<Vec<SignedReceipt>, NoReceipts>>;
     /// A pool's signed heads before one (by its number), newest first; an implementation bounds `limit`.
     fn heads(&self, pool: &str, before: Option<u64>, limit: usize) -> Option<Vec<SignedHead>>;
     /// One head, or the newest.

@@ -8,12 +8,13 @@ use millpond_http::{AdminDoor, GuardOptions, HttpOptions, Server, Source, Times,
 use millpond_ledger::{ProofStep, SumNode};
 use millpond_node::{Auth, Endpoint, HttpClient, Limits};
 use millpond_pool::proofs::NoStatement;
+use millpond_pool::receipts::NoReceipts;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
     BlockView, Bodies, Both, Consistency, Document, EntryView, Hashrate, IncomeProof, IncomeRow,
     MinerSettings, MinerShadowView, MinerView, Money, PaymentDetail, PaymentRowView, PaymentView, PluginView,
     PoolView, ProvenEntry, Reserve, SettingChange, SettingText, ShadowView, ShareCounts, SignedHead,
-    StatementView, StratumCounters, Unread, WorkerView,
+    SignedReceipt, StatementView, StratumCounters, Unread, WorkerView,
 };
 use millpond_pool::view::{CacheFigures, ContextsView, PowFigures};
 use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
@@ -118,6 +119,13 @@ impl Source for Fixed {
             ("bcrt1", 3) => Err(NoStatement::Gone),
             ("bcrt1", _) => Err(NoStatement::NoEntry),
             _ => Err(NoStatement::Stranger),
+        })
+    }
+    fn receipts(&self, pool: &str, address: &str) -> Option<Result<Vec<SignedReceipt>, NoReceipts>> {
+        (pool == "btc").then(|| match address {
+            "bcrt1" => Ok(Vec::new()),
+            "bcrt3" => Err(NoReceipts::Full),
+            _ => Err(NoReceipts::Stranger),
         })
     }
     fn heads(&self, pool: &str, before: Option<u64>, limit: usize) -> Option<Vec<SignedHead>> {
@@ -567,6 +575,10 @@ async fn a_statement_that_there_is_not_is_answered_by_why() {
         (of(3), 410),
         (of(4), 404),
         ("/api/v1/pools/btc/miners/bcrt2/statements/1".to_owned(), 404),
+        ("/api/v1/pools/btc/miners/bcrt1/receipts".to_owned(), 200),
+        ("/api/v1/pools/btc/miners/bcrt2/receipts".to_owned(), 404),
+        ("/api/v1/pools/btc/miners/bcrt3/receipts".to_owned(), 503),
+        ("/api/v1/pools/ltc/miners/bcrt1/receipts".to_owned(), 404),
         ("/api/v1/pools/ltc/miners/bcrt1/statements/1".to_owned(), 404),
         ("/api/v1/pools/btc/miners/bcrt1/statements/x".to_owned(), 400),
         ("/api/v1/pools/btc/heads/7".to_owned(), 404),
@@ -663,6 +675,9 @@ impl Source for Slow {
         None
     }
     fn document(&self, _: &str, _: &str, _: u64) -> Option<Result<Document, NoStatement>> {
+        None
+    }
+    fn receipts(&self, _: &str, _: &str) -> Option<Result<Vec<SignedReceipt>, NoReceipts>> {
         None
     }
     fn heads(&self, _: &str, _: Option<u64>, _: usize) -> Option<Vec<SignedHead>> {

@@ -3,6 +3,7 @@
 use crate::core::{Core, OnItsWay, Task};
 use crate::edges::Edge;
 use crate::logins::Logins;
+use crate::receipts::{Asked, Counted};
 use crate::sink;
 use crate::stats::{Count, Own, Tally};
 use crate::view::BlockView;
@@ -13,7 +14,7 @@ use millpond_journal::{Durable, ExtranonceLease, Share, WorkerId};
 use millpond_recipe::SessionStage;
 use millpond_segments::Commit;
 use millpond_stratum::{Accepted, Backend, CoinbaseTooLong, NoPayee, NotDurable, Past, Payee, Refusal};
-use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work};
+use millpond_types::{Amount, MinerId, SessionId, ShareSeq, UnixMillis, Work};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::future::Future;
@@ -242,6 +243,8 @@ enum Accepting<'a> {
         tally: Arc<Tally>,
         work: Work,
         time: UnixMillis,
+        /// Of a miner who asked for receipts.
+        receipted: Option<Box<(Arc<Asked>, SessionId, Counted)>>,
     },
     /// A first share, or a solution.
     Other(Pin<Box<dyn Future<Output = Result<Option<ShareSeq>, NotDurable>> + Send + 'a>>),
@@ -252,12 +255,15 @@ impl Future for Accepting<'_> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Known { backend, durable, tally, work, time } => {
+            Self::Known { backend, durable, tally, work, time, receipted } => {
                 let durable = ready!(Pin::new(durable).poll(context));
                 let core = &backend.core;
                 Poll::Ready(durable.map_err(|why| backend.not_durable(&why)).map(|seq| {
                     core.pass(Edge::ShareRecorded);
                     core.stats.accepted(tally, *work, *time);
+                    if let Some((asked, session, share)) = receipted.as_deref() {
+                        asked.accepted(*session, seq, share);
+                    }
                     Some(seq)
                 }))
             }
@@ -283,6 +289,9 @@ impl PoolBackend {
         };
         // Without a number the share was recorded as nobody's.
         if share.credited && miner.0 != 0 {
+            if let (Some(asked), Some(seq)) = (core.receipts.of(miner), seq) {
+                asked.accepted(share.session, seq, &Counted::of(&share));
+            }
             let tally = core.stats.tally(miner, &share.worker, share.time);
             core.stats.accepted(&tally, share.work, share.time);
             if share.worker == share.payee.worker
@@ -309,6 +318,8 @@ impl Backend for PoolBackend {
                 tally: Arc::clone(party.tally.tally()),
                 work: share.work,
                 time: share.time,
+                receipted: (self.core.receipts.of(party.miner))
+                    .map(|asked| Box::new((asked, share.session, Counted::of(&share)))),
             },
             None => Accepting::Other(Box::pin(self.accept_slowly(share))),
         }

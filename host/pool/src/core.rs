@@ -4,6 +4,7 @@ use crate::books::Books;
 use crate::edges::{Edge, Edges};
 use crate::leading::Leading;
 use crate::proofs::Proofs;
+use crate::receipts::Receipts;
 use crate::round::Round;
 use crate::settings::SignedChanges;
 use crate::shadow::Shadow;
@@ -116,6 +117,8 @@ pub(crate) struct Core {
     pub(crate) shadows: Vec<Shadow>,
     /// What miners can check; none when it could not be opened.
     pub(crate) proofs: Option<Proofs>,
+    /// Who has receipts of his shares made.
+    pub(crate) receipts: Receipts,
     pub(crate) edges: Edges,
     tags: AtomicU64,
     /// The last of all fields, and so dropped after them: who sees nobody hold it finds journal and ledger closed.
@@ -168,6 +171,7 @@ impl Core {
             tasks,
             shadows,
             proofs,
+            receipts: Receipts::default(),
             edges,
             round: Round::default(),
             jobs: Arc::new(JobTable::new(millpond_jobs::DEFAULT_CAPACITY)),

@@ -31,6 +31,7 @@ pub mod policy;
 mod pool;
 pub mod proofs;
 mod rates;
+pub mod receipts;
 pub mod reload;
 pub mod replay;
 pub mod retention;

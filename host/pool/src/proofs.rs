@@ -33,8 +33,8 @@ use millpond_journal::JournalError;
 use millpond_ledger::{Entry, Head, IncomeKey, Ledger, LedgerError, Owner, PaymentId, Record, Reversal};
 use millpond_payout::{PayoutError, SchemeState};
 use millpond_proofs::{
-    Commitment, Consistency, Entry as Noting, HeadBody, HeadKind, Loss, Origin, Place, PublicKey, Salt,
-    SignedHead, Signer, Statement, TreeError, VERSION, state_digest,
+    Commitment, Consistency, Entry as Noting, HeadBody, HeadKind, Loss, Origin, Place, PublicKey,
+    ReceiptBody, Salt, SignedHead, SignedReceipt, Signer, Statement, TreeError, VERSION, state_digest,
 };
 use millpond_segments::{Log, LogError, Options};
 use millpond_types::{Digest, PoolName, ShareSeq, UnixMillis, WorkShift};
@@ -665,6 +665,14 @@ impl Proofs {
             }
         }
         Ok(wanted.iter().filter_map(|place| found.remove(place)).collect())
+    }
+
+    /// Signs a receipt, with what is the pool's filled in; `None` before the first head, and while heads are held.
+    pub(crate) fn receipt(&self, body: ReceiptBody) -> Option<SignedReceipt> {
+        let newest = self.newest().filter(|_| !self.is_held())?.body;
+        let (restarts, head) = (newest.restarts, newest.number);
+        let body = ReceiptBody { pool: self.id, shift: self.shift, restarts, head, ..body };
+        Some(SignedReceipt::sign(body, &self.signer))
     }
 
     /// The newest head.

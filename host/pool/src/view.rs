@@ -4,7 +4,7 @@ pub use crate::what_if::{Both, IncomeRow, Reserve};
 pub use millpond_algorithms::CacheFigures;
 pub use millpond_contracts::chain::PowFigures;
 use millpond_ledger::{ProofStep, SumNode};
-pub use millpond_proofs::{Consistency, SignedHead, Statement as Document};
+pub use millpond_proofs::{Consistency, SignedHead, SignedReceipt, Statement as Document};
 pub use millpond_stratum::CountersNow as StratumCounters;
 pub use millpond_stratum::UnreadNow as Unread;
 use millpond_types::{Amount, Digest, UnixMillis};

@@ -7,13 +7,14 @@ mod support;
 use millpond_devchain::DevChain;
 use millpond_ledger::{Entry, IncomeStatus, Ledger, Record};
 use millpond_pool::proofs::{FOLDER, HELD, KEY, NoStatement, RESUME, Resume, public_key};
+use millpond_pool::receipts::NoReceipts;
 use millpond_pool::{Edge, Edges, Pool};
 use millpond_proofs::{
     Against, Commitment, Compared, Contradiction, Division, Evidence, HeadBody, HeadKind, History,
-    KeysInForce, Leaf, NotLookedAt, Proven, PublicKey, Shown, SignedHead, Signer, Statement, StatementError,
-    TreeKind, What, build, compare, verify, verify_all,
+    KeysInForce, Leaf, NotLookedAt, Proven, PublicKey, Shown, SignedHead, SignedReceipt, Signer, Statement,
+    StatementError, TreeKind, What, build, compare, verify, verify_all,
 };
-use millpond_types::Digest;
+use millpond_types::{Digest, UnixMillis};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -524,5 +525,51 @@ async fn a_key_without_its_heads_signs_no_second_head_0_and_a_lost_key_signs_not
     std::fs::remove_file(data.join(KEY)).unwrap();
     let pool = start(&process, &text).await;
     assert!(pool.head(None).is_none() && !data.join(KEY).exists());
+    pool.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn receipts_of_a_connection_hold_against_its_miners_statement_and_show_work_that_was_not_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, text) = rig().await;
+    let process = process(folder.path());
+    let pool = start(&process, &text.replace("\"pplns\"", "\"prop\"")).await;
+    let miner = stranger("bcrt", 1).0;
+    let mut worker = client(&pool, &miner).await;
+    let at = |seconds: u64| UnixMillis(2_000_000_000_000 + 1_000 * seconds);
+    assert!(matches!(pool.receipts(&miner, at(0)), Err(NoReceipts::Stranger)));
+    mine(&chain, &mut worker, 1, false).await;
+    signed(&pool, 0).await;
+    assert_eq!(pool.receipts(&miner, at(0)).unwrap(), [], "from now on");
+    mine(&chain, &mut worker, 3, false).await;
+    let first = pool.receipts(&miner, at(60)).unwrap();
+    assert_eq!(first.iter().map(|receipt| receipt.body.count).collect::<Vec<_>>(), [3]);
+    mine(&chain, &mut worker, 2, true).await;
+    until(&pool, "the income", || statuses(&pool) == [IncomeStatus::Immature]).await;
+    let receipts = pool.receipts(&miner, at(120)).unwrap();
+    assert_eq!(receipts.iter().map(|receipt| receipt.body.count).collect::<Vec<_>>(), [3, 3]);
+    signed(&pool, 1).await;
+    let found = statements(&pool, std::slice::from_ref(&miner));
+    let (_, statement) = found.first_key_value().unwrap();
+    let key = public_key(process.disk.as_ref(), &folder.path().join("dev")).unwrap();
+    let against = Against { key, address: Some(&miner), receipts: &receipts, ..Against::default() };
+    let proven = verify(statement, &against).unwrap();
+    let (_, held) = proven.receipts[0];
+    assert_eq!((held.inside, held.outside), (2, 0));
+    let each = statement.work[0].value / 7;
+    assert_eq!(
+        (held.work, statement.work[0].value),
+        (6 * each, 7 * each),
+        "the first share came before he asked"
+    );
+
+    // A pool that counted less than it receipted: its key signed both.
+    let seed: [u8; 32] = std::fs::read(folder.path().join("dev").join(KEY)).unwrap().try_into().unwrap();
+    let mut more = receipts[1].body.clone();
+    more.work += 2 * each;
+    let more = [receipts[0].clone(), SignedReceipt::sign(more, &Signer::new(&seed))];
+    let why = verify(statement, &Against { receipts: &more, ..against }).unwrap_err();
+    assert_eq!(why.code(), "receipts-exceed-work");
+    drop(worker);
     pool.stop().await;
 }

@@ -5,12 +5,14 @@ use millpond_algorithms::Algorithms;
 use millpond_http::Source;
 use millpond_pool::Pool;
 use millpond_pool::proofs::NoStatement;
+use millpond_pool::receipts::NoReceipts;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
     BlockView, Consistency, ContextsView, Document, EntryView, MinerSettings, MinerShadowView, MinerView,
-    PaymentDetail, PaymentView, PoolView, SettingChange, SettingText, ShadowView, SignedHead, StatementView,
+    PaymentDetail, PaymentView, PoolView, SettingChange, SettingText, ShadowView, SignedHead, SignedReceipt,
+    StatementView,
 };
-use millpond_types::Amount;
+use millpond_types::{Amount, UnixMillis};
 use std::sync::Arc;
 
 pub(crate) struct Pools {
@@ -72,6 +74,10 @@ impl Source for Pools {
 
     fn document(&self, pool: &str, address: &str, seq: u64) -> Option<Result<Document, NoStatement>> {
         Some(self.named(pool)?.statement_of(address, seq))
+    }
+
+    fn receipts(&self, pool: &str, address: &str) -> Option<Result<Vec<SignedReceipt>, NoReceipts>> {
+        Some(self.named(pool)?.receipts(address, UnixMillis::now()))
     }
 
     fn heads(&self, pool: &str, before: Option<u64>, limit: usize) -> Option<Vec<SignedHead>> {

@@ -319,14 +319,6 @@ impl KeysInForce {
         Err(error.unwrap_or_else(|| self.unknown(found)))
     }
 
-    /// Whether a key was ever in force.
-    ///
-    /// # Errors
-    /// When not.
-    pub fn ever(&self, found: &PublicKey) -> Result<(), KeyError> {
-        if self.periods.iter().any(|(key, ..)| key == found) { Ok(()) } else { Err(self.unknown(found)) }
-    }
-
     fn unknown(&self, found: &PublicKey) -> KeyError {
         let known = self.periods.first().map_or(*found, |(key, ..)| *key);
         KeyError::Unknown { found: *found, known }

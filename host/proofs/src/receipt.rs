@@ -23,8 +23,14 @@ fields! {
         version: u8,
         /// Whose pool.
         pool: Digest,
-        /// The key that signs this.
+        /// The key that signs this: the one that signs the head after `head`.
         key: PublicKey,
+        /// How often entries of the pool were lost when this was signed ([`crate::HeadKind::Restored`]): numbers of shares may
+        /// have come twice since.
+        restarts: u32,
+        /// The newest head when this was signed.
+        #[serde(with = "text")]
+        head: u64,
         /// The owner credited, by his name in the ledger.
         owner: String,
         /// The address he is known by.
@@ -132,7 +138,7 @@ pub enum ReceiptError {
         /// Why.
         why: SignatureError,
     },
-    /// Its key was never the pool's.
+    /// Its key was not the pool's behind the head that it names.
     #[error("receipt {number}: {why}")]
     Key {
         /// The receipt.
@@ -213,7 +219,8 @@ pub fn check<'a>(
             let (found, expected) = (found.to_owned(), expected.to_owned());
             return Err(ReceiptError::Other { number, what, found, expected });
         }
-        keys.ever(&body.key).map_err(|why| ReceiptError::Key { number, why })?;
+        let next = body.head.saturating_add(1);
+        keys.check(&body.key, next).map_err(|why| ReceiptError::Key { number, why })?;
         receipt.verify().map_err(|why| ReceiptError::Signature { number, why })?;
         let (first, last, count) = (body.first.0, body.last.0, body.count);
         if count == 0 || last.checked_sub(first).is_none_or(|between| between < count - 1) {
@@ -245,9 +252,15 @@ pub fn check<'a>(
     Ok(by_place.into_values().collect())
 }
 
-/// What checked receipts come to inside of a window; `None` when they cannot be compared.
+/// What checked receipts come to inside of a window; `None` when they cannot be compared. `restarts` is the entry's: receipts
+/// of before or after another loss count other shares under the same numbers.
 #[must_use]
-pub fn inside(receipts: &[&ReceiptBody], division: &Division, window: usize) -> Option<Receipted> {
+pub fn inside(
+    receipts: &[&ReceiptBody],
+    division: &Division,
+    restarts: u32,
+    window: usize,
+) -> Option<Receipted> {
     let window = division.windows.get(window)?;
     let counted = window.counted.as_ref()?;
     if !comparable(&window.span, window.measure) {
@@ -261,7 +274,7 @@ pub fn inside(receipts: &[&ReceiptBody], division: &Division, window: usize) -> 
             return None;
         }
         let after_edge = if in_part { receipt.first > counted.first } else { receipt.first >= counted.first };
-        if after_edge && receipt.last <= division.end.share {
+        if receipt.restarts == restarts && after_edge && receipt.last <= division.end.share {
             sums.inside = sums.inside.saturating_add(1);
             sums.work = sums.work.saturating_add(receipt.work);
         } else {

@@ -638,7 +638,7 @@ fn check_receipts(
     let good = receipt::check(receipts, pool, &statement.owner, &statement.address, keys)?;
     for work in &statement.work {
         let window = usize::from(work.window);
-        match receipt::inside(&good, division, window) {
+        match receipt::inside(&good, division, statement.entry.restarts, window) {
             None => proven.not_looked_at.push(NotLookedAt::Incomparable { window }),
             Some(sums) if sums.work > work.value => {
                 let (receipts, counted) = (sums.work, work.value);

@@ -118,6 +118,38 @@ fn receipts_of_one_connection_that_contradict_each_other_are_seen() {
 }
 
 #[test]
+fn receipts_of_before_or_after_a_loss_count_other_shares_under_the_same_numbers() {
+    let (pool, made) = pool_with_income();
+    let one = |restarts| pool.receipt_as(None, 1_001, 1_500, 9_000, |body| body.restarts = restarts);
+    assert_eq!(check(&pool, &made, &[one(0)]).unwrap_err().code(), "receipts-exceed-work");
+    assert_eq!(check(&pool, &made, &[one(1)]).unwrap().receipts[0].1.outside, 1);
+}
+
+#[test]
+fn a_replaced_key_signs_no_receipts_behind_its_last_head() {
+    let (mut pool, made) = pool_with_income();
+    let (first, next) = (pool.key(), Signer::new(&[77; 32]));
+    let new_key = next.key();
+    pool.head_as(move |body| body.kind = HeadKind::NewKey(NextKey { next: new_key }));
+    let before = pool.receipt(None, 1_001, 1_100, 1);
+    let late = pool.receipt_as(None, 1_001, 1_100, 1, |body| body.head = 1);
+    pool.signer = next;
+    pool.head();
+    let early = pool.receipt(None, 1_001, 1_100, 1);
+    let after = pool.receipt_as(None, 1_001, 1_100, 1, |body| body.head = 1);
+    let statement = pool.statement(&made, "m1");
+    let held = |receipt: SignedReceipt| {
+        let (key, receipts) = (Some(first), &[receipt][..]);
+        let against = Against { key, heads: &pool.heads, receipts, ..pool.against("bcrt1qminer1") };
+        verify(&statement, &against).map(|_| ())
+    };
+    let refused =
+        |receipt| matches!(held(receipt), Err(StatementError::Receipt(ReceiptError::Key { number: 0, .. })));
+    assert_eq!((held(before), held(after)), (Ok(()), Ok(())));
+    assert!(refused(late) && refused(early));
+}
+
+#[test]
 fn the_digest_of_shares_is_that_of_their_order() {
     let (a, b) = (Digest::of(b"a"), Digest::of(b"b"));
     let none = Digest::default();

@@ -322,6 +322,7 @@ fn statements() {
     let more = pool.receipt(Some(&one), 1_501, 2_000, 3_001);
     let edge = pool.receipt(Some(&one), 1_501, 2_001, 9_000);
     let twice = pool.receipt_as(None, 1_001, 1_500, 5_001, |body| body.last = ShareSeq(1_500));
+    let lost = pool.receipt_as(None, 1_001, 1_500, 9_000, |body| body.restarts = 1);
     let mut forged = one.clone();
     forged.body.work += 1;
     for (name, receipts, expected) in [
@@ -329,6 +330,7 @@ fn statements() {
         ("receipts above the work", vec![one.clone(), more], "receipts-exceed-work"),
         ("a receipt on the edge", vec![one.clone(), edge], "good"),
         ("two receipts of one number", vec![one, twice], "receipt"),
+        ("a receipt of behind a loss", vec![lost], "good"),
         ("a forged receipt", vec![forged], "receipt"),
     ] {
         cases.add(name, &good, &Held { receipts, ..held("m1") }, expected);

@@ -30,7 +30,7 @@ pub struct VerifyStatement {
     /// Heads of the pool from elsewhere: a JSON list as the API gives it, or one head a line.
     #[arg(long)]
     heads: Option<PathBuf>,
-    /// A folder of receipts, a JSON file each.
+    /// A folder of receipts: JSON files of one each, or of all that the pool answered
     #[arg(long)]
     receipts: Option<PathBuf>,
     /// Where evidence goes, if the pool signed two things that cannot both be true.
@@ -240,7 +240,14 @@ fn receipts(folder: &Path) -> Result<Vec<SignedReceipt>, Failure> {
         let path = entry.map_err(|why| named(folder, &why))?.path();
         if path.extension().is_some_and(|end| end == "json") {
             let bytes = std::fs::read(&path).map_err(|why| named(&path, &why))?;
-            receipts.push(SignedReceipt::read(&bytes).map_err(|why| named(&path, &why))?);
+            // One, or what the pool answers: all that it has.
+            let all = match serde_json::from_slice(&bytes) {
+                Ok(serde_json::Value::Array(all)) => {
+                    all.iter().map(|one| SignedReceipt::read(one.to_string().as_bytes())).collect()
+                }
+                _ => SignedReceipt::read(&bytes).map(|one| vec![one]),
+            };
+            receipts.extend(all.map_err(|why| named(&path, &why))?);
         }
     }
     Ok(receipts)

@@ -340,6 +340,8 @@ impl Pool {
             version: VERSION,
             pool: self.id,
             key: self.key(),
+            restarts: 0,
+            head: 0,
             owner: "m1".to_owned(),
             address: "bcrt1qminer1".to_owned(),
             connection: Connection([3; 16]),
