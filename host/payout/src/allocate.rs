@@ -1,9 +1,11 @@
 //! One income, divided.
 
 use crate::audit::Asked;
-use crate::check::{Sum, check};
-use crate::fairness::{self, FirstRun};
+use crate::beside::both;
+use crate::check::{Checked, Sum, check};
+use crate::fairness::{self, Given};
 use crate::pseudonyms::Pseudonyms;
+use crate::state::StateChange;
 use crate::{
     Attributes, AuditRecord, BoundFee, BoundScheme, IncomeFacts, PayoutError, SchemeState, WindowSums, audit,
     fees,
@@ -60,28 +62,14 @@ pub fn allocate(
         subsidy: subsidy(scheme, facts)?,
         reserve: if scheme.terms.reserve { facts.reserve.0 } else { 0 },
     };
-    let columns: Vec<Totals> = windows.iter().map(|sums| names.totals(sums)).collect();
-    let cells = state.under(&names);
-    let done = scheme
-        .plugin
-        .allocate(&scheme.settings, &income, &columns, &cells)
-        .map_err(|source| PayoutError::Call { plugin: scheme.name.clone(), source })?;
-    let asked = Asked::Income(&income, &columns, &cells);
-    let mut audit = vec![audit::scheme(scheme, "allocate", asked, &done)?];
-    let sum = Sum::Income { gross: gross.0, aside: 0, reserve: income.reserve };
-    let checked = check(scheme, "allocate", &done.value, &names, sum)?;
-    let mut change = SchemeState::change(scheme, "allocate", &done.value.state, &names)?;
+    let given = Given { income: &income, finder: facts.finder, miners: &miners, windows, state };
+    let first = || run(scheme, &given, &names);
+    let (first, again) = both(miners.len(), first, || fairness::rerun(scheme, &given));
+    let (record, checked, mut change) = first?;
+    let again = again?;
     change.given = scheme.takes_again().then(|| state.given().unwrap_or(scheme.since));
-    let first = FirstRun {
-        income: &income,
-        finder: facts.finder,
-        miners: &miners,
-        windows,
-        state,
-        result: &checked,
-        change: &change,
-    };
-    audit.push(fairness::rerun(scheme, &first)?);
+    fairness::compare_runs(scheme, &miners, (&checked, &change), &again)?;
+    let mut audit = vec![record, again.audit];
 
     let mut parts = Vec::with_capacity(checked.rows.len().saturating_add(4));
     let taken = fees::take(fees, &income, facts.finder, checked.rows, attributes, &mut audit)?;
@@ -106,6 +94,26 @@ pub fn allocate(
         if seen.kept { change.to_bytes() } else { Vec::new() },
     )?;
     Ok(Decision { entry: entry.ending(facts.end), audit })
+}
+
+/// The first run: the scheme's answer, checked.
+fn run(
+    scheme: &BoundScheme,
+    given: &Given<'_>,
+    names: &Pseudonyms,
+) -> Result<(AuditRecord, Checked, StateChange), PayoutError> {
+    let Given { income, windows, state, .. } = given;
+    let columns: Vec<Totals> = windows.iter().map(|sums| names.totals(sums)).collect();
+    let cells = state.under(names);
+    let done = scheme
+        .plugin
+        .allocate(&scheme.settings, income, &columns, &cells)
+        .map_err(|source| PayoutError::Call { plugin: scheme.name.clone(), source })?;
+    let record = audit::scheme(scheme, "allocate", Asked::Income(income, &columns, &cells), &done)?;
+    let sum = Sum::Income { gross: income.gross, aside: 0, reserve: income.reserve };
+    let checked = check(scheme, "allocate", &done.value, names, sum)?;
+    let change = SchemeState::change(scheme, "allocate", &done.value.state, names)?;
+    Ok((record, checked, change))
 }
 
 /// The income's subsidy, for a scheme that asks for it.

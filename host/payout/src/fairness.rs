@@ -14,19 +14,26 @@ const RENAMED: u64 = 1;
 /// And each of two parts of a miner.
 const SPLIT: u64 = 2;
 
-/// What the first run was given and what it gave.
-pub(crate) struct FirstRun<'a> {
+/// What both runs are given.
+pub(crate) struct Given<'a> {
     pub(crate) income: &'a Income,
     pub(crate) finder: Option<MinerId>,
     pub(crate) miners: &'a [MinerId],
     pub(crate) windows: &'a [WindowSums],
     pub(crate) state: &'a SchemeState,
-    pub(crate) result: &'a Checked,
-    pub(crate) change: &'a StateChange,
 }
 
-/// Runs the scheme again and compares.
-pub(crate) fn rerun(scheme: &BoundScheme, first: &FirstRun<'_>) -> Result<AuditRecord, PayoutError> {
+/// What the second run gave.
+pub(crate) struct Again {
+    pub(crate) audit: AuditRecord,
+    result: Checked,
+    change: StateChange,
+    /// The miner who was split, and what his second self gets.
+    split: Option<(MinerId, u64)>,
+}
+
+/// Runs the scheme again.
+pub(crate) fn rerun(scheme: &BoundScheme, first: &Given<'_>) -> Result<Again, PayoutError> {
     let names = Pseudonyms::new(first.miners, &first.income.key, 1);
     // Cells cannot be split without knowing what they mean.
     let splits = scheme.claims("split") && scheme.terms.cells == 0 && first.state.is_empty();
@@ -50,10 +57,19 @@ pub(crate) fn rerun(scheme: &BoundScheme, first: &FirstRun<'_>) -> Result<AuditR
     }
     let sum = Sum::Income { gross: income.gross, aside: second, reserve: income.reserve };
     let again = check(scheme, "allocate", &given, &names, sum)?;
-    compare(scheme, first, &again, victim.map(|miner| (miner, second)))?;
     let change = SchemeState::change(scheme, "allocate", &given.state, &names)?;
-    compare_states(scheme, "allocate", first.change, &change)?;
-    Ok(audit)
+    Ok(Again { audit, result: again, change, split: victim.map(|miner| (miner, second)) })
+}
+
+/// Compares both runs.
+pub(crate) fn compare_runs(
+    scheme: &BoundScheme,
+    miners: &[MinerId],
+    (result, change): (&Checked, &StateChange),
+    again: &Again,
+) -> Result<(), PayoutError> {
+    compare(scheme, miners, result, &again.result, again.split)?;
+    compare_states(scheme, "allocate", change, &again.change)
 }
 
 /// The name after the last.
@@ -99,12 +115,13 @@ fn amounts<'a>(miners: &'a [MinerId], rows: &'a [(MinerId, u64)]) -> impl Iterat
 
 fn compare(
     scheme: &BoundScheme,
-    first: &FirstRun<'_>,
+    miners: &[MinerId],
+    first: &Checked,
     again: &Checked,
     split: Option<(MinerId, u64)>,
 ) -> Result<(), PayoutError> {
-    let both = amounts(first.miners, &first.result.rows).zip(amounts(first.miners, &again.rows));
-    for (miner, (before, after)) in first.miners.iter().zip(both) {
+    let both = amounts(miners, &first.rows).zip(amounts(miners, &again.rows));
+    for (miner, (before, after)) in miners.iter().zip(both) {
         let (after, allowed, rule) = match split {
             Some((victim, second)) if victim == *miner => {
                 (after.saturating_add(second), SPLIT, Rule::Splitting)

@@ -1,6 +1,7 @@
 //! Fee policies: each takes its part of what the scheme and the policies before it gave; who receives it is the
 //! operator's configuration.
 
+use crate::beside::both;
 use crate::pseudonyms::Pseudonyms;
 use crate::{Attributes, AuditRecord, BoundFee, PayoutError, Rule, audit};
 use millpond_contracts::payout::{Fees, Income};
@@ -46,8 +47,11 @@ fn take_one(
     audit: &mut Vec<AuditRecord>,
 ) -> Result<Taken, PayoutError> {
     let miners: Vec<MinerId> = gross.iter().map(|row| row.0).collect();
-    let one = ask(fee, income, finder, &miners, gross, attributes, 0, audit)?;
-    let two = ask(fee, income, finder, &miners, gross, attributes, 1, audit)?;
+    let one = shown(fee, income, finder, &miners, gross, attributes, 0)?;
+    let two = shown(fee, income, finder, &miners, gross, attributes, 1)?;
+    let (one, two) = both(gross.len(), || one.ask(fee, "fees"), || two.ask(fee, "fees-renamed"));
+    let ((one, first), (two, second)) = (one?, two?);
+    audit.extend([first, second]);
     let mut total = Amount::ZERO;
     let mut net = Vec::with_capacity(gross.len());
     for ((miner, amount), (kept, other)) in gross.iter().zip(one.into_iter().zip(two)) {
@@ -63,9 +67,17 @@ fn take_one(
     Ok(Taken { net, parts: divide(fee, total) })
 }
 
-/// Fee less rebate of each row of `gross`.
-#[allow(clippy::too_many_arguments, reason = "one call's facts, used in one place")]
-fn ask(
+/// What a policy is shown in one of the runs.
+struct Rows {
+    names: Pseudonyms,
+    income: Income,
+    miner: Vec<u64>,
+    amount: Vec<u64>,
+    columns: Vec<Vec<u64>>,
+}
+
+/// The rows of `gross` under the names of a run.
+fn shown(
     fee: &BoundFee,
     income: &Income,
     finder: Option<MinerId>,
@@ -73,8 +85,7 @@ fn ask(
     gross: &[(MinerId, u64)],
     attributes: &dyn Attributes,
     run: u8,
-    audit: &mut Vec<AuditRecord>,
-) -> Result<Vec<u64>, PayoutError> {
+) -> Result<Rows, PayoutError> {
     let names = Pseudonyms::new(miners, &income.key, run);
     let rows = names.places().iter().filter_map(|place| gross.get(*place).copied());
     let (order, amount): (Vec<MinerId>, Vec<u64>) = rows.unzip();
@@ -90,13 +101,20 @@ fn ask(
     }
     let income = Income { finder: finder.and_then(|miner| names.name(miner)), ..income.clone() };
     let miner: Vec<u64> = (1..).take(order.len()).collect();
-    let done = fee
-        .plugin
-        .fees(&fee.settings, &income, &miner, &amount, &columns)
-        .map_err(|source| PayoutError::Call { plugin: fee.name.clone(), source })?;
-    let function = if run == 0 { "fees" } else { "fees-renamed" };
-    audit.push(audit::fees(fee, function, (&income, &miner, &amount, &columns), &done)?);
-    check(fee, &names, &amount, &done.value)
+    Ok(Rows { names, income, miner, amount, columns })
+}
+
+impl Rows {
+    /// Fee less rebate of each row of `gross`.
+    fn ask(&self, fee: &BoundFee, function: &'static str) -> Result<(Vec<u64>, AuditRecord), PayoutError> {
+        let Self { names, income, miner, amount, columns } = self;
+        let done = fee
+            .plugin
+            .fees(&fee.settings, income, miner, amount, columns)
+            .map_err(|source| PayoutError::Call { plugin: fee.name.clone(), source })?;
+        let record = audit::fees(fee, function, (income, miner, amount, columns), &done)?;
+        Ok((check(fee, names, amount, &done.value)?, record))
+    }
 }
 
 /// Of rows in the order of the names, fee less rebate by place.

@@ -9,6 +9,7 @@
 mod accrue;
 mod allocate;
 mod audit;
+mod beside;
 mod bound;
 mod check;
 mod error;
