@@ -132,7 +132,7 @@ impl IncomeAllocated {
         let root = proof::root(&key, &parts)?;
         let end = ShareSeq(0);
         let income = Self { key, amount, carry_in, reserve_in, direct: false, parts, root, end, state };
-        income.check()?;
+        income.check_sums()?;
         Ok(income)
     }
 
@@ -162,6 +162,14 @@ impl IncomeAllocated {
     }
 
     pub(crate) fn check(&self) -> Result<(), LedgerError> {
+        self.check_sums()?;
+        if proof::root(&self.key, &self.parts)? != self.root {
+            return Err(LedgerError::Allocation("the Merkle-sum root is not that of the parts"));
+        }
+        Ok(())
+    }
+
+    fn check_sums(&self) -> Result<(), LedgerError> {
         let gross = self.gross()?;
         if self.parts.total() != gross {
             return Err(LedgerError::NotConserved {
@@ -169,9 +177,6 @@ impl IncomeAllocated {
                 parts: self.parts.total().0,
                 gross: gross.0,
             });
-        }
-        if proof::root(&self.key, &self.parts)? != self.root {
-            return Err(LedgerError::Allocation("the Merkle-sum root is not that of the parts"));
         }
         let pooled =
             self.parts.of(&Owner::Carry) > Amount::ZERO || self.parts.of(&Owner::Reserve) > Amount::ZERO;
