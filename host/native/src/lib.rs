@@ -34,6 +34,7 @@ use millpond_fee_reserve::FeeReserve;
 use millpond_fee_tiers::FeeTiers;
 use millpond_fee_workers::FeeWorkers;
 use millpond_scheme_dgm::Dgm;
+use millpond_scheme_esmpps::Esmpps;
 use millpond_scheme_finder_bonus::FinderBonus;
 use millpond_scheme_fpps::Fpps;
 use millpond_scheme_geometric::Geometric;
@@ -53,8 +54,9 @@ use millpond_types::Digest;
 use std::sync::Arc;
 
 /// The schemes that [`get`] knows, in order.
-pub const SCHEMES: [&str; 16] = [
+pub const SCHEMES: [&str; 17] = [
     "dgm",
+    "esmpps",
     "finder-bonus",
     "fpps",
     "geometric",
@@ -88,6 +90,7 @@ pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
     let digest = digest(name)?;
     Some(match name {
         "dgm" => Arc::new(NativeScheme02::<Dgm>::accruing(digest)),
+        "esmpps" => Arc::new(NativeScheme02::<Esmpps>::accruing(digest)),
         "finder-bonus" => Arc::new(NativeScheme::<FinderBonus>::new(digest)),
         "fpps" => Arc::new(NativeScheme02::<Fpps>::accruing(digest)),
         "geometric" => Arc::new(NativeScheme02::<Geometric>::accruing(digest)),

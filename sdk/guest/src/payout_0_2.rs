@@ -64,6 +64,8 @@ pub mod claims {
     pub const NO_DEFICIT: &str = "no-deficit";
     /// Keeping a solution back earns nothing.
     pub const DELAY_PROOF: &str = "delay-proof";
+    /// An income pays what was owed before it, as far as it reaches, and those first of whose earnings the least part is paid.
+    pub const EQUALISED: &str = "equalised";
 }
 
 /// A number of the settings; `or` when it is not there.
