@@ -6,11 +6,10 @@
 //! Three cells a miner: what he has earned since all was paid the last time, in whole units and in 2^-64 units, and what of it
 //! he was paid.
 
-use millpond_sdk::credit::worth;
+use millpond_sdk::credit::Pay;
 use millpond_sdk::fixed::mul_div128;
 use millpond_sdk::payout_0_2::{
-    Accrual, Allocation, Batch, Grain, Income, Reversal, Row, Scheme, Settings, State, Terms, Totals, claims,
-    word,
+    Accrual, Allocation, Batch, Income, Scheme, Settings, State, Terms, Totals, claims,
 };
 use std::collections::BTreeMap;
 
@@ -18,25 +17,6 @@ use std::collections::BTreeMap;
 pub struct Esmpps;
 
 const WIDTH: usize = 3;
-const SCHEMA: &str = r#"{
-  "type": "object",
-  "properties": {
-    "pay": {
-      "type": "string", "enum": ["reward", "subsidy"], "default": "reward",
-      "description": "What a share is owed its part of: all that a block of its job would earn, or the subsidy. What blocks bring beyond it is a buffer."
-    }
-  },
-  "additionalProperties": false
-}"#;
-
-/// Whether shares are owed the subsidy alone.
-fn of_subsidy(settings: &Settings) -> Result<bool, String> {
-    match word(settings, "pay", "reward") {
-        "reward" => Ok(false),
-        "subsidy" => Ok(true),
-        other => Err(format!("pay is \"reward\" or \"subsidy\", not {other:?}")),
-    }
-}
 
 /// A miner's account since all was paid.
 #[derive(Clone, Copy)]
@@ -101,7 +81,7 @@ impl Level {
 
 impl Scheme for Esmpps {
     fn schema() -> String {
-        SCHEMA.to_owned()
+        Pay::SCHEMA.to_owned()
     }
 
     fn describe(settings: Settings) -> Result<Terms, String> {
@@ -113,22 +93,12 @@ impl Scheme for Esmpps {
             claims::EQUALISED,
             claims::BY_HISTORY,
         ];
-        Ok(Terms {
-            windows: Vec::new(),
-            cells: WIDTH as u8,
-            batch: 10_000,
-            grain: Grain::Share,
-            reversal: Reversal::Restore,
-            reserve: false,
-            operator_most: 0,
-            needs_subsidy: of_subsidy(&settings)?,
-            claims: claimed.map(str::to_owned).to_vec(),
-            state_format: "equalised-1".to_owned(),
-        })
+        let needs_subsidy = Pay::of(&settings)?.needs_subsidy();
+        Ok(Terms { needs_subsidy, ..Terms::of_cells(WIDTH as u8, "equalised-1", &claimed) })
     }
 
     fn allocate(_: Settings, income: Income, _: Vec<Totals>, state: State) -> Result<Allocation, String> {
-        let gross = income.paid.checked_add(income.carried).ok_or("the income does not fit 64 bits")?;
+        let gross = income.gross()?;
         let accounts: Vec<Account> = state.rows(WIDTH).map(Account::read).collect();
         let owed: u128 = accounts.iter().map(|account| u128::from(account.owed())).sum();
         let mut kept = State::unchanged();
@@ -156,15 +126,14 @@ impl Scheme for Esmpps {
 
 impl Accrual for Esmpps {
     fn accrue(settings: Settings, batch: Batch, state: State) -> Result<Allocation, String> {
-        let of_subsidy = of_subsidy(&settings)?;
-        let reward = |row: &Row| if of_subsidy { row.subsidy } else { row.reward };
+        let pay = Pay::of(&settings)?;
         let mut accounts = BTreeMap::<u64, Account>::new();
         for row in batch.rows() {
             let account = accounts.entry(row.miner).or_insert_with(|| {
                 Account::read((row.miner, state.of(row.miner, WIDTH).unwrap_or_default()))
             });
             let before = u128::from(account.earned) << 64 | u128::from(account.fraction);
-            let earned = before.checked_add(worth(&row, reward(&row), 0)?);
+            let earned = before.checked_add(pay.owed(&row)?);
             let earned = earned.ok_or("what a miner has earned does not fit 64 bits")?;
             (account.earned, account.fraction) = ((earned >> 64) as u64, earned as u64);
         }

@@ -10,8 +10,7 @@
 use millpond_sdk::cumulative;
 use millpond_sdk::fixed::{Scale, mul_shift};
 use millpond_sdk::payout_0_2::{
-    Accrual, Allocation, Batch, Grain, Income, Reversal, Scheme, Settings, State, Terms, Totals, claims,
-    number,
+    Accrual, Allocation, Batch, Income, Scheme, Settings, State, Terms, Totals, claims, number,
 };
 use std::collections::BTreeMap;
 
@@ -104,24 +103,13 @@ impl Scheme for Slush {
             claims::NO_DEFICIT,
             claims::BY_TIME,
         ];
-        Ok(Terms {
-            windows: Vec::new(),
-            cells: WIDTH as u8,
-            batch: 10_000,
-            grain: Grain::Share,
-            reversal: Reversal::Restore,
-            reserve: false,
-            operator_most: 0,
-            needs_subsidy: false,
-            claims: claimed.map(str::to_owned).to_vec(),
-            state_format: "slush-1".to_owned(),
-        })
+        Ok(Terms::of_cells(WIDTH as u8, "slush-1", &claimed))
     }
 
     fn allocate(_: Settings, income: Income, _: Vec<Totals>, state: State) -> Result<Allocation, String> {
         let mut clock = Clock::read(&state.memo)?;
         let scale = Scale::exp2(clock.power);
-        let gross = income.paid.checked_add(income.carried).ok_or("the income does not fit 64 bits")?;
+        let gross = income.gross()?;
         let scores: Vec<u128> = state.rows(WIDTH).map(|(_, cells)| score(Some(cells), scale)).collect();
         let amounts = cumulative(gross, scores.iter().copied())?;
         let (given, paid) = Allocation::of(state.miner.iter().copied().zip(amounts))?;

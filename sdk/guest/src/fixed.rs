@@ -164,6 +164,7 @@ const STEPS: u32 = 6;
 const LN_2: u128 = 0xb172_17f7_d1cf_79ab;
 
 /// 2^(i/64), Q63: products of the square roots of two, of their roots and so on, each rounded down.
+#[expect(clippy::indexing_slicing, reason = "of a constant: what is out of bounds does not compile")]
 const POWERS: [u64; 1 << STEPS] = {
     let mut powers = [1_u64 << 63; 1 << STEPS];
     // 2^(1/2), then 2^(1/4): a root of Q126 is Q63.

@@ -139,6 +139,32 @@ impl Batch {
     }
 }
 
+impl Income {
+    /// What comes in with what earlier incomes left over.
+    pub fn gross(&self) -> Result<u64, String> {
+        self.paid.checked_add(self.carried).ok_or_else(|| "the income does not fit 64 bits".to_owned())
+    }
+}
+
+impl Terms {
+    /// Of a scheme that keeps what it needs of every share in cells, divides incomes by them and nothing else, and whose lost
+    /// incomes never were.
+    pub fn of_cells(cells: u8, state_format: &str, claims: &[&str]) -> Self {
+        Self {
+            windows: Vec::new(),
+            cells,
+            batch: 10_000,
+            grain: Grain::Share,
+            reversal: Reversal::Restore,
+            reserve: false,
+            operator_most: 0,
+            needs_subsidy: false,
+            claims: claims.iter().map(|claim| (*claim).to_owned()).collect(),
+            state_format: state_format.to_owned(),
+        }
+    }
+}
+
 impl Totals {
     /// (miner, sum) in the order of the columns: ascending miners.
     pub fn rows(&self) -> impl Iterator<Item = (u64, u128)> + Clone + '_ {
