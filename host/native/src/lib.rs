@@ -34,6 +34,7 @@ use millpond_fee_reserve::FeeReserve;
 use millpond_fee_tiers::FeeTiers;
 use millpond_fee_workers::FeeWorkers;
 use millpond_scheme_dgm::Dgm;
+use millpond_scheme_esmpps::Esmpps;
 use millpond_scheme_finder_bonus::FinderBonus;
 use millpond_scheme_fpps::Fpps;
 use millpond_scheme_geometric::Geometric;
@@ -45,6 +46,7 @@ use millpond_scheme_pps_plus::PpsPlus;
 use millpond_scheme_prop::Prop;
 use millpond_scheme_queue::Queue;
 use millpond_scheme_shifts::Shifts;
+use millpond_scheme_slush::Slush;
 use millpond_scheme_smpps::Smpps;
 use millpond_scheme_solo::Solo;
 use millpond_scheme_tides::Tides;
@@ -52,8 +54,9 @@ use millpond_types::Digest;
 use std::sync::Arc;
 
 /// The schemes that [`get`] knows, in order.
-pub const SCHEMES: [&str; 15] = [
+pub const SCHEMES: [&str; 17] = [
     "dgm",
+    "esmpps",
     "finder-bonus",
     "fpps",
     "geometric",
@@ -65,6 +68,7 @@ pub const SCHEMES: [&str; 15] = [
     "prop",
     "queue",
     "shifts",
+    "slush",
     "smpps",
     "solo",
     "tides",
@@ -86,6 +90,7 @@ pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
     let digest = digest(name)?;
     Some(match name {
         "dgm" => Arc::new(NativeScheme02::<Dgm>::accruing(digest)),
+        "esmpps" => Arc::new(NativeScheme02::<Esmpps>::accruing(digest)),
         "finder-bonus" => Arc::new(NativeScheme::<FinderBonus>::new(digest)),
         "fpps" => Arc::new(NativeScheme02::<Fpps>::accruing(digest)),
         "geometric" => Arc::new(NativeScheme02::<Geometric>::accruing(digest)),
@@ -97,6 +102,7 @@ pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
         "prop" => Arc::new(NativeScheme::<Prop>::new(digest)),
         "queue" => Arc::new(NativeScheme02::<Queue>::accruing(digest)),
         "shifts" => Arc::new(NativeScheme02::<Shifts>::accruing(digest)),
+        "slush" => Arc::new(NativeScheme02::<Slush>::accruing(digest)),
         "smpps" => Arc::new(NativeScheme02::<Smpps>::accruing(digest)),
         "solo" => Arc::new(NativeScheme::<Solo>::new(digest)),
         "tides" => Arc::new(NativeScheme::<Tides>::new(digest)),

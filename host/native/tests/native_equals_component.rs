@@ -55,6 +55,8 @@ fn settings(name: &str) -> Vec<Settings> {
         "fpps" => vec![text("fees", "template"), int("window_blocks", 1), text("fees", "median")],
         "pps-plus" => vec![int("window", 1), int("window", 1_000_000), int("fee_ppm", 500_000)],
         "shifts" => vec![int("shifts", 1), int("minutes", 1440), int("shifts", 7)],
+        "slush" => vec![int("seconds", 60), int("seconds", 86_400), int("seconds", 59)],
+        "esmpps" => vec![text("pay", "subsidy"), text("pay", "all")],
         "tides" => vec![int("window", 64_000), int("window", -1), text("window", "wide")],
         "fee-tiers" => vec![
             text("tiers", "0:150,1k:100,1E:10000"),
@@ -260,6 +262,7 @@ macro_rules! native_equals_component {
 }
 native_equals_component!(
     dgm "dgm",
+    esmpps "esmpps",
     finder_bonus "finder-bonus",
     fpps "fpps",
     geometric "geometric",
@@ -271,6 +274,7 @@ native_equals_component!(
     prop "prop",
     queue "queue",
     shifts "shifts",
+    slush "slush",
     smpps "smpps",
     solo "solo",
     tides "tides"

@@ -274,7 +274,13 @@ fn schemes_that_credit_shares_are_booked_to_the_unit() {
 
 #[test]
 fn what_shares_are_owed_is_paid_by_blocks_and_drawn_from_nobody() {
-    let (credited, divided) = booked(&scheme("smpps", vec![]), 0);
+    for name in ["smpps", "esmpps"] {
+        owed_is_paid(name);
+    }
+}
+
+fn owed_is_paid(name: &str) {
+    let (credited, divided) = booked(&scheme(name, vec![]), 0);
     assert_eq!(credited, 0);
     let paid = |income: &millpond_ledger::IncomeAllocated| -> u64 {
         (1..=5).map(|id| income.parts.of(&miner(id)).0).sum()
@@ -282,6 +288,16 @@ fn what_shares_are_owed_is_paid_by_blocks_and_drawn_from_nobody() {
     // Each round is worth a block within some hundredths: what is owed is paid, or all of the block but dust.
     assert!(divided.iter().all(|income| paid(income) > 250_000_000 && income.reserve_in == Amount::ZERO));
     assert!(divided.iter().all(|income| income.parts.of(&Owner::Fee(name_of("operator"))) == Amount::ZERO));
+}
+
+#[test]
+fn a_round_is_divided_whole_by_scores_that_fall_with_time() {
+    let (credited, divided) = booked(&scheme("slush", vec![]), 0);
+    assert_eq!(credited, 0);
+    for income in divided {
+        let paid: u64 = (1..=5).map(|id| income.parts.of(&miner(id)).0).sum();
+        assert_eq!((Amount(paid), income.reserve_in), (income.parts.total(), Amount::ZERO));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod last_shares;
 mod loyal;
 mod round;
 mod ruin;
+mod scores;
 mod steady;
 mod withholding;
 
@@ -29,6 +30,7 @@ pub(crate) fn all() -> Vec<Box<dyn Experiment>> {
     vec![
         Box::new(hopping::Threshold),
         Box::new(hopping::Hopper),
+        Box::new(scores::Hopper),
         Box::new(loyal::Loyal),
         Box::new(round::Share),
         Box::new(last_shares::Variance),
@@ -78,6 +80,18 @@ fn enough(deviation: f64) -> u64 {
 /// The probability of one of so many, in units of 2^-64.
 const fn one_of(many: u64) -> u128 {
     (1_u128 << 64) / many as u128
+}
+
+/// A figure without a sampling error may be off by so much: amounts are rounded down to 10^-15 of an income.
+const ROUNDING: f64 = 1e-9;
+
+/// A figure that is enumerated: its error is what rounding may make, at 4 σ.
+fn enumerated(value: f64, expected: f64, states: u64) -> Estimate {
+    Estimate { value, sigma: rounding(expected), samples: states }
+}
+
+fn rounding(expected: f64) -> f64 {
+    ROUNDING / 4.0 * expected.abs()
 }
 
 /// How often something was, of so many times.

@@ -18,6 +18,7 @@ examples! {
     "pplns",
     "pps-ruin",
     "retarget",
+    "scores",
     "solo",
     "steady-miners",
     "withholding",

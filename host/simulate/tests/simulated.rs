@@ -154,6 +154,18 @@ fn who_hops_gains_nothing_where_a_share_is_worth_the_same_at_any_time() {
 }
 
 #[test]
+fn who_hops_gains_by_scores_what_the_literature_says() {
+    let outcome = play(&of("scores", 1_500, 16));
+    let hopper = |scheme| outcome.class(scheme, "hopper").unwrap().per_value;
+    holds(&hopper("prop"), 1.798, 0.06);
+    holds(&hopper("slush"), 1.336, 0.08);
+    holds(&hopper("pplns"), 1.0, 0.06);
+    // Few of his shares are paid much: it varies most.
+    holds(&hopper("geometric"), 0.95, 0.1);
+    holds(&hopper("dgm"), 0.7, 0.05);
+}
+
+#[test]
 fn lost_blocks_are_borne_by_whom_the_scheme_says() {
     let outcome = play(&of("lost-blocks", 4_000, 8));
     let all = |scheme| outcome.class(scheme, "all").unwrap().per_value;

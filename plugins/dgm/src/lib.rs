@@ -4,8 +4,7 @@
 //! reserve: he bears a part of the luck.
 
 use millpond_sdk::payout_0_2::{
-    Accrual, Allocation, Batch, Grain, Income, Reversal, Scheme, Settings, State, Terms, Totals, claims,
-    number,
+    Accrual, Allocation, Batch, Income, Scheme, Settings, State, Terms, Totals, claims, number,
 };
 use millpond_sdk::score::{CELLS, FORMAT, Rule};
 
@@ -57,18 +56,7 @@ impl Scheme for Dgm {
         if !reserve {
             claimed.extend([claims::SHARE_ONCE, claims::NO_DEFICIT]);
         }
-        Ok(Terms {
-            windows: Vec::new(),
-            cells: CELLS,
-            batch: 10_000,
-            grain: Grain::Share,
-            reversal: Reversal::Restore,
-            reserve,
-            operator_most: 1_000_000,
-            needs_subsidy: false,
-            claims: claimed.into_iter().map(str::to_owned).collect(),
-            state_format: FORMAT.to_owned(),
-        })
+        Ok(Terms { reserve, operator_most: 1_000_000, ..Terms::of_cells(CELLS, FORMAT, &claimed) })
     }
 
     fn allocate(s: Settings, income: Income, _: Vec<Totals>, state: State) -> Result<Allocation, String> {

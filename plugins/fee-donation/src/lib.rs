@@ -2,7 +2,7 @@
 //! basis points; who receives is the operator's configuration.
 
 use millpond_sdk::Settings as _;
-use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points};
+use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points, kept, rate};
 
 /// The policy.
 pub struct FeeDonation;
@@ -13,10 +13,7 @@ const SCHEMA: &str = r#"{"type":"object","properties":{
 },"additionalProperties":false}"#;
 
 fn most(settings: &Settings) -> Result<u64, String> {
-    match settings.uint_or("most_basis_points", 10_000)? {
-        points @ 0..=10_000 => Ok(points),
-        other => Err(format!("setting `most_basis_points` is {other}, it must be 0 to 10000")),
-    }
+    rate(settings, "most_basis_points", 10_000)
 }
 
 impl FeePolicy for FeeDonation {
@@ -43,8 +40,7 @@ impl FeePolicy for FeeDonation {
             .zip(chosen)
             .map(|(amount, points)| basis_points(*amount, most.min(*points)))
             .collect();
-        let rebate = vec![0; fee.len()];
-        Ok((fee, rebate))
+        Ok(kept(fee))
     }
 }
 millpond_sdk::export_fee_policy!(FeeDonation);

@@ -2,7 +2,7 @@
 //! list is the operator's, from wherever he has it: holders of a token, partners, friends.
 
 use millpond_sdk::Settings as _;
-use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points};
+use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points, rate};
 
 /// The policy.
 pub struct FeeRebate;
@@ -13,10 +13,7 @@ const SCHEMA: &str = r#"{"type":"object","properties":{
 },"additionalProperties":false}"#;
 
 fn points(settings: &Settings) -> Result<u64, String> {
-    match settings.uint_or("basis_points", 100)? {
-        points @ 0..=10_000 => Ok(points),
-        other => Err(format!("setting `basis_points` is {other}, it must be 0 to 10000")),
-    }
+    rate(settings, "basis_points", 100)
 }
 
 impl FeePolicy for FeeRebate {

@@ -2,7 +2,7 @@
 //! `to_reserve = true` in its section what it takes goes there; at the target it takes nothing more.
 
 use millpond_sdk::Settings as _;
-use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points};
+use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points, kept, rate};
 
 /// The policy.
 pub struct FeeReserve;
@@ -13,11 +13,7 @@ const SCHEMA: &str = r#"{"type":"object","properties":{
 },"additionalProperties":false}"#;
 
 fn rule(settings: &Settings) -> Result<(u64, u64), String> {
-    let points = match settings.uint_or("basis_points", 100)? {
-        points @ 0..=10_000 => points,
-        other => return Err(format!("setting `basis_points` is {other}, it must be 0 to 10000")),
-    };
-    Ok((points, settings.uint_or("target", 0)?))
+    Ok((rate(settings, "basis_points", 100)?, settings.uint_or("target", 0)?))
 }
 
 impl FeePolicy for FeeReserve {
@@ -43,8 +39,7 @@ impl FeePolicy for FeeReserve {
             if target == 0 || *reserve < target { basis_points(*amount, points) } else { 0 }
         };
         let fee: Vec<u64> = amount.iter().zip(reserve).map(one).collect();
-        let rebate = vec![0; fee.len()];
-        Ok((fee, rebate))
+        Ok(kept(fee))
     }
 }
 millpond_sdk::export_fee_policy!(FeeReserve);

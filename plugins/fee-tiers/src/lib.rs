@@ -2,7 +2,7 @@
 //! mine under several names, and cheaper to mine together under one.
 
 use millpond_sdk::Settings as _;
-use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points};
+use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points, kept};
 
 /// The policy.
 pub struct FeeTiers;
@@ -78,8 +78,7 @@ impl FeePolicy for FeeTiers {
             .zip(column)
             .map(|(amount, value)| basis_points(*amount, rate(&tiers, *value)))
             .collect();
-        let rebate = vec![0; fee.len()];
-        Ok((fee, rebate))
+        Ok(kept(fee))
     }
 }
 millpond_sdk::export_fee_policy!(FeeTiers);

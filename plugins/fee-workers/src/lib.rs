@@ -2,7 +2,7 @@
 //! within a cap of the operator's.
 
 use millpond_sdk::Settings as _;
-use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points};
+use millpond_sdk::fee::{FeePolicy, Income, Settings, basis_points, kept, rate};
 
 /// The policy.
 pub struct FeeWorkers;
@@ -20,14 +20,10 @@ struct Rule {
 }
 
 fn rule(settings: &Settings) -> Result<Rule, String> {
-    let points = |key: &str, default| match settings.uint_or(key, default)? {
-        points @ 0..=10_000 => Ok(points),
-        other => Err(format!("setting `{key}` is {other}, it must be 0 to 10000")),
-    };
     Ok(Rule {
-        points: points("basis_points", 100)?,
+        points: rate(settings, "basis_points", 100)?,
         per_worker: settings.uint_or("per_worker", 0)?,
-        most: points("most_basis_points", 1_000)?,
+        most: rate(settings, "most_basis_points", 1_000)?,
     })
 }
 
@@ -55,8 +51,7 @@ impl FeePolicy for FeeWorkers {
                 .min(basis_points(*amount, rule.most))
         };
         let fee: Vec<u64> = amount.iter().zip(workers).map(one).collect();
-        let rebate = vec![0; fee.len()];
-        Ok((fee, rebate))
+        Ok(kept(fee))
     }
 }
 millpond_sdk::export_fee_policy!(FeeWorkers);

@@ -3,8 +3,7 @@
 //! to gain by coming and going. A block never pays more than it brings; the rest is the operator's.
 
 use millpond_sdk::payout_0_2::{
-    Accrual, Allocation, Batch, Grain, Income, Reversal, Scheme, Settings, State, Terms, Totals, claims,
-    number,
+    Accrual, Allocation, Batch, Income, Scheme, Settings, State, Terms, Totals, claims, number,
 };
 use millpond_sdk::score::{CELLS, FORMAT, Rule};
 
@@ -48,18 +47,7 @@ impl Scheme for Geometric {
             claims::OWED,
             claims::NO_DEFICIT,
         ];
-        Ok(Terms {
-            windows: Vec::new(),
-            cells: CELLS,
-            batch: 10_000,
-            grain: Grain::Share,
-            reversal: Reversal::Restore,
-            reserve: false,
-            operator_most: 1_000_000,
-            needs_subsidy: false,
-            claims: claimed.map(str::to_owned).to_vec(),
-            state_format: FORMAT.to_owned(),
-        })
+        Ok(Terms { operator_most: 1_000_000, ..Terms::of_cells(CELLS, FORMAT, &claimed) })
     }
 
     fn allocate(s: Settings, income: Income, _: Vec<Totals>, state: State) -> Result<Allocation, String> {

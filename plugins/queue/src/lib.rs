@@ -4,7 +4,7 @@
 //! Two cells a miner: his credit in 2^-64 units, low half and high half.
 
 use millpond_sdk::payout_0_2::{
-    Accrual, Allocation, Batch, Grain, Income, Reversal, Scheme, Settings, State, Terms, Totals, claims,
+    Accrual, Allocation, Batch, Income, Scheme, Settings, State, Terms, Totals, claims,
 };
 use std::collections::BTreeMap;
 
@@ -31,22 +31,11 @@ impl Scheme for Queue {
 
     fn describe(_: Settings) -> Result<Terms, String> {
         let claimed = [claims::PERMUTATION, claims::SCALE, claims::NO_DEFICIT, claims::BY_HISTORY];
-        Ok(Terms {
-            windows: Vec::new(),
-            cells: WIDTH as u8,
-            batch: 10_000,
-            grain: Grain::Share,
-            reversal: Reversal::Restore,
-            reserve: false,
-            operator_most: 0,
-            needs_subsidy: false,
-            claims: claimed.map(str::to_owned).to_vec(),
-            state_format: "queue-1".to_owned(),
-        })
+        Ok(Terms::of_cells(WIDTH as u8, "queue-1", &claimed))
     }
 
     fn allocate(_: Settings, income: Income, _: Vec<Totals>, state: State) -> Result<Allocation, String> {
-        let gross = income.paid.checked_add(income.carried).ok_or("the income does not fit 64 bits")?;
+        let gross = income.gross()?;
         let credits = || state.rows(WIDTH).map(|(miner, cells)| (miner, credit(Some(cells))));
         let top = credits().map(|row| row.1).max().unwrap_or(0);
         let second = credits().map(|row| row.1).filter(|credit| *credit < top).max().unwrap_or(0);

@@ -8,8 +8,7 @@
 
 use millpond_sdk::cumulative;
 use millpond_sdk::payout_0_2::{
-    Accrual, Allocation, Batch, Grain, Income, Reversal, Scheme, Settings, State, Terms, Totals, claims,
-    number,
+    Accrual, Allocation, Batch, Income, Scheme, Settings, State, Terms, Totals, claims, number,
 };
 use std::collections::BTreeMap;
 
@@ -154,24 +153,13 @@ impl Scheme for Shifts {
             claims::NO_DEFICIT,
             claims::BY_TIME,
         ];
-        Ok(Terms {
-            windows: Vec::new(),
-            cells: WIDTH as u8,
-            batch: 10_000,
-            grain: Grain::Share,
-            reversal: Reversal::Restore,
-            reserve: false,
-            operator_most: 0,
-            needs_subsidy: false,
-            claims: claimed.map(str::to_owned).to_vec(),
-            state_format: "shifts-1".to_owned(),
-        })
+        Ok(Terms::of_cells(WIDTH as u8, "shifts-1", &claimed))
     }
 
     fn allocate(s: Settings, income: Income, _: Vec<Totals>, state: State) -> Result<Allocation, String> {
         let rule = Rule::of(&s)?;
         let mut clock = Clock::read(&state.memo)?;
-        let gross = income.paid.checked_add(income.carried).ok_or("the income does not fit 64 bits")?;
+        let gross = income.gross()?;
         let counted = usize::try_from(rule.shifts).unwrap_or(HELD);
         let sums: Vec<u128> = state
             .rows(WIDTH)

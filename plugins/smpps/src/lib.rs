@@ -4,11 +4,10 @@
 //!
 //! Two cells a miner: what he is owed in whole units, and the fraction in 2^-64 units.
 
-use millpond_sdk::credit::worth;
+use millpond_sdk::credit::Pay;
 use millpond_sdk::fixed::mul_div128;
 use millpond_sdk::payout_0_2::{
-    Accrual, Allocation, Batch, Grain, Income, Reversal, Row, Scheme, Settings, State, Terms, Totals, claims,
-    word,
+    Accrual, Allocation, Batch, Income, Scheme, Settings, State, Terms, Totals, claims,
 };
 use std::collections::BTreeMap;
 
@@ -16,25 +15,6 @@ use std::collections::BTreeMap;
 pub struct Smpps;
 
 const WIDTH: usize = 2;
-const SCHEMA: &str = r#"{
-  "type": "object",
-  "properties": {
-    "pay": {
-      "type": "string", "enum": ["reward", "subsidy"], "default": "reward",
-      "description": "What a share is owed its part of: all that a block of its job would earn, or the subsidy. What blocks bring beyond it is a buffer."
-    }
-  },
-  "additionalProperties": false
-}"#;
-
-/// Whether shares are owed the subsidy alone.
-fn of_subsidy(settings: &Settings) -> Result<bool, String> {
-    match word(settings, "pay", "reward") {
-        "reward" => Ok(false),
-        "subsidy" => Ok(true),
-        other => Err(format!("pay is \"reward\" or \"subsidy\", not {other:?}")),
-    }
-}
 
 fn owed(cells: Option<&[u64]>) -> u128 {
     match cells {
@@ -45,7 +25,7 @@ fn owed(cells: Option<&[u64]>) -> u128 {
 
 impl Scheme for Smpps {
     fn schema() -> String {
-        SCHEMA.to_owned()
+        Pay::SCHEMA.to_owned()
     }
 
     fn describe(settings: Settings) -> Result<Terms, String> {
@@ -57,22 +37,12 @@ impl Scheme for Smpps {
             claims::NO_DEFICIT,
             claims::OWED,
         ];
-        Ok(Terms {
-            windows: Vec::new(),
-            cells: WIDTH as u8,
-            batch: 10_000,
-            grain: Grain::Share,
-            reversal: Reversal::Restore,
-            reserve: false,
-            operator_most: 0,
-            needs_subsidy: of_subsidy(&settings)?,
-            claims: claimed.map(str::to_owned).to_vec(),
-            state_format: "owed-1".to_owned(),
-        })
+        let needs_subsidy = Pay::of(&settings)?.needs_subsidy();
+        Ok(Terms { needs_subsidy, ..Terms::of_cells(WIDTH as u8, "owed-1", &claimed) })
     }
 
     fn allocate(_: Settings, income: Income, _: Vec<Totals>, state: State) -> Result<Allocation, String> {
-        let gross = income.paid.checked_add(income.carried).ok_or("the income does not fit 64 bits")?;
+        let gross = income.gross()?;
         let due: Vec<(u64, u128)> =
             state.rows(WIDTH).map(|(miner, cells)| (miner, owed(Some(cells)))).collect();
         let sum = due.iter().try_fold(0_u128, |sum, row| sum.checked_add(row.1 >> 64));
@@ -99,13 +69,11 @@ impl Scheme for Smpps {
 
 impl Accrual for Smpps {
     fn accrue(settings: Settings, batch: Batch, state: State) -> Result<Allocation, String> {
-        let of_subsidy = of_subsidy(&settings)?;
-        let reward = |row: &Row| if of_subsidy { row.subsidy } else { row.reward };
+        let pay = Pay::of(&settings)?;
         let mut due = BTreeMap::<u64, u128>::new();
         for row in batch.rows() {
             let sum = due.entry(row.miner).or_insert_with(|| owed(state.of(row.miner, WIDTH)));
-            let more = worth(&row, reward(&row), 0)?;
-            *sum = sum.checked_add(more).ok_or("what a miner is owed does not fit 64 bits")?;
+            *sum = sum.checked_add(pay.owed(&row)?).ok_or("what a miner is owed does not fit 64 bits")?;
         }
         let mut kept = State::unchanged();
         due.into_iter().for_each(|(miner, sum)| kept.push(miner, &[(sum >> 64) as u64, sum as u64]));

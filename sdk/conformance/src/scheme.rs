@@ -37,6 +37,9 @@ enum When {
 /// Declares that an income pays what is owed as far as it reaches, so that amounts are not in proportion to it: `drift` holds
 /// such a scheme to that instead.
 const OWED: &str = "owed";
+/// Claims that an income pays what is owed, those first of whose earnings the least part is paid: amounts are in proportion
+/// neither to it nor to what is owed, and `drift` asks only that they rise with it.
+const EQUALISED: &str = "equalised";
 /// Declares that shares weigh by their times: `drift` tries no other times of shares then.
 const BY_TIME: &str = "by-time";
 
@@ -91,7 +94,7 @@ const fn over(every: u32, scales: Scales, held: fn(&Subject<'_>, &History) -> Re
 }
 
 /// All properties in the order of a report.
-const PROPERTIES: [Property; 25] = [
+const PROPERTIES: [Property; 26] = [
     always(
         "logs",
         "the histories are long enough to see the far edge of every declared window",
@@ -167,7 +170,7 @@ const PROPERTIES: [Property; 25] = [
     Property {
         id: "drift",
         says: "the same work is paid the same at other heights, times and numbers, and in proportion to the income, or to \
-               what is owed where it declares that",
+               what is owed where it declares that; where it claims to equalise, they rise with it",
         when: When::Unless("by-context"),
         test: Test::Own(cheats::drift),
         detects: Some("1 unit by context, 3 units by the income's size"),
@@ -211,6 +214,11 @@ const PROPERTIES: [Property; 25] = [
         "amplified",
         "leaving before the reward is halved earns no more than staying",
         Test::Own(hopping::halving),
+    ),
+    claimed(
+        EQUALISED,
+        "an income pays what shares are owed, and nobody who is paid is better paid than another who is owed",
+        over(2, Scales::Common, whole::equalised),
     ),
     claimed(
         "small-change",

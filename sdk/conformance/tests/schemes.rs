@@ -21,7 +21,7 @@ fn bundled(name: &str, settings: &[(&str, Setting)], options: Options) -> Report
 #[test]
 fn bundled_schemes_keep_every_property() {
     let text = |value: &str| Setting::Text(value.into());
-    let all: [(&str, &[(&str, Setting)]); 22] = [
+    let all: [(&str, &[(&str, Setting)]); 25] = [
         ("solo", &[]),
         ("prop", &[]),
         ("incentive-compatible", &[]),
@@ -42,7 +42,10 @@ fn bundled_schemes_keep_every_property() {
         ("fpps", &[("fees", text("none")), ("fee_ppm", Setting::Int(10_000))]),
         ("fpps", &[("fees", text("blocks")), ("window_blocks", Setting::Int(3))]),
         ("pps-plus", &[("window", Setting::Int(1000)), ("fee_ppm", Setting::Int(10_000))]),
+        ("esmpps", &[]),
+        ("esmpps", &[("pay", text("subsidy"))]),
         ("smpps", &[("pay", text("subsidy"))]),
+        ("slush", &[("seconds", Setting::Int(86_400))]),
         ("shifts", &[("shifts", Setting::Int(2)), ("minutes", Setting::Int(1))]),
     ];
     for (name, settings) in all {

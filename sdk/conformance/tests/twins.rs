@@ -483,6 +483,116 @@ fn what_is_owed_is_no_part_of_an_income_and_nobody_gets_a_part_beside_it() {
     fails(&report(owing(&["owed", "split"], hidden)), &["drift"]);
 }
 
+/// Keeps of each miner what he has earned, in units and 2^-64 units, and what he was paid.
+fn accounts(claims: &[&str], divide: Divide) -> Bad {
+    let earn: Accrue = |batch, state| {
+        let mut kept = State::default();
+        for (miner, value) in accruing(batch) {
+            let at = state.miner.binary_search(&miner).map(|at| at * 3);
+            let cell = |place: usize| at.map_or(0, |at| state.cells[at + place]);
+            let earned = (u128::from(cell(0)) << 64 | u128::from(cell(1))) + value;
+            kept.miner.push(miner);
+            kept.cells.extend([(earned >> 64) as u64, earned as u64, cell(2)]);
+        }
+        Allocation { state: kept, ..Allocation::default() }
+    };
+    let wanted = Terms { cells: 3, reserve: false, ..bad::reserve(claims) };
+    Bad { terms: wanted, divide, accrue: Some(earn), fuel: 0, refuses: false }
+}
+
+/// Pays each account what a rule says of (earned, paid, gross, all that is owed), and begins anew where all is paid.
+fn pay_accounts(gross: u64, state: &State, rule: impl Fn(&[(u64, u64)], u64) -> Vec<u64>) -> Allocation {
+    let accounts: Vec<(u64, u64)> = state.cells.chunks(3).map(|cells| (cells[0], cells[2])).collect();
+    let owed: u64 = accounts.iter().map(|(earned, paid)| earned - paid).sum();
+    let all = owed <= gross;
+    let parts = if all {
+        accounts.iter().map(|(earned, paid)| earned - paid).collect()
+    } else {
+        rule(&accounts, gross)
+    };
+    let mut given = Allocation { rest: gross, ..Allocation::default() };
+    for (at, part) in parts.into_iter().enumerate() {
+        let cells = &state.cells[at * 3..at * 3 + 3];
+        if part > 0 {
+            given.miner.push(state.miner[at]);
+            given.amount.push(part);
+            given.rest -= part;
+        }
+        if all || part > 0 {
+            given.state.miner.push(state.miner[at]);
+            given.state.cells.extend(if all {
+                [0, cells[1], 0]
+            } else {
+                [cells[0], cells[1], cells[2] + part]
+            });
+        }
+    }
+    given
+}
+
+/// Up to the highest level that the income reaches for, by bisection.
+fn up_to_a_level(accounts: &[(u64, u64)], gross: u64) -> Vec<u64> {
+    const ONE: u128 = 1 << 60;
+    let parts = |level: u128| -> Vec<u64> {
+        let part =
+            |(earned, paid): &(u64, u64)| ((u128::from(*earned) * level / ONE) as u64).saturating_sub(*paid);
+        accounts.iter().map(part).collect()
+    };
+    let (mut low, mut high) = (0, ONE);
+    while high - low > 1 {
+        let middle = (low + high) / 2;
+        if parts(middle).iter().sum::<u64>() <= gross { low = middle } else { high = middle }
+    }
+    parts(low)
+}
+
+#[test]
+fn who_is_paid_while_another_is_paid_less_of_his_earnings_is_found() {
+    let honest: Divide = |income, _, state| pay_accounts(income.gross, state, up_to_a_level);
+    let passes = report(accounts(&["equalised", "by-history", "scale", "monotone"], honest));
+    fails(&passes, &[]);
+    assert!(matches!(passes.of("equalised"), Some(Status::Pass(_))), "{passes}");
+    // Without what it declares.
+    let undeclared = report(accounts(&["by-history"], honest));
+    fails(&undeclared, &["drift"]);
+    assert!(broken(&undeclared, "drift").contains("by his part of a large one"));
+    fails(&report(accounts(&["equalised"], honest)), &["newcomer"]);
+
+    // Everybody the same part of what he is owed.
+    let alike: Divide = |income, _, state| {
+        pay_accounts(income.gross, state, |accounts, gross| {
+            let owed: u64 = accounts.iter().map(|(earned, paid)| earned - paid).sum();
+            let part = |(earned, paid): &(u64, u64)| {
+                u128::from(earned - paid) * u128::from(gross) / u128::from(owed)
+            };
+            accounts.iter().map(|account| part(account) as u64).collect()
+        })
+    };
+    fails(&report(accounts(&["owed"], alike)), &[]);
+    let alike = report(accounts(&["equalised"], alike));
+    fails(&alike, &["equalised"]);
+    assert!(broken(&alike, "equalised").contains("while somebody has"), "{alike}");
+
+    // A hundredth of what is there is kept back, and of large incomes alone.
+    let slow: Divide = |income, _, state| {
+        pay_accounts(income.gross, state, |accounts, gross| up_to_a_level(accounts, gross - gross / 100))
+    };
+    let slow = report(accounts(&["equalised", "by-history"], slow));
+    fails(&slow, &["equalised", "drift"]);
+    assert!(broken(&slow, "equalised").contains("over while shares are owed"), "{slow}");
+    // A unit less of what is owed, of large incomes alone.
+    let last: Divide = |income, _, state| {
+        let mut given = pay_accounts(income.gross, state, up_to_a_level);
+        let most = given.amount.iter().enumerate().max_by_key(|row| *row.1).map(|row| row.0);
+        if let Some(most) = most.filter(|_| income.gross > 1 << 50) {
+            given.amount[most] -= 1;
+            given.rest += 1;
+        }
+        given
+    };
+    fails(&report(accounts(&["equalised", "by-history"], last)), &["drift"]);
+}
+
 #[test]
 fn a_reserve_keeps_its_part_of_a_lost_income_and_gives_back_what_it_still_has() {
     // Nine tenths into the reserve, out of which shares are credited.

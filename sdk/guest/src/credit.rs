@@ -4,7 +4,7 @@
 //! nobody more than one unit ever. That is all such a scheme holds: it may claim `small-change`.
 
 use crate::fixed::{mul_div128, value};
-use crate::payout_0_2::{Allocation, Batch, Row, State};
+use crate::payout_0_2::{Allocation, Batch, Row, Settings, State, word};
 use std::collections::BTreeMap;
 
 /// Cells of a miner.
@@ -13,6 +13,48 @@ pub const CELLS: u8 = 1;
 pub const FORMAT: &str = "pps-fraction-1";
 
 const MILLION: u128 = 1_000_000;
+
+/// What a share is owed its part of, by the setting `pay`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pay {
+    /// All that a block of its job would earn.
+    Reward,
+    /// The subsidy in it.
+    Subsidy,
+}
+
+impl Pay {
+    /// The schema of a scheme with this setting and no other.
+    pub const SCHEMA: &str = r#"{
+  "type": "object",
+  "properties": {
+    "pay": {
+      "type": "string", "enum": ["reward", "subsidy"], "default": "reward",
+      "description": "What a share is owed its part of: all that a block of its job would earn, or the subsidy. What blocks bring beyond it is a buffer."
+    }
+  },
+  "additionalProperties": false
+}"#;
+
+    /// As the settings have it.
+    pub fn of(settings: &Settings) -> Result<Self, String> {
+        match word(settings, "pay", "reward") {
+            "reward" => Ok(Self::Reward),
+            "subsidy" => Ok(Self::Subsidy),
+            other => Err(format!("pay is \"reward\" or \"subsidy\", not {other:?}")),
+        }
+    }
+
+    /// Whether it asks for the subsidy of shares.
+    pub fn needs_subsidy(self) -> bool {
+        self == Self::Subsidy
+    }
+
+    /// What a row is owed, in 2^-64 units.
+    pub fn owed(self, row: &Row) -> Result<u128, String> {
+        worth(row, if self.needs_subsidy() { row.subsidy } else { row.reward }, 0)
+    }
+}
 
 /// What a row is worth of a block that earns `reward`, less `fee` millionths of it, in 2^-64 units.
 pub fn worth(row: &Row, reward: u64, fee: u64) -> Result<u128, String> {

@@ -22,6 +22,7 @@ pub mod bindings {
     });
 }
 
+use crate::Settings as _;
 pub use crate::payout::{Income, Setting, Settings};
 pub use bindings::exports::millpond::payout::fee_policy::Guest as FeePolicy;
 
@@ -29,6 +30,23 @@ pub use bindings::exports::millpond::payout::fee_policy::Guest as FeePolicy;
 /// above its amount.
 pub fn basis_points(amount: u64, points: u64) -> u64 {
     crate::mul_div(amount, u128::from(points.min(10_000)), 10_000).unwrap_or(0)
+}
+
+/// A rate of the settings: 0 to 10,000 basis points.
+// Inlined, so that it is compiled with who uses it and changes no byte of other components.
+#[inline]
+pub fn rate(settings: &Settings, name: &str, or: u64) -> Result<u64, String> {
+    match settings.uint_or(name, or)? {
+        points @ 0..=10_000 => Ok(points),
+        other => Err(format!("setting `{name}` is {other}, it must be 0 to 10000")),
+    }
+}
+
+/// These fees, of which nothing is given back.
+#[inline]
+pub fn kept(fee: Vec<u64>) -> (Vec<u64>, Vec<u64>) {
+    let rebate = vec![0; fee.len()];
+    (fee, rebate)
 }
 
 /// Exports a type that implements [`FeePolicy`] as the component's fee policy.
@@ -47,5 +65,15 @@ mod tests {
         assert_eq!(super::basis_points(999, 100), 9);
         assert_eq!(super::basis_points(u64::MAX, 10_000), u64::MAX);
         assert_eq!(super::basis_points(5, 20_000), 5);
+    }
+
+    #[test]
+    fn a_rate_is_up_to_the_whole_or_refused_by_its_name() {
+        let of = |points: i64| super::rate(&vec![("fee".to_owned(), super::Setting::Int(points))], "fee", 7);
+        assert_eq!((of(0), of(10_000), super::rate(&Vec::new(), "fee", 7)), (Ok(0), Ok(10_000), Ok(7)));
+        for wrong in [-1, 10_001, i64::MAX] {
+            assert!(of(wrong).unwrap_err().contains("`fee`"), "{wrong}");
+        }
+        assert_eq!(super::kept(vec![3, 0]), (vec![3, 0], vec![0, 0]));
     }
 }

@@ -1,4 +1,4 @@
-//! Fixed point for schemes that keep scores: products of 256 bits, and a divisor that only grows.
+//! Fixed point for schemes that keep scores: products of 256 bits, powers of two, and a divisor that only grows.
 //!
 //! Qn is a number with n bits of fraction. Everything is rounded down.
 
@@ -143,6 +143,55 @@ impl Scale {
     pub fn divide(self, score: u128) -> Option<u128> {
         mul_div128(score, ONE, self.mantissa)
     }
+
+    /// Two to a power that is Q64.
+    pub fn exp2(power: u128) -> Self {
+        let (whole, fraction) = ((power >> 64) as u64, power as u64);
+        let mantissa = u128::from(exp2_q(fraction)) << 1 << (whole % u64::from(EPOCH));
+        Self { mantissa, epoch: whole / u64::from(EPOCH) }
+    }
+
+    /// The power of two behind which every score of this one is nothing, Q64; `None` beyond 128 bits.
+    pub fn forgotten(power: u128) -> Option<u128> {
+        let epoch = (power >> 64) / u128::from(EPOCH) + u128::from(FORGOTTEN);
+        (epoch * u128::from(EPOCH)).checked_mul(ONE)
+    }
+}
+
+/// The bits of a fraction that choose a step of the table.
+const STEPS: u32 = 6;
+/// ln 2, Q64.
+const LN_2: u128 = 0xb172_17f7_d1cf_79ab;
+
+/// 2^(i/64), Q63: products of the square roots of two, of their roots and so on, each rounded down.
+#[expect(clippy::indexing_slicing, reason = "of a constant: what is out of bounds does not compile")]
+const POWERS: [u64; 1 << STEPS] = {
+    let mut powers = [1_u64 << 63; 1 << STEPS];
+    // 2^(1/2), then 2^(1/4): a root of Q126 is Q63.
+    let mut root = 2_u128 << 63;
+    let mut bit = 1 << STEPS;
+    while bit > 1 {
+        bit >>= 1;
+        root = (root << 63).isqrt();
+        let mut at = 0;
+        while at < powers.len() {
+            if at & bit > 0 {
+                powers[at] = ((powers[at] as u128 * root) >> 63) as u64;
+            }
+            at += 1;
+        }
+    }
+    powers
+};
+
+/// 2^x of a fraction x, Q64, as Q63 in [1, 2). Below the exact power by less than 2^-57 of it.
+pub fn exp2_q(x: u64) -> u64 {
+    let place = 64 - STEPS;
+    let power = POWERS.get((x >> place) as usize).copied().unwrap_or(0);
+    // What is left is below 2^-6. e^z = 1 + z (1 + z/2 (1 + z/3 ...)), of which z^7/7! is below 2^-58.
+    let z = (u128::from(x & ((1 << place) - 1)) * LN_2) >> 64;
+    let rest = (1..=6).rev().fold(ONE, |rest, n| ONE + ((z * rest) >> 64) / n);
+    ((u128::from(power) * rest) >> 64) as u64
 }
 
 #[cfg(test)]
@@ -210,6 +259,67 @@ mod tests {
         }
     }
 
+    /// Bits of the reference's fraction.
+    const FINE: usize = 250;
+
+    /// 2^(2^-n) for n from 1 on, by roots of 512 bits.
+    fn roots() -> Vec<U512> {
+        let mut root = U512::from(2) << FINE;
+        let next = |_| {
+            root = (root << FINE).integer_sqrt();
+            root
+        };
+        (0..64).map(next).collect()
+    }
+
+    /// Whether this is 2^x less 2^-57 of it at most.
+    fn is_below(told: u64, exact: U512) -> bool {
+        let told = U512::from(told) << (FINE - 63);
+        told <= exact && exact - told < exact >> 57
+    }
+
+    #[test]
+    fn a_power_of_two_is_exact_to_57_bits_and_rises_at_a_million_points() {
+        let step = roots()[19];
+        let (mut exact, mut before) = (U512::from(1) << FINE, 0);
+        for point in 0..1_u64 << 20 {
+            let told = exp2_q(point << 44);
+            assert!(is_below(told, exact), "{told} at {point}");
+            assert!(told > before && exp2_q((point << 44).saturating_sub(1)) <= told, "{point}");
+            exact = (exact * step) >> FINE;
+            before = told;
+        }
+        // Each step lost less than a unit of the reference: so it came out at 2.
+        assert!((U512::from(2) << FINE) - exact < U512::from(1) << 25);
+        assert_eq!((exp2_q(0), exp2_q(1 << 63)), (1 << 63, 13_043_817_825_332_782_212));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        #[test]
+        fn a_power_of_two_is_exact_to_57_bits_anywhere(x: u64) {
+            thread_local!(static ROOTS: Vec<U512> = roots());
+            let exact = ROOTS.with(|roots| {
+                let of = |product: U512, n: usize| if x >> (63 - n) & 1 > 0 { (product * roots[n]) >> FINE } else { product };
+                (0..64).fold(U512::from(1) << FINE, of)
+            });
+            prop_assert!(is_below(exp2_q(x), exact), "2^({x}/2^64)");
+        }
+
+        #[test]
+        fn a_scale_by_its_power_is_the_scale(power in 0..1_u128 << 80, more in 0..1_u128 << 70) {
+            let scale = Scale::exp2(power);
+            prop_assert_eq!(Scale::from_bytes(&scale.to_bytes()), Some(scale));
+            prop_assert_eq!(u128::from(scale.epoch() * 32 + u64::from(scale.mantissa().ilog2() - 64)), power >> 64);
+            // A later one is larger, and what it divides is worth less.
+            let later = Scale::exp2(power + more);
+            prop_assert!((later.epoch(), later.mantissa()) >= (scale.epoch(), scale.mantissa()));
+            let forgotten = Scale::exp2(Scale::forgotten(power).unwrap());
+            prop_assert_eq!((forgotten.mantissa(), forgotten.aged(u128::MAX, scale.epoch())), (ONE, 0));
+        }
+    }
+
     #[test]
     fn the_edges_neither_wrap_nor_trap() {
         assert_eq!(mul_div128(u128::MAX, u128::MAX, u128::MAX), Some(u128::MAX));
@@ -218,6 +328,7 @@ mod tests {
         assert_eq!(mul_shift(u128::MAX, u128::MAX, 127), None);
         assert_eq!(mul_shift(u128::MAX, 1, 127), Some(1));
         assert_eq!(value(1, 1, 0, 64), None);
+        assert_eq!(Scale::forgotten(u128::MAX), None);
         assert_eq!(value(1, 1, 1, 65), None);
         assert_eq!(value(u128::MAX, u64::MAX, u128::MAX, 64), Some(u128::from(u64::MAX) << 64));
     }

@@ -64,6 +64,8 @@ pub mod claims {
     pub const NO_DEFICIT: &str = "no-deficit";
     /// Keeping a solution back earns nothing.
     pub const DELAY_PROOF: &str = "delay-proof";
+    /// An income pays what was owed before it, as far as it reaches, and those first of whose earnings the least part is paid.
+    pub const EQUALISED: &str = "equalised";
 }
 
 /// A number of the settings; `or` when it is not there.
@@ -134,6 +136,32 @@ impl Batch {
                 subsidy: *subsidy,
             },
         )
+    }
+}
+
+impl Income {
+    /// What comes in with what earlier incomes left over.
+    pub fn gross(&self) -> Result<u64, String> {
+        self.paid.checked_add(self.carried).ok_or_else(|| "the income does not fit 64 bits".to_owned())
+    }
+}
+
+impl Terms {
+    /// Of a scheme that keeps what it needs of every share in cells, divides incomes by them and nothing else, and whose lost
+    /// incomes never were.
+    pub fn of_cells(cells: u8, state_format: &str, claims: &[&str]) -> Self {
+        Self {
+            windows: Vec::new(),
+            cells,
+            batch: 10_000,
+            grain: Grain::Share,
+            reversal: Reversal::Restore,
+            reserve: false,
+            operator_most: 0,
+            needs_subsidy: false,
+            claims: claims.iter().map(|claim| (*claim).to_owned()).collect(),
+            state_format: state_format.to_owned(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! Schrijvers, J. Bonneau, D. Boneh, T. Roughgarden, "Incentive Compatibility of Bitcoin Mining Pool Reward Functions", 2016,
 //! lemma 1.)
 
-use super::{Experiment, Name, one_of};
+use super::{Experiment, Name, enumerated, one_of, rounding};
 use crate::lab::{Failure, Lab, REWARD, Scheme, paid, window};
 use crate::{Code, Figure, formulas};
 use millpond_contracts::Settings;
@@ -19,8 +19,6 @@ const PART: f64 = 0.3;
 const SHARES: u64 = 100;
 /// Rounds of up to so many expected ones are.
 const LONGEST: u64 = 3;
-/// A figure without a sampling error may be off by so much: amounts are rounded down to 10^-15 of an income.
-const ROUNDING: f64 = 1e-9;
 
 /// What waiting brings on average in a state, by the formula.
 fn gain(n: u64, b: u64) -> f64 {
@@ -42,15 +40,6 @@ fn likely(n: u64, b: u64) -> f64 {
 fn gain_by(pays: impl Fn(u64, u64) -> Result<f64, Failure>, n: u64, b: u64) -> Result<f64, Failure> {
     let (own, others) = (pays(n + 1, b + 1)?, pays(n + 1, b)?);
     Ok(PART * own + (1.0 - PART) * others - pays(n, b)?)
-}
-
-/// A figure that is enumerated: its error is what rounding may make, at 4 σ.
-fn exact(value: f64, expected: f64, states: u64) -> Estimate {
-    Estimate { value, sigma: rounding(expected), samples: states }
-}
-
-fn rounding(expected: f64) -> f64 {
-    ROUNDING / 4.0 * expected.abs()
 }
 
 /// PROP: waiting pays in young rounds.
@@ -120,7 +109,7 @@ impl Experiment for Proportional {
         Ok(expected
             .zip(states)
             .zip([one, all])
-            .map(|((of, states), value)| exact(value, of, states))
+            .map(|((of, states), value)| enumerated(value, of, states))
             .collect())
     }
 }
@@ -160,6 +149,6 @@ impl Experiment for Compatible {
             costs += u64::from(gain_by(pays, n, b)? <= PART / SHARES as f64);
         }
         let all = Self::states() as f64;
-        Ok(vec![exact(costs as f64, all, Self::states())])
+        Ok(vec![enumerated(costs as f64, all, Self::states())])
     }
 }

@@ -2,6 +2,7 @@
 
 use super::walk::{Divided, Standing, Walk};
 use super::{History, Step};
+use crate::ShareLog;
 use millpond_ledger::{Account, Book, Class, Entry, Owner, Reversal};
 use millpond_payout::{BoundScheme, SchemeState};
 use millpond_types::Amount;
@@ -48,6 +49,7 @@ pub(crate) struct Ran {
     pub(crate) incomes: Vec<Divided>,
     pub(crate) state: SchemeState,
     pub(crate) book: Book,
+    pub(crate) log: ShareLog,
     pub(crate) rows: usize,
     deposit: u64,
 }
@@ -67,8 +69,8 @@ pub(crate) fn run(bound: &BoundScheme, history: &History, how: &How) -> Result<R
     }
     let rows = walk.log.0.len();
     walk.credit(rows).map_err(|why| format!("at the end: {why}"))?;
-    let Walk { entries, incomes, state, book, .. } = walk;
-    Ok(Ran { entries, incomes, state, book, rows, deposit: history.reserve })
+    let Walk { entries, incomes, state, book, log, .. } = walk;
+    Ok(Ran { entries, incomes, state, book, log, rows, deposit: history.reserve })
 }
 
 fn take(walk: &mut Walk<'_>, step: &Step, pace: u64) -> Result<(), String> {

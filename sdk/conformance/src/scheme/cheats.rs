@@ -4,14 +4,14 @@
 
 use super::calls::{Answer, Question, compare};
 use super::whole::{STRANGER, with_reserve};
-use super::{BY_TIME, Broken, OWED, Subject};
+use super::{BY_TIME, Broken, EQUALISED, OWED, Subject};
 use crate::facts;
 use crate::history::{History, How, Scales, Step};
 use crate::recorder::{Asked, Batched};
 use crate::rng::Rng;
 use millpond_contracts::payout::{Batch, Span};
 use millpond_payout::{NoAttributes, SchemeState, allocate};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn same_as_alone(subject: &Subject<'_>) -> Result<String, Broken> {
     let histories = subject.over_calls("same-as-alone", 2, beside_a_twin)?;
@@ -160,8 +160,10 @@ pub(super) fn elsewhere(subject: &Subject<'_>, asked: &Asked, rng: &mut Rng) -> 
         other.income.key = (0..32).map(|_| rng.below(256) as u8).collect();
         unchanged(&question, &answer, &other.ask(subject)?, "with another key")?;
     }
+    if subject.claims(EQUALISED) {
+        return rising(subject, &question, &numbers);
+    }
     // Of the largest income everybody's part is known to a fraction.
-    const LARGEST: u64 = 1 << 62;
     let parts = question.of_another(LARGEST).ask(subject)?;
     let owed = subject.claims(OWED).then(|| parts.amounts.values().copied().map(u128::from).sum::<u128>());
     for gross in numbers.iter().filter(|gross| **gross <= LARGEST).flat_map(|at| [*at, at.saturating_add(1)])
@@ -183,6 +185,40 @@ pub(super) fn elsewhere(subject: &Subject<'_>, asked: &Asked, rng: &mut Rng) -> 
                 ));
             }
         }
+    }
+    Ok(())
+}
+
+/// An income that pays all that is owed.
+const LARGEST: u64 = 1 << 62;
+
+/// A larger income pays nobody less, and all of it what is owed, as far as it reaches but for a unit each.
+fn rising(subject: &Subject<'_>, question: &Question, numbers: &[u64]) -> Result<(), String> {
+    let owed = question.of_another(LARGEST).ask(subject)?.amounts;
+    let whole: u128 = owed.values().copied().map(u128::from).sum();
+    let sizes = numbers.iter().filter(|gross| **gross <= LARGEST).flat_map(|at| [*at, at.saturating_add(1)]);
+    let mut before = BTreeMap::new();
+    for gross in sizes.collect::<BTreeSet<u64>>() {
+        let given = question.of_another(gross).ask(subject)?.amounts;
+        let sum: u128 = given.values().copied().map(u128::from).sum();
+        let funds = u128::from(gross).min(whole);
+        if sum > whole || sum.saturating_add(owed.len() as u128) < funds {
+            return Err(format!(
+                "of an income of {gross} {sum} is paid, and {whole} is owed; {}",
+                question.shown()
+            ));
+        }
+        let of = |amounts: &BTreeMap<u64, u64>, miner: u64| amounts.get(&miner).copied().unwrap_or(0);
+        for miner in owed.keys() {
+            let (less, more, most) = (of(&before, *miner), of(&given, *miner), of(&owed, *miner));
+            if less > more || more > most {
+                return Err(format!(
+                    "of an income of {gross} miner {miner} gets {more}, of less {less}, and is owed {most}; {}",
+                    question.shown()
+                ));
+            }
+        }
+        before = given;
     }
     Ok(())
 }

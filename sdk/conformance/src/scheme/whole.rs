@@ -1,6 +1,8 @@
 //! Properties of whole histories, through the pool's own code.
 
 use super::{Broken, Subject};
+use crate::LoggedShare;
+use crate::facts;
 use crate::history::{Cut, History, How, ROWS, Ran, Reach, Shares, Step, run};
 use millpond_contracts::payout::Reversal;
 use millpond_ledger::{Entry, Owner};
@@ -287,7 +289,6 @@ pub(super) fn share_once(subject: &Subject<'_>, history: &History) -> Result<(),
     Ok(())
 }
 
-/// What a swap to another scheme drops: the history, run in two halves that know nothing of each other.
 pub(super) fn no_deficit(subject: &Subject<'_>, history: &History) -> Result<(), String> {
     let ran = run(&subject.bound, &with_reserve(subject, history), &How::default())?;
     let drawn = ran.entries.iter().find_map(|entry| match entry {
@@ -302,6 +303,132 @@ pub(super) fn no_deficit(subject: &Subject<'_>, history: &History) -> Result<(),
     drawn.map_or(Ok(()), Err)
 }
 
+/// What somebody has earned since all was paid, in 2^-64 units, and what of it he was paid.
+#[derive(Clone, Copy, Default)]
+struct Account {
+    earned: u128,
+    paid: u128,
+}
+
+impl Account {
+    const fn whole(self) -> u128 {
+        self.earned >> 64
+    }
+}
+
+/// Of what the shares of a round earn, in eighths: so much is the block that ends it.
+const BRINGS: [u64; INCOMES] = [5, 2, 9, 3, 4];
+
+/// The same shares with blocks that bring less than is owed more often than not.
+fn short(history: &History) -> History {
+    // Enough for every share to be worth many units.
+    let rich = |reward: u64| reward | 1 << 40;
+    let (mut network, mut reward) = (history.network.max(1), rich(history.reward));
+    let (mut earned, mut blocks) = (0_u128, BRINGS.iter().cycle());
+    let mut told = History { reward, ..history.clone() };
+    for step in &mut told.steps {
+        match step {
+            Step::Shares(runs) => {
+                for run in runs {
+                    let work = u128::from(run.work).min(network) * u128::from(run.times);
+                    earned = earned.saturating_add(work.saturating_mul(reward.into()) / network);
+                }
+            }
+            Step::Block(pays) => {
+                let eighths = blocks.next().copied().unwrap_or(8);
+                *pays = u64::try_from(earned / 8 * u128::from(eighths)).unwrap_or(*pays);
+                earned = 0;
+            }
+            Step::Retarget(next) => network = (*next).max(1),
+            Step::Reward(next) => {
+                *next = rich(*next);
+                reward = *next;
+            }
+            _ => {}
+        }
+    }
+    told
+}
+
+pub(super) fn equalised(subject: &Subject<'_>, history: &History) -> Result<(), String> {
+    let plain = plain(history);
+    levelled(subject, &plain)?;
+    levelled(subject, &short(&plain))
+        .map_err(|why| format!("{why}, where blocks bring {BRINGS:?} eighths of what their rounds earn"))
+}
+
+/// What shares have earned is summed here, by the definition, beside what incomes pay of it.
+fn levelled(subject: &Subject<'_>, history: &History) -> Result<(), String> {
+    let ran = run(&subject.bound, history, &How::default())?;
+    let mut accounts = BTreeMap::<u64, Account>::new();
+    let mut counted = 0;
+    for (number, income) in (1..).zip(&ran.incomes) {
+        let end = usize::try_from(income.facts.end.0).unwrap_or(usize::MAX);
+        for share in ran.log.0.get(counted..end).unwrap_or(&[]) {
+            let reward =
+                if subject.terms.needs_subsidy { facts::subsidy(share.reward).0 } else { share.reward };
+            accounts.entry(share.miner).or_default().earned += worth(share, reward);
+        }
+        counted = end;
+        let parts = &income.entry.parts;
+        for (miner, amount) in parts.miners() {
+            accounts.entry(miner.0).or_default().paid += u128::from(amount.0);
+        }
+        let owes = |account: &&Account| account.whole() > account.paid;
+        // The level of who is owed most of what he earned: in his favour by a unit of rounding.
+        let least = accounts.values().filter(owes).map(|account| (account.paid + 1, account.whole()));
+        let least = least.min_by(|(a, of_a), (b, of_b)| (a * of_b).cmp(&(b * of_a)));
+        let at = |miner: u64| accounts.get(&miner).copied().unwrap_or_default();
+        for (miner, amount) in parts.miners() {
+            let account = at(miner.0);
+            if account.paid > account.whole() {
+                return Err(format!(
+                    "income {number} pays miner {miner} {amount}: {} in all, of {} that he has earned",
+                    account.paid,
+                    account.whole()
+                ));
+            }
+            if let Some((paid, earned)) = least
+                && account.paid * earned > paid * account.whole()
+            {
+                return Err(format!(
+                    "income {number} pays miner {miner} {amount}: {} in all of {} that he has earned, while somebody \
+                     has {} of {earned}",
+                    account.paid,
+                    account.whole(),
+                    paid - 1
+                ));
+            }
+        }
+        let left = parts.of(&Owner::Carry).0;
+        if least.is_some() && u128::from(left) > accounts.len() as u128 {
+            return Err(format!("income {number} leaves {left} over while shares are owed"));
+        }
+        if least.is_none() {
+            accounts.values_mut().for_each(|account| {
+                *account = Account { earned: account.earned & u128::from(u64::MAX), paid: 0 };
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What a share is worth of this reward, in 2^-64 units. Its work is not above the network's.
+fn worth(share: &LoggedShare, reward: u64) -> u128 {
+    let mut rest = u128::from(share.work) * u128::from(reward);
+    let mut worth = rest / share.network;
+    rest %= share.network;
+    for _ in 0..64 {
+        // One bit of the fraction: twice the rest, which may have 129 bits.
+        let above = share.network - rest;
+        let bit = rest >= above;
+        rest = if bit { rest - above } else { rest * 2 };
+        worth = worth << 1 | u128::from(bit);
+    }
+    worth
+}
+
+/// What a swap to another scheme drops: the history, run in two halves that know nothing of each other.
 pub(super) fn small_change(subject: &Subject<'_>, history: &History) -> Result<(), String> {
     if subject.terms.batch == 0 {
         return Err("only the state of a scheme that takes batches of shares is known to be worth nothing else: leave \
@@ -347,6 +474,25 @@ pub(super) fn small_change(subject: &Subject<'_>, history: &History) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_worth_its_part_of_a_reward_to_64_bits() {
+        let share = |work, network| LoggedShare {
+            miner: 1,
+            work,
+            network,
+            time_ms: 0,
+            coord: 0,
+            reward: 0,
+            block: false,
+        };
+        assert_eq!(worth(&share(1, 3), 1), (1 << 64) / 3);
+        assert_eq!(worth(&share(50, 200), 1000), 250 << 64);
+        assert_eq!(worth(&share(u64::MAX, u128::from(u64::MAX)), u64::MAX), u128::from(u64::MAX) << 64);
+        // 2 (2^128 - 2) of 2^128 - 1: the rest has 129 bits when it is doubled.
+        assert_eq!(worth(&share(1, u128::MAX), u64::MAX), 0);
+        assert_eq!(worth(&share(u64::MAX, (1 << 127) + 1), 1 << 63), u128::from(u64::MAX) - 1);
+    }
 
     #[test]
     fn all_orders_of_up_to_three_losses_are_tried() {
