@@ -11,6 +11,7 @@ mod allocate;
 mod audit;
 mod bound;
 mod check;
+pub mod direct;
 mod error;
 mod facts;
 mod fairness;
