@@ -194,7 +194,8 @@ impl IncomeAllocated {
             return Err(LedgerError::Allocation("an income paid directly has no carry and no reserve"));
         }
         let due = self.due.shares();
-        if !due.is_empty() && !(self.direct && self.due.total() == self.amount) {
+        let paid = self.direct && self.due.total() == self.amount;
+        if !due.is_empty() && !paid {
             return Err(LedgerError::Allocation("what is due sums to what the chain paid the owners itself"));
         }
         if due.iter().any(|share| matches!(share.0, Owner::Carry | Owner::Reserve)) {

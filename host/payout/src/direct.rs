@@ -264,7 +264,7 @@ pub fn select(
         weights = weigh(&chosen, gross);
     }
     let mut planned: Vec<_> = chosen.into_iter().zip(weights).filter(|(_, weight)| *weight > 0).collect();
-    planned.sort_by(|a, b| a.0.tie.cmp(&b.0.tie));
+    planned.sort_by_key(|row| row.0.tie);
     planned.into_iter().map(|(one, weight)| (one.of.to.clone(), weight)).collect()
 }
 

@@ -3,6 +3,7 @@
 use crate::books::Books;
 use crate::edges::{Edge, Edges};
 use crate::leading::Leading;
+use crate::plan::Planner;
 use crate::proofs::Proofs;
 use crate::round::Round;
 use crate::settings::SignedChanges;
@@ -116,6 +117,8 @@ pub(crate) struct Core {
     pub(crate) shadows: Vec<Shadow>,
     /// What miners can check; none when it could not be opened.
     pub(crate) proofs: Option<Proofs>,
+    /// Who plans whom the coinbase pays, where that is many.
+    pub(crate) planner: Option<Planner>,
     pub(crate) edges: Edges,
     tags: AtomicU64,
     /// The last of all fields, and so dropped after them: who sees nobody hold it finds journal and ledger closed.
@@ -136,6 +139,7 @@ pub(crate) struct Parts {
     pub(crate) key: NameKey,
     pub(crate) shadows: Vec<Shadow>,
     pub(crate) proofs: Option<Proofs>,
+    pub(crate) planner: Option<Planner>,
     pub(crate) edges: Edges,
 }
 
@@ -154,6 +158,7 @@ impl Core {
             key,
             shadows,
             proofs,
+            planner,
             edges,
         } = parts;
         Arc::new(Self {
@@ -168,6 +173,7 @@ impl Core {
             tasks,
             shadows,
             proofs,
+            planner,
             edges,
             round: Round::default(),
             jobs: Arc::new(JobTable::new(millpond_jobs::DEFAULT_CAPACITY)),

@@ -356,7 +356,7 @@ pub fn pays(
     let section = &prepared.section;
     let wallet = match wallet(section, prepared.adapter.description().final_after, runtime) {
         Ok(Some(wallet)) => wallet,
-        Ok(None) if section.chain.coinbase == "miner" => {
+        Ok(None) if section.chain.coinbase != "pool" => {
             return findings.good(ABOUT, "none is needed: blocks pay their miners");
         }
         Ok(None) => {
@@ -446,6 +446,7 @@ mod tests {
             fees: points.iter().map(fee).collect(),
             reserve: Amount(reserve),
             direct: false,
+            planned: false,
         }
     }
 

@@ -3,6 +3,7 @@
 
 #[path = "../support/broken.rs"]
 mod broken;
+mod coinbase;
 mod conduct;
 mod fees;
 mod gate;
