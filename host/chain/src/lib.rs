@@ -42,7 +42,7 @@ mod version;
 mod tests;
 
 pub use bitcoin_addresses::BitcoinAddresses;
-pub use bitcoin_coinbase::BitcoinCoinbase;
+pub use bitcoin_coinbase::{BitcoinCoinbase, least_output};
 pub use grants::{Grant, GrantError, Granted};
 pub use handle::{ChainHandle, Recorder, Setup, StartError, Status};
 pub use income::{IncomeRefused, KnownBlock, KnownIncome};

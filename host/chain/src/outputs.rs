@@ -4,8 +4,9 @@ use millpond_contracts::chain::{Aux, Output};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// Revisions that a job may still carry: a template in the making is a few revisions old at most.
-const KEPT: usize = 8;
+/// Revisions that a job may still carry: a template in the making is a few revisions old at most, also where every new tip
+/// and every few seconds bring another.
+const KEPT: usize = 64;
 
 /// The newest revisions of outputs and commitments, numbered together.
 #[derive(Debug)]

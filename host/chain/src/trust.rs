@@ -59,6 +59,12 @@ pub trait CoinbaseCheck: Send + Sync {
         outputs: &[Output],
         payee: &[u8],
     ) -> Result<(), String>;
+    /// The bytes of a job's coinbase without its witness, with the longest payee that is common where the session's own
+    /// stands in it; `None` where they are not to be told before a session.
+    fn bytes(&self, job: &ReadyJob) -> Option<usize> {
+        let _ = job;
+        None
+    }
 }
 
 /// A native codec's reading of addresses: what an adapter resolved a name to is held against the name's own bytes. Called

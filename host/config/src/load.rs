@@ -60,6 +60,8 @@ pub fn parse(file: &str, text: &str) -> Result<Config, ConfigErrors> {
 
 /// An adapter's instance lives for so many events at least.
 const LEAST_EVENTS: u32 = 1_000;
+/// Seconds between two plans of a coinbase that pays many.
+const PLAN_EVERY: std::ops::RangeInclusive<u64> = 10..=300;
 
 /// Rules that bind several options.
 fn together(config: &Config, errors: &mut Vec<ConfigError>) {
@@ -122,10 +124,20 @@ fn together(config: &Config, errors: &mut Vec<ConfigError>) {
                 );
             }
         }
-        one_of(&mut say, pool.chain.span, at("chain.coinbase"), &pool.chain.coinbase, &["pool", "miner"]);
+        one_of(
+            &mut say,
+            pool.chain.span,
+            at("chain.coinbase"),
+            &pool.chain.coinbase,
+            &["pool", "miner", "scheme"],
+        );
+        if !PLAN_EVERY.contains(&pool.chain.plan_every.as_secs()) {
+            let message = "has to be 10s to 5m: each plan is new work for every miner".into();
+            say(pool.chain.span, at("chain.plan_every"), message);
+        }
         if pool.chain.coinbase == "pool" && pool.chain.payout_address.is_none() {
             let message =
-                "is missing: blocks need an address of the pool to pay to, or coinbase = \"miner\"".into();
+                "is missing: blocks need an address of the pool to pay to, or another `coinbase`".into();
             say(pool.chain.span, at("chain.payout_address"), message);
         }
         if let Some(wallet) = &pool.wallet {

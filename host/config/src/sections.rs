@@ -122,8 +122,12 @@ section! {
         grant: Vec<String> = "[]";
         /// Where blocks pay to: the pool's own address. Every job is checked against it before a miner sees it.
         payout_address: Option<String>, eg "\"bc1q...\"";
-        /// "pool": the coinbase pays `payout_address`. "miner": it pays the finder (SOLO without custody), less the fee.
+        /// "pool": the coinbase pays `payout_address`. "miner": it pays the finder (SOLO without custody), less the fee. "scheme": it pays those whom the scheme gives something, as many as fit, and the others by later blocks: the pool holds nothing.
         coinbase: String = "\"pool\"";
+        /// With "scheme": the bytes that a coinbase may have without its witness, or the firmware that has to take it: "nerdminer" (255), "esp-miner" (384), "antminer" (750), "s21" (2250), "whatsminer" (6500). Miners whose firmware takes less get no work.
+        coinbase_limit: String = "\"antminer\"";
+        /// With "scheme": how often whom the coinbase pays follows new shares, beside every new tip; 10 seconds to 5 minutes.
+        plan_every: Duration = "\"30s\"";
         /// Publish jobs of a chain whose coinbase the host cannot read. Trusts the adapter with every block's reward.
         trust_adapter_with_coinbase: bool = "false";
         /// Confirmations that the host itself counts before an income can be paid out; never fewer than the adapter asks.

@@ -14,6 +14,7 @@ pub fn document() -> Value {
     let number = |about: &str| json!({"type": "number", "description": about});
     let count = |about: &str| json!({"type": "integer", "minimum": 0, "description": about});
     let text = |about: &str| json!({"type": "string", "description": about});
+    let deferred = || json!({"type": ["integer", "null"], "description": "where coinbases pay many: due and left to later blocks, below zero paid ahead; null elsewhere"});
     let flag = |about: &str| json!({"type": "boolean", "description": about});
     let texts = |about: &str| json!({"type": "array", "items": {"type": "string"}, "description": about});
     let list =
@@ -180,6 +181,7 @@ pub fn document() -> Value {
             "MinerSettings": object(json!({"address": text("his address"), "minimum_payout": amount()})),
             "Miner": object(json!({"address": text("his address"), "payable": amount(), "immature": amount(),
                 "paid": amount(), "minimum_payout": amount(), "hashrate": link("Hashrate"), "shares": link("Shares"),
+                "deferred": deferred(),
                 "workers": list("Worker")})),
         }},
     });

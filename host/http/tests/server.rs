@@ -202,6 +202,7 @@ impl Source for Fixed {
             payable: Amount(1),
             immature: Amount(2),
             paid: Amount(3),
+            deferred: None,
             minimum_payout: Amount(4),
             hashrate: Hashrate::default(),
             shares: ShareCounts::default(),

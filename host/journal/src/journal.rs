@@ -386,6 +386,16 @@ impl Journal {
         Ok((end, open))
     }
 
+    /// Where a window ends that is looked at now, for a block that may be found next: at the newest durable share, in a
+    /// round that begins behind the newest block of ours that counts.
+    #[must_use]
+    pub fn end_now(&self, coord: u64, network_work: u128, time: UnixMillis) -> WindowEnd {
+        let state = self.published.state.lock();
+        let seq = state.newest();
+        let round_after = state.round_before_block(ShareSeq(seq.0.saturating_add(1)));
+        WindowEnd { seq, time, coord, network_work, round_after }
+    }
+
     /// Where the window of a chain coordinate ends: at the newest share at or before it. `time` is for a pool that
     /// has no such share.
     ///

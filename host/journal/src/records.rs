@@ -10,7 +10,10 @@ use crate::codec::{DecodeError, Field, Input, Versions};
 use crate::shares::ShareBlock;
 use crate::state::State;
 
-pub use money::{Decision, Income, IncomeAt, IncomeLost, PluginInForce, Policy, Setting, WindowEnd};
+pub use money::{
+    CoinbasePlan, Decision, Income, IncomeAt, IncomeLost, PlannedFor, PlannedOutput, PluginInForce, Policy,
+    Setting, WindowEnd,
+};
 pub use parties::{Admin, Authority, ExtranonceLease, List, ListRow, Miner, MinerSetting, Worker, WorkerId};
 pub use work::{BlockFate, Fate, Job, Solution, Submission, Verdict};
 
@@ -77,8 +80,8 @@ records! {
     1 [1] Miner(Miner),
     /// A worker of a payee was seen for the first time.
     2 [1] Worker(Worker),
-    /// A job is about to be sent out. Version 2 tells the subsidy.
-    3 [1 2] Job(Job),
+    /// A job is about to be sent out. Version 2 tells the subsidy, version 3 the plan of its coinbase.
+    3 [1 2 3] Job(Job),
     /// Shares that were accepted, one commit group's. Version 2 tells the subsidy of their jobs.
     4 [1 2] Shares(ShareBlock),
     /// A share that solves a block.
@@ -107,6 +110,8 @@ records! {
     16 [1] Retention(Retention),
     /// More of what older segments said, where one record does not hold it: right behind `CarriedOver`.
     17 [1] CarriedMore(More),
+    /// Whom coinbases pay that pay many.
+    18 [1] CoinbasePlan(CoinbasePlan),
     /// Numbers of miners, by the operator or by themselves, that fee policies may ask for.
     19 [1] List(List),
 }

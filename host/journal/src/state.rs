@@ -190,7 +190,7 @@ impl State {
                 let newest = self.newest();
                 Arc::make_mut(&mut self.lists).put_in(newest, list.clone());
             }
-            Record::Decision(_) | Record::Admin(_) => {}
+            Record::Decision(_) | Record::Admin(_) | Record::CoinbasePlan(_) => {}
         }
     }
 

@@ -480,6 +480,22 @@ fn every_kind_of_record_survives_its_bytes() {
         Record::CarriedOver(Box::default()),
         Retention { last: ShareSeq(5), time: UnixMillis(6), coord: 7 }.into(),
         Record::CarriedMore(More::default()),
+        CoinbasePlan {
+            policy: 3,
+            end: WindowEnd { seq: ShareSeq(9), round_after: ShareSeq(4), ..WindowEnd::default() },
+            gross: Amount(312_500_000),
+            ledger: 77,
+            fixed: 158,
+            limit: 750,
+            parent: vec![7; 32],
+            recipients: vec![("operator".into(), vec![0x51])],
+            outputs: vec![
+                PlannedOutput { to: PlannedFor::Finder, payee: Vec::new(), weight: 5 },
+                PlannedOutput { to: PlannedFor::Miner(MinerId(1)), payee: vec![0, 20], weight: 1 << 40 },
+                PlannedOutput { to: PlannedFor::Fee("operator".into()), payee: vec![0x51], weight: 1 },
+            ],
+        }
+        .into(),
         List {
             name: "vip".into(),
             whole: true,
@@ -490,7 +506,7 @@ fn every_kind_of_record_survives_its_bytes() {
         .into(),
     ];
     let kinds: Vec<_> = records.iter().map(Record::kind).collect();
-    assert_eq!(kinds, (1..18).chain([19]).collect::<Vec<_>>(), "a kind without a test");
+    assert_eq!(kinds, (1..20).collect::<Vec<_>>(), "a kind without a test");
     for record in records {
         let bytes = record.encode();
         assert_eq!(Record::decode(record.kind(), &bytes), Ok(record.clone()));
@@ -498,10 +514,10 @@ fn every_kind_of_record_survives_its_bytes() {
         for cut in 0..bytes.len() {
             assert!(Record::decode(record.kind(), &bytes[..cut]).is_err(), "{record:?} cut at {cut}");
         }
-        let newer: Vec<u8> = std::iter::once(3).chain(bytes[1..].iter().copied()).collect();
+        let newer: Vec<u8> = std::iter::once(4).chain(bytes[1..].iter().copied()).collect();
         assert!(matches!(
             Record::decode(record.kind(), &newer),
-            Err(DecodeError::Version { version: 3, .. })
+            Err(DecodeError::Version { version: 4, .. })
         ));
     }
     // A job has version 2 when it tells its subsidy, and bytes of version 1 are none of version 2.
@@ -511,6 +527,16 @@ fn every_kind_of_record_survives_its_bytes() {
     assert_eq!(Record::decode(told.kind(), &bytes), Ok(told.clone()));
     assert!(Record::decode(told.kind(), &[&[2], &untold[1..]].concat()).is_err());
     assert!(Record::decode(told.kind(), &[&[1], &bytes[1..]].concat()).is_err());
+    // It has version 3 when its coinbase is planned, with or without a subsidy.
+    for subsidy in [None, Some(Amount(300_000_000))] {
+        let planned = Record::from(Job { subsidy, plan: Some(700), ..job(3) });
+        let bytes = planned.encode();
+        assert_eq!(bytes[0], 3);
+        assert_eq!(Record::decode(planned.kind(), &bytes), Ok(planned.clone()));
+        for other in [1, 2] {
+            assert!(Record::decode(planned.kind(), &[&[other], &bytes[1..]].concat()).is_err());
+        }
+    }
     assert!(matches!(Record::decode(999, &[1]), Err(DecodeError::Kind { kind: 999 })));
 }
 
@@ -524,6 +550,7 @@ fn job(id: u64) -> Job {
         network_work: 1 << 32,
         reward: Amount(312_500_000),
         subsidy: None,
+        plan: None,
         adapter: Digest::of(b"adapter"),
         time: UnixMillis(1),
     }

@@ -21,6 +21,7 @@ fn job(id: u64) -> Job {
         network_work: 1 << 32,
         reward: Amount(312_500_000 + id),
         subsidy: None,
+        plan: None,
         adapter: Digest::of(b"adapter"),
         time: UnixMillis(1),
     }

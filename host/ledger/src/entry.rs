@@ -101,6 +101,10 @@ pub struct IncomeAllocated {
     /// The payout scheme's change of state that belongs to this allocation; opaque here, atomic with it.
     #[serde(with = "hex_bytes", default, skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<u8>,
+    /// What each owner was due, where a coinbase paid many and could not pay all of them: it sums to the amount as `parts`
+    /// do, which are what the chain paid. Empty, and not written, for every other income.
+    #[serde(default, skip_serializing_if = "is_empty")]
+    pub due: Allocation,
 }
 
 impl IncomeAllocated {
@@ -131,7 +135,8 @@ impl IncomeAllocated {
     ) -> Result<Self, LedgerError> {
         let root = proof::root(&key, &parts)?;
         let end = ShareSeq(0);
-        let income = Self { key, amount, carry_in, reserve_in, direct: false, parts, root, end, state };
+        let (direct, due) = (false, Allocation::default());
+        let income = Self { key, amount, carry_in, reserve_in, direct, parts, root, end, state, due };
         income.check_sums()?;
         Ok(income)
     }
@@ -141,6 +146,16 @@ impl IncomeAllocated {
     pub fn paid_directly(mut self) -> Self {
         self.direct = true;
         self
+    }
+
+    /// The same income, with what each owner was due of it.
+    ///
+    /// # Errors
+    /// When that does not sum to the amount, or the chain did not pay the owners itself.
+    pub fn with_dues(mut self, due: Allocation) -> Result<Self, LedgerError> {
+        self.due = due;
+        self.check()?;
+        Ok(self)
     }
 
     /// The same income, its windows ending at this share.
@@ -182,6 +197,14 @@ impl IncomeAllocated {
             self.parts.of(&Owner::Carry) > Amount::ZERO || self.parts.of(&Owner::Reserve) > Amount::ZERO;
         if self.direct && (pooled || self.carry_in > Amount::ZERO || self.reserve_in > Amount::ZERO) {
             return Err(LedgerError::Allocation("an income paid directly has no carry and no reserve"));
+        }
+        let due = self.due.shares();
+        let paid = self.direct && self.due.total() == self.amount;
+        if !due.is_empty() && !paid {
+            return Err(LedgerError::Allocation("what is due sums to what the chain paid the owners itself"));
+        }
+        if due.iter().any(|share| matches!(share.0, Owner::Carry | Owner::Reserve)) {
+            return Err(LedgerError::Allocation("what is due is due to miners and fee recipients"));
         }
         Ok(())
     }
@@ -383,6 +406,10 @@ pub struct Record {
 
 pub(crate) fn nothing(amount: &Amount) -> bool {
     *amount == Amount::ZERO
+}
+
+fn is_empty(allocation: &Allocation) -> bool {
+    allocation.shares().is_empty()
 }
 
 /// Bytes as a hex string in JSON.

@@ -12,6 +12,7 @@ mod audit;
 mod beside;
 mod bound;
 mod check;
+pub mod direct;
 mod error;
 mod facts;
 mod fairness;

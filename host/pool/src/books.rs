@@ -16,10 +16,11 @@ use millpond_journal::{Income, Journal, JournalError, Policy, Record};
 use millpond_ledger::{
     Account, Entry, IncomeKey, IncomeStatus, Ledger, LedgerError, Owner, Posting, Reversal,
 };
+use millpond_payout::direct::Deferred;
 use millpond_payout::{PayoutError, SchemeState, SwapError, check_repair, check_upgrade};
 use millpond_segments::LogError;
 use millpond_types::{Amount, ShareSeq, UnixMillis};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,6 +104,8 @@ impl From<LogError> for BooksError {
 
 pub(crate) struct Inner {
     pub(crate) state: SchemeState,
+    /// What coinbases that pay many left owed; readers of a page wait for no plugin.
+    pub(crate) deferred: Arc<RwLock<Deferred>>,
     /// Takes over after the next block.
     pending: Option<(Policy, Bound)>,
     /// The first error of the policy in force since it was loaded.
@@ -119,6 +122,14 @@ pub(crate) struct Inner {
     pub(crate) clock: UnixMillis,
 }
 
+impl Inner {
+    /// What an entry changes beside balances.
+    pub(crate) fn follow(&mut self, entry: &Entry) -> Result<(), PayoutError> {
+        decide::follow(&mut self.state, entry)?;
+        self.deferred.write().follow(entry)
+    }
+}
+
 /// The money of one pool.
 pub struct Books {
     pub(crate) pool: String,
@@ -128,6 +139,7 @@ pub struct Books {
     pub(crate) alarms: Alarms,
     pub(crate) inner: Mutex<Inner>,
     pub(crate) edges: Edges,
+    pub(crate) deferred: Arc<RwLock<Deferred>>,
     wants_subsidy: AtomicBool,
     read: u64,
 }
@@ -164,10 +176,11 @@ impl Books {
         let in_force = journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
         // Loaded before anything is booked.
         let bound = loader.bind(&in_force)?;
-        let Read { sums: Sums { state, deposited }, head, records } = Sums::read(&ledger)?;
-        let conduct = Conduct::default();
+        let Read { sums: Sums { state, deposited, deferred }, head, records } = Sums::read(&ledger)?;
+        let (conduct, deferred) = (Conduct::default(), Arc::new(RwLock::new(deferred)));
         let inner = Inner {
             state,
+            deferred: Arc::clone(&deferred),
             pending: None,
             first_error: None,
             reserve_spent: false,
@@ -179,8 +192,18 @@ impl Books {
         };
         let (pool, inner, edges) = (pool.to_owned(), Mutex::new(inner), Edges::default());
         let wants_subsidy = AtomicBool::default();
-        let books =
-            Self { pool, journal, ledger, loader, alarms, inner, edges, read: records, wants_subsidy };
+        let books = Self {
+            pool,
+            journal,
+            ledger,
+            loader,
+            alarms,
+            inner,
+            edges,
+            deferred,
+            read: records,
+            wants_subsidy,
+        };
         books.want_subsidy_of(&bound);
         books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
         if !wanted.pays_as(&in_force) {
@@ -469,7 +492,7 @@ impl Books {
         self.edges.pass(Edge::Decided);
         let entry = Entry::IncomeAllocated(decision.entry);
         self.ledger.append(income.time, entry.clone())?;
-        decide::follow(&mut inner.state, &entry)?;
+        inner.follow(&entry)?;
         inner.conduct.went_well(&bound, clock);
         self.edges.pass(Edge::Divided);
         Ok(())
@@ -479,6 +502,7 @@ impl Books {
     fn policy_of(&self, income: &Income) -> Result<(Policy, Bound), BooksError> {
         let policies = self.journal.policies();
         let policy = of_income(&policies, income).ok_or(BooksError::NoPolicy(income.end.seq))?;
+        let policy = crate::plan::policy_of(&policies, policy, income, &self.journal.view())?;
         Ok((policy.clone(), self.loader.bind(policy)?))
     }
 
@@ -525,7 +549,7 @@ impl Books {
         let mut inner = self.inner.lock();
         let entry = Entry::Matured { key };
         self.ledger.append(time, entry.clone())?;
-        Ok(decide::follow(&mut inner.state, &entry)?)
+        Ok(inner.follow(&entry)?)
     }
 
     /// An income is gone, on positive proof.
@@ -551,7 +575,7 @@ impl Books {
         let how = decide::reversal(&self.loader.bind(policy)?, status);
         let entry = Entry::Reversed { key, how, proof: proof.to_owned() };
         self.ledger.append(time, entry.clone())?;
-        decide::follow(&mut inner.state, &entry)?;
+        inner.follow(&entry)?;
         self.divide_again(&mut inner)
     }
 
@@ -606,7 +630,7 @@ impl Books {
                 self.journal.record(decide::recorded(audit, &subject, now)).wait()?;
             }
             self.ledger.append(now, entry.clone())?;
-            decide::follow(&mut inner.state, &entry)?;
+            inner.follow(&entry)?;
             if spent {
                 return Ok(());
             }

@@ -3,6 +3,7 @@
 use crate::books::Books;
 use crate::edges::{Edge, Edges};
 use crate::leading::Leading;
+use crate::plan::Planner;
 use crate::proofs::Proofs;
 use crate::receipts::Receipts;
 use crate::round::Round;
@@ -119,6 +120,8 @@ pub(crate) struct Core {
     pub(crate) proofs: Option<Proofs>,
     /// Who has receipts of his shares made.
     pub(crate) receipts: Receipts,
+    /// Who plans whom the coinbase pays, where that is many.
+    pub(crate) planner: Option<Planner>,
     pub(crate) edges: Edges,
     tags: AtomicU64,
     /// The last of all fields, and so dropped after them: who sees nobody hold it finds journal and ledger closed.
@@ -139,6 +142,7 @@ pub(crate) struct Parts {
     pub(crate) key: NameKey,
     pub(crate) shadows: Vec<Shadow>,
     pub(crate) proofs: Option<Proofs>,
+    pub(crate) planner: Option<Planner>,
     pub(crate) edges: Edges,
 }
 
@@ -157,6 +161,7 @@ impl Core {
             key,
             shadows,
             proofs,
+            planner,
             edges,
         } = parts;
         Arc::new(Self {
@@ -172,6 +177,7 @@ impl Core {
             shadows,
             proofs,
             receipts: Receipts::default(),
+            planner,
             edges,
             round: Round::default(),
             jobs: Arc::new(JobTable::new(millpond_jobs::DEFAULT_CAPACITY)),

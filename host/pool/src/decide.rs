@@ -27,6 +27,9 @@ pub enum DecideError {
     /// The book refused.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// A coinbase that was planned.
+    #[error(transparent)]
+    Plan(#[from] crate::plan::PlanError),
     /// A window that is refused where a scheme is bound, and came here.
     #[error(transparent)]
     Window(#[from] NoSuchWindow),
@@ -106,6 +109,9 @@ pub fn divide(
     standing: &Standing,
     state: &SchemeState,
 ) -> Result<Decision, DecideError> {
+    if bound.planned {
+        return crate::plan::divide(bound, income, view);
+    }
     let key = income_key(&income.key)?;
     let terms = bound.scheme.terms();
     let windows = terms

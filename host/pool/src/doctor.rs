@@ -370,7 +370,7 @@ pub fn pays(
     let section = &prepared.section;
     let wallet = match wallet(section, prepared.adapter.description().final_after, runtime) {
         Ok(Some(wallet)) => wallet,
-        Ok(None) if section.chain.coinbase == "miner" => {
+        Ok(None) if section.chain.coinbase != "pool" => {
             return findings.good(ABOUT, "none is needed: blocks pay their miners");
         }
         Ok(None) => {
@@ -459,6 +459,7 @@ mod tests {
             fees: points.iter().map(fee).collect(),
             reserve: Amount(reserve),
             direct: false,
+            planned: false,
         }
     }
 

@@ -41,6 +41,8 @@ pub enum Edge {
     MaturityRecorded,
     /// An income's parts are payable.
     Matured,
+    /// A plan of the coinbase is durable; no job carries it.
+    PlanRecorded,
     /// What shows an entry of the ledger to its owners is kept; the history does not know of it.
     Evidenced,
     /// An entry of the ledger is in the history; no head has it.
@@ -76,7 +78,8 @@ const NAMES: [(Edge, &str); 20] = [
 ];
 
 /// Edges that are passed beside the way of a share, and those that a payment passes when something went wrong, or by an order.
-const ASIDE: [(Edge, &str); 9] = [
+const ASIDE: [(Edge, &str); 10] = [
+    (Edge::PlanRecorded, "plan-recorded"),
     (Edge::Evidenced, "evidenced"),
     (Edge::Committed, "committed"),
     (Edge::HeadKept, "head-kept"),

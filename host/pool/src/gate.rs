@@ -124,7 +124,7 @@ impl Books {
                 self.journal.record(decide::recorded(audit, &due.subject(), now)).wait()?;
             }
             self.ledger.append(now, entry.clone())?;
-            decide::follow(&mut inner.state, &entry)?;
+            inner.follow(&entry)?;
         }
         Ok(())
     }

@@ -26,6 +26,7 @@ mod maturity;
 mod money;
 pub mod orders;
 mod payments;
+pub mod plan;
 pub mod plugins;
 pub mod policy;
 mod pool;

@@ -25,6 +25,8 @@ pub(crate) const FEE_ROLES: [&str; MAX_FEES] =
     ["fee", "fee.2", "fee.3", "fee.4", "fee.5", "fee.6", "fee.7", "fee.8"];
 
 const DIRECT: &str = "@direct";
+const COINBASE: &str = "@coinbase";
+const SCHEME: &str = "scheme";
 const RESERVE: &str = "@reserve";
 const RECIPIENT: &str = "@recipient.";
 const TO_RESERVE: &str = "@to-reserve";
@@ -56,19 +58,19 @@ pub struct Wanted {
     pub fees: Vec<WantedFee>,
     /// What the operator stands in with.
     pub reserve: Amount,
-    /// The coinbase pays the miner.
+    /// The coinbase pays miners itself, and the pool nothing.
     pub direct: bool,
+    /// It pays those whom a plan names; else the finder.
+    pub planned: bool,
 }
 
 impl Wanted {
-    /// Whether the chain pays a block alike under a recorded policy: the pool, or the finder less the same fee. Versions of
-    /// one fee policy with the same settings and recipients take the same.
+    /// Whether the chain pays a block alike under a recorded policy: the pool, the finder less the same fee, or whom plans
+    /// name. Versions of one fee policy with the same settings and recipients take the same.
     pub(crate) fn pays_as(&self, recorded: &Policy) -> bool {
-        match (is_direct(recorded), self.direct) {
-            (false, false) => true,
-            (true, true) => same_fees(&recorded.fees, &self.fees_in_force()),
-            _ => false,
-        }
+        let wanted = Pays::of(self.direct, self.planned);
+        pays(recorded) == wanted
+            && (wanted != Pays::Finder || same_fees(&recorded.fees, &self.fees_in_force()))
     }
 
     /// As the journal records it, for what comes after a share.
@@ -84,6 +86,10 @@ impl Wanted {
     pub fn scheme_in_force(&self) -> PluginInForce {
         let mut settings = recorded(&self.scheme_settings);
         settings.push((DIRECT.to_owned(), Recorded::Flag(self.direct)));
+        // Only where it says something: a policy without it keeps the digest that it always had.
+        if self.planned {
+            settings.push((COINBASE.to_owned(), Recorded::Text(SCHEME.to_owned())));
+        }
         let reserve = i64::try_from(self.reserve.0).unwrap_or(i64::MAX);
         settings.push((RESERVE.to_owned(), Recorded::Int(reserve)));
         in_force(&self.scheme, settings)
@@ -151,12 +157,40 @@ pub fn is_direct(policy: &Policy) -> bool {
     policy.scheme.settings.iter().any(|(name, value)| name == DIRECT && *value == Recorded::Flag(true))
 }
 
+/// Whether plans name whom the coinbase pays under this policy.
+#[must_use]
+pub fn is_planned(policy: &Policy) -> bool {
+    let planned = Recorded::Text(SCHEME.to_owned());
+    policy.scheme.settings.iter().any(|(name, value)| name == COINBASE && *value == planned)
+}
+
+/// Whom a coinbase pays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pays {
+    Pool,
+    Finder,
+    Planned,
+}
+
+impl Pays {
+    fn of(direct: bool, planned: bool) -> Self {
+        match (direct, planned) {
+            (_, true) => Self::Planned,
+            (true, false) => Self::Finder,
+            (false, false) => Self::Pool,
+        }
+    }
+}
+
+fn pays(policy: &Policy) -> Pays {
+    Pays::of(is_direct(policy), is_planned(policy))
+}
+
 /// Whether the chain pays a block alike under two policies.
 pub(crate) fn pays_alike(a: &Policy, b: &Policy) -> bool {
-    match (is_direct(a), is_direct(b)) {
-        (false, false) => true,
-        (true, true) => same_fees(&a.fees, &b.fees),
-        _ => false,
+    match (pays(a), pays(b)) {
+        (Pays::Finder, Pays::Finder) => same_fees(&a.fees, &b.fees),
+        (one, other) => one == other,
     }
 }
 
@@ -252,6 +286,16 @@ pub enum PolicyError {
          \"solo\", or chain.coinbase = \"pool\""
     )]
     Coinbase(String),
+    /// Plans name whom the coinbase pays, and these cannot be planned by.
+    #[error(
+        "chain.coinbase = \"scheme\" cannot pay by scheme {name}: {why}; docs/schemes/README.md says which can"
+    )]
+    Planned {
+        /// The scheme.
+        name: String,
+        /// Why not.
+        why: String,
+    },
     /// A scheme that takes shares and restores its state, by a contract that does not give the shares again.
     #[error(
         "scheme {0} takes shares and restores its state when an income is lost: built for payout 0.1 it would forget the \
@@ -298,8 +342,10 @@ pub struct Bound {
     pub scheme: BoundScheme,
     /// The fee policies, in the order in which they apply.
     pub fees: Vec<BoundFee>,
-    /// The coinbase pays the miner.
+    /// The coinbase pays miners itself.
     pub direct: bool,
+    /// It pays those whom a plan names.
+    pub planned: bool,
     /// The chain's work unit, where a fee policy asks for hashrates.
     pub(crate) work_shift: Option<u8>,
     /// What was computed for fee policies last, of the journal of the loader's pool.
@@ -323,6 +369,13 @@ impl Bound {
     pub fn fits(&self) -> Result<(), PolicyError> {
         if self.scheme.forgets_shares() {
             return Err(PolicyError::Forgets(self.scheme.name().to_owned()));
+        }
+        if self.planned {
+            let name = self.scheme.name().to_owned();
+            return match crate::plan::misfit(&self.scheme, &self.fees) {
+                Some(why) => Err(PolicyError::Planned { name, why }),
+                None => Ok(()),
+            };
         }
         if self.direct && !pays_the_finder(self.scheme.terms()) {
             return Err(PolicyError::Coinbase(self.scheme.name().to_owned()));
@@ -446,8 +499,8 @@ impl Loader {
         if scheme.terms().operator_most > 0 && fees.iter().all(BoundFee::is_to_reserve) {
             return Err(PolicyError::Operator(scheme.name().to_owned()));
         }
-        let (direct, frozen) = (is_direct(policy), Arc::default());
-        let bound = Bound { scheme, fees, direct, work_shift, frozen, told: true };
+        let (direct, planned, frozen) = (is_direct(policy), is_planned(policy), Arc::default());
+        let bound = Bound { scheme, fees, direct, planned, work_shift, frozen, told: true };
         let given = in_force(&bound);
         self.bound.lock().insert(key, bound);
         Ok(given)

@@ -8,6 +8,7 @@ use crate::handover::{self, HandedOver};
 use crate::leading::{Leading, Roles, stratum_chain};
 use crate::maturity::NodesCount;
 use crate::payments::Payments;
+use crate::plan::Planner;
 use crate::plugins::{Component, PluginStore};
 use crate::policy::{FEE_ROLES, Loader, WantedFee};
 use crate::proofs::{Opening, Proofs};
@@ -192,13 +193,14 @@ impl Pool {
         let (tasks, queue) = std::sync::mpsc::channel();
         let shift = millpond_types::WorkShift(description.work_shift);
         let since = from.lowest_coord();
+        let planner = Planner::of(&prepared).map_err(|why| SetupError(vec![why]))?;
         let network = description.network.clone();
         // Disk and plugins block: not on the runtime's threads.
         let opened = tokio::task::spawn_blocking(move || {
             let (process, folder) = opening;
             let wanted = (&wanted.0, wanted.1.as_slice());
-            let chain = OfChain { shift, since, network: &network, told };
-            open(&process, &folder, name, wanted, (&component.0, &component.1), &chain, tasks)
+            let chain = OfChain { shift, since, network: &network, told, planner };
+            open(&process, &folder, name, wanted, (&component.0, &component.1), chain, tasks)
         });
         let Opened { core, unsubmitted, past } = opened.await.map_err(std::io::Error::other)??;
         let mut makers = Makers::new(process, &core, &prepared);
@@ -604,8 +606,8 @@ impl Pool {
     }
 }
 
-/// The threads that wait for nodes and for time: those of maturity, of retention, of statements and of shadows, and
-/// what ends the latter three.
+/// The threads that wait for nodes and for time: those of maturity, of retention, of statements, of plans and of shadows,
+/// and what ends all but the first.
 type Waiting = (Vec<std::sync::mpsc::Sender<()>>, Vec<JoinHandle<()>>);
 
 fn waiting(
@@ -627,6 +629,12 @@ fn waiting(
         let (end, stop) = std::sync::mpsc::channel();
         let core = Arc::clone(core);
         threads.push(named("proofs").spawn(move || crate::proofs::run(&core, &stop))?);
+        ends.push(end);
+    }
+    if core.planner.is_some() {
+        let (end, stop) = std::sync::mpsc::channel();
+        let core = Arc::clone(core);
+        threads.push(named("plan").spawn(move || crate::plan::run(&core, &stop))?);
         ends.push(end);
     }
     if !core.shadows.is_empty() {
@@ -675,6 +683,8 @@ struct OfChain<'a> {
     network: &'a str,
     /// Jobs tell their subsidy.
     told: bool,
+    /// Who plans whom the coinbase pays.
+    planner: Option<Planner>,
 }
 
 fn open(
@@ -683,7 +693,7 @@ fn open(
     name: millpond_types::PoolName,
     (wanted, shadows): (&crate::policy::Wanted, &[Order]),
     (adapter, grants): (&Component, &[Grant]),
-    chain: &OfChain<'_>,
+    chain: OfChain<'_>,
     tasks: std::sync::mpsc::Sender<Task>,
 ) -> Result<Opened, PoolError> {
     let disk = &process.disk;
@@ -710,7 +720,7 @@ fn open(
     );
     let (journal, now) = (Arc::new(journal), UnixMillis::now());
     // Jobs that were handed over pay as they did.
-    let OfChain { shift, since, network, .. } = *chain;
+    let OfChain { shift, since, network, planner, .. } = chain;
     if since.is_some() && journal.newest_policy().is_some_and(|policy| !wanted.pays_as(&policy)) {
         return Err(crate::books::BooksError::Coinbase.into());
     }
@@ -745,6 +755,7 @@ fn open(
         key: key.clone(),
         shadows,
         proofs: proofs.ok(),
+        planner,
         edges: process.edges.clone(),
     });
     unfinished::forget_templates(core.as_ref(), &recovered.unsubmitted);

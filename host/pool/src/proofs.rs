@@ -20,7 +20,7 @@ mod shown;
 
 use crate::Pool;
 use crate::core::Core;
-use crate::decide::{self, NoSuchWindow};
+use crate::decide::{self, DecideError, NoSuchWindow};
 use crate::edges::Edge;
 use crate::policy::PolicyError;
 use crate::sums::{Sums, broken};
@@ -101,6 +101,9 @@ pub enum ProofsError {
     /// A window.
     #[error(transparent)]
     Window(#[from] NoSuchWindow),
+    /// The plan of a block's coinbase.
+    #[error(transparent)]
+    Plan(#[from] DecideError),
     /// A tree.
     #[error(transparent)]
     Tree(#[from] TreeError),

@@ -149,6 +149,15 @@ impl Pool {
             }
             return;
         }
+        let payees = |section: &millpond_config::Pool| -> Vec<(String, Option<String>)> {
+            let recipients = section.fee.iter().flat_map(|fee| &fee.recipient);
+            recipients.map(|recipient| (recipient.name.clone(), recipient.address.clone())).collect()
+        };
+        if section.chain.coinbase == "scheme" && payees(&section) != payees(&new.section) {
+            let why = "the coinbase pays the recipients of fees: others of them need a restart";
+            followed.failed.push(why.to_owned());
+            return;
+        }
         match self.core.books.want(&new.wanted, actor, UnixMillis::now()) {
             Ok(scheduled) => {
                 if scheduled {

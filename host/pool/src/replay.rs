@@ -9,6 +9,7 @@
 //! from the first income that the journal still knows, everything is computed again.
 
 use crate::decide::{self, DecideError, Standing};
+use crate::plan::{self, Plans};
 use crate::policy::{Loader, PolicyError, of_booked, of_income};
 use crate::sums::Sums;
 use millpond_journal::{Income, JournalError, JournalView, Policy, Record};
@@ -16,9 +17,10 @@ use millpond_ledger::{
     Book, Entry, IncomeKey, IncomeStatus, LedgerError, Owner, Reader, Record as Line, Reversal,
 };
 use millpond_payout::AuditRecord;
+use millpond_payout::direct::Deferred;
 use millpond_segments::LogError;
 use millpond_types::{Amount, Digest, ShareSeq};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A replay that agrees.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -95,6 +97,7 @@ struct Facts {
     lost: HashMap<Vec<u8>, ()>,
     policies: Vec<Policy>,
     audits: HashMap<(Vec<u8>, String), Vec<Digests>>,
+    plans: Plans,
     records: u64,
 }
 
@@ -106,6 +109,7 @@ impl Facts {
         for entry in view.records(1) {
             let entry = entry?;
             facts.records += 1;
+            facts.plans.read(entry.position, &entry.record);
             begins &= match &entry.record {
                 Record::CarriedOver(_) => facts.records == 1,
                 Record::CarriedMore(_) => true,
@@ -134,6 +138,7 @@ impl Facts {
                 _ => {}
             }
         }
+        facts.plans = std::mem::take(&mut facts.plans).of(facts.incomes.values().flatten(), view)?;
         Ok(facts)
     }
 }
@@ -152,6 +157,7 @@ pub fn replay(view: &JournalView, ledger: &Reader, loader: &Loader) -> Result<Re
         facts: &facts,
         book: Book::default(),
         sums: Sums::default(),
+        balances: BTreeMap::new(),
         lost: HashMap::new(),
         taken: HashSet::new(),
         done: Replayed {
@@ -185,6 +191,8 @@ struct Run<'a> {
     facts: &'a Facts,
     book: Book,
     sums: Sums,
+    /// Deferred balances as they stood behind the records that plans go by.
+    balances: BTreeMap<u64, Deferred>,
     /// How often the chain took an income back so far.
     lost: HashMap<Vec<u8>, usize>,
     /// Incomes of before what the journal keeps.
@@ -209,6 +217,16 @@ impl Run<'_> {
                     .and_then(|seen| seen.get(times))
                     .ok_or_else(|| differs("the journal has no such income".to_owned()))?;
                 let policy = of_income(&self.facts.policies, income);
+                let policy = match policy {
+                    Some(usual) => match plan::policy_of(&self.facts.policies, usual, income, self.view) {
+                        Err(DecideError::Journal(JournalError::Dropped { .. })) => {
+                            self.taken.insert(key);
+                            return self.take(line);
+                        }
+                        found => Some(found.map_err(|why| ReplayError::Decide { seq, why })?),
+                    },
+                    None => None,
+                };
                 let bound = self.bound(policy, income.end.seq, seq)?;
                 let state = &self.sums.state;
                 let standing = Standing::of(&self.book, &there.key);
@@ -224,6 +242,10 @@ impl Run<'_> {
                     return Err(differs(difference(&again.entry, there)));
                 }
                 self.audited(&key, &again.audit).map_err(differs)?;
+                if bound.planned {
+                    let made = self.facts.plans.check(&bound, income, self.view, &self.balances);
+                    made.map_err(|why| ReplayError::Decide { seq, why })?;
+                }
                 self.done.incomes += 1;
             }
             Entry::Accrued { first, .. } | Entry::Reaccrued { first, .. }
@@ -296,6 +318,9 @@ impl Run<'_> {
             .take(&line.entry)
             .map_err(|why| ReplayError::Decide { seq: line.seq, why: DecideError::Payout(why) })?;
         self.done.entries += 1;
+        if self.facts.plans.goes_by(line.seq) {
+            self.balances.insert(line.seq, self.sums.deferred.clone());
+        }
         Ok(())
     }
 

@@ -355,7 +355,8 @@ pub fn wanted(
         scheme_settings,
         fees,
         reserve: payout.reserve.as_ref().map_or(Amount::ZERO, |reserve| reserve.amount),
-        direct: section.chain.coinbase == "miner",
+        direct: section.chain.coinbase != "pool",
+        planned: section.chain.coinbase == "scheme",
     })
 }
 
@@ -489,6 +490,10 @@ fn outputs(
     let wrong = |why: &dyn std::fmt::Display| SetupError::one(at(section.payout.span, "payout.scheme", why));
     let loaded = load_scheme(sandbox, &scheme.name, &scheme.bytes, sink).map_err(|why| wrong(&why))?;
     let bound = BoundScheme::new(&scheme.name, loaded, wanted.scheme_settings.clone());
+    if wanted.planned {
+        let bound = bound.map_err(|why| wrong(&why))?;
+        return planned(section, resolver, &bound);
+    }
     if !pays_the_finder(bound.map_err(|why| wrong(&why))?.terms()) {
         return Err(wrong(&PolicyError::Coinbase(scheme.name.clone())));
     }
@@ -538,6 +543,44 @@ fn outputs(
     let fee = Output { payee, weight: part };
     let miner = Output { payee: Vec::new(), weight: NOMINAL - part };
     Ok(([fee, miner].into_iter().filter(|output| output.weight > 0).collect(), trusted))
+}
+
+/// What can be planned, and who is paid before the first plan: whoever finds the block. No job of that is given out.
+fn planned(
+    section: &Section,
+    resolver: &Resolver<'_>,
+    scheme: &BoundScheme,
+) -> Result<(Vec<Output>, Vec<String>), SetupError> {
+    let (chain, mut errors) = (&section.chain, Vec::new());
+    if chain.trust_adapter_with_coinbase {
+        let why = "goes with a coinbase that the host reads itself: \"scheme\" pays by what the host has seen in it";
+        errors.push(at(chain.span, "chain.trust_adapter_with_coinbase", &why));
+    }
+    if millpond_stratum::coinbase_limit(&chain.coinbase_limit).is_none() {
+        let why = "is no number of bytes from 200 to 100000, and no kind of firmware: nerdminer, esp-miner, antminer, s21, whatsminer";
+        errors.push(at(chain.span, "chain.coinbase_limit", &why));
+    }
+    if let Some(why) = crate::plan::misfit(scheme, &[]) {
+        let why = PolicyError::Planned { name: scheme.name().to_owned(), why };
+        errors.push(at(section.payout.span, "payout.scheme", &why));
+    }
+    for fee in &section.fee {
+        if fee.to_reserve {
+            errors.push(at(
+                fee.span,
+                "fee.to_reserve",
+                &"a planned coinbase pays everything out: there is no reserve",
+            ));
+        }
+        for recipient in fee.recipient.iter().filter(|recipient| recipient.address.is_none()) {
+            let why = "is missing: with coinbase = \"scheme\" the block itself pays the fee";
+            errors.push(at(recipient.span, "fee.recipient.address", &why));
+        }
+    }
+    if errors.is_empty() {
+        return Ok((vec![Output { payee: Vec::new(), weight: 1 }], resolver.trusted_logins()));
+    }
+    Err(SetupError(errors))
 }
 
 /// The operator's own addresses as the chain pays them.

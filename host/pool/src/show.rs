@@ -360,6 +360,10 @@ impl Pool {
             payable: book.payable(&owner),
             immature: book.immature(&owner),
             paid: book.paid(&owner),
+            deferred: self.core.planner.is_some().then(|| {
+                let deferred = self.core.books.deferred(&owner);
+                i64::try_from(deferred).unwrap_or(if deferred > 0 { i64::MAX } else { i64::MIN })
+            }),
             minimum_payout,
             hashrate,
             shares,

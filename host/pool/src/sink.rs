@@ -7,12 +7,14 @@ use crate::core::{Core, Task};
 use crate::edges::Edge;
 use crate::expiry;
 use crate::history::fate_name;
+use crate::plan::{self, Seen};
 use millpond_alerts::Level;
 use millpond_chain::{AlarmKind, ChainSink, CheckedIncome, ReadyJob, Submission, Version};
 use millpond_contracts::chain::{Fate, IncomeAt, Solution, Verdict, Watched};
 use millpond_disk::replace_file;
 use millpond_jobs::Job;
 use millpond_journal::{self as journal, BlockFate};
+use millpond_ledger::IncomeKey;
 use millpond_types::{Amount, UnixMillis};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
@@ -60,6 +62,13 @@ impl Sink {
             return core.alarm(Level::Critical, SUBSIDY, text.to_owned());
         }
         core.alarms.clear(core.name.as_str(), SUBSIDY);
+        // Whom a job pays by no plan that is recorded could not be booked: miners wait for the next.
+        let plan = match core.planner.as_ref().map(|planner| planner.plan_of(&ready)) {
+            Some(None) => {
+                return tracing::debug!(pool = %core.name, "a job waits for the plan of its coinbase");
+            }
+            plan => plan.flatten(),
+        };
         let now = UnixMillis::now();
         let job = Job {
             id: core.journal.next_job_id(),
@@ -89,6 +98,7 @@ impl Sink {
             network_work: u128::from(job.network_work().0),
             reward: job.reward,
             subsidy: job.subsidy,
+            plan,
             adapter: job.origin.adapter,
             time: now,
         };
@@ -127,19 +137,34 @@ impl Sink {
             Fate::Final => BlockFate::Final,
         };
         self.0.change_shown(&id, |view| view.fate = fate_name(&fate).to_owned());
+        let orphan = matches!(fate, BlockFate::Orphan(_));
         self.record("a block's fate", journal::Fate { block: id, fate, time: UnixMillis::now() });
+        // The income of a planned coinbase goes by the block's name, and the adapter knows it by its outputs.
+        if orphan && self.0.journal.open_incomes().iter().any(|income| income.key == block) {
+            self.lose(block);
+        }
     }
 
     fn income(&self, income: CheckedIncome) {
         let core = &self.0;
         let now = UnixMillis::now();
-        let known = core.journal.open_incomes().into_iter().find(|known| known.key == income.key);
+        let open = core.journal.open_incomes();
+        let known = open.iter().find(|known| known.key == income.key).cloned();
         if let IncomeAt::Block(name) = &income.at
             && let Some(id) = core.journal_id(name)
             && let Some(early) = core.recording.lock().get_mut(&id)
         {
             // Its block's record is not durable yet: it is placed when it is.
             return early.push(income);
+        }
+        let (mut income, mut known) = (income, known);
+        if known.is_none() {
+            match plan::seen(core, &income, &open) {
+                Seen::AsItIs => {}
+                Seen::Settled => return,
+                Seen::Known(of_block) => known = Some(*of_block),
+                Seen::Whole(key, amount) => (income.key, income.amount) = (key, amount),
+            }
         }
         core.pass(Edge::IncomeSeen);
         let mature = income.mature;
@@ -189,6 +214,16 @@ impl Sink {
     }
 
     fn income_lost(&self, key: &[u8]) {
+        let is_open = || self.0.journal.open_incomes().iter().any(|income| income.key == key);
+        let is_booked = || self.0.ledger.income_status(&IncomeKey::new(key.to_vec())?);
+        // One output of a planned coinbase: the fate of its block has told of it.
+        if self.0.planner.is_some() && !is_open() && is_booked().is_none() {
+            return;
+        }
+        self.lose(key);
+    }
+
+    fn lose(&self, key: &[u8]) {
         let reason = "the adapter showed another block in its place".to_owned();
         let lost = journal::IncomeLost { key: key.to_vec(), reason: reason.clone(), time: UnixMillis::now() };
         if self.record("a lost income", lost) {

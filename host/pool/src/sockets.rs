@@ -50,6 +50,9 @@ pub fn stratum(section: &Section) -> Result<StratumConfig, SetupError> {
     config.agent_minimum.clone_from(&rules.agent_minimum);
     config.agent_difficulty.clone_from(&rules.agent_difficulty);
     config.ask_version = rules.ask_version;
+    if section.chain.coinbase == "scheme" {
+        config.coinbase_limit = millpond_stratum::coinbase_limit(&section.chain.coinbase_limit);
+    }
     config.extranonce.resume = Span(rules.resume);
     config.bans.duration = Span(rules.ban);
     config.bans.longest = Span(rules.ban_longest.max(rules.ban));

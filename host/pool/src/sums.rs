@@ -8,6 +8,7 @@
 use crate::decide;
 use millpond_disk::{Disk, DiskError, read_file, replace_file};
 use millpond_ledger::{Account, Entry, Head, Ledger, LedgerError, Reader};
+use millpond_payout::direct::Deferred;
 use millpond_payout::{PayoutError, SchemeState};
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,9 @@ pub(crate) struct Sums {
     pub(crate) state: SchemeState,
     /// What was posted to the reserve because the configuration declares it.
     pub(crate) deposited: Amount,
+    /// What coinbases that pay many left owed. Not written where there are none: what was kept before keeps its digest.
+    #[serde(default, skip_serializing_if = "Deferred::is_empty")]
+    pub(crate) deferred: Deferred,
 }
 
 /// A state, and where it was read.
@@ -52,6 +56,7 @@ impl Sums {
     /// When the change of state that it carries does not fit.
     pub(crate) fn take(&mut self, entry: &Entry) -> Result<(), PayoutError> {
         decide::follow(&mut self.state, entry)?;
+        self.deferred.follow(entry)?;
         if let Entry::Adjustment { postings, by, reason } = entry
             && by == CONFIGURATION
             && reason == DECLARED

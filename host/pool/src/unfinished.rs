@@ -154,7 +154,14 @@ pub(crate) fn known(
         core.names.lock().iter().map(|(name, id)| (id.clone(), name.clone())).collect();
     let incomes = incomes.into_iter().filter_map(|income| {
         let at = match income.at {
-            millpond_journal::IncomeAt::Block(id) => contract::IncomeAt::Block(names.get(&id)?.clone()),
+            millpond_journal::IncomeAt::Block(id) => {
+                let name = names.get(&id)?;
+                // Of a planned coinbase, whose outputs the adapter reports one by one, as it did before.
+                if *name == income.key {
+                    return None;
+                }
+                contract::IncomeAt::Block(name.clone())
+            }
             millpond_journal::IncomeAt::Coord(coord) => contract::IncomeAt::Coord(coord),
         };
         Some(KnownIncome { key: income.key, amount: income.amount, at, mature: false, lost: false })

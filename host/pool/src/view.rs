@@ -85,6 +85,9 @@ pub struct MinerView {
     pub immature: Amount,
     /// What was paid.
     pub paid: Amount,
+    /// Where coinbases pay many: what he was due and later blocks are to pay him, or below zero what he was paid ahead.
+    /// Nobody holds it.
+    pub deferred: Option<i64>,
     /// The balance from which he is paid.
     pub minimum_payout: Amount,
     /// His rate.

@@ -39,6 +39,9 @@ pub struct StratumConfig {
     /// Asks each miner once after its login what it is, where its dialect can (`client.get_version`); the answer is shown
     /// in the list of sessions.
     pub ask_version: bool,
+    /// What a coinbase of this pool may come to, in bytes without its witness: miners whose firmware is known to take less
+    /// get no work and are told why. `None` leaves it at telling the operator.
+    pub coinbase_limit: Option<usize>,
     /// A connection on which nothing moved for this long is asked by TCP itself whether its peer still lives: a miner
     /// behind a router that lost power gives his place back in minutes, not after `limits.idle`. 0 leaves it out.
     pub tcp_keepalive: Span,
@@ -59,6 +62,7 @@ impl Default for StratumConfig {
             agent_minimum: BTreeMap::new(),
             agent_difficulty: BTreeMap::new(),
             ask_version: false,
+            coinbase_limit: None,
             tcp_keepalive: Span::secs(120),
             drain: Span::secs(5),
         }

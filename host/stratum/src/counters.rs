@@ -131,6 +131,8 @@ counters! {
     jobs_sent,
     /// Jobs written to miners whose firmware does not take a coinbase of that length.
     coinbase_too_long,
+    /// Logins of miners whose firmware takes less than a coinbase may come to: they get no work.
+    coinbase_refused,
     /// Changes of difficulty by vardiff.
     retargets,
     /// Messages that a dialect could not write: an error of its document.

@@ -10,6 +10,8 @@ use std::fmt;
 /// A kind of firmware.
 #[derive(Debug, PartialEq, Eq)]
 struct Firmware {
+    /// For configurations.
+    id: &'static str,
     /// For people.
     name: &'static str,
     /// What its user agent holds, in small letters.
@@ -21,16 +23,39 @@ struct Firmware {
 /// From what is known of firmware in the field; the first that fits. Antminers that are no S21, and what is not named
 /// here, are taken to hold what all of them do.
 const KNOWN: [Firmware; 4] = [
-    Firmware { name: "NerdMiner", agents: &["nerdminer"], limit: 255 },
-    Firmware { name: "ESP-Miner", agents: &["esp-miner", "bitaxe"], limit: 384 },
-    Firmware { name: "Antminer S21", agents: &["s21"], limit: 2_250 },
-    Firmware { name: "WhatsMiner", agents: &["whatsminer", "btminer"], limit: 6_500 },
+    Firmware { id: "nerdminer", name: "NerdMiner", agents: &["nerdminer"], limit: 255 },
+    Firmware { id: "esp-miner", name: "ESP-Miner", agents: &["esp-miner", "bitaxe"], limit: 384 },
+    Firmware { id: "s21", name: "Antminer S21", agents: &["s21"], limit: 2_250 },
+    Firmware { id: "whatsminer", name: "WhatsMiner", agents: &["whatsminer", "btminer"], limit: 6_500 },
 ];
-const OTHERS: Firmware = Firmware { name: "other", agents: &[], limit: 750 };
+const OTHERS: Firmware = Firmware { id: "antminer", name: "other", agents: &[], limit: 750 };
 
 fn of(agent: &str) -> &'static Firmware {
     let agent = agent.to_ascii_lowercase();
     KNOWN.iter().find(|known| known.agents.iter().any(|word| agent.contains(word))).unwrap_or(&OTHERS)
+}
+
+/// Bytes of a coinbase that a configuration may ask for.
+const LIMITS: std::ops::RangeInclusive<usize> = 200..=100_000;
+
+/// The longest coinbase that a configuration names, by a kind of firmware ("antminer" holds what all but the smallest do) or
+/// in bytes.
+#[must_use]
+pub fn coinbase_limit(text: &str) -> Option<usize> {
+    let named = KNOWN.iter().chain([&OTHERS]).find(|known| known.id == text).map(|known| known.limit);
+    named.or_else(|| text.parse().ok()).filter(|limit| LIMITS.contains(limit))
+}
+
+/// Why a miner with this user agent gets no work of a pool whose coinbases may have `limit` bytes: a sentence for him.
+pub(crate) fn cannot_take(agent: &str, limit: usize) -> Option<String> {
+    let firmware = of(agent);
+    (firmware.limit < limit).then(|| {
+        format!(
+            "this pool pays its miners in the coinbase of each block, which may have {limit} bytes, and {} firmware takes {}: \
+             it would hash something else, so there is no work for it here",
+            firmware.name, firmware.limit
+        )
+    })
 }
 
 /// A job's coinbase is longer than a connected miner's firmware takes. Shows as a sentence for the operator.
@@ -111,6 +136,21 @@ mod tests {
             let firmware = of(agent);
             assert_eq!((firmware.name, firmware.limit), (name, limit), "{agent}");
         }
+    }
+
+    #[test]
+    fn a_limit_is_a_kind_of_firmware_or_bytes() {
+        let limits = ["nerdminer", "esp-miner", "antminer", "s21", "whatsminer", "1000"].map(coinbase_limit);
+        assert_eq!(limits, [255, 384, 750, 2_250, 6_500, 1_000].map(Some));
+        assert_eq!(["", "S21", "199", "100001", "-1"].map(coinbase_limit), [None; 5]);
+    }
+
+    #[test]
+    fn firmware_that_takes_less_than_the_limit_is_told() {
+        assert_eq!(cannot_take("cgminer", 750), None);
+        assert!(cannot_take("bitaxe/BM1370/v2.4", 750).is_some_and(|why| why.contains("takes 384")));
+        assert!(cannot_take("cgminer", 751).is_some());
+        assert_eq!(cannot_take("NerdMinerV2", 255), None);
     }
 
     #[test]

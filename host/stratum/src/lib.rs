@@ -55,7 +55,7 @@ pub use config::{PortConfig, StratumConfig};
 pub use connection::carried::SessionState;
 pub use counters::{Counter, CountersNow, SessionInfo};
 pub use extranonce::{ExtranonceConfig, ExtranonceError, Layout, Past};
-pub use firmware::CoinbaseTooLong;
+pub use firmware::{CoinbaseTooLong, coinbase_limit};
 pub use limits::{LimitsConfig, Network, NetworkError, Source};
 pub use names::NameKey;
 pub use server::{Chain, Parts, Server, ServerHandle, StartError};

@@ -235,7 +235,14 @@ impl<B: Backend> Connection<B> {
         }
         let (shared, asked) = (Arc::clone(&self.shared), user.clone());
         let limit = self.config.limits.handshake.0;
+        let cannot = self.cannot_take();
+        if cannot.is_some() {
+            add(&self.shared.core.counters.coinbase_refused);
+        }
         let resolve = async move {
+            if let Some(why) = cannot {
+                return Err(NoPayee::Pool(why));
+            }
             let resolved = timeout(limit, shared.backend.resolve(&asked)).await;
             let late = || NoPayee::Pool("the pool cannot look up logins now; try again".to_owned());
             resolved.unwrap_or_else(|_| Err(late()))
@@ -244,6 +251,11 @@ impl<B: Backend> Connection<B> {
         let resolve = Box::pin(resolve.instrument(self.span()));
         self.starting = Starting::new(What::Resolve(login, resolve));
         Ok(())
+    }
+
+    /// Why it is no miner for this pool, whatever its login: a sentence for it.
+    pub(crate) fn cannot_take(&self) -> Option<String> {
+        crate::firmware::cannot_take(&self.session.agent, self.config.coinbase_limit?)
     }
 
     fn resolved(&mut self, login: Login, payee: Result<Arc<Payee>, NoPayee>) -> Result<(), End> {

@@ -219,6 +219,11 @@ impl<B: Backend> Connection<B> {
     /// at it as the session would hash it, and that session stage is given too. Whatever cannot be looked at is refused:
     /// no work is better than work for somebody else. The next job is looked at again.
     fn opened(&mut self, job: &Job) -> Option<(Arc<Epoch>, Option<Arc<SessionStage>>)> {
+        if let Some(why) = self.cannot_take() {
+            // Who says what it is behind its login.
+            tracing::info!(job = %job.id, session = self.session.id_text, %why, "a session gets no work");
+            return None;
+        }
         let oldest = self.shared.jobs.oldest();
         if !Session::pays_in_work(job.stage.recipe()) {
             return Some((self.session.issue(job, oldest), None));

@@ -148,7 +148,14 @@ impl Other {
                 work_shift: None,
             });
         }
-        let wanted = Wanted { scheme, scheme_settings, fees, reserve: Amount(self.reserve), direct: false };
+        let wanted = Wanted {
+            scheme,
+            scheme_settings,
+            fees,
+            reserve: Amount(self.reserve),
+            direct: false,
+            planned: false,
+        };
         let (ledger, journal) = opened(data, &pool)?;
         let asked = Asked::new(&wanted, ShareSeq(self.since), sandbox.clone(), Arc::clone(&sink))?;
         let mut bar = StepBar::new();

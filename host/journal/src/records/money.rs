@@ -39,6 +39,39 @@ fields! {
         round_after: ShareSeq,
     }
 
+    /// Whom the coinbases of jobs pay from now on: durable before a miner is sent one of them. What everybody was due is
+    /// not in it: it follows from the window's end and the policy.
+    struct CoinbasePlan {
+        /// The policy that divided, by its place among all that were ever recorded.
+        policy: u64,
+        /// Where its windows end.
+        end: WindowEnd,
+        /// The reward that was divided: of the job that was newest.
+        gross: Amount,
+        /// The record of the ledger up to which deferred balances counted.
+        ledger: u64,
+        /// Bytes of the coinbase without the outputs that pay somebody, and without witness.
+        fixed: u32,
+        /// Bytes that it may have.
+        limit: u32,
+        /// The block before: ties and the order of outputs go by it.
+        parent: Vec<u8>,
+        /// Fee recipients by name with their payees, whether an output pays them or not.
+        recipients: Vec<(String, Vec<u8>)>,
+        /// Whom the outputs pay, in their order.
+        outputs: Vec<PlannedOutput>,
+    }
+
+    /// One output of a planned coinbase.
+    struct PlannedOutput {
+        /// Whom it pays.
+        to: PlannedFor,
+        /// His payee (for Bitcoin the output script); empty for the finder's.
+        payee: Vec<u8>,
+        /// Its part of the sum of weights.
+        weight: u64,
+    }
+
     /// An income that was seen will never be paid. Only on positive proof.
     struct IncomeLost {
         /// Its key.
@@ -111,6 +144,16 @@ cases! {
         0 => Block(Vec<u8>),
         /// That which ends at this coordinate.
         1 => Coord(u64),
+    }
+
+    /// Whom an output of a planned coinbase pays.
+    enum PlannedFor {
+        /// Whoever finds the block.
+        0 => Finder,
+        /// A miner.
+        1 => Miner(MinerId),
+        /// A recipient of fees, by name.
+        2 => Fee(String),
     }
 
     /// A plugin's setting.

@@ -23,6 +23,8 @@ pub struct Job {
     pub reward: Amount,
     /// How much of that is subsidy, where the adapter tells it; the rest is fees. Since version 2.
     pub subsidy: Option<Amount>,
+    /// Where the journal has the [`crate::CoinbasePlan`] that its coinbase pays by, if it pays many. Since version 3.
+    pub plan: Option<u64>,
     /// Digest of the adapter's component.
     pub adapter: Digest,
     /// When it was made.
@@ -31,12 +33,27 @@ pub struct Job {
 
 impl Versions for Job {
     fn version(&self) -> u8 {
-        if self.subsidy.is_some() { 2 } else { 1 }
+        match (self.plan, self.subsidy) {
+            (Some(_), _) => 3,
+            (None, Some(_)) => 2,
+            (None, None) => 1,
+        }
     }
 
     fn put_version(&self, out: &mut Vec<u8>) {
-        let Self { id, coord, parent, recipe, network_target, network_work, reward, subsidy, adapter, time } =
-            self;
+        let Self {
+            id,
+            coord,
+            parent,
+            recipe,
+            network_target,
+            network_work,
+            reward,
+            subsidy,
+            plan,
+            adapter,
+            time,
+        } = self;
         id.put(out);
         coord.put(out);
         parent.put(out);
@@ -46,13 +63,18 @@ impl Versions for Job {
         reward.put(out);
         adapter.put(out);
         time.put(out);
-        if let Some(subsidy) = subsidy {
-            subsidy.put(out);
+        match (plan, subsidy) {
+            (Some(plan), subsidy) => {
+                subsidy.put(out);
+                plan.put(out);
+            }
+            (None, Some(subsidy)) => subsidy.put(out),
+            (None, None) => {}
         }
     }
 
     fn take_version(version: u8, from: &mut Input<'_>) -> Option<Self> {
-        Some(Self {
+        let mut job = Self {
             id: Field::take(from)?,
             coord: Field::take(from)?,
             parent: Field::take(from)?,
@@ -60,10 +82,17 @@ impl Versions for Job {
             network_target: Field::take(from)?,
             network_work: Field::take(from)?,
             reward: Field::take(from)?,
+            subsidy: None,
+            plan: None,
             adapter: Field::take(from)?,
             time: Field::take(from)?,
-            subsidy: if version == 1 { None } else { Some(Field::take(from)?) },
-        })
+        };
+        match version {
+            1 => {}
+            2 => job.subsidy = Some(Field::take(from)?),
+            _ => (job.subsidy, job.plan) = (Field::take(from)?, Some(Field::take(from)?)),
+        }
+        Some(job)
     }
 }
 

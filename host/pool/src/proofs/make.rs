@@ -7,6 +7,7 @@ use super::kept::{Evidence, Rows, Said};
 use super::shown::Last;
 use crate::core::Core;
 use crate::decide::{self, window};
+use crate::plan;
 use crate::policy::of_income;
 use millpond_journal::{Income, Journal, PluginInForce, Policy, Record as Journalled, Setting as Recorded};
 use millpond_ledger::{Allocation, Entry, IncomeAllocated, IncomeKey, Owner, Record, Reversal, TxId};
@@ -140,10 +141,14 @@ impl Maker<'_> {
         let subject = income.key.as_bytes().to_vec();
         let number = self.core.ledger.book().number_of(&income.key);
         let policies = self.core.journal.policies();
-        let recorded = recorded(&self.core.journal, &income.key, income.end)?;
+        let mut recorded = recorded(&self.core.journal, &income.key, income.end)?;
         let policy = of_income(&policies, &recorded).ok_or(ProofsError::NoPolicy(income.end))?;
-        let bound = self.core.books.loader().bind(policy)?;
         let view = self.core.journal.view();
+        let policy = plan::policy_of(&policies, policy, &recorded, &view)?;
+        let bound = self.core.books.loader().bind(policy)?;
+        if bound.planned {
+            recorded.end = plan::end_of(&recorded, &view)?;
+        }
         let mut windows = Vec::new();
         let mut work = Vec::new();
         for (at, declared) in (0_u8..).zip(&bound.scheme.terms().windows) {

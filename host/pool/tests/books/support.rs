@@ -51,6 +51,7 @@ pub fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
             .collect(),
         reserve: Amount::ZERO,
         direct: false,
+        planned: false,
     }
 }
 
@@ -92,6 +93,12 @@ impl Pool {
     /// On a chain whose jobs do not tell their subsidy; why it does not start.
     pub fn refused_untold(wanted: &Wanted) -> String {
         let pool = Self::try_open(SimDisk::new(), wanted, (1_000_000, 0), Options::new("journal"), false);
+        pool.err().unwrap().to_string()
+    }
+
+    /// Why it does not start.
+    pub fn refused(wanted: &Wanted) -> String {
+        let pool = Self::try_open(SimDisk::new(), wanted, (1_000_000, 0), Options::new("journal"), true);
         pool.err().unwrap().to_string()
     }
 
@@ -144,6 +151,7 @@ impl Pool {
             network_work: 1_000,
             reward: REWARD,
             subsidy: self.subsidy,
+            plan: None,
             adapter: Digest([0; 32]),
             time: UnixMillis(self.clock),
         };
@@ -206,16 +214,22 @@ impl Pool {
 
     /// Finds a block with a share: what the journal calls it.
     pub fn solve(&mut self, finder: MinerId) -> Vec<u8> {
-        let share = self.one(finder, 100);
+        self.solve_of(finder, JobId(1))
+    }
+
+    /// Finds a block of this job with a share.
+    pub fn solve_of(&mut self, finder: MinerId, job: JobId) -> Vec<u8> {
+        let share = Share { job, ..self.one(finder, 100) };
         self.solution(finder, Some(share))
     }
 
     fn solution(&mut self, finder: MinerId, share: Option<Share>) -> Vec<u8> {
+        let job = share.as_ref().map_or(JobId(1), |share| share.job);
         self.blocks += 1;
         let (block, time) = (self.blocks.to_be_bytes().to_vec(), UnixMillis(self.clock));
         let solution = Solution {
             block: block.clone(),
-            job: JobId(1),
+            job,
             miner: finder,
             worker: WorkerId(1),
             share: None,
@@ -239,7 +253,7 @@ impl Pool {
             amount: Amount(amount),
             at: IncomeAt::Block(block.to_vec()),
             mature: false,
-            job: Some(JobId(1)),
+            job: Some(open.job),
             finder: Some(open.miner),
             end,
             time: UnixMillis(self.clock),
