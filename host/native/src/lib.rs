@@ -45,6 +45,7 @@ use millpond_scheme_pps_plus::PpsPlus;
 use millpond_scheme_prop::Prop;
 use millpond_scheme_queue::Queue;
 use millpond_scheme_shifts::Shifts;
+use millpond_scheme_slice::Slice;
 use millpond_scheme_smpps::Smpps;
 use millpond_scheme_solo::Solo;
 use millpond_scheme_tides::Tides;
@@ -52,7 +53,7 @@ use millpond_types::Digest;
 use std::sync::Arc;
 
 /// The schemes that [`get`] knows, in order.
-pub const SCHEMES: [&str; 15] = [
+pub const SCHEMES: [&str; 16] = [
     "dgm",
     "finder-bonus",
     "fpps",
@@ -65,6 +66,7 @@ pub const SCHEMES: [&str; 15] = [
     "prop",
     "queue",
     "shifts",
+    "slice",
     "smpps",
     "solo",
     "tides",
@@ -97,6 +99,7 @@ pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
         "prop" => Arc::new(NativeScheme::<Prop>::new(digest)),
         "queue" => Arc::new(NativeScheme02::<Queue>::accruing(digest)),
         "shifts" => Arc::new(NativeScheme02::<Shifts>::accruing(digest)),
+        "slice" => Arc::new(NativeScheme02::<Slice>::new(digest)),
         "smpps" => Arc::new(NativeScheme02::<Smpps>::accruing(digest)),
         "solo" => Arc::new(NativeScheme::<Solo>::new(digest)),
         "tides" => Arc::new(NativeScheme::<Tides>::new(digest)),

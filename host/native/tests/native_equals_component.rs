@@ -55,6 +55,9 @@ fn settings(name: &str) -> Vec<Settings> {
         "fpps" => vec![text("fees", "template"), int("window_blocks", 1), text("fees", "median")],
         "pps-plus" => vec![int("window", 1), int("window", 1_000_000), int("fee_ppm", 500_000)],
         "shifts" => vec![int("shifts", 1), int("minutes", 1440), int("shifts", 7)],
+        "slice" => {
+            vec![int("window", 100), [int("delta", 9), int("window", 64_000)].concat(), int("delta", -1)]
+        }
         "tides" => vec![int("window", 64_000), int("window", -1), text("window", "wide")],
         "fee-tiers" => vec![
             text("tiers", "0:150,1k:100,1E:10000"),
@@ -271,6 +274,7 @@ native_equals_component!(
     prop "prop",
     queue "queue",
     shifts "shifts",
+    slice "slice",
     smpps "smpps",
     solo "solo",
     tides "tides"

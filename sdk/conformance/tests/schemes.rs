@@ -21,7 +21,7 @@ fn bundled(name: &str, settings: &[(&str, Setting)], options: Options) -> Report
 #[test]
 fn bundled_schemes_keep_every_property() {
     let text = |value: &str| Setting::Text(value.into());
-    let all: [(&str, &[(&str, Setting)]); 22] = [
+    let all: [(&str, &[(&str, Setting)]); 24] = [
         ("solo", &[]),
         ("prop", &[]),
         ("incentive-compatible", &[]),
@@ -43,6 +43,8 @@ fn bundled_schemes_keep_every_property() {
         ("fpps", &[("fees", text("blocks")), ("window_blocks", Setting::Int(3))]),
         ("pps-plus", &[("window", Setting::Int(1000)), ("fee_ppm", Setting::Int(10_000))]),
         ("smpps", &[("pay", text("subsidy"))]),
+        ("slice", &[]),
+        ("slice", &[("window", Setting::Int(1500)), ("delta", Setting::Int(1000))]),
         ("shifts", &[("shifts", Setting::Int(2)), ("minutes", Setting::Int(1))]),
     ];
     for (name, settings) in all {
@@ -53,7 +55,7 @@ fn bundled_schemes_keep_every_property() {
 
 #[test]
 fn bundled_schemes_divide_among_a_million_miners_within_their_limits() {
-    for name in ["pplns", "pplns-window", "tides", "finder-bonus", "incentive-compatible"] {
+    for name in ["pplns", "pplns-window", "tides", "finder-bonus", "incentive-compatible", "slice"] {
         let report = bundled(name, &[], Options { cases: 1, ..Options::default() });
         let Some(Status::Pass(how)) = report.of("bounded") else { panic!("{name}:\n{report}") };
         assert!(how.starts_with("1000000 miners, fuel "), "{name}: {how}");
