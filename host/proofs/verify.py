@@ -302,10 +302,13 @@ ROOT = Fields(hash=DIGEST, count=U64, sum=U128)
 PATH = Fields(index=U64, siblings=List(SUM))
 SETTING = Cases(text=TEXT, int=I64, flag=FLAG)
 PLUGIN = Fields(name=TEXT, component=DIGEST, settings=List(Fields(name=TEXT, value=SETTING)))
-SPAN = Cases(round=None, finder=None, shares=U64, work=U64, millis=U64, coord=U64, state=None, batch=None)
+SLICES = Fields(thousandths=U64, step=U64)
+SPAN = Cases(
+    round=None, finder=None, shares=U64, work=U64, millis=U64, coord=U64, state=None, batch=None, slices=SLICES
+)
 WINDOW = Fields(
     span=SPAN,
-    measure=Cases(work=None, units=None),
+    measure=Cases(work=None, units=None, count=None, value=None, subsidy_value=None, fee_value=None),
     edge=Cases(whole=None, split=None, cut=None),
     counted=Option(Fields(first=U64, work=ROOT)),
 )

@@ -8,7 +8,8 @@ mod common;
 use common::CountingDisk;
 use millpond_disk::RealDisk;
 use millpond_journal::{
-    Edge, FORMAT, Journal, JournalError, Measure, Options, Share, Span, Window, WindowEnd, WorkerId,
+    Edge, FORMAT, Journal, JournalError, JournalView, Measure, Options, Share, Span, Window, WindowEnd,
+    WorkerId,
 };
 use millpond_types::{MinerId, ShareSeq, UnixMillis, Work};
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ fn share(number: u64) -> Share {
         worker: WorkerId(miner),
         work: Work(1 << (20 + miner % 8)),
         network_work: 1 << 40,
+        // A block is found by others every 600,000 shares, and meanwhile fees grow.
+        subsidy: Some(millpond_types::Amount(50 - number % 600_000 / 20_000)),
         time: UnixMillis(1_700_000_000_000 + number),
         coord: 900_000 + number / 600_000,
         ..common::share(number)
@@ -72,6 +75,20 @@ fn main() {
     let by_scan = began.elapsed().as_secs_f64() * 1e3;
     assert_eq!(rows, naive.into_iter().collect::<Vec<_>>());
 
+    // The same length in slices: how far back by footers, then share by share.
+    let scored = JournalView::window;
+    let work: u128 = rows.iter().map(|(_, work)| work).sum();
+    let thousandths = u64::try_from(work * 1000 / end.network_work).unwrap();
+    let slices = |step| {
+        let window =
+            Window { span: Span::Slices(thousandths, step), measure: Measure::FeeValue, edge: Edge::Split };
+        let began = Instant::now();
+        let scores = scored(&view, &window, &end, None).unwrap();
+        assert_eq!(scores.len(), rows.len());
+        began.elapsed().as_secs_f64() * 1e3
+    };
+    let (by_height, by_fees) = (slices(0), slices(5));
+
     println!(
         "{SHARES} shares of {MINERS} miners, {segments} segments, {:.2} bytes a share",
         bytes as f64 / SHARES as f64
@@ -80,9 +97,12 @@ fn main() {
     println!("window of {} shares   read MB       ms", SHARES - 300_000);
     println!("  footers and edges    {:>10.2} {by_footers:>8.2}", read as f64 / 1e6);
     println!("  every share          {:>10.2} {by_scan:>8.2}", bytes as f64 / 1e6);
+    println!("  in slices, by height {:>21.2}", by_height);
+    println!("  in slices, by fees   {:>21.2}", by_fees);
     println!(
         "{{\"bench\":\"window\",\"shares\":{SHARES},\"segments\":{segments},\"bytes_per_share\":{:.2},\
-         \"footers_ms\":{by_footers:.2},\"footers_bytes_read\":{read},\"scan_ms\":{by_scan:.2},\"scan_bytes\":{bytes}}}",
+         \"footers_ms\":{by_footers:.2},\"footers_bytes_read\":{read},\"scan_ms\":{by_scan:.2},\"scan_bytes\":{bytes},\
+         \"slices_ms\":[{by_height:.2},{by_fees:.2}]}}",
         bytes as f64 / SHARES as f64
     );
 }

@@ -72,6 +72,9 @@ pub enum JournalError {
         /// The last dropped share.
         last: ShareSeq,
     },
+    /// A window that nothing computes: its measure is not what its span is long by.
+    #[error("there is no window of this span by this measure")]
+    NoSuchWindow,
     /// A sum leaves 128 bits.
     #[error("the work of a window does not fit 128 bits: is the network's work 0?")]
     Overflow,

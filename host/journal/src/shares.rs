@@ -41,6 +41,12 @@ impl Share {
         millpond_windows::units(self.work.0, self.network_work)
     }
 
+    /// How much of its job's reward was fees: nothing where the adapter does not tell the subsidy.
+    #[must_use]
+    pub fn fees(&self) -> Amount {
+        Amount(self.subsidy.map_or(0, |subsidy| self.reward.0.saturating_sub(subsidy.0)))
+    }
+
     fn context(&self) -> Context {
         (self.job, self.coord, self.network_work, self.reward)
     }

@@ -6,30 +6,42 @@ use crate::summary::{self, MinerShares, SegmentShares};
 use crate::view::JournalView;
 use crate::{JournalError, Share};
 use millpond_segments::SegmentInfo;
-use millpond_types::{MinerId, ShareSeq};
+use millpond_types::{Amount, MinerId, ShareSeq};
+use millpond_windows::Slices;
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 pub use millpond_windows::{Edge, Measure, Span, Window};
 
+/// What a share weighs; the greatest number where it does not fit.
 fn of_share(measure: Measure, share: &Share) -> u128 {
+    let amount = match measure {
+        Measure::Work => return share.work.0.into(),
+        Measure::Units => return share.units(),
+        Measure::Count => return 1,
+        Measure::Value => share.reward,
+        Measure::SubsidyValue => Amount(share.reward.0.saturating_sub(share.fees().0)),
+        Measure::FeeValue => share.fees(),
+    };
+    millpond_windows::value(share.work.0, amount.0, share.network_work).unwrap_or(u128::MAX)
+}
+
+/// By its footer, where that says it.
+pub(crate) fn of_segment(measure: Measure, total: &SegmentShares) -> Option<u128> {
     match measure {
-        Measure::Work => measure.of(share.work.0, 0),
-        Measure::Units => share.units(),
+        Measure::Work => Some(total.work),
+        Measure::Units => Some(total.units),
+        Measure::Count => Some(total.count.into()),
+        Measure::Value | Measure::SubsidyValue | Measure::FeeValue => None,
     }
 }
 
-pub(crate) fn of_segment(measure: Measure, total: &SegmentShares) -> u128 {
+fn of_miner(measure: Measure, row: &MinerShares) -> Option<u128> {
     match measure {
-        Measure::Work => total.work,
-        Measure::Units => total.units,
-    }
-}
-
-fn of_miner(measure: Measure, row: &MinerShares) -> u128 {
-    match measure {
-        Measure::Work => row.work,
-        Measure::Units => row.units,
+        Measure::Work => Some(row.work),
+        Measure::Units => Some(row.units),
+        Measure::Count => Some(row.count.into()),
+        Measure::Value | Measure::SubsidyValue | Measure::FeeValue => None,
     }
 }
 
@@ -78,6 +90,8 @@ struct Sums {
     total: u128,
     /// The smallest number of a share that was counted.
     first: Option<ShareSeq>,
+    /// What of that share was not, since it lies on the far edge.
+    over: u128,
 }
 
 impl Sums {
@@ -130,8 +144,16 @@ pub(crate) fn compute(
     finder: Option<MinerId>,
 ) -> Result<Counted, JournalError> {
     let behind = ShareSeq(end.seq.0.saturating_add(1));
+    if !window.is_computed() {
+        return Err(JournalError::NoSuchWindow);
+    }
     if end.seq > journal.newest {
         return Err(JournalError::Ahead { end: end.seq, newest: journal.newest });
+    }
+    // As long as work says, whatever is summed in it.
+    let mut walked = *window;
+    if let Span::Slices(..) = window.span {
+        walked.measure = Measure::Work;
     }
     let reach = match window.span {
         Span::Finder => {
@@ -140,15 +162,15 @@ pub(crate) fn compute(
         Span::State => return Ok(Counted { rows: Vec::new(), first: behind }),
         Span::Round => Reach::From(end.round_after.0.saturating_add(1)),
         Span::Shares(count) => Reach::From(end.seq.0.saturating_sub(count).saturating_add(1)),
-        Span::Work(thousandths) => {
-            let sum = window.measure.sum(thousandths, end.network_work);
+        Span::Work(thousandths) | Span::Slices(thousandths, _) => {
+            let sum = walked.measure.sum(thousandths, end.network_work);
             Reach::Sum(sum.ok_or(JournalError::Overflow)?)
         }
         Span::Millis(millis) => Reach::After(Field::Time, end.time.0.checked_sub(millis)),
         Span::Coord(steps) => Reach::After(Field::Coord, end.coord.checked_sub(steps)),
     };
     let mut sums = Sums::default();
-    let reached = walk(journal, window, end.seq, reach, &mut sums)?;
+    let reached = walk(journal, &walked, end.seq, reach, &mut sums)?;
     let dropped = &journal.dropped;
     let needs_dropped = dropped.last.0 > 0
         && match reach {
@@ -161,7 +183,60 @@ pub(crate) fn compute(
         return Err(JournalError::Dropped { last: dropped.last });
     }
     let first = sums.first.unwrap_or(behind);
+    if let (Span::Slices(_, step), Measure::FeeValue) = (window.span, window.measure) {
+        let rows = by_fees(journal, step, first..=end.seq, sums.over)?.rows();
+        return Ok(Counted { rows, first });
+    }
     Ok(Counted { rows: sums.rows(), first })
+}
+
+/// What shares weigh in their slices, of the first of which `over` of the work does not count. Reads them one by one, oldest
+/// first, and those of before that say where its slice begins.
+fn by_fees(
+    journal: &JournalView,
+    step: u64,
+    shares: RangeInclusive<ShareSeq>,
+    over: u128,
+) -> Result<Sums, JournalError> {
+    let (first, end) = shares.into_inner();
+    let mut sums = Sums::default();
+    if first > end {
+        return Ok(sums);
+    }
+    // Where fees end no slice, whatever was before the window in its first one does not matter.
+    let from = if step == 0 { first } else { journal.same_coord_from(first)? };
+    let mut slices = Slices::new(step);
+    let take = |slices: &mut Slices<MinerId>, sums: &mut Sums| -> Result<(), JournalError> {
+        let scores = slices.end().map_err(|_| JournalError::Overflow)?;
+        scores.into_iter().try_for_each(|(miner, score)| sums.add(miner, score))
+    };
+    for segment in journal.log.segments() {
+        if journal.total(segment).is_some_and(|total| total.count == 0 || total.last < from) {
+            continue;
+        }
+        if journal.total(segment).is_some_and(|total| total.first > end) {
+            break;
+        }
+        journal.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
+            if seq < from || seq > end {
+                return Ok(());
+            }
+            let (coord, fees) = (share.coord, share.fees().0);
+            if slices.ends(coord, fees) {
+                take(&mut slices, &mut sums)?;
+            }
+            let counts = match seq {
+                before if before < first => 0,
+                edge if edge == first => {
+                    u64::try_from(over).map_or(0, |over| share.work.0.saturating_sub(over))
+                }
+                _ => share.work.0,
+            };
+            slices.push(share.miner, coord, fees, counts).map_err(|_| JournalError::Overflow)
+        })?;
+    }
+    take(&mut slices, &mut sums)?;
+    Ok(sums)
 }
 
 /// Newest segment first. `Break` when the window is full.
@@ -179,6 +254,13 @@ fn walk(
         let part = match journal.total(segment) {
             // The segment that is written to has no footer yet.
             None => Part::Some,
+            // Nor does a footer say what shares were worth.
+            Some(total) if of_segment(window.measure, &total).is_none() => {
+                match part(Measure::Work, &total, end, reach, sums.total) {
+                    Part::All => Part::Some,
+                    part => part,
+                }
+            }
             Some(total) => part(window.measure, &total, end, reach, sums.total),
         };
         match part {
@@ -219,7 +301,7 @@ fn part(measure: Measure, total: &SegmentShares, end: ShareSeq, reach: Reach, so
         Reach::From(first) if total.first.0 >= first && before_end => Part::All,
         Reach::Sum(limit) => {
             // Below the limit with the whole segment: its last share, the oldest, is not the edge.
-            let sum = so_far.checked_add(of_segment(measure, total));
+            let sum = of_segment(measure, total).and_then(|sum| so_far.checked_add(sum));
             if before_end && sum.is_some_and(|sum| sum < limit) { Part::All } else { Part::Some }
         }
         Reach::After(field, after) => {
@@ -249,7 +331,8 @@ fn add_footer(
     };
     for row in summary::rows(&footer).map_err(refuse)? {
         let row = row.map_err(refuse)?;
-        sums.add(row.miner, of_miner(measure, &row))?;
+        // Asked for where the footer says it alone.
+        sums.add(row.miner, of_miner(measure, &row).ok_or(JournalError::NoSuchWindow)?)?;
     }
     Ok(())
 }
@@ -295,6 +378,7 @@ fn add_shares(
         let counted = window.edge.counts(value, room);
         if counted > 0 {
             sums.counts(seq);
+            sums.over = value.saturating_sub(counted);
         }
         sums.add(miner, counted)?;
         return Ok(ControlFlow::Break(()));

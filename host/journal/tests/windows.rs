@@ -12,18 +12,34 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+/// What was not subsidy of a share's job.
+fn fees(share: &Share) -> u128 {
+    share.subsidy.map_or(0, |subsidy| u128::from(share.reward.0 - subsidy.0))
+}
+
 /// The definition, written down a second time: every share, newest first, without segments.
 fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Counted {
     let mut sums: BTreeMap<MinerId, u128> = BTreeMap::new();
-    let weigh = |share: &Share| match window.measure {
-        Measure::Work => u128::from(share.work.0),
-        Measure::Units => (u128::from(share.work.0) << 64) / share.network_work,
+    let slices = matches!(window.span, Span::Slices(..));
+    let weigh = |share: &Share| {
+        let (work, reward) = (u128::from(share.work.0), u128::from(share.reward.0));
+        match window.measure {
+            Measure::Work => work,
+            Measure::Units => (work << 64) / share.network_work,
+            Measure::Count => 1,
+            Measure::Value => ((work * reward) << 32) / share.network_work,
+            Measure::SubsidyValue => ((work * (reward - fees(share))) << 32) / share.network_work,
+            Measure::FeeValue if slices => work,
+            Measure::FeeValue => ((work * fees(share)) << 32) / share.network_work,
+        }
     };
     let mut room = match (window.span, window.measure) {
         (Span::Work(n), Measure::Work) => end.network_work * u128::from(n) / 1000,
+        (Span::Slices(n, _), _) => end.network_work * u128::from(n) / 1000,
         (Span::Work(n), Measure::Units) => (u128::from(n) << 64) / 1000,
         _ => u128::MAX,
     };
+    let mut counts = vec![0; end.seq.0 as usize];
     let mut first = ShareSeq(end.seq.0 + 1);
     for seq in (1..=end.seq.0).rev() {
         let share = &shares[seq as usize - 1];
@@ -32,7 +48,7 @@ fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Counted {
             Span::Shares(n) => end.seq.0 - seq < n,
             Span::Millis(n) => share.time.0 + n > end.time.0,
             Span::Coord(n) => share.coord + n > end.coord,
-            Span::Work(_) => room > 0,
+            Span::Work(_) | Span::Slices(..) => room > 0,
             Span::Finder | Span::State => false,
         };
         if !inside {
@@ -49,10 +65,45 @@ fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Counted {
             first = ShareSeq(seq);
         }
         *sums.entry(share.miner).or_default() += counted;
+        counts[seq as usize - 1] = counted;
         room = room.saturating_sub(value);
+    }
+    if let (Span::Slices(_, step), Measure::FeeValue) = (window.span, window.measure) {
+        sums = by_slices(shares, step, &counts);
     }
     let rows = sums.into_iter().filter(|(_, sum)| *sum > 0).collect();
     Counted { rows, first }
+}
+
+/// What of the work of shares counts in their slices, by the fees of their jobs: each slice by itself, over all shares.
+fn by_slices(shares: &[Share], step: u64, counts: &[u128]) -> BTreeMap<MinerId, u128> {
+    let mut slices: Vec<Vec<usize>> = Vec::new();
+    for at in 0..counts.len() {
+        let begins = at == 0 || shares[at].coord != shares[at - 1].coord || {
+            let first = slices.last().unwrap()[0];
+            step > 0 && fees(&shares[at]) >= fees(&shares[first]) + u128::from(step)
+        };
+        if begins {
+            slices.push(Vec::new());
+        }
+        slices.last_mut().unwrap().push(at);
+    }
+    let mut sums = BTreeMap::new();
+    for slice in slices {
+        let work: u128 = slice.iter().map(|at| counts[*at]).sum();
+        let all: u128 = slice.iter().map(|at| counts[*at] * fees(&shares[*at])).sum();
+        let mut miners: BTreeMap<MinerId, [u128; 2]> = BTreeMap::new();
+        for at in slice {
+            let miner = miners.entry(shares[at].miner).or_default();
+            miner[0] += counts[at];
+            miner[1] += counts[at] * fees(&shares[at]);
+        }
+        for (miner, [own, part]) in miners {
+            let score = ((work << 32) * part).checked_div(all).unwrap_or(own << 32);
+            *sums.entry(miner).or_default() += score;
+        }
+    }
+    sums
 }
 
 fn any_span() -> impl Strategy<Value = Span> {
@@ -62,24 +113,36 @@ fn any_span() -> impl Strategy<Value = Span> {
         (0_u64..6000).prop_map(Span::Work),
         (0_u64..9000).prop_map(Span::Millis),
         (0_u64..14).prop_map(Span::Coord),
+        (0_u64..6000, 0_u64..12).prop_map(|(thousandths, step)| Span::Slices(thousandths, step)),
     ]
 }
 
 fn any_window() -> impl Strategy<Value = Window> {
-    let measure = prop_oneof![Just(Measure::Work), Just(Measure::Units)];
+    let measures = [
+        Measure::Work,
+        Measure::Units,
+        Measure::Count,
+        Measure::Value,
+        Measure::SubsidyValue,
+        Measure::FeeValue,
+    ];
     let edge = prop_oneof![Just(Edge::Whole), Just(Edge::Split), Just(Edge::Cut)];
-    (any_span(), measure, edge).prop_map(|(span, measure, edge)| Window { span, measure, edge })
+    let window = (any_span(), prop::sample::select(measures.to_vec()), edge);
+    window
+        .prop_map(|(span, measure, edge)| Window { span, measure, edge })
+        .prop_filter("computed", Window::is_computed)
 }
 
 /// Shares whose clock and coordinates go back now and then.
 fn any_shares() -> impl Strategy<Value = Vec<Share>> {
     // Numbers from 2^22 on have no place of their own in a window's sums.
     let miner = prop_oneof![9 => 0_u64..5, 1 => prop::sample::select(vec![1 << 22, u64::MAX])];
-    let one = (miner, 0_u64..40, 1_u128..900, -3_i64..20, -1_i64..3);
+    let subsidy = prop::option::weighted(0.8, 10_u64..51);
+    let one = (miner, 0_u64..40, 1_u128..900, -3_i64..20, -1_i64..3, subsidy);
     prop::collection::vec(one, 1..600).prop_map(|rows| {
         let (mut time, mut coord) = (1_000_000_i64, 500_i64);
         let rows = rows.into_iter().enumerate();
-        rows.map(|(index, (miner, work, network_work, later, further))| {
+        rows.map(|(index, (miner, work, network_work, later, further, subsidy))| {
             time += later;
             coord += i64::from(index % 40 == 0) * further;
             Share {
@@ -89,7 +152,7 @@ fn any_shares() -> impl Strategy<Value = Vec<Share>> {
                 coord: coord as u64,
                 network_work,
                 reward: Amount(50),
-                subsidy: None,
+                subsidy: subsidy.map(Amount),
                 work: Work(work),
                 time: UnixMillis(time as u64),
                 id: [index as u8; 32],
@@ -97,6 +160,20 @@ fn any_shares() -> impl Strategy<Value = Vec<Share>> {
         })
         .collect()
     })
+}
+
+/// The first share that a window's sums depend on: where the coordinate of the first that counts began, in slices that fees
+/// end.
+fn begins(shares: &[Share], window: &Window, first: ShareSeq) -> ShareSeq {
+    let mut at = first.0;
+    if let (Span::Slices(_, 1..), Measure::FeeValue) = (window.span, window.measure)
+        && at <= shares.len() as u64
+    {
+        while at > 1 && shares[at as usize - 2].coord == shares[at as usize - 1].coord {
+            at -= 1;
+        }
+    }
+    ShareSeq(at)
 }
 
 proptest! {
@@ -131,9 +208,51 @@ proptest! {
                 round_after: ShareSeq(round_after.min(seq)),
             };
             let expected = naive(&shares, &window, &end);
-            prop_assert_eq!(view.counted(&window, &end, None).unwrap(), expected, "{:?} {:?}", window, end);
+            let counted = view.counted(&window, &end, None).unwrap();
+            prop_assert_eq!(&counted, &expected, "{:?} {:?}", window, end);
+            // Nothing before what retention is told to keep is read.
+            let needed = view.needed_from(&window, &end, 1);
+            let begins = begins(&shares, &window, counted.first);
+            prop_assert!(counted.first > end.seq || needed <= begins, "{:?} {:?}", window, end);
         }
     }
+}
+
+/// A walk that forgets where the first slice begins, or takes fees for work, is another window.
+#[test]
+fn slices_are_those_of_all_shares_and_not_of_the_window_alone() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk);
+    // Fees 10, 14, 16, 19: by a step of 5 the third begins a slice; counted from the second on the fourth would.
+    for (miner, fees) in [(1, 10), (2, 14), (3, 16), (4, 19)] {
+        let job = Share { subsidy: Some(Amount(50 - fees)), coord: 7, network_work: 100, ..share(1) };
+        journal.share(Share { miner: MinerId(miner), work: Work(20), ..job }).wait().unwrap();
+        journal.roll().wait().unwrap();
+    }
+    let end = WindowEnd { seq: ShareSeq(4), network_work: 100, coord: 7, ..WindowEnd::default() };
+    let of = |span, measure| {
+        let window = Window { span, measure, edge: Edge::Split };
+        let rows = journal.view().window(&window, &end, None).unwrap();
+        rows.into_iter().map(|(miner, sum)| (miner.0, sum)).collect::<Vec<_>>()
+    };
+    // 60 of work, of which 40 stand in the slice of the third and fourth: by 16 and 19 of fees.
+    let one = 1_u128 << 32;
+    let expected = [(2, 20 * one), (3, (40 * one) * 16 / 35), (4, (40 * one) * 19 / 35)];
+    assert_eq!(of(Span::Slices(600, 5), Measure::FeeValue), expected);
+    assert_ne!(of(Span::Slices(600, 0), Measure::FeeValue), expected);
+    assert_eq!(of(Span::Slices(600, 5), Measure::Work), of(Span::Work(600), Measure::Work));
+    // Of a half of the second only its half counts, in its slice too.
+    assert_eq!(of(Span::Slices(500, 5), Measure::FeeValue)[0], (2, 10 * one));
+    // What none can be long by is refused.
+    let window = Window { span: Span::Work(600), measure: Measure::Value, edge: Edge::Split };
+    let error = journal.view().window(&window, &end, None).unwrap_err();
+    assert!(matches!(error, JournalError::NoSuchWindow));
+    // With the first share the beginning of the slice is gone.
+    journal.drop_before(ShareSeq(2)).unwrap();
+    let window = Window { span: Span::Slices(600, 5), measure: Measure::FeeValue, edge: Edge::Split };
+    let error = journal.view().window(&window, &end, None).unwrap_err();
+    assert!(matches!(error, JournalError::Dropped { .. }), "{error}");
+    assert_eq!(of(Span::Slices(600, 0), Measure::FeeValue).len(), 3);
 }
 
 #[test]

@@ -46,6 +46,7 @@ use millpond_scheme_pps_plus::PpsPlus;
 use millpond_scheme_prop::Prop;
 use millpond_scheme_queue::Queue;
 use millpond_scheme_shifts::Shifts;
+use millpond_scheme_slice::Slice;
 use millpond_scheme_slush::Slush;
 use millpond_scheme_smpps::Smpps;
 use millpond_scheme_solo::Solo;
@@ -54,7 +55,7 @@ use millpond_types::Digest;
 use std::sync::Arc;
 
 /// The schemes that [`get`] knows, in order.
-pub const SCHEMES: [&str; 17] = [
+pub const SCHEMES: [&str; 18] = [
     "dgm",
     "esmpps",
     "finder-bonus",
@@ -68,6 +69,7 @@ pub const SCHEMES: [&str; 17] = [
     "prop",
     "queue",
     "shifts",
+    "slice",
     "slush",
     "smpps",
     "solo",
@@ -102,6 +104,7 @@ pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
         "prop" => Arc::new(NativeScheme::<Prop>::new(digest)),
         "queue" => Arc::new(NativeScheme02::<Queue>::accruing(digest)),
         "shifts" => Arc::new(NativeScheme02::<Shifts>::accruing(digest)),
+        "slice" => Arc::new(NativeScheme02::<Slice>::new(digest)),
         "slush" => Arc::new(NativeScheme02::<Slush>::accruing(digest)),
         "smpps" => Arc::new(NativeScheme02::<Smpps>::accruing(digest)),
         "solo" => Arc::new(NativeScheme::<Solo>::new(digest)),

@@ -55,6 +55,9 @@ fn settings(name: &str) -> Vec<Settings> {
         "fpps" => vec![text("fees", "template"), int("window_blocks", 1), text("fees", "median")],
         "pps-plus" => vec![int("window", 1), int("window", 1_000_000), int("fee_ppm", 500_000)],
         "shifts" => vec![int("shifts", 1), int("minutes", 1440), int("shifts", 7)],
+        "slice" => {
+            vec![int("window", 100), [int("delta", 9), int("window", 64_000)].concat(), int("delta", -1)]
+        }
         "slush" => vec![int("seconds", 60), int("seconds", 86_400), int("seconds", 59)],
         "esmpps" => vec![text("pay", "subsidy"), text("pay", "all")],
         "tides" => vec![int("window", 64_000), int("window", -1), text("window", "wide")],
@@ -274,6 +277,7 @@ native_equals_component!(
     prop "prop",
     queue "queue",
     shifts "shifts",
+    slice "slice",
     slush "slush",
     smpps "smpps",
     solo "solo",

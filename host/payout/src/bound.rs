@@ -148,26 +148,28 @@ impl BoundScheme {
     }
 }
 
+/// Whether the journal sums such a window: by any measure where shares are in it or not, by what it is long by where it is as
+/// long as their work.
+fn is_computed(window: &Window) -> bool {
+    match window.span {
+        Span::Round | Span::Finder | Span::Shares(_) | Span::Millis(_) | Span::Coord(_) | Span::State => true,
+        Span::Work(_) => matches!(window.measure, Measure::Work | Measure::Units),
+        Span::Slices(..) => matches!(window.measure, Measure::Work | Measure::FeeValue),
+        Span::StandingRound | Span::Shifts(..) | Span::Unpaid(_) => false,
+    }
+}
+
 /// What terms of 0.2 ask for and this host does not do, or what contradicts itself in them.
 fn beyond(terms: &Terms) -> Option<String> {
-    let served = |window: &&Window| {
-        let spans = matches!(
-            window.span,
-            Span::Round
-                | Span::Finder
-                | Span::Shares(_)
-                | Span::Work(_)
-                | Span::Millis(_)
-                | Span::Coord(_)
-                | Span::State
-        );
-        spans && matches!(window.measure, Measure::Work | Measure::Units)
-    };
-    if let Some(window) = terms.windows.iter().find(|window| !served(window)) {
+    if let Some(window) = terms.windows.iter().find(|window| !is_computed(window)) {
         return Some(format!(
             "a window {:?} by {:?}, which this host does not compute",
             window.span, window.measure
         ));
+    }
+    let apart = |window: &&Window| matches!(window.measure, Measure::SubsidyValue | Measure::FeeValue);
+    if let Some(window) = terms.windows.iter().find(apart).filter(|_| !terms.needs_subsidy) {
+        return Some(format!("a window by {:?} without needs-subsidy", window.measure));
     }
     if terms.operator_most > 1_000_000 {
         return Some(format!("{} millionths for the operator, at most 1000000", terms.operator_most));

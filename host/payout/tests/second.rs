@@ -171,11 +171,16 @@ fn terms_that_this_host_does_not_do_are_refused_when_a_scheme_is_bound() {
         window(Span::Unpaid(5), Measure::Work),
         window(Span::Shifts(5, 6), Measure::Work),
         window(Span::StandingRound, Measure::Work),
-        window(Span::Slices(5, 6), Measure::Work),
-        window(Span::Round, Measure::Value),
-        window(Span::Round, Measure::Count),
+        window(Span::Slices(5, 6), Measure::Value),
+        window(Span::Work(5), Measure::Value),
+        window(Span::Work(5), Measure::Count),
     ] {
         assert!(refused(Terms { windows, ..terms() }).contains("does not compute"));
+    }
+    // What of a reward is subsidy is asked for by name, so that it is refused where nobody tells it.
+    for (span, measure) in [(Span::Round, Measure::SubsidyValue), (Span::Slices(5, 6), Measure::FeeValue)] {
+        let terms = Terms { windows: window(span, measure), ..terms() };
+        assert!(refused(terms).contains("without needs-subsidy"));
     }
     assert!(refused(Terms { operator_most: 1_000_001, ..terms() }).contains("1000001 millionths"));
     assert!(refused(Terms { reversal: Reversal::KeepReserve, ..terms() }).contains("no reserve"));

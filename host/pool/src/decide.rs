@@ -48,19 +48,19 @@ pub(crate) fn window(declared: &contract::Window) -> Result<Window, NoSuchWindow
         contract::Span::Work(thousandths) => Span::Work(thousandths),
         contract::Span::Millis(millis) => Span::Millis(millis),
         contract::Span::Coord(steps) => Span::Coord(steps),
+        contract::Span::Slices(thousandths, step) => Span::Slices(thousandths, step),
         contract::Span::State => Span::State,
-        contract::Span::StandingRound
-        | contract::Span::Shifts(..)
-        | contract::Span::Unpaid(_)
-        | contract::Span::Slices(..) => return Err(NoSuchWindow(*declared)),
+        contract::Span::StandingRound | contract::Span::Shifts(..) | contract::Span::Unpaid(_) => {
+            return Err(NoSuchWindow(*declared));
+        }
     };
     let measure = match declared.measure {
         contract::Measure::Work => Measure::Work,
         contract::Measure::Units => Measure::Units,
-        contract::Measure::Count
-        | contract::Measure::Value
-        | contract::Measure::SubsidyValue
-        | contract::Measure::FeeValue => return Err(NoSuchWindow(*declared)),
+        contract::Measure::Count => Measure::Count,
+        contract::Measure::Value => Measure::Value,
+        contract::Measure::SubsidyValue => Measure::SubsidyValue,
+        contract::Measure::FeeValue => Measure::FeeValue,
     };
     let edge = match declared.edge {
         contract::Edge::Whole => Edge::Whole,

@@ -11,8 +11,8 @@ use millpond_pool::receipts::NoReceipts;
 use millpond_pool::{Edge, Edges, Pool};
 use millpond_proofs::{
     Against, Commitment, Compared, Contradiction, Division, Evidence, HeadBody, HeadKind, History,
-    KeysInForce, Leaf, NotLookedAt, Proven, PublicKey, Shown, SignedHead, SignedReceipt, Signer, Statement,
-    StatementError, TreeKind, What, build, compare, verify, verify_all,
+    KeysInForce, Leaf, Measure, NotLookedAt, Proven, PublicKey, Shown, SignedHead, SignedReceipt, Signer,
+    Slices, Span, Statement, StatementError, TreeKind, What, build, compare, verify, verify_all,
 };
 use millpond_types::{Digest, UnixMillis};
 use serde_json::{Value, json};
@@ -269,6 +269,41 @@ async fn every_statement_of_every_miner_holds_against_the_key_and_says_what_the_
             (&before.commitment, &before.credit, &before.work)
         );
         good(&again, key, &heads);
+    }
+    pool.stop().await;
+}
+
+/// A window in slices is committed as it was declared, and both implementations read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_was_counted_in_slices_is_shown_beside_the_work() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, text) = rig().await;
+    let text = text.replace("scheme = \"pplns\"", "scheme = \"slice\"");
+    let process = process(folder.path());
+    let miners: Vec<String> = (1..=2).map(|number| stranger("bcrt", number).0).collect();
+    let pool = start(&process, &text).await;
+    let mut clients = [client(&pool, &miners[0]).await, client(&pool, &miners[1]).await];
+    mine(&chain, &mut clients[1], 3, false).await;
+    mine(&chain, &mut clients[0], 5, true).await;
+    until(&pool, "the income", || statuses(&pool) == [IncomeStatus::Immature]).await;
+    signed(&pool, 1).await;
+    let key = public_key(process.disk.as_ref(), &folder.path().join("dev")).unwrap().unwrap();
+    let found = statements(&pool, &miners);
+    assert_eq!(found.len(), 2);
+    for statement in found.values() {
+        good(statement, key, &pool.heads(None, 100));
+        others_agree(folder.path(), statement, key, true);
+        let windows = &division(statement).windows;
+        assert_eq!((&windows[0].span, windows[0].measure), (&Span::Work(8000), Measure::Work));
+        let slices = Span::Slices(Slices { thousandths: 8000, step: 0 });
+        assert_eq!((&windows[1].span, windows[1].measure), (&slices, Measure::FeeValue));
+        // No transactions, no fees: what is by fees is by work.
+        assert_eq!(statement.work[1].value, statement.work[0].value << 32);
+        // Another step is another window, and no commitment of the pool's.
+        let mut forged = statement.clone();
+        let What::Income(division) = &mut forged.commitment.what else { panic!("{forged:?}") };
+        division.windows[1].span = Span::Slices(Slices { thousandths: 8000, step: 1 });
+        others_agree(folder.path(), &forged, key, false);
     }
     pool.stop().await;
 }

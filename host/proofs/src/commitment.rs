@@ -110,6 +110,17 @@ fields! {
         counted: Option<Counted>,
     }
 
+    /// A window in slices.
+    struct Slices {
+        /// How long it is, in thousandths of the network's work.
+        #[serde(with = "text")]
+        thousandths: u64,
+        /// A slice ends with its coordinate, and where fees are so much above those of its first share; 0: with its
+        /// coordinate alone.
+        #[serde(with = "text")]
+        step: u64,
+    }
+
     /// The shares of a window.
     struct Counted {
         /// The first share that counts, in part or in full.
@@ -195,6 +206,8 @@ cases! {
         6 => State,
         /// The shares of one batch.
         7 => Batch,
+        /// As many thousandths of the network's work, in slices.
+        8 => Slices(slices: Slices),
     }
 
     /// What a share weighs.
@@ -204,6 +217,14 @@ cases! {
         0 => Work,
         /// Its work as a fraction of the network's, 2^64 = 1.
         1 => Units,
+        /// One.
+        2 => Count,
+        /// What it was worth, 2^32 to the smallest unit.
+        3 => Value,
+        /// The same of the subsidy.
+        4 => SubsidyValue,
+        /// The same of the fees; in slices its part of its slice's work by the fees of its job, 2^32 to the unit of work.
+        5 => FeeValue,
     }
 
     /// What becomes of the share on the far edge of a `work` window.

@@ -24,8 +24,8 @@ pub mod tree;
 mod verify;
 
 pub use commitment::{
-    Commitment, Counted, Division, Edge, Measure, NamedSetting, Origin, Payment, Plugin, Setting, Span,
-    Undoing, VERSION, What, Window, WindowEnd, pool_id, state_digest,
+    Commitment, Counted, Division, Edge, Measure, NamedSetting, Origin, Payment, Plugin, Setting, Slices,
+    Span, Undoing, VERSION, What, Window, WindowEnd, pool_id, state_digest,
 };
 pub use domain::Domain;
 pub use encode::Encode;

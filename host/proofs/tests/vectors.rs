@@ -75,7 +75,18 @@ fn hashes() {
         measure: Measure::Units,
         ..accrued.windows[0].clone()
     });
+    let mut sliced = accrued.clone();
     commitments.push(Commitment::new(pool.id, b"shares 1..=9".to_vec(), 0, What::Accrued(accrued)));
+    sliced.windows[0].span = Span::Slices(Slices { thousandths: 8_000, step: 5 });
+    for (window, measure) in sliced.windows.iter_mut().zip([
+        Measure::FeeValue,
+        Measure::SubsidyValue,
+        Measure::Value,
+        Measure::Count,
+    ]) {
+        window.measure = measure;
+    }
+    commitments.push(Commitment::new(pool.id, SUBJECT.to_vec(), 4, What::Income(sliced)));
     let mut heads = vec![pool.heads[0].body.clone()];
     for kind in [
         HeadKind::NewKey(NextKey { next: Signer::new(&[7; 32]).key() }),

@@ -121,7 +121,7 @@ impl Runner for Production {
                 time: UnixMillis(row.time_ms),
                 coord: row.coord,
                 reward: Amount(chunk.reward),
-                subsidy: None,
+                subsidy: Some(Amount(chunk.subsidy)),
             });
             if self.pending.len() >= self.rows {
                 self.accrue()?;
@@ -157,7 +157,7 @@ impl Runner for Production {
             time: UnixMillis(block.time_ms),
             coord: block.coord,
             finder: Some(MinerId(block.miner.into())),
-            subsidy: None,
+            subsidy: Some(Amount(block.subsidy)),
             reserve: Amount(if self.scheme.terms().reserve { RESERVE } else { 0 }),
         };
         let decision =

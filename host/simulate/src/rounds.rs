@@ -227,6 +227,7 @@ impl Pool<'_> {
             miner,
             class,
             reward: self.chain.reward(),
+            subsidy: self.scenario.reward.subsidy.get(),
             network: self.scenario.network.work.get(),
             time_ms: self.time_ms as u64,
             coord: self.chain.height(),

@@ -21,6 +21,8 @@ pub struct Chunk {
     pub network: u64,
     /// What a block earns.
     pub reward: u64,
+    /// What of that is no fees.
+    pub subsidy: u64,
     /// The shares.
     pub rows: Vec<Row>,
 }
@@ -38,6 +40,8 @@ pub struct Block {
     pub class: u32,
     /// What it earns.
     pub reward: u64,
+    /// What of that is no fees.
+    pub subsidy: u64,
     /// What it took.
     pub network: u64,
     /// When it was found.
@@ -162,7 +166,8 @@ pub(crate) fn windows(
     terms.windows.iter().map(one).collect()
 }
 
-/// A window as the windows' crate has it.
+/// A window as the windows' crate has it. All jobs of a height have the same fees here: a share's part of its slice by fees
+/// is its part by work, and so is a window in slices one by work.
 fn window(declared: &contract::Window) -> Option<Window> {
     let span = match declared.span {
         contract::Span::Round => Span::Round,
@@ -171,19 +176,20 @@ fn window(declared: &contract::Window) -> Option<Window> {
         contract::Span::Work(thousandths) => Span::Work(thousandths),
         contract::Span::Millis(millis) => Span::Millis(millis),
         contract::Span::Coord(steps) => Span::Coord(steps),
+        contract::Span::Slices(thousandths, _) => Span::Work(thousandths),
         contract::Span::State => Span::State,
-        contract::Span::StandingRound
-        | contract::Span::Shifts(..)
-        | contract::Span::Unpaid(_)
-        | contract::Span::Slices(..) => return None,
+        contract::Span::StandingRound | contract::Span::Shifts(..) | contract::Span::Unpaid(_) => {
+            return None;
+        }
     };
     let measure = match declared.measure {
         contract::Measure::Work => Measure::Work,
+        contract::Measure::FeeValue if matches!(declared.span, contract::Span::Slices(..)) => Measure::Work,
         contract::Measure::Units => Measure::Units,
-        contract::Measure::Count
-        | contract::Measure::Value
-        | contract::Measure::SubsidyValue
-        | contract::Measure::FeeValue => return None,
+        contract::Measure::Count => Measure::Count,
+        contract::Measure::Value | contract::Measure::SubsidyValue | contract::Measure::FeeValue => {
+            return None;
+        }
     };
     let edge = match declared.edge {
         contract::Edge::Whole => Edge::Whole,
@@ -468,7 +474,7 @@ impl Contract {
             coord: block.coord,
             finder: Some(name(block.miner)),
             carried: carry_in,
-            subsidy: None,
+            subsidy: self.scheme.terms.needs_subsidy.then_some(block.subsidy),
             reserve: self.held(),
         };
         let everybody = (0..).take(self.paid.len());
@@ -569,7 +575,7 @@ impl Runner for Contract {
             pending.last = seq;
             pending.shares.push(1);
             pending.work_high.push(0);
-            pending.subsidy.push(chunk.reward);
+            pending.subsidy.push(if self.scheme.terms.needs_subsidy { chunk.subsidy } else { chunk.reward });
             if pending.seq.len() >= self.rows {
                 self.accrue()?;
             }

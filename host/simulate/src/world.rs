@@ -163,6 +163,7 @@ impl<'a> World<'a> {
         chunk.first = self.seq.saturating_add(1);
         chunk.network = self.chain.work();
         chunk.reward = self.chain.reward();
+        chunk.subsidy = self.scenario.reward.subsidy.get();
         work.begin();
         let end = self.shares(chunk, until, work)?;
         work.end(chunk.reward)?;
@@ -272,6 +273,7 @@ impl<'a> World<'a> {
             miner,
             class,
             reward: self.chain.reward(),
+            subsidy: self.scenario.reward.subsidy.get(),
             network: self.chain.work(),
             time_ms: self.time_ms as u64,
             coord: self.chain.height(),

@@ -247,6 +247,32 @@ fn native_code_and_components_give_the_same_bytes() {
     assert_ne!(digest(text), digest(&text.replace("window = 8000", "window = 7999")));
 }
 
+/// All jobs of a height have the same fees here, so that SLICE pays what a window by work pays; and credits of the subsidy
+/// alone leave the fees to others.
+#[test]
+fn schemes_that_divide_subsidy_and_fees_apart_are_given_both() {
+    let scheme = |plugin: &str, settings: &str| format!("[[scheme]]\nplugin = \"{plugin}\"\n{settings}\n");
+    let text = example("fee-policies").unwrap();
+    let (head, _) = text.split_once("[[scheme]]").unwrap();
+    let head = head
+        .replace("3_125_000_000", "3_000_000_000\nfees = { lognormal = { mean = 300000000, sigma = 0.5 } }");
+    let schemes = [
+        scheme("tides", "settings = { window = 2000 }"),
+        scheme("slice", "settings = { window = 2000, delta = 1000000 }"),
+        scheme("fpps", "settings = { fees = \"none\" }"),
+    ];
+    let mut scenario = Scenario::parse(&(head + &schemes.concat())).unwrap();
+    scenario.blocks = NonZeroU64::new(1_000).unwrap();
+    let plugins = Plugins::with_components(Sandbox::new(None, Compiler::InProcess).unwrap());
+    let outcome = run(&scenario, &plugins, How::Both, 2, &|_, _| {}).unwrap();
+    assert!(outcome.holds(), "{outcome}");
+    assert!(outcome.schemes.iter().all(|scheme| scheme.same_as_component == Some(true)), "{outcome}");
+    let part = |scheme| outcome.class(scheme, "all").unwrap().per_value.value;
+    assert!((part("slice") - part("tides")).abs() < 1e-6, "{} {}", part("slice"), part("tides"));
+    // Of 3.3 billion in the mean 3 are subsidy.
+    assert!((part("fpps") - 3.0 / 3.3).abs() < 0.01, "{}", part("fpps"));
+}
+
 #[test]
 fn what_a_scenario_asks_for_in_vain_is_refused_by_name() {
     let refused = |name: &str, from: &str, to: &str| -> SimulateError {

@@ -2,9 +2,13 @@
 //! reads windows from its segments, and the simulator, which keeps them while shares come, take the arithmetic from
 //! here. Pure functions of the shares and of a window's near end: no I/O, no clock.
 
+mod slices;
 mod sliding;
 
+pub use slices::Slices;
 pub use sliding::{Row, Sliding};
+
+use primitive_types::U256;
 
 /// How far back a window reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +26,9 @@ pub enum Span {
     Millis(u64),
     /// Shares whose coordinate is less than so many steps before the near end's: 1 is that coordinate alone.
     Coord(u64),
+    /// As [`Span::Work`] of so many thousandths, measured in work, in slices: one ends where the coordinate is another than
+    /// the share's before, and where a job's fees are so much above those of the slice's first share (0: never).
+    Slices(u64, u64),
     /// No shares: the scheme's own cells decide.
     State,
 }
@@ -33,9 +40,18 @@ pub enum Measure {
     Work,
     /// Its work as a fraction of the network's at submission, 2^64 = 1, rounded down per share.
     Units,
+    /// One.
+    Count,
+    /// What it was worth when it was submitted, in 2^-32 of the smallest unit: see [`value`].
+    Value,
+    /// The same of the reward's subsidy alone.
+    SubsidyValue,
+    /// The same of the reward's fees alone. In [`Span::Slices`] its part of its slice's work by the fees of its job: see
+    /// [`Slices`].
+    FeeValue,
 }
 
-/// What happens to the share on the far edge of a [`Span::Work`], which alone can be on an edge.
+/// What happens to the share on the far edge of a [`Span::Work`] or [`Span::Slices`], which alone can be on an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
     /// It counts in full.
@@ -74,6 +90,9 @@ pub enum WindowError {
     /// The network's work grew beyond what shares were kept for.
     #[error("the window reaches shares that are not kept: the network's work is larger than was said")]
     Forgotten,
+    /// It goes by what jobs earn, which is not among what slides.
+    #[error("a window by value or in slices does not slide: it is read from a journal")]
+    ByReward,
 }
 
 /// A share's work as a fraction of the network's, 2^64 = 1, rounded down. A network without work counts as 1.
@@ -82,24 +101,56 @@ pub fn units(work: u64, network: u128) -> u128 {
     (u128::from(work) << 64) / network.max(1)
 }
 
+/// What a share was worth when it was submitted: its part of what a block of its job earned, in 2^-32 of the smallest unit,
+/// rounded down. A network without work counts as 1. `None` when it does not fit.
+#[must_use]
+pub fn value(work: u64, amount: u64, network: u128) -> Option<u128> {
+    // Of two numbers of 64 bits.
+    let product = u128::from(work) * u128::from(amount);
+    let network = network.max(1);
+    // Most shares earn little beside 2^96.
+    if product >> 96 == 0 {
+        return Some((product << 32) / network);
+    }
+    u128::try_from((U256::from(product) << 32) / U256::from(network)).ok()
+}
+
+impl Window {
+    /// Whether it can be summed: a span of work by work or units alone, since what else shares weigh is not what it is
+    /// long by, and slices by work or by fees.
+    #[must_use]
+    pub const fn is_computed(&self) -> bool {
+        match self.span {
+            Span::Work(_) => matches!(self.measure, Measure::Work | Measure::Units),
+            Span::Slices(..) => matches!(self.measure, Measure::Work | Measure::FeeValue),
+            Span::Round | Span::Finder | Span::Shares(_) | Span::Millis(_) | Span::Coord(_) | Span::State => {
+                true
+            }
+        }
+    }
+}
+
 impl Measure {
-    /// What a share of this work and these units weighs.
+    /// What a share of this work and these units weighs; `None` for what goes by its job's reward.
     #[must_use]
     #[inline]
-    pub fn of(self, work: u64, units: u128) -> u128 {
+    pub fn of(self, work: u64, units: u128) -> Option<u128> {
         match self {
-            Self::Work => work.into(),
-            Self::Units => units,
+            Self::Work => Some(work.into()),
+            Self::Units => Some(units),
+            Self::Count => Some(1),
+            Self::Value | Self::SubsidyValue | Self::FeeValue => None,
         }
     }
 
     /// The sum of `thousandths` of a block's work, with the network's work at the window's near end. `None` when it
-    /// does not fit.
+    /// does not fit, and for what no span is long by.
     #[must_use]
     pub fn sum(self, thousandths: u64, network: u128) -> Option<u128> {
         let one = match self {
             Self::Work => network,
             Self::Units => 1 << 64,
+            Self::Count | Self::Value | Self::SubsidyValue | Self::FeeValue => return None,
         };
         // (one / 1000) * n + (one % 1000) * n / 1000, so that the product fits wherever the quotient does.
         let n = u128::from(thousandths);
@@ -140,6 +191,19 @@ mod tests {
         assert_eq!(units(1, 2), 1 << 63);
         assert_eq!(units(1, 3), (1_u128 << 64) / 3);
         assert_eq!(units(u64::MAX, 0), u128::from(u64::MAX) << 64);
+    }
+
+    #[test]
+    fn a_share_is_worth_its_part_of_what_its_job_earns() {
+        // A thousandth of 5,000 is 5; 2^32 to the unit.
+        assert_eq!(value(1, 5_000, 1_000), Some(5 << 32));
+        assert_eq!(value(1, 1, 3), Some((1 << 32) / 3));
+        assert_eq!(value(7, 3, 0), Some(21 << 32));
+        // Beyond 96 bits of work times reward the quotient is the same, and is not taken where it does not fit.
+        assert_eq!(value(u64::MAX, u64::MAX, u128::from(u64::MAX)), Some(u128::from(u64::MAX) << 32));
+        assert_eq!(value(1 << 48, 1 << 48, 1 << 50), Some(1 << 78));
+        assert_eq!(value(u64::MAX, u64::MAX, 1), None);
+        assert_eq!(value(u64::MAX, u64::MAX, u128::MAX), Some(((1_u128 << 64) - 2) >> 32));
     }
 
     #[test]

@@ -60,8 +60,11 @@ impl Sliding {
     /// work keeps shares as far back as that.
     ///
     /// # Errors
-    /// When the window's length does not fit.
+    /// When the window's length does not fit, or it goes by what jobs earn.
     pub fn new(window: Window, network: u128) -> Result<Self, WindowError> {
+        if matches!(window.span, Span::Slices(..)) || window.measure.of(0, 0).is_none() {
+            return Err(WindowError::ByReward);
+        }
         let farthest = match window.span {
             Span::Work(thousandths) => {
                 window.measure.sum(thousandths, network).ok_or(WindowError::Overflow)?
@@ -96,14 +99,14 @@ impl Sliding {
             Span::Finder | Span::State => return Ok(()),
             Span::Millis(_) => row.time_ms,
             Span::Coord(_) => row.coord,
-            Span::Round | Span::Shares(_) | Span::Work(_) => 0,
+            Span::Round | Span::Shares(_) | Span::Work(_) | Span::Slices(..) => 0,
         };
         if at < self.newest {
             return Err(WindowError::Backwards { at, newest: self.newest });
         }
         self.newest = at;
         self.pushed = self.pushed.saturating_add(1);
-        let value = self.window.measure.of(row.work, row.units);
+        let value = self.window.measure.of(row.work, row.units).ok_or(WindowError::ByReward)?;
         self.add(row.miner, value)?;
         match self.window.span {
             Span::Round => {
@@ -123,7 +126,7 @@ impl Sliding {
                     return Ok(());
                 }
             }
-            Span::Shares(_) | Span::Work(_) | Span::Finder | Span::State => {}
+            Span::Shares(_) | Span::Work(_) | Span::Slices(..) | Span::Finder | Span::State => {}
         }
         self.kept.push_back(Kept { value, at, miner: row.miner, missed: false });
         if let Span::Shares(count) = self.window.span
@@ -145,7 +148,7 @@ impl Sliding {
         }
         self.pushed = self.pushed.saturating_add(count);
         self.counted = self.counted.saturating_add(count);
-        let value = self.window.measure.of(row.work, row.units);
+        let value = self.window.measure.of(row.work, row.units).ok_or(WindowError::ByReward)?;
         self.add(row.miner, value.checked_mul(count.into()).ok_or(WindowError::Overflow)?)
     }
 
@@ -186,7 +189,7 @@ impl Sliding {
                 let limit = self.window.measure.sum(thousandths, network).ok_or(WindowError::Overflow)?;
                 edge = self.reach(limit)?;
             }
-            Span::Round | Span::Shares(_) | Span::Millis(_) | Span::Coord(_) => {}
+            Span::Round | Span::Shares(_) | Span::Millis(_) | Span::Coord(_) | Span::Slices(..) => {}
         }
         self.taken = self.pushed;
         self.over = edge.map_or(0, |(_, over)| over);
@@ -366,6 +369,19 @@ mod tests {
         other.end_round();
         assert!(sums(&mut other, 100).is_empty() && other.needs_no_order());
         assert!(!of(Span::Shares(1)).needs_no_order());
+    }
+
+    #[test]
+    fn what_goes_by_a_jobs_reward_does_not_slide() {
+        let refused = |span, measure| {
+            let made = Sliding::new(Window { span, measure, edge: Edge::Whole }, 100);
+            matches!(made, Err(WindowError::ByReward))
+        };
+        for measure in [Measure::Value, Measure::SubsidyValue, Measure::FeeValue] {
+            assert!(refused(Span::Round, measure));
+        }
+        assert!(refused(Span::Slices(1000, 5), Measure::Work));
+        assert!(!refused(Span::Round, Measure::Count));
     }
 
     #[test]

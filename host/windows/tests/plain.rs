@@ -3,8 +3,9 @@
 
 use millpond_conformance::{LoggedShare, ShareLog};
 use millpond_contracts::payout::{self as contract, Reversal, Terms};
-use millpond_windows::{Edge, Measure, Row, Sliding, Span, Window, units};
+use millpond_windows::{Edge, Measure, Row, Slices, Sliding, Span, Window, units};
 use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 const GREATEST: u128 = 4_000;
 
@@ -39,7 +40,8 @@ fn spans() -> impl Strategy<Value = (Span, contract::Span)> {
 fn measures() -> impl Strategy<Value = (Measure, contract::Measure)> {
     prop_oneof![
         Just((Measure::Work, contract::Measure::Work)),
-        Just((Measure::Units, contract::Measure::Units))
+        Just((Measure::Units, contract::Measure::Units)),
+        Just((Measure::Count, contract::Measure::Count))
     ]
 }
 
@@ -92,11 +94,91 @@ proptest! {
         shares in shares(), span in spans(), measure in measures(), edge in edges(),
     ) {
         let window = Window { span: span.0, measure: measure.0, edge: edge.0 };
+        prop_assume!(window.is_computed());
         let declared = contract::Window { span: span.1, measure: measure.1, edge: edge.1 };
         for [slid, plain] in both(&shares, window, declared) {
             prop_assert_eq!(slid, plain);
         }
     }
+}
+
+/// Shares whose jobs have fees of their own: a tenth of the reward, as the kit has it.
+fn with_fees() -> impl Strategy<Value = Vec<LoggedShare>> {
+    (shares(), prop::collection::vec(0..30_u64, 120)).prop_map(|(shares, fees)| {
+        let of = |(share, fees): (LoggedShare, u64)| LoggedShare { reward: fees * 10, ..share };
+        shares.into_iter().zip(fees).map(of).collect()
+    })
+}
+
+/// What the shares up to the last one weigh in slices: what counts of each newest first, then slice by slice.
+fn sliced(shares: &[LoggedShare], thousandths: u64, step: u64, edge: Edge) -> BTreeMap<u64, u128> {
+    let mut room = Measure::Work.sum(thousandths, shares.last().unwrap().network).unwrap();
+    let mut counts = vec![0; shares.len()];
+    for (at, share) in shares.iter().enumerate().rev() {
+        let work = u128::from(share.work);
+        if room == 0 {
+            break;
+        }
+        counts[at] = if work < room { work } else { edge.counts(work, room) };
+        room = room.saturating_sub(work);
+    }
+    let (mut slices, mut sums) = (Slices::new(step), BTreeMap::<u64, u128>::new());
+    let mut take = |slices: &mut Slices<u64>| {
+        slices.end().unwrap().into_iter().for_each(|(miner, score)| *sums.entry(miner).or_default() += score);
+    };
+    for (share, counts) in shares.iter().zip(counts) {
+        let fees = share.reward / 10;
+        if slices.ends(share.coord, fees) {
+            take(&mut slices);
+        }
+        slices.push(share.miner, share.coord, fees, u64::try_from(counts).unwrap()).unwrap();
+    }
+    take(&mut slices);
+    sums.retain(|_, score| *score > 0);
+    sums
+}
+
+fn declared(thousandths: u64, step: u64, edge: contract::Edge) -> Terms {
+    let window = contract::Window {
+        span: contract::Span::Slices(thousandths, step),
+        measure: contract::Measure::FeeValue,
+        edge,
+    };
+    Terms { windows: vec![window], ..Terms::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn slices_are_those_that_are_defined(
+        shares in with_fees(), thousandths in 0..5_000_u64, step in 0..12_u64, edge in edges(),
+    ) {
+        let plain = ShareLog(shares.clone()).windows(&declared(thousandths, step, edge.1), shares.len() - 1, None);
+        prop_assert_eq!(&sliced(&shares, thousandths, step, edge.0), &plain[0]);
+    }
+}
+
+/// And it sees a step that is one unit off, and a slice that goes on over a height.
+#[test]
+fn slices_that_end_elsewhere_are_others() {
+    let share = |at: u64| LoggedShare {
+        miner: at % 3 + 1,
+        work: 7,
+        network: 70,
+        time_ms: at,
+        coord: at / 6,
+        reward: 100 + at * 10,
+        block: false,
+    };
+    let shares: Vec<_> = (0..24).map(share).collect();
+    let plain = |step| {
+        ShareLog(shares.clone()).windows(&declared(1_500, step, contract::Edge::Split), 23, None).remove(0)
+    };
+    assert_eq!(sliced(&shares, 1_500, 4, Edge::Split), plain(4));
+    assert_ne!(sliced(&shares, 1_500, 4, Edge::Split), plain(3));
+    let one_height: Vec<_> = shares.iter().map(|share| LoggedShare { coord: 0, ..*share }).collect();
+    assert_ne!(sliced(&one_height, 1_500, 4, Edge::Split), plain(4));
 }
 
 /// The comparison sees a window that is one share, one step or one thousandth off.

@@ -1,6 +1,8 @@
 //! A share log, and what a window sums of it: the plain definition, share by share.
 
+use crate::facts;
 use millpond_contracts::payout::{Edge, Measure, Span, Terms, Window};
+use primitive_types::U256;
 use std::collections::BTreeMap;
 
 /// One accepted share.
@@ -44,8 +46,12 @@ impl ShareLog {
         let weight = |share: &LoggedShare| match window.measure {
             Measure::Work => u128::from(share.work),
             Measure::Units => share.units(),
-            // Terms with these are refused where a scheme is bound.
-            Measure::Count | Measure::Value | Measure::SubsidyValue | Measure::FeeValue => 0,
+            Measure::Count => 1,
+            Measure::Value => share.worth(share.reward),
+            Measure::SubsidyValue => share.worth(facts::subsidy(share.reward).0),
+            // In slices only what counts is by fees, and the way back is by work.
+            Measure::FeeValue if matches!(window.span, Span::Slices(..)) => u128::from(share.work),
+            Measure::FeeValue => share.worth(share.fees()),
         };
         let mut add = |share: &LoggedShare, sum: u128| {
             let total = sums.entry(share.miner).or_insert(0_u128);
@@ -53,7 +59,8 @@ impl ShareLog {
         };
         match window.span {
             Span::Finder => add(last, 1),
-            Span::State | Span::StandingRound | Span::Shifts(..) | Span::Unpaid(_) | Span::Slices(..) => {}
+            // Terms with the last three are refused where a scheme is bound.
+            Span::State | Span::StandingRound | Span::Shifts(..) | Span::Unpaid(_) => {}
             Span::Round => {
                 let from = before.map_or(0, |at| at + 1);
                 upto.iter().skip(from).for_each(|share| add(share, weight(share)));
@@ -70,12 +77,16 @@ impl ShareLog {
                 .iter()
                 .filter(|share| last.coord.saturating_sub(share.coord) < n)
                 .for_each(|share| add(share, weight(share))),
-            Span::Work(thousandths) => {
+            Span::Work(thousandths) | Span::Slices(thousandths, _) => {
                 let full = match window.measure {
-                    Measure::Work => last.network.saturating_mul(thousandths.into()) / 1000,
-                    _ => (u128::from(thousandths) << 64) / 1000,
+                    Measure::Units => (u128::from(thousandths) << 64) / 1000,
+                    _ => last.network.saturating_mul(thousandths.into()) / 1000,
                 };
-                let mut left = full;
+                let (mut left, mut inside) = (full, Vec::new());
+                let mut add = |share: &LoggedShare, sum: u128| {
+                    inside.push(sum);
+                    add(share, sum);
+                };
                 for share in upto.iter().rev() {
                     let all = weight(share);
                     if left == 0 {
@@ -93,6 +104,9 @@ impl ShareLog {
                     }
                     break;
                 }
+                if let (Span::Slices(_, step), Measure::FeeValue) = (window.span, window.measure) {
+                    sums = by_fees(upto, step, &inside);
+                }
             }
         }
         sums.retain(|_, sum| *sum > 0);
@@ -100,7 +114,51 @@ impl ShareLog {
     }
 }
 
+/// What the shares weigh in their slices: each has its part of its slice's work by work and fees, in 2^-32. `inside` says
+/// what of the newest ones counts, newest first.
+fn by_fees(upto: &[LoggedShare], step: u64, inside: &[u128]) -> BTreeMap<u64, u128> {
+    let before = upto.len().saturating_sub(inside.len());
+    let (mut slice, mut first, mut coord) = (0_usize, 0, None);
+    // By slice and miner: work, and work by fees.
+    let mut rows: BTreeMap<usize, BTreeMap<u64, (u128, u128)>> = BTreeMap::new();
+    for (at, share) in upto.iter().enumerate() {
+        let grown = step > 0 && share.fees() >= step.saturating_add(first);
+        if coord != Some(share.coord) || grown {
+            (slice, first, coord) = (slice + 1, share.fees(), Some(share.coord));
+        }
+        let Some(work) = at.checked_sub(before).and_then(|at| inside.iter().rev().nth(at)) else { continue };
+        let row = rows.entry(slice).or_default().entry(share.miner).or_default();
+        row.0 = row.0.saturating_add(*work);
+        row.1 = row.1.saturating_add(work.saturating_mul(share.fees().into()));
+    }
+    let mut sums = BTreeMap::new();
+    for miners in rows.into_values() {
+        let work: u128 = miners.values().map(|row| row.0).sum();
+        let all: u128 = miners.values().map(|row| row.1).sum();
+        for (miner, (own, part)) in miners {
+            let whole = U256::from(work) << 32;
+            let by_fees = (whole * U256::from(part)).checked_div(all.into());
+            let score = by_fees.unwrap_or(U256::from(own) << 32);
+            let sum: &mut u128 = sums.entry(miner).or_default();
+            *sum = sum.saturating_add(u128::try_from(score).unwrap_or(u128::MAX));
+        }
+    }
+    sums
+}
+
 impl LoggedShare {
+    /// What of the reward is no subsidy.
+    fn fees(&self) -> u64 {
+        self.reward.saturating_sub(facts::subsidy(self.reward).0)
+    }
+
+    /// Its part of this much, 2^32 to the unit, rounded down.
+    fn worth(&self, amount: u64) -> u128 {
+        let product = (U256::from(self.work) * U256::from(amount)) << 32;
+        let worth = product.checked_div(self.network.into()).unwrap_or_default();
+        u128::try_from(worth).unwrap_or(u128::MAX)
+    }
+
     /// 2^64 = one expected block, rounded down.
     pub fn units(&self) -> u128 {
         (u128::from(self.work) << 64).checked_div(self.network).unwrap_or(0)

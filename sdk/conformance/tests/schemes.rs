@@ -21,7 +21,7 @@ fn bundled(name: &str, settings: &[(&str, Setting)], options: Options) -> Report
 #[test]
 fn bundled_schemes_keep_every_property() {
     let text = |value: &str| Setting::Text(value.into());
-    let all: [(&str, &[(&str, Setting)]); 25] = [
+    let all: [(&str, &[(&str, Setting)]); 27] = [
         ("solo", &[]),
         ("prop", &[]),
         ("incentive-compatible", &[]),
@@ -45,6 +45,8 @@ fn bundled_schemes_keep_every_property() {
         ("esmpps", &[]),
         ("esmpps", &[("pay", text("subsidy"))]),
         ("smpps", &[("pay", text("subsidy"))]),
+        ("slice", &[]),
+        ("slice", &[("window", Setting::Int(1500)), ("delta", Setting::Int(1000))]),
         ("slush", &[("seconds", Setting::Int(86_400))]),
         ("shifts", &[("shifts", Setting::Int(2)), ("minutes", Setting::Int(1))]),
     ];
@@ -56,7 +58,7 @@ fn bundled_schemes_keep_every_property() {
 
 #[test]
 fn bundled_schemes_divide_among_a_million_miners_within_their_limits() {
-    for name in ["pplns", "pplns-window", "tides", "finder-bonus", "incentive-compatible"] {
+    for name in ["pplns", "pplns-window", "tides", "finder-bonus", "incentive-compatible", "slice"] {
         let report = bundled(name, &[], Options { cases: 1, ..Options::default() });
         let Some(Status::Pass(how)) = report.of("bounded") else { panic!("{name}:\n{report}") };
         assert!(how.starts_with("1000000 miners, fuel "), "{name}: {how}");

@@ -12,7 +12,7 @@ use crate::policy::of_income;
 use millpond_journal::{Income, Journal, PluginInForce, Policy, Record as Journalled, Setting as Recorded};
 use millpond_ledger::{Allocation, Entry, IncomeAllocated, IncomeKey, Owner, Record, Reversal, TxId};
 use millpond_proofs::{
-    Commitment, Counted, Division, Edge, Measure, NamedSetting, Payment, Plugin, Salt, Setting, Span,
+    Commitment, Counted, Division, Edge, Measure, NamedSetting, Payment, Plugin, Salt, Setting, Slices, Span,
     Undoing, What, Window, WindowEnd,
 };
 use millpond_types::{Amount, Digest, ShareSeq};
@@ -306,11 +306,16 @@ fn of_window(window: &millpond_journal::Window) -> (Span, Measure, Edge) {
         Reach::Work(thousandths) => Span::Work(thousandths),
         Reach::Millis(millis) => Span::Millis(millis),
         Reach::Coord(steps) => Span::Coord(steps),
+        Reach::Slices(thousandths, step) => Span::Slices(Slices { thousandths, step }),
         Reach::State => Span::State,
     };
     let measure = match window.measure {
         By::Work => Measure::Work,
         By::Units => Measure::Units,
+        By::Count => Measure::Count,
+        By::Value => Measure::Value,
+        By::SubsidyValue => Measure::SubsidyValue,
+        By::FeeValue => Measure::FeeValue,
     };
     let edge = match window.edge {
         End::Whole => Edge::Whole,

@@ -4,6 +4,7 @@ use super::support::{Pool, sandbox, view_of, wanted};
 use millpond_contracts::Setting;
 use millpond_disk::SimDisk;
 use millpond_journal::{BlockFate, Fate, Income, IncomeAt, Record};
+use millpond_pool::policy::Wanted;
 use millpond_pool::retention::{Keep, boundary};
 use millpond_pool::what_if::{Asked, Follower};
 use millpond_runtime::TracingSink;
@@ -30,12 +31,20 @@ const LONG: u64 = 3 * 60 * 60 * 1000;
 
 /// Two blocks with many shares around them; `dropping` lets old shares go whenever it may.
 fn two_blocks(dropping: bool) -> (Pool, [ShareSeq; 3]) {
-    let scheme = wanted("pplns", Vec::new(), 100);
-    let mut pool = Pool::open_small(SimDisk::new(), &scheme, 1_000_000, 0);
+    two_blocks_of(&wanted("pplns", Vec::new(), 100), dropping)
+}
+
+fn two_blocks_of(scheme: &Wanted, dropping: bool) -> (Pool, [ShareSeq; 3]) {
+    let mut pool = Pool::open_small(SimDisk::new(), scheme, 1_000_000, 0);
     let (a, b) = (pool.miner("a"), pool.miner("b"));
     let mut firsts = Vec::new();
     let mut work = |pool: &mut Pool, shares: u64| {
         for number in 0..shares {
+            pool.height += u64::from(number % 100 == 99);
+            if number % 20 == 0 {
+                // Jobs in turn of a fifth and three tenths of fees.
+                pool.tell_subsidy(if number % 40 == 0 { 4_000_000_000 } else { 3_500_000_000 });
+            }
             pool.share(if number % 3 == 0 { a } else { b }, 20);
         }
         pool.clock += LONG;
@@ -82,6 +91,27 @@ fn a_pool_that_drops_old_shares_pays_to_the_unit_what_one_that_keeps_them_pays()
     let again = Pool::open_small(disk, &wanted("pplns", Vec::new(), 100), clock, 2);
     assert_eq!(again.journal.dropped().last, last);
     assert!(boundary_of(&again, Some(1), 10) > last);
+}
+
+/// A window in slices that fees end needs the shares before its edge that say where its first slice began, and no more.
+#[test]
+fn shares_are_kept_from_where_the_slices_of_a_window_begin() {
+    let slice = |delta| {
+        let number = |name: &str, value| (name.to_owned(), Setting::Int(value));
+        wanted("slice", vec![number("window", 2000), number("delta", delta)], 100)
+    };
+    let [short, long] = [0, 100_000_000].map(|delta| {
+        let (dropped, firsts) = two_blocks_of(&slice(delta), true);
+        let (kept, _) = two_blocks_of(&slice(delta), false);
+        assert_eq!(dropped.ledger.head(), kept.ledger.head());
+        let last = dropped.journal.dropped().last;
+        // Four windows, each of twice its length where a block takes a thousand of work: 800 shares.
+        assert!(last > ShareSeq(250), "{last} of {delta}, {firsts:?}");
+        assert_eq!(kept.replay().unwrap().incomes, 2);
+        firsts
+    });
+    assert!(long.iter().zip(&short).all(|(long, short)| long <= short), "{long:?} {short:?}");
+    assert!(long[2] < short[2], "{long:?} {short:?}");
 }
 
 #[test]

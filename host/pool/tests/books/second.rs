@@ -130,3 +130,50 @@ fn full_pay_without_fees_leaves_them_to_the_reserve() {
     assert_eq!(pool.ledger.payable(&Owner::Reserve), Amount(51 * BLOCK - 600 * (BLOCK / 5 * 4) / 1000));
     assert_eq!(pool.replay().unwrap().incomes, 1);
 }
+
+fn slice(window: i64, delta: u64) -> Wanted {
+    let number = |name: &str, value| (name.to_owned(), Setting::Int(value));
+    wanted("slice", vec![number("window", window), number("delta", delta as i64)], 0)
+}
+
+/// The subsidy is shared by work, the fees by work and fees of each share's job in its slice; also after a restart, and a
+/// lost block is as if it had never been.
+#[test]
+fn fees_go_to_whose_jobs_had_them_beside_those_of_the_same_time() {
+    // Of all in one slice, and of two, where what is between both jobs ends one.
+    for (delta, of_fees) in [(0, [2, 11]), (BLOCK / 5, [2, 5])] {
+        let wanted = slice(1_000, delta);
+        let mut pool = Pool::start(&wanted);
+        let (a, b) = (pool.miner("a"), pool.miner("b"));
+        pool.tell_subsidy(BLOCK / 10 * 9);
+        pool.share(a, 200);
+        pool.tell_subsidy(BLOCK / 10 * 7);
+        pool.share(b, 200);
+        // With the block's own share a has 200 of 500 of work, and 20 of 110 of work by fees.
+        let block = pool.block(b, BLOCK);
+        let expected = BLOCK / 10 * 7 * 2 / 5 + BLOCK / 10 * 3 * of_fees[0] / of_fees[1];
+        pool.mature(&block);
+        assert!(pool.payable(a).abs_diff(expected) <= 1, "{} {expected}", pool.payable(a));
+        assert_eq!(pool.payable(a) + pool.payable(b), BLOCK);
+
+        let mut pool = pool.restart(&wanted);
+        pool.tell_subsidy(BLOCK / 10 * 7);
+        pool.height += 1;
+        let lost = pool.block(a, BLOCK);
+        pool.lose(&lost);
+        pool.height += 1;
+        let third = pool.block(a, BLOCK);
+        pool.mature(&third);
+        // 400 of 700 of work; of fees as before 20 of 500, or 2, and all of two slices of 100.
+        let fees = BLOCK / 10 * 3;
+        let of_slice = 500 * of_fees[0] * fees / of_fees[1];
+        let expected = expected + BLOCK / 10 * 7 * 4 / 7 + (of_slice + 200 * fees) / 700;
+        assert!(pool.payable(a).abs_diff(expected) <= 2, "{} {expected}", pool.payable(a));
+        assert_eq!(pool.payable(a) + pool.payable(b), 2 * BLOCK);
+        let replayed = pool.replay().unwrap();
+        assert_eq!((replayed.incomes, replayed.taken), (3, 0));
+        assert!(pool.ledger.totals().conserved);
+    }
+    let why = Pool::refused_untold(&slice(1_000, 0));
+    assert!(why.contains("does not tell the subsidy"), "{why}");
+}

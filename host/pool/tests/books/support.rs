@@ -83,6 +83,8 @@ pub struct Pool {
     pub blocks: u64,
     /// What jobs tell of their reward.
     subsidy: Option<Amount>,
+    /// Of the shares that come.
+    pub height: u64,
 }
 
 impl Pool {
@@ -136,7 +138,7 @@ impl Pool {
             wanted,
             UnixMillis(clock),
         )?;
-        Ok(Self { alarms, disk, journal, ledger, loader, books, clock, blocks, subsidy: None })
+        Ok(Self { alarms, disk, journal, ledger, loader, books, clock, blocks, subsidy: None, height: 100 })
     }
 
     /// Has the one job tell how much of its reward is subsidy.
@@ -170,7 +172,7 @@ impl Pool {
             miner,
             worker: WorkerId(1),
             job: JobId(1),
-            coord: 100,
+            coord: self.height,
             network_work: 1_000,
             reward: REWARD,
             subsidy: self.subsidy,

@@ -46,6 +46,7 @@ fn lived(wanted: &Wanted) -> Pool {
 /// The same, looked at after every step.
 fn lived_beside(wanted: &Wanted, look: &mut dyn FnMut(&Pool)) -> Pool {
     let mut pool = Pool::start(wanted);
+    pool.tell_subsidy(4_000_000_000);
     let miners = ["a", "b", "c"].map(|name| pool.miner(name));
     let mut blocks = Vec::new();
     for round in 0..12_u64 {
@@ -81,6 +82,7 @@ fn the_scheme_in_force_reproduces_the_ledger() {
         wanted("prop", Vec::new(), 99),
         wanted("tides", Vec::new(), 10),
         wanted("solo", Vec::new(), 250),
+        wanted("slice", vec![("window".to_owned(), Setting::Int(500))], 30),
         Wanted { reserve: Amount(1 << 40), ..wanted("pps", Vec::new(), 0) },
     ] {
         let pool = lived(&wanted);

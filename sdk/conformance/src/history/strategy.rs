@@ -50,11 +50,12 @@ impl Reach {
                 | Span::Finder
                 | Span::State
                 | Span::Shifts(..)
-                | Span::Unpaid(_)
-                | Span::Slices(..) => 0,
+                | Span::Unpaid(_) => 0,
                 Span::Shares(count) => count.saturating_mul(3),
                 // Shares of a sixteenth of the network's work on average.
-                Span::Work(thousandths) => thousandths.saturating_mul(48) / 1000,
+                Span::Work(thousandths) | Span::Slices(thousandths, _) => {
+                    thousandths.saturating_mul(48) / 1000
+                }
                 Span::Millis(millis) => {
                     reach.pace = reach.pace.max(millis / 40);
                     120
