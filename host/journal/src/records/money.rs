@@ -124,6 +124,19 @@ fields! {
         time: UnixMillis,
     }
 
+    /// Another policy takes over at a block that is yet to be found, or after all it does not. The newest one counts, until
+    /// what it announced is in force.
+    struct Notice {
+        /// What takes over, with boundary 0; `None` withdraws what was announced before.
+        policy: Option<Policy>,
+        /// When this was announced.
+        announced: UnixMillis,
+        /// It takes over behind a block that was found then or later.
+        not_before: UnixMillis,
+        /// Why, in the operator's words; they are public.
+        reason: String,
+    }
+
     /// A plugin with its settings.
     struct PluginInForce {
         /// Its name.
@@ -134,6 +147,19 @@ fields! {
         config: Digest,
         /// The settings themselves, sorted by key.
         settings: Vec<(String, Setting)>,
+    }
+}
+
+impl Notice {
+    /// Whether a policy that came into force is the one that was announced: on the same word too, so that an earlier policy
+    /// which is recorded again is not taken for it.
+    #[must_use]
+    pub fn announces(&self, policy: &Policy) -> bool {
+        self.policy.as_ref().is_some_and(|announced| {
+            announced.scheme == policy.scheme
+                && announced.fees == policy.fees
+                && announced.reason == policy.reason
+        })
     }
 }
 
