@@ -301,12 +301,19 @@ fn a_policy_of_the_shadow_is_announced_withdrawn_and_promoted_and_was_never_earl
         (&json!("solo"), &json!(tomorrow.parse::<u64>().unwrap()), &json!("a trial")),
     );
     assert_eq!(announced["fees"][0]["settings"], json!({"basis_points": 100}), "{announced}");
-    assert!(
-        announced["claims_gained"].as_array().unwrap().contains(&json!("monotone"))
-            || announced["claims_lost"] != json!([])
+    assert_eq!(
+        (&announced["claims_lost"], &announced["claims_gained"]),
+        (&json!(["hopping-neutral"]), &json!([])),
     );
+    // A file that says nothing new withdraws nothing.
+    rig.ask(&["reload"]);
+    assert_eq!(policy(&rig)["next"], announced);
     // It waits through a kill and blocks, and the plugins that decide are those of before.
     rig.restart("-KILL");
+    assert_eq!(policy(&rig)["next"], announced);
+    // Nor does an order that would build on the file's scheme take its place.
+    let said = rig.refused(&["plugin", "swap", "--pool", "dev", "scheme", "prop"]);
+    assert!(said.contains("scheme solo") && said.contains("--cancel"), "{said}");
     assert_eq!(policy(&rig)["next"], announced);
     let found = |rig: &Rig| rig.ask(&["status"])["pools"][0]["blocks"].as_u64().unwrap();
     let a_block = |rig: &Rig| {

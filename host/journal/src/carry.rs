@@ -89,7 +89,9 @@ impl State {
         let mut states = done.into_iter().map(Box::new);
         let first = states.next().map(Record::CarriedOver);
         let more = states.map(|state| Record::CarriedMore(More(state)));
-        first.into_iter().chain(more).chain(whole.notice.map(Record::Notice)).collect()
+        let announced =
+            whole.notice.map(Record::Notice).into_iter().chain(whole.promise.map(Record::Promise));
+        first.into_iter().chain(more).chain(announced).collect()
     }
 
     /// Takes in a further part.
@@ -112,7 +114,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::records::{
-        Authority, List, ListRow, Miner, Notice, PluginInForce, Policy, Setting, Worker, WorkerId,
+        Authority, List, ListRow, Miner, Notice, PluginInForce, Policy, Promise, Setting, Worker, WorkerId,
     };
     use millpond_types::{Digest, MinerId, ShareSeq, UnixMillis};
 
@@ -132,7 +134,7 @@ mod tests {
             time: UnixMillis(1),
         };
         let (announced, not_before, reason) = (UnixMillis(1), UnixMillis(9), "more for the small".to_owned());
-        let notice = Notice { policy: Some(policy.clone()), announced, not_before, reason };
+        let notice = Notice { policy: Some(policy.clone()), announced, not_before, reason, by_file: false };
         let read = |records: &[Record]| {
             let mut state = State::default();
             for record in records {
@@ -152,6 +154,11 @@ mod tests {
             assert_eq!(ended.notice, None);
             assert_eq!(ended.carried(PART).len(), 1);
         }
+        // A promise outlives what was announced under it.
+        let promise = Promise { before: 7, notice: 3, since: UnixMillis(5) };
+        let promised = read(&[notice.into(), promise.clone().into()]);
+        assert_eq!(read(&promised.clone().carried(PART)), promised);
+        assert_eq!([4, 5].map(|time| promise.at(UnixMillis(time))), [7, 3]);
     }
 
     #[test]

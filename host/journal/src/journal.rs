@@ -5,7 +5,7 @@ use crate::records::{Miner, Solution, WindowEnd, Worker, WorkerId};
 use crate::state::{Answered, OpenBlock};
 use crate::view::{Entry, JournalView};
 use crate::{
-    BlockFate, FORMAT, Income, JournalError, MinerSetting, Notice, Policy, Record, Retention, Share,
+    BlockFate, FORMAT, Income, JournalError, MinerSetting, Notice, Policy, Promise, Record, Retention, Share,
 };
 use millpond_disk::Disk;
 use millpond_segments::{Commit, Forecast, GroupLog, LogError, MAX_PAYLOAD, Opened, Resolver};
@@ -351,6 +351,12 @@ impl Journal {
     #[must_use]
     pub fn notice(&self) -> Option<Notice> {
         self.published.state.lock().notice.clone()
+    }
+
+    /// How long other policies are announced, where that was ever promised.
+    #[must_use]
+    pub fn promise(&self) -> Option<Promise> {
+        self.published.state.lock().promise.clone()
     }
 
     /// First slot that no front end was ever leased.

@@ -38,7 +38,7 @@ pub use journal::{Durable, Journal, MAX_NAME, MAX_WORKERS, Options, Progress, Re
 pub use records::{
     Admin, Authority, BlockFate, CoinbasePlan, Decision, ExtranonceLease, Fate, Income, IncomeAt, IncomeLost,
     Job, List, ListRow, Miner, MinerSetting, Notice, PlannedFor, PlannedOutput, PluginInForce, Policy,
-    Record, Retention, Setting, Solution, Submission, Verdict, WindowEnd, Worker, WorkerId,
+    Promise, Record, Retention, Setting, Solution, Submission, Verdict, WindowEnd, Worker, WorkerId,
 };
 pub use shares::{Share, ShareBlock};
 pub use state::{Answered, OpenBlock, State};

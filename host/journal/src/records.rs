@@ -12,7 +12,7 @@ use crate::state::State;
 
 pub use money::{
     CoinbasePlan, Decision, Income, IncomeAt, IncomeLost, Notice, PlannedFor, PlannedOutput, PluginInForce,
-    Policy, Setting, WindowEnd,
+    Policy, Promise, Setting, WindowEnd,
 };
 pub use parties::{Admin, Authority, ExtranonceLease, List, ListRow, Miner, MinerSetting, Worker, WorkerId};
 pub use work::{BlockFate, Fate, Job, Solution, Submission, Verdict};
@@ -116,6 +116,8 @@ records! {
     19 [1] List(List),
     /// Another policy is announced, or withdrawn.
     21 [1] Notice(Notice),
+    /// How long other policies are announced is promised anew.
+    22 [1] Promise(Promise),
 }
 
 pub(crate) const SHARES: u16 = 4;

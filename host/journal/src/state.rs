@@ -4,8 +4,8 @@
 use crate::codec::{Field, Input, cases, fields};
 use crate::lists::Lists;
 use crate::{
-    BlockFate, ExtranonceLease, Income, Miner, MinerSetting, Notice, Policy, Record, Retention, Worker,
-    WorkerId,
+    BlockFate, ExtranonceLease, Income, Miner, MinerSetting, Notice, Policy, Promise, Record, Retention,
+    Worker, WorkerId,
 };
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +33,8 @@ pub struct State {
     pub(crate) lists: Arc<Lists>,
     /// What is announced and not in force. Carried over as a record of its own.
     pub(crate) notice: Option<Notice>,
+    /// How long it is announced. Carried over likewise.
+    pub(crate) promise: Option<Promise>,
 }
 
 fields! {
@@ -95,6 +97,7 @@ impl Default for State {
             dropped: Retention::default(),
             lists: Arc::default(),
             notice: None,
+            promise: None,
         }
     }
 }
@@ -187,6 +190,7 @@ impl State {
             Record::Notice(notice) => {
                 self.notice = notice.policy.is_some().then(|| notice.clone());
             }
+            Record::Promise(promise) => self.promise = Some(promise.clone()),
             Record::MinerSetting(setting) => {
                 self.settings.insert((setting.miner, setting.key.clone()), setting.clone());
             }
@@ -304,6 +308,7 @@ impl Field for State {
             dropped,
             lists,
             notice: None,
+            promise: None,
         })
     }
 }

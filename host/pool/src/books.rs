@@ -9,7 +9,7 @@ use crate::columns::REACH;
 use crate::conduct::{Conduct, Stopped};
 use crate::decide::{self, DecideError, Standing, income_key};
 use crate::edges::{Edge, Edges};
-use crate::notice::{Announcement, Waiting};
+use crate::notice::{Announcement, Waiting, as_repair};
 use crate::policy::{Bound, Loader, PolicyError, Wanted, of_booked, of_income, reserve_of};
 use crate::sums::{CONFIGURATION, DECLARED, EVERY, Read, Sums};
 use millpond_alerts::{Alarms, Level};
@@ -219,6 +219,7 @@ impl Books {
         };
         books.want_subsidy_of(&bound);
         books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
+        books.promise(wanted.notice, now)?;
         books.take_up(now)?;
         if wanted.pays_as(&in_force) {
             books.follow(wanted, &in_force, now)?;
@@ -320,8 +321,9 @@ impl Books {
     /// As [`Books::schedule`], or when the ledger fails.
     pub fn want(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<bool, BooksError> {
         let scheduled = !self.wants(wanted);
+        self.promise(wanted.notice, now)?;
         if scheduled {
-            self.schedule(wanted, reason, now)?;
+            self.announce(wanted, &Announcement::of_file(reason), now)?;
         }
         self.deposit(&mut self.inner.lock(), wanted.reserve, now)?;
         Ok(scheduled)
@@ -387,7 +389,7 @@ impl Books {
             self.withdraw(&mut inner, "another policy takes over at once, to repair one that fails", now)?;
         }
         for failed in stuck {
-            self.take_over(&mut inner, &failed, &policy, now)?;
+            self.take_over(&mut inner, &failed, &as_repair(&policy), now)?;
         }
         inner.conduct.release(&bound);
         if at_once {
@@ -399,8 +401,8 @@ impl Books {
             return Ok(false);
         }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
-        let begins = how.begins(wanted, now)?;
-        self.wait_for(&mut inner, (policy, bound), (begins, how.why))?;
+        let begins = how.begins(wanted, self.promised(now), now)?;
+        self.wait_for(&mut inner, (policy, bound), begins, how)?;
         Ok(false)
     }
 

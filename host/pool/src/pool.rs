@@ -433,6 +433,7 @@ impl Pool {
 
     fn swap_policy(&self, role: Role, plugin: &str, actor: &str, now: UnixMillis) -> Result<String, String> {
         let Sections { configured, in_force: mut section, .. } = self.sections.read().clone();
+        self.may_build_on(&section)?;
         match role {
             Role::Fee => match section.fee.0.as_mut_slice() {
                 [] => return Err("the pool has no [pool.fee]: who would receive it?".to_owned()),

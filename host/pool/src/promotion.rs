@@ -107,7 +107,7 @@ impl Pool {
         }
         let time = not_before.map_or_else(|| "-".to_owned(), |time| time.0.to_string());
         self.record_admin(actor, "shadow_promote", &[name, &time, reason])?;
-        let how = Announcement { by: actor, why: reason, not_before };
+        let how = Announcement { by: actor, why: reason, not_before, by_file: false };
         let waited = self.core.books.pending().is_some();
         let at_once = self.core.books.announce(&wanted, &how, now).map_err(|why| why.to_string())?;
         self.core.suspend_untold();
@@ -129,6 +129,23 @@ impl Pool {
         self.core.books.cancel(reason, UnixMillis::now()).map_err(|why| why.to_string())?;
         self.sections.write().undo();
         Ok(format!("{} does not take over: the policy in force stays", next.scheme.name))
+    }
+
+    /// That an order which changes a part of a section may build on this one: what is announced is what it says, or nothing is.
+    pub(crate) fn may_build_on(&self, section: &Section) -> Result<(), String> {
+        let Some(next) = self.core.books.pending() else { return Ok(()) };
+        let process = &self.process;
+        let wanted =
+            setup::wanted(section, self.work_shift()?, &self.beside, &process.sandbox, &process.sink);
+        if wanted.is_ok_and(|wanted| self.core.books.announced_is(&wanted)) {
+            return Ok(());
+        }
+        Err(format!(
+            "scheme {} with its fee policies is announced since before this start, and this order would silently build on \
+             the file's instead: withdraw it first (`millpond plugin swap --cancel`), or write both into the file, then \
+             `millpond reload`",
+            next.scheme.name
+        ))
     }
 
     /// What an order came to, in a sentence. `plugins` is what it named.
@@ -167,7 +184,7 @@ impl Pool {
     }
 
     fn next(&self, in_force: &Policy, notice: Notice) -> Option<NextPolicy> {
-        let Notice { policy, announced, not_before, reason } = notice;
+        let Notice { policy, announced, not_before, reason, .. } = notice;
         let policy = policy?;
         let claims = |policy: &Policy| {
             let bound = self.core.books.loader().bind(policy);

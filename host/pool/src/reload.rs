@@ -160,6 +160,14 @@ impl Pool {
             return;
         }
         let waited = self.core.books.pending().is_some();
+        // The file says nothing new: what was ordered by command since goes on.
+        let unchanged = millpond_config::decides_alike(&self.sections.read().configured, &new.section);
+        if unchanged && self.core.books.announced().is_some_and(|notice| !notice.by_file) {
+            if let Err(why) = self.core.books.promise(new.wanted.notice, UnixMillis::now()) {
+                followed.failed.push(format!("the notice that is promised stays: {why}"));
+            }
+            return;
+        }
         match self.core.books.want(&new.wanted, actor, UnixMillis::now()) {
             Ok(scheduled) => {
                 if scheduled {

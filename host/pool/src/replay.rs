@@ -68,7 +68,7 @@ pub enum ReplayError {
         /// Why.
         why: PolicyError,
     },
-    /// A policy took over before its notice was over.
+    /// A policy took over before its notice was over, or without one.
     #[error(transparent)]
     Early(#[from] Early),
     /// It comes out otherwise.
@@ -119,7 +119,7 @@ impl Facts {
                 Record::CarriedMore(_) => true,
                 _ => false,
             };
-            watch.see(&entry.record)?;
+            watch.see(&entry.record, &facts.policies)?;
             match entry.record {
                 // They say which policies stood in dropped ones; later ones say nothing new.
                 Record::CarriedOver(state) if begins => {

@@ -135,6 +135,18 @@ fields! {
         not_before: UnixMillis,
         /// Why, in the operator's words; they are public.
         reason: String,
+        /// The configuration says so, and no order: when it no longer does at a start, it is withdrawn.
+        by_file: bool,
+    }
+
+    /// For how long other policies are announced before they take over. A shorter time counts when the longer one is over.
+    struct Promise {
+        /// Milliseconds, for what is announced before `since`.
+        before: u64,
+        /// From then on.
+        notice: u64,
+        /// When that is.
+        since: UnixMillis,
     }
 
     /// A plugin with its settings.
@@ -147,6 +159,14 @@ fields! {
         config: Digest,
         /// The settings themselves, sorted by key.
         settings: Vec<(String, Setting)>,
+    }
+}
+
+impl Promise {
+    /// What is announced at this time waits for so many milliseconds.
+    #[must_use]
+    pub fn at(&self, time: UnixMillis) -> u64 {
+        if time < self.since { self.before } else { self.notice }
     }
 }
 

@@ -95,7 +95,7 @@ fn a_notice_outlives_the_shares_of_its_time() {
     let mut pool = Pool::open_small(millpond_disk::SimDisk::new(), &told("solo"), 1_000_000, 0);
     let a = pool.miner("a");
     let long = UnixMillis(pool.clock + 350_000);
-    let how = Announcement { by: "an operator", why: "more luck", not_before: Some(long) };
+    let how = Announcement { by: "an operator", why: "more luck", not_before: Some(long), by_file: false };
     pool.books.announce(&told("prop"), &how, UnixMillis(pool.clock)).unwrap();
     let notice = pool.books.announced().unwrap();
     let income = pool.block(a, 1_000);
@@ -193,7 +193,8 @@ fn no_order_goes_before_the_notice_that_is_promised() {
     let pool = Pool::start(&told("prop"));
     let now = UnixMillis(pool.clock);
     let at = |not_before: u64| {
-        let how = Announcement { by: "an operator", why: "", not_before: Some(UnixMillis(not_before)) };
+        let how =
+            Announcement { not_before: Some(UnixMillis(not_before)), ..Announcement::by("an operator") };
         pool.books.announce(&told("solo"), &how, now).map_err(|why| why.to_string())
     };
     let refused = at(pool.clock + NOTICE - 1).unwrap_err();
@@ -242,4 +243,93 @@ fn a_repair_takes_over_at_once_whatever_is_announced() {
     pool.mature(&income);
     assert_eq!(pool.payable(a), 1_000);
     pool.replay().unwrap();
+}
+
+#[test]
+fn no_file_is_quicker_than_what_was_promised_before_it() {
+    for by_restart in [false, true] {
+        let mut pool = Pool::start(&told("prop"));
+        let (a, now) = (pool.miner("a"), pool.clock);
+        let hasty = wanted("solo", Vec::new(), 0);
+        match by_restart {
+            true => pool = pool.restart(&hasty),
+            false => assert!(pool.books.want(&hasty, "an operator", UnixMillis(now)).unwrap()),
+        }
+        assert_eq!(pool.books.announced().unwrap().not_before.0, now + NOTICE, "by restart: {by_restart}");
+        // Nor when it is read a second time, or something else is ordered.
+        pool.share(a, 10);
+        pool.books.want(&hasty, "an operator", UnixMillis(pool.clock)).unwrap();
+        assert_eq!(pool.books.announced().unwrap().not_before.0, now + NOTICE);
+        pool.swap(&wanted("pplns", Vec::new(), 0));
+        assert_eq!(pool.books.announced().unwrap().not_before.0, pool.clock + NOTICE);
+        // When the longer notice is over, the shorter one counts.
+        blocks_until_in_force(&mut pool);
+        pool.swap(&wanted("prop", Vec::new(), 0));
+        assert_eq!(pool.books.announced().unwrap().not_before.0, pool.clock);
+        pool.block(a, 1_000);
+        assert_eq!(in_force(&pool), "prop");
+        pool.replay().unwrap();
+    }
+}
+
+#[test]
+fn a_longer_notice_is_promised_at_once() {
+    let pool = Pool::start(&wanted("prop", Vec::new(), 0));
+    assert!(!pool.books.want(&told("prop"), "an operator", UnixMillis(pool.clock)).unwrap());
+    pool.books.want(&wanted("solo", Vec::new(), 0), "an operator", UnixMillis(pool.clock)).unwrap();
+    assert_eq!(pool.books.announced().unwrap().not_before.0, pool.clock + NOTICE);
+}
+
+#[test]
+fn a_takeover_that_was_promised_a_notice_and_had_none_is_found_by_the_replay() {
+    for (what, said) in [
+        ("none", "does not announce this policy"),
+        ("of another component", "does not announce this policy"),
+        ("too short", "10000 ms were promised"),
+    ] {
+        let mut pool = Pool::start(&told("prop"));
+        let a = pool.miner("a");
+        if what != "none" {
+            pool.swap(&told("solo"));
+        }
+        let income = pool.block(a, 1_000_000);
+        pool.mature(&income);
+        let other = if what == "too short" { "solo" } else { "pplns" };
+        let by = told(other);
+        let policy = Policy {
+            from: income.end.seq,
+            scheme: by.scheme_in_force(),
+            fees: by.fees_in_force(),
+            reason: "by hand".into(),
+            time: UnixMillis(pool.clock),
+        };
+        if what == "too short" {
+            let (announced, not_before) = (UnixMillis(pool.clock - 1_000), UnixMillis(pool.clock));
+            let notice = millpond_journal::Notice {
+                policy: Some(policy.clone()),
+                announced,
+                not_before,
+                reason: String::new(),
+                by_file: false,
+            };
+            pool.journal.record(notice).wait().unwrap();
+        }
+        pool.journal.record(policy).wait().unwrap();
+        let told = pool.replay().unwrap_err().to_string();
+        assert!(told.contains(said), "{what}: {told}");
+    }
+}
+
+#[test]
+fn who_ordered_it_is_not_told_by_his_name() {
+    let pool = Pool::start(&told("prop"));
+    // By a command of somebody with this name: it waits on.
+    pool.books.schedule(&told("solo"), "configuration-bot", UnixMillis(pool.clock)).unwrap();
+    let pool = pool.restart(&told("prop"));
+    assert_eq!(next(&pool).as_deref(), Some("solo"));
+    // By a file that a person had read: the file of this start says otherwise.
+    pool.books.cancel("", UnixMillis(pool.clock)).unwrap();
+    pool.books.want(&told("solo"), "alice", UnixMillis(pool.clock)).unwrap();
+    let pool = pool.restart(&told("prop"));
+    assert_eq!(next(&pool), None);
 }
