@@ -87,6 +87,27 @@ pub enum Command {
         /// By what.
         plugin: String,
     },
+    /// Put what a shadow divides by in force, with notice.
+    ShadowPromote {
+        /// The pool.
+        pool: String,
+        /// The shadow.
+        name: String,
+        /// Milliseconds since 1970: behind no block that was found before. Without it when the configured notice is over.
+        #[serde(default)]
+        not_before: Option<u64>,
+        /// Why, for the pool's miners.
+        #[serde(default)]
+        reason: String,
+    },
+    /// Withdraw the scheme or fee policy that is announced: what is in force stays.
+    PolicyCancel {
+        /// The pool.
+        pool: String,
+        /// Why, for the pool's miners.
+        #[serde(default)]
+        reason: String,
+    },
     /// Let a plugin out of quarantine: it is asked again.
     PluginRelease {
         /// The pool.
@@ -281,6 +302,8 @@ impl Command {
             Self::Note { .. } | Self::Upgrade { .. } => Scope::Local,
             // Who decides about money is money, a file can name another, and where miners work is what they earn.
             Self::PluginSwap { .. }
+            | Self::ShadowPromote { .. }
+            | Self::PolicyCancel { .. }
             | Self::PluginRelease { .. }
             | Self::MinersReconnect { .. }
             | Self::Reload { dry_run: false }
@@ -315,6 +338,13 @@ mod tests {
             Command::PaymentsUndo { pool: pool(), payment: 1, why: "gone".into() },
             Command::PluginSwap { pool: pool(), role: Role::Scheme, plugin: "solo".into() },
             Command::PluginSwap { pool: pool(), role: Role::Fee, plugin: "flat-fee".into() },
+            Command::ShadowPromote {
+                pool: pool(),
+                name: "tides".into(),
+                not_before: None,
+                reason: String::new(),
+            },
+            Command::PolicyCancel { pool: pool(), reason: String::new() },
             Command::MinerMinimum { pool: pool(), address: "a".into(), minimum: None },
             Command::ListSet { pool: pool(), name: "vip".into(), rows: Vec::new(), change: false },
             Command::Reload { dry_run: false },

@@ -65,6 +65,8 @@ enum Command {
     Reload(commands::admin::Reload),
     /// List the sessions of miners, show them a message, or send them elsewhere.
     Miners(commands::miners::Miners),
+    /// Show policies in shadow, or put one into force with notice.
+    Shadow(commands::shadow::Shadow),
     /// List, make and lift bans of addresses.
     Bans(commands::bans::Bans),
     /// List alarms, or clear those that were seen to.
@@ -112,6 +114,7 @@ fn main() -> ExitCode {
         Command::List(command) => command.run(),
         Command::Minimum(command) => command.run(),
         Command::Miners(command) => command.run(),
+        Command::Shadow(command) => command.run(),
         Command::Bans(command) => command.run(),
         Command::Alarms(command) => command.run(),
         Command::Upgrade(command) => command.run(),

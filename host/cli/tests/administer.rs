@@ -41,11 +41,22 @@ impl Rig {
                [pool.shadow.fee]\nrecipient = [{ name = \"operator\" }]\nsettings = { basis_points = 100 }\n";
         let file = folder.join("pool.toml");
         std::fs::write(&file, text).unwrap();
-        let running = Running::start(&file);
-        let said = running.says("pool dev takes miners at ");
-        let address = said.rsplit(' ').next().unwrap().to_owned();
+        let (running, address) = Self::run(&file);
         let data = data.display().to_string();
         Self { running, address, data, folder, chain, _runtime: runtime, _temporary: temporary }
+    }
+
+    fn run(file: &Path) -> (Running, String) {
+        let running = Running::start(file);
+        let said = running.says("pool dev takes miners at ");
+        (running, said.rsplit(' ').next().unwrap().to_owned())
+    }
+
+    /// Ends the process by this signal and starts it anew on its file.
+    fn restart(&mut self, signal: &str) {
+        self.running.signal(signal);
+        self.running.ended();
+        (self.running, self.address) = Self::run(&self.folder.join("pool.toml"));
     }
 
     /// A command of this data folder: the words before the first `--` of it come first.
@@ -266,6 +277,80 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
     assert_eq!(json(&["replay", "--data", &rig.data, "--json"])["same"], json!(true));
 }
 
+#[test]
+fn a_policy_of_the_shadow_is_announced_withdrawn_and_promoted_and_was_never_early() {
+    let mut rig = Rig::start();
+    rig.earn();
+    let policy = |rig: &Rig| rig.ask(&["shadow", "--pool", "dev", "list"])["policy"].clone();
+    let (before, shadow) =
+        (policy(&rig), |words: &[&'static str]| [&["shadow", "--pool", "dev"][..], words].concat());
+    assert_eq!((&before["scheme"]["name"], &before["next"]), (&json!("pplns"), &Value::Null), "{before}");
+    assert!(rig.refused(&shadow(&["promote", "tides"])).contains("there are: solo"));
+
+    // A day from now: no block of this test is one of then.
+    let tomorrow =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() + 86_400_000;
+    let tomorrow = tomorrow.to_string();
+    let promote =
+        ["shadow", "--pool", "dev", "promote", "solo", "--not-before", &tomorrow, "--reason", "a trial"];
+    let said = rig.ask(&promote)["done"].to_string();
+    assert!(said.contains("solo takes over after the first block that is found in 24 h or later"), "{said}");
+    let announced = policy(&rig)["next"].clone();
+    assert_eq!(
+        (&announced["scheme"]["name"], &announced["not_before"], &announced["reason"]),
+        (&json!("solo"), &json!(tomorrow.parse::<u64>().unwrap()), &json!("a trial")),
+    );
+    assert_eq!(announced["fees"][0]["settings"], json!({"basis_points": 100}), "{announced}");
+    assert_eq!(
+        (&announced["claims_lost"], &announced["claims_gained"]),
+        (&json!(["hopping-neutral"]), &json!([])),
+    );
+    // A file that says nothing new withdraws nothing.
+    rig.ask(&["reload"]);
+    assert_eq!(policy(&rig)["next"], announced);
+    // It waits through a kill and blocks, and the plugins that decide are those of before.
+    rig.restart("-KILL");
+    assert_eq!(policy(&rig)["next"], announced);
+    // Nor does an order that would build on the file's scheme take its place.
+    let said = rig.refused(&["plugin", "swap", "--pool", "dev", "scheme", "prop"]);
+    assert!(said.contains("scheme solo") && said.contains("--cancel"), "{said}");
+    assert_eq!(policy(&rig)["next"], announced);
+    let found = |rig: &Rig| rig.ask(&["status"])["pools"][0]["blocks"].as_u64().unwrap();
+    let a_block = |rig: &Rig| {
+        let blocks = found(rig);
+        until("a block", || {
+            json(&["mine", &rig.address, "--user", MINER, "--shares", "20", "--json"]);
+            (found(rig) > blocks).then_some(())
+        });
+    };
+    a_block(&rig);
+    let now = policy(&rig);
+    assert_eq!((&now["next"], &now["scheme"]), (&announced, &before["scheme"]));
+    let plugins = rig.ask(&["status"])["pools"][0]["plugins"].clone();
+    assert!(plugins.as_array().unwrap().iter().any(|plugin| plugin["name"] == "pplns"), "{plugins}");
+
+    let cancel =
+        ["plugin", "swap", "--data", &rig.data, "--yes", "--pool", "dev", "--cancel", "--reason", "no trial"];
+    assert!(json(&cancel)["done"].as_str().unwrap().contains("solo does not take over"));
+    assert_eq!(policy(&rig)["next"], Value::Null);
+    assert!(ended(1, &cancel).contains("no other policy is announced"));
+
+    // Without a time and without a promised notice: behind the next block.
+    let said = rig.ask(&shadow(&["promote", "solo"]))["done"].to_string();
+    assert!(said.contains("after the next block") && said.contains("[pool.payout]"), "{said}");
+    a_block(&rig);
+    let now = policy(&rig);
+    assert_eq!((&now["scheme"]["name"], &now["next"]), (&json!("solo"), &Value::Null), "{now}");
+    let from = now["from"].as_u64().unwrap();
+    assert!(from > before["from"].as_u64().unwrap());
+    a_block(&rig);
+    let ledger = rig.ledger();
+    assert!(has(&ledger, "policy_cancel", "solo no trial") && has(&ledger, "shadow_promote", "solo -"));
+    rig.running.signal("-TERM");
+    assert_eq!(rig.running.ended(), Some(0));
+    assert_eq!(json(&["replay", "--data", &rig.data, "--json"])["same"], json!(true));
+}
+
 /// The blocks of a page that are written in this language.
 fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
     let fence = format!("```{language}\n");
@@ -309,6 +394,10 @@ fn the_walk_through_of_a_fee_policy_is_what_happens() {
                 std::fs::write(rig.folder.join(name), short).unwrap();
             }
             ["millpond", "check", _] => std::fs::write(&file, before.clone() + &own(toml[1])).unwrap(),
+            // Shadows are read at a start.
+            ["millpond", "shadow", ..] => {
+                rig.restart("-TERM");
+            }
             ["millpond", "reload", ..] => {
                 std::fs::write(&file, before.clone() + &own(toml[1]) + &own(toml[2])).unwrap();
             }
@@ -334,8 +423,9 @@ fn the_walk_through_of_a_fee_policy_is_what_happens() {
             std::fs::write(&crate_file, rust).unwrap();
         }
     }
-    // `new`, `check` and `test`, two simulations, two replays with a fee, `check` of the file, `reload`, the replay of all.
-    assert_eq!(ran.len(), if builds { 12 } else { 10 }, "{ran:?}");
+    // `new`, `check` and `test`, two simulations, two replays with a fee, `check` of the file, the shadow put into
+    // force, what is announced, `reload`, the replay of all.
+    assert_eq!(ran.len(), if builds { 14 } else { 12 }, "{ran:?}");
     let status = rig.ask(&["status"]);
     let plugins = status["pools"][0]["plugins"].as_array().unwrap();
     let fee = plugins.iter().find(|plugin| plugin["role"] == "fee").unwrap();

@@ -1,7 +1,7 @@
 //! What two configurations say differently, option by option.
 
-use crate::Config;
 use crate::reader::{Section, Shown, ShownValue};
+use crate::{Config, Pool};
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -44,6 +44,23 @@ pub fn differences(from: &Config, to: &Config) -> Vec<Difference> {
         line: new.get(option).map_or(0, |value| value.line),
     };
     options.into_iter().filter(differs).map(one).collect()
+}
+
+/// Whether two sections of a pool say the same of who decides about money: scheme, reserve, fee policies, their settings.
+#[must_use]
+pub fn decides_alike(one: &Pool, other: &Pool) -> bool {
+    let said = |pool: &Pool| -> Vec<(String, String)> {
+        let mut all = Shown::new();
+        pool.show_table("", &mut all);
+        let about = |option: &str| {
+            let parts = ["payout.scheme", "payout.settings", "payout.reserve", "fee"];
+            let rest = parts.iter().find_map(|part| option.strip_prefix(part));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        let told = all.into_iter().filter(|(option, _)| about(option));
+        told.map(|(option, value)| (option, value.compared)).collect()
+    };
+    said(one) == said(other)
 }
 
 /// A configuration by dotted names, its pools by theirs rather than by their places.
@@ -107,6 +124,20 @@ schedule = "manual"
                 "pool.a.stratum.agent_minimum.NiceHash/: unset -> 500000",
             ]
         );
+    }
+
+    #[test]
+    fn who_decides_is_told_from_what_else_a_pool_says() {
+        let pool = |from: &str, to: &str| parse(&FILE.replace(from, to)).pool.remove(0);
+        let before = pool("", "");
+        let payout = "[pool.payout]\n";
+        for same in ["minimum = 5", "notice = \"3h\""] {
+            assert!(decides_alike(&before, &pool(payout, &format!("{payout}{same}"))), "{same}");
+        }
+        let fee = "[pool.fee]\nrecipient = [{ name = \"operator\" }]";
+        for other in ["scheme = \"solo\"", "settings = { factor = 3 }", "reserve = { amount = 5 }", fee] {
+            assert!(!decides_alike(&before, &pool(payout, &format!("{payout}{other}"))), "{other}");
+        }
     }
 
     #[test]

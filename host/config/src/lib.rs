@@ -13,7 +13,7 @@ mod sections;
 pub mod settings;
 mod values;
 
-pub use difference::{Difference, differences};
+pub use difference::{Difference, decides_alike, differences};
 pub use error::{ConfigError, ConfigErrors};
 pub use example::{example, reference};
 pub use load::{load, parse};

@@ -270,6 +270,8 @@ section! {
         own_minimum_most: Amount = "0";
         /// What the operator stands in with, for schemes that credit before a block is found (PPS).
         reserve: Option<Reserve>;
+        /// Another scheme or fee policy is announced for this long before it takes over, and miners see it in the API: it does behind the first block that is found after that.
+        notice: Duration = "\"0s\"";
         /// The scheme's own settings (`millpond plugin schema pplns`).
         settings: PluginSettings = "{}";
     }

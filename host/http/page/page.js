@@ -60,6 +60,15 @@ const show = (pool, blocks, miners, payments) => {
   part.append(make("h2", `${pool.name} · ${pool.network}`));
   part.append(make("p", "Amounts are in the chain's base units.", "empty"));
   for (const reason of pool.not_ready) part.append(make("p", reason, "bad"));
+  const next = pool.policy.next;
+  if (next) {
+    const named = (policy) => [policy.scheme.name, ...policy.fees.map((fee) => fee.name)].join(" with ");
+    const notice = make("p", `${named(next)} takes over from ${named(pool.policy)} behind the first block found from ${new Date(next.not_before).toLocaleString()} on.`, "notice");
+    if (next.reason) notice.append(` ${next.reason}`);
+    if (next.claims_lost.length > 0) notice.append(` No longer claimed: ${next.claims_lost.join(", ")}.`);
+    if (next.claims_gained.length > 0) notice.append(` Newly claimed: ${next.claims_gained.join(", ")}.`);
+    part.append(notice);
+  }
   part.append(figures([
     ["Hashrate, 5 min", si(pool.hashrate.five_minutes, "H/s")], ["Hashrate, 1 h", si(pool.hashrate.hour, "H/s")],
     ["Connections", pool.connections], ["Height", pool.coord], ["Effort", `${pool.effort_percent.toFixed(0)} %`],

@@ -84,6 +84,12 @@ const READINGS: &[Reading] = &[
     ("millpond_shadow_stopped", "gauge", "1 when a policy in shadow was stopped by an error", |p| {
         shadows(p, |shadow| f64::from(u8::from(shadow.why.is_some())))
     }),
+    (
+        "millpond_policy_next_seconds",
+        "gauge",
+        "From when on another policy takes over, where one is announced",
+        |p| p.policy.next.iter().map(|next| (String::new(), next.not_before.0 as f64 / 1_000.0)).collect(),
+    ),
     ("millpond_pow_batches_total", "counter", "Batches for the adapter's own algorithms", |p| {
         one(p.pow.batches as f64)
     }),

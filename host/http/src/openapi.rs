@@ -132,7 +132,7 @@ pub fn document() -> Value {
                 "bodies": object(json!({"whole": count("bytes of the node's answers that its jobs keep whole"), "pieces": count("bytes of the pieces that older answers share")})),
                 "stratum": link("Stratum"),
                 "effort_percent": number("100 is par"), "blocks": count("incomes of blocks in the ledger, lost ones too"), "money": link("Money"),
-                "plugins": list("Plugin"), "trusted_to_adapter": texts("facts that the adapter alone vouches for"),
+                "plugins": list("Plugin"), "policy": link("Policy"), "trusted_to_adapter": texts("facts that the adapter alone vouches for"),
                 "disk_days_left": {"type": ["number", "null"], "description": "at the present rate"},
                 "journal_bytes": {"type": "integer"},
                 "shares_dropped_to": {"type": "integer", "description": "the last share that was dropped, 0 for none"},
@@ -239,7 +239,43 @@ fn shadow() -> serde_json::Map<String, Value> {
         properties.insert("scheme".to_owned(), text("and the start of its digest"));
         properties.insert("newest".to_owned(), count("the share up to which both are compared"));
     }
+    let names = |about: &str| json!({"type": "array", "items": {"type": "string"}, "description": about});
+    let decides = || {
+        json!({"scheme": link("PolicyPlugin"),
+            "fees": {"type": "array", "items": link("PolicyPlugin"), "description": "in the order in which they apply"}})
+    };
+    let with = |mut properties: Value, more: Value| {
+        if let (Some(properties), Some(more)) = (properties.as_object_mut(), more.as_object()) {
+            properties.extend(more.clone());
+        }
+        properties
+    };
+    let time = |about: &str| count(&format!("milliseconds since 1970-01-01T00:00:00Z, {about}"));
     let schemas = [
+        (
+            "PolicyPlugin",
+            json!({"name": text("as configured"), "digest": text("blake3 of the component"),
+                "settings": {"type": "object", "additionalProperties": true, "description": "by name: text, whole numbers, true or false"}}),
+        ),
+        (
+            "Policy",
+            with(
+                decides(),
+                json!({"from": count("incomes whose windows end behind this share are divided by it"),
+                "since": time("since when"), "next": link("NextPolicy")}),
+            ),
+        ),
+        (
+            "NextPolicy",
+            with(
+                decides(),
+                json!({"announced": time("when it was announced"),
+                "not_before": time("blocks that were found before are divided by the policy in force"),
+                "reason": text("the operator's words; may be empty"), "takes_over": text("when, as a sentence"),
+                "claims_lost": names("what the scheme in force claims and this one does not"),
+                "claims_gained": names("what this scheme claims and the one in force does not")}),
+            ),
+        ),
         ("Both", both()),
         ("MinerShadow", miner),
         (
@@ -277,7 +313,7 @@ fn shadow() -> serde_json::Map<String, Value> {
 /// The door of commands.
 fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn Fn(&str) -> Value) -> Value {
     let fields = json!({
-        "command": {"type": "string", "enum": ["status", "plugin_swap", "plugin_release", "alarms_list", "alarms_clear",
+        "command": {"type": "string", "enum": ["status", "plugin_swap", "plugin_release", "shadow_promote", "policy_cancel", "alarms_list", "alarms_clear",
             "reload", "backup", "miners_list", "miners_message", "miners_reconnect", "bans_list", "bans_add",
             "bans_lift", "payments_list", "payments_show", "payments_dry_run", "payments_run", "payments_resume", "payments_resolve", "payments_release",
             "payments_undo", "payments_reconcile",
@@ -285,6 +321,9 @@ fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn
         "pool": text("its name; of all commands but status, reload, backup and alarms_list"),
         "role": text("adapter, scheme or fee: of plugin_swap and plugin_release"),
         "plugin": text("a bundled name or a path: of plugin_swap"),
+        "name": text("a shadow: of shadow_promote"),
+        "not_before": count("milliseconds since 1970, not before the end of the configured notice: of shadow_promote; may be left out"),
+        "reason": text("for the pool's miners, on one line: of shadow_promote and policy_cancel; may be left out"),
         "about": text("as the alarm says: of alarms_clear"),
         "dry_run": flag("of reload"),
         "text": text("up to 200 characters on one line: of miners_message"),

@@ -12,9 +12,9 @@ use millpond_pool::receipts::NoReceipts;
 use millpond_pool::settings::SettingRefused;
 use millpond_pool::view::{
     BlockView, Bodies, Both, Consistency, Document, EntryView, Hashrate, IncomeProof, IncomeRow,
-    MinerSettings, MinerShadowView, MinerView, Money, PaymentDetail, PaymentRowView, PaymentView, PluginView,
-    PoolView, ProvenEntry, Reserve, SettingChange, SettingText, ShadowView, ShareCounts, SignedHead,
-    SignedReceipt, StatementView, StratumCounters, Unread, WorkerView,
+    MinerSettings, MinerShadowView, MinerView, Money, NextPolicy, PaymentDetail, PaymentRowView, PaymentView,
+    PluginView, PolicyPlugin, PolicyView, PoolView, ProvenEntry, Reserve, SettingChange, SettingText,
+    ShadowView, ShareCounts, SignedHead, SignedReceipt, StatementView, StratumCounters, Unread, WorkerView,
 };
 use millpond_pool::view::{CacheFigures, ContextsView, PowFigures};
 use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
@@ -30,6 +30,26 @@ fn document() -> Document {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../proofs/vectors/statements.json");
     let cases: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     Document::read(cases[0]["statement"].to_string().as_bytes()).unwrap()
+}
+
+/// PPLNS, and what is announced in its place.
+fn policy() -> PolicyView {
+    let plugin = |name: &str| PolicyPlugin {
+        name: name.into(),
+        digest: Digest::of(name.as_bytes()),
+        settings: [("window".to_owned(), 2_000.into())].into(),
+    };
+    let next = NextPolicy {
+        scheme: plugin("tides"),
+        fees: vec![plugin("flat-fee")],
+        announced: UnixMillis(1_000),
+        not_before: UnixMillis(259_201_500),
+        reason: "less luck".into(),
+        takes_over: "behind a block".into(),
+        claims_lost: vec!["a".into()],
+        claims_gained: vec!["b".into()],
+    };
+    PolicyView { scheme: plugin("pplns"), fees: Vec::new(), from: 7, since: UnixMillis(1), next: Some(next) }
 }
 
 struct Fixed {
@@ -71,6 +91,7 @@ impl Source for Fixed {
                 state: "running".into(),
                 first_error: None,
             }],
+            policy: policy(),
             trusted_to_adapter: vec!["fate of blocks".into()],
             disk_days_left: Some(12.5),
             journal_bytes: 4096,
@@ -857,6 +878,7 @@ async fn metrics_are_in_prometheus_form() {
         "millpond_pow_batches_total{pool=\"btc\"} 12",
         "millpond_pow_checked_total{pool=\"btc\"} 2",
         "millpond_pow_stateful{pool=\"btc\"} 1",
+        "millpond_policy_next_seconds{pool=\"btc\"} 259201.5",
     ] {
         assert!(body.lines().any(|one| one == line), "{line}: {body}");
     }

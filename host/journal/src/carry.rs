@@ -88,7 +88,10 @@ impl State {
         done.push(last);
         let mut states = done.into_iter().map(Box::new);
         let first = states.next().map(Record::CarriedOver);
-        first.into_iter().chain(states.map(|state| Record::CarriedMore(More(state)))).collect()
+        let more = states.map(|state| Record::CarriedMore(More(state)));
+        let announced =
+            whole.notice.map(Record::Notice).into_iter().chain(whole.promise.map(Record::Promise));
+        first.into_iter().chain(more).chain(announced).collect()
     }
 
     /// Takes in a further part.
@@ -110,8 +113,53 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::records::{Authority, List, ListRow, Miner, Worker, WorkerId};
-    use millpond_types::{MinerId, ShareSeq, UnixMillis};
+    use crate::records::{
+        Authority, List, ListRow, Miner, Notice, PluginInForce, Policy, Promise, Setting, Worker, WorkerId,
+    };
+    use millpond_types::{Digest, MinerId, ShareSeq, UnixMillis};
+
+    #[test]
+    fn what_is_announced_is_carried_over_until_it_is_in_force_or_withdrawn() {
+        let plugin = |name: &str| PluginInForce {
+            name: name.into(),
+            component: Digest::of(name.as_bytes()),
+            config: Digest::of(b"settings"),
+            settings: vec![("part".into(), Setting::Int(3))],
+        };
+        let policy = Policy {
+            from: ShareSeq(0),
+            scheme: plugin("scheme"),
+            fees: vec![plugin("fee")],
+            reason: "an operator".into(),
+            time: UnixMillis(1),
+        };
+        let (announced, not_before, reason) = (UnixMillis(1), UnixMillis(9), "more for the small".to_owned());
+        let notice = Notice { policy: Some(policy.clone()), announced, not_before, reason, by_file: false };
+        let read = |records: &[Record]| {
+            let mut state = State::default();
+            for record in records {
+                state.apply(1, &Record::decode(record.kind(), &record.encode()).unwrap());
+            }
+            state
+        };
+        let waits = read(&[Record::Notice(notice.clone())]);
+        assert_eq!(waits.notice.as_ref(), Some(&notice));
+        assert_eq!(read(&waits.clone().carried(PART)), waits);
+        // The same on another word is another: an earlier policy that is recorded again.
+        let other = Policy { reason: "configuration".into(), from: ShareSeq(7), ..policy.clone() };
+        assert_eq!(read(&[notice.clone().into(), other.into()]).notice.as_ref(), Some(&notice));
+        let withdrawn = Notice { policy: None, ..notice.clone() };
+        for end in [Policy { from: ShareSeq(8), ..policy }.into(), withdrawn.into()] {
+            let ended = read(&[notice.clone().into(), end]);
+            assert_eq!(ended.notice, None);
+            assert_eq!(ended.carried(PART).len(), 1);
+        }
+        // A promise outlives what was announced under it.
+        let promise = Promise { before: 7, notice: 3, since: UnixMillis(5) };
+        let promised = read(&[notice.into(), promise.clone().into()]);
+        assert_eq!(read(&promised.clone().carried(PART)), promised);
+        assert_eq!([4, 5].map(|time| promise.at(UnixMillis(time))), [7, 3]);
+    }
 
     #[test]
     fn a_state_in_parts_is_the_same_state_again() {

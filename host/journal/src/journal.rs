@@ -4,7 +4,9 @@ use crate::owner::{Item, Packer, Published, solution_size};
 use crate::records::{Miner, Solution, WindowEnd, Worker, WorkerId};
 use crate::state::{Answered, OpenBlock};
 use crate::view::{Entry, JournalView};
-use crate::{BlockFate, FORMAT, Income, JournalError, MinerSetting, Policy, Record, Retention, Share};
+use crate::{
+    BlockFate, FORMAT, Income, JournalError, MinerSetting, Notice, Policy, Promise, Record, Retention, Share,
+};
 use millpond_disk::Disk;
 use millpond_segments::{Commit, Forecast, GroupLog, LogError, MAX_PAYLOAD, Opened, Resolver};
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
@@ -343,6 +345,18 @@ impl Journal {
     #[must_use]
     pub fn newest_policy(&self) -> Option<Policy> {
         self.published.state.lock().policies.last().cloned()
+    }
+
+    /// The policy that is announced and not in force yet.
+    #[must_use]
+    pub fn notice(&self) -> Option<Notice> {
+        self.published.state.lock().notice.clone()
+    }
+
+    /// How long other policies are announced, where that was ever promised.
+    #[must_use]
+    pub fn promise(&self) -> Option<Promise> {
+        self.published.state.lock().promise.clone()
     }
 
     /// First slot that no front end was ever leased.

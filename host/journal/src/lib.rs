@@ -37,8 +37,8 @@ pub use codec::DecodeError;
 pub use journal::{Durable, Journal, MAX_NAME, MAX_WORKERS, Options, Progress, Recovered};
 pub use records::{
     Admin, Authority, BlockFate, CoinbasePlan, Decision, ExtranonceLease, Fate, Income, IncomeAt, IncomeLost,
-    Job, List, ListRow, Miner, MinerSetting, PlannedFor, PlannedOutput, PluginInForce, Policy, Record,
-    Retention, Setting, Solution, Submission, Verdict, WindowEnd, Worker, WorkerId,
+    Job, List, ListRow, Miner, MinerSetting, Notice, PlannedFor, PlannedOutput, PluginInForce, Policy,
+    Promise, Record, Retention, Setting, Solution, Submission, Verdict, WindowEnd, Worker, WorkerId,
 };
 pub use shares::{Share, ShareBlock};
 pub use state::{Answered, OpenBlock, State};

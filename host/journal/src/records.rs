@@ -11,8 +11,8 @@ use crate::shares::ShareBlock;
 use crate::state::State;
 
 pub use money::{
-    CoinbasePlan, Decision, Income, IncomeAt, IncomeLost, PlannedFor, PlannedOutput, PluginInForce, Policy,
-    Setting, WindowEnd,
+    CoinbasePlan, Decision, Income, IncomeAt, IncomeLost, Notice, PlannedFor, PlannedOutput, PluginInForce,
+    Policy, Promise, Setting, WindowEnd,
 };
 pub use parties::{Admin, Authority, ExtranonceLease, List, ListRow, Miner, MinerSetting, Worker, WorkerId};
 pub use work::{BlockFate, Fate, Job, Solution, Submission, Verdict};
@@ -114,6 +114,10 @@ records! {
     18 [1] CoinbasePlan(CoinbasePlan),
     /// Numbers of miners, by the operator or by themselves, that fee policies may ask for.
     19 [1] List(List),
+    /// Another policy is announced, or withdrawn.
+    21 [1] Notice(Notice),
+    /// How long other policies are announced is promised anew.
+    22 [1] Promise(Promise),
 }
 
 pub(crate) const SHARES: u16 = 4;

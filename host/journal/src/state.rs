@@ -4,7 +4,8 @@
 use crate::codec::{Field, Input, cases, fields};
 use crate::lists::Lists;
 use crate::{
-    BlockFate, ExtranonceLease, Income, Miner, MinerSetting, Policy, Record, Retention, Worker, WorkerId,
+    BlockFate, ExtranonceLease, Income, Miner, MinerSetting, Notice, Policy, Promise, Record, Retention,
+    Worker, WorkerId,
 };
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,10 @@ pub struct State {
     pub(crate) ends: BTreeSet<ShareSeq>,
     pub(crate) dropped: Retention,
     pub(crate) lists: Arc<Lists>,
+    /// What is announced and not in force. Carried over as a record of its own.
+    pub(crate) notice: Option<Notice>,
+    /// How long it is announced. Carried over likewise.
+    pub(crate) promise: Option<Promise>,
 }
 
 fields! {
@@ -91,6 +96,8 @@ impl Default for State {
             ends: BTreeSet::new(),
             dropped: Retention::default(),
             lists: Arc::default(),
+            notice: None,
+            promise: None,
         }
     }
 }
@@ -105,6 +112,11 @@ impl State {
     #[must_use]
     pub fn policies(&self) -> &[Policy] {
         &self.policies
+    }
+
+    /// Blocks whose fate is not final.
+    pub fn blocks(&self) -> impl Iterator<Item = &OpenBlock> {
+        self.blocks.values()
     }
 
     /// Takes in one durable record.
@@ -171,7 +183,14 @@ impl State {
             Record::IncomeLost(lost) => {
                 self.incomes.remove(&lost.key);
             }
-            Record::Policy(policy) => self.policies.push(policy.clone()),
+            Record::Policy(policy) => {
+                self.notice = self.notice.take().filter(|notice| !notice.announces(policy));
+                self.policies.push(policy.clone());
+            }
+            Record::Notice(notice) => {
+                self.notice = notice.policy.is_some().then(|| notice.clone());
+            }
+            Record::Promise(promise) => self.promise = Some(promise.clone()),
             Record::MinerSetting(setting) => {
                 self.settings.insert((setting.miner, setting.key.clone()), setting.clone());
             }
@@ -288,6 +307,8 @@ impl Field for State {
             ends,
             dropped,
             lists,
+            notice: None,
+            promise: None,
         })
     }
 }

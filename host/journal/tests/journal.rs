@@ -504,9 +504,18 @@ fn every_kind_of_record_survives_its_bytes() {
             time: UnixMillis(1),
         }
         .into(),
+        Notice {
+            policy: Some(policy(0)),
+            announced: UnixMillis(1),
+            not_before: UnixMillis(2),
+            reason: "more for the small".into(),
+            by_file: true,
+        }
+        .into(),
+        Promise { before: 300, notice: 70_000, since: UnixMillis(3) }.into(),
     ];
     let kinds: Vec<_> = records.iter().map(Record::kind).collect();
-    assert_eq!(kinds, (1..20).collect::<Vec<_>>(), "a kind without a test");
+    assert_eq!(kinds, (1..20).chain([21, 22]).collect::<Vec<_>>(), "a kind without a test");
     for record in records {
         let bytes = record.encode();
         assert_eq!(Record::decode(record.kind(), &bytes), Ok(record.clone()));

@@ -9,6 +9,7 @@ use crate::columns::REACH;
 use crate::conduct::{Conduct, Stopped};
 use crate::decide::{self, DecideError, Standing, income_key};
 use crate::edges::{Edge, Edges};
+use crate::notice::{Announcement, Waiting, as_repair};
 use crate::policy::{Bound, Loader, PolicyError, Wanted, of_booked, of_income, reserve_of};
 use crate::sums::{CONFIGURATION, DECLARED, EVERY, Read, Sums};
 use millpond_alerts::{Alarms, Level};
@@ -68,6 +69,18 @@ pub enum BooksError {
         /// The newest one.
         newest: ShareSeq,
     },
+    /// It would take over before the notice is over that miners are promised.
+    #[error(
+        "blocks of {} (ms since 1970) are before the end of the notice that payout.notice promises, {}",
+        asked.0,
+        earliest.0
+    )]
+    TooEarly {
+        /// When it should.
+        asked: UnixMillis,
+        /// When it may.
+        earliest: UnixMillis,
+    },
     /// Fees by a day's shares, of which some are gone: what is found next could never be divided.
     #[error(
         "a fee policy asks for statistics of the day before each share, and shares up to {dropped} of that day were \
@@ -106,8 +119,8 @@ pub(crate) struct Inner {
     pub(crate) state: SchemeState,
     /// What coinbases that pay many left owed; readers of a page wait for no plugin.
     pub(crate) deferred: Arc<RwLock<Deferred>>,
-    /// Takes over after the next block.
-    pending: Option<(Policy, Bound)>,
+    /// Takes over at a block that is yet to be found.
+    pub(crate) pending: Option<Waiting>,
     /// The first error of the policy in force since it was loaded.
     pub(crate) first_error: Option<String>,
     reserve_spent: bool,
@@ -152,8 +165,8 @@ impl std::fmt::Debug for Books {
 
 impl Books {
     /// Opens the books: follows the scheme's state through the ledger, puts the wanted policy in force, posts what was added
-    /// to the reserve. At once for a new pool, and where blocks are paid by another coinbase from now on; else after the
-    /// next block.
+    /// to the reserve. At once for a new pool, and where blocks are paid by another coinbase from now on; else at a block, with
+    /// notice.
     ///
     /// # Errors
     /// When a component does not load, or journal or ledger fail.
@@ -206,10 +219,12 @@ impl Books {
         };
         books.want_subsidy_of(&bound);
         books.deposit(&mut books.inner.lock(), wanted.reserve, now)?;
-        if !wanted.pays_as(&in_force) {
+        books.promise(wanted.notice, now)?;
+        books.take_up(now)?;
+        if wanted.pays_as(&in_force) {
+            books.follow(wanted, &in_force, now)?;
+        } else {
             books.begin_anew(wanted, now)?;
-        } else if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
-            books.schedule(wanted, CONFIGURATION, now)?;
         }
         books.keep(&mut books.inner.lock(), now);
         Ok(books)
@@ -234,6 +249,7 @@ impl Books {
         }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
         self.has_day(&bound, newest)?;
+        self.withdraw(&mut inner, "blocks are paid by another coinbase from this start on", now)?;
         policy.from = newest;
         self.journal.record(policy).wait()?;
         Ok(())
@@ -245,7 +261,7 @@ impl Books {
     }
 
     /// Before the policy of these takes over, so that there is no share that it cannot pay.
-    fn want_subsidy_of(&self, bound: &Bound) {
+    pub(crate) fn want_subsidy_of(&self, bound: &Bound) {
         self.wants_subsidy.fetch_or(bound.scheme.terms().needs_subsidy, Ordering::Relaxed);
     }
 
@@ -298,15 +314,16 @@ impl Books {
         })
     }
 
-    /// Follows a changed configuration: posts what was added to the reserve and has the wanted policy take over after
-    /// the next block, unless it is the one that does or the one in force. Says whether a policy waits because of it.
+    /// Follows a changed configuration: posts what was added to the reserve and announces the wanted policy, unless it is
+    /// announced, or in force and nothing else announced. Says whether a policy waits because of it, or took over at once.
     ///
     /// # Errors
     /// As [`Books::schedule`], or when the ledger fails.
     pub fn want(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<bool, BooksError> {
         let scheduled = !self.wants(wanted);
+        self.promise(wanted.notice, now)?;
         if scheduled {
-            self.schedule(wanted, reason, now)?;
+            self.announce(wanted, &Announcement::of_file(reason), now)?;
         }
         self.deposit(&mut self.inner.lock(), wanted.reserve, now)?;
         Ok(scheduled)
@@ -328,15 +345,21 @@ impl Books {
         Ok(())
     }
 
-    /// Has a new policy take over after the next block. The income of that block, and of every one before it, is
-    /// divided by the policy in force now. Where a component of that is in quarantine the new policy takes over at once,
+    /// Has a new policy take over after the first block that is found when its notice is over. The income of that block, and
+    /// of every one before it, is divided by the policy in force now; when that is the one that is wanted, what is announced
+    /// is withdrawn. Where a component of that is in quarantine the new policy takes over at once,
     /// and divides what is undivided; true then.
     ///
     /// # Errors
     /// When it does not load, or would forget what the scheme in force owes; the one in force goes on.
-    pub fn schedule(&self, wanted: &Wanted, reason: &str, now: UnixMillis) -> Result<bool, BooksError> {
+    pub fn announce(
+        &self,
+        wanted: &Wanted,
+        how: &Announcement<'_>,
+        now: UnixMillis,
+    ) -> Result<bool, BooksError> {
         self.loader.keep(wanted)?;
-        let policy = wanted.policy(ShareSeq(0), reason, now);
+        let policy = wanted.policy(ShareSeq(0), how.by, now);
         let bound = self.loader.bind(&policy)?;
         bound.fits()?;
         self.want_subsidy_of(&bound);
@@ -362,28 +385,37 @@ impl Books {
             check_repair(&old.scheme, &bound.scheme, &inner.state)?;
         }
         let at_once = inner.conduct.stopped(&old).is_some();
+        if at_once {
+            self.withdraw(&mut inner, "another policy takes over at once, to repair one that fails", now)?;
+        }
         for failed in stuck {
-            self.take_over(&mut inner, &failed, &policy, now)?;
+            self.take_over(&mut inner, &failed, &as_repair(&policy), now)?;
         }
         inner.conduct.release(&bound);
         if at_once {
             self.deposit(&mut inner, wanted.reserve, now)?;
-            inner.pending = None;
             return Ok(true);
         }
+        if inner.pending.is_some() && in_force.scheme == policy.scheme && in_force.fees == policy.fees {
+            self.withdraw(&mut inner, "the policy in force stays", now)?;
+            return Ok(false);
+        }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
-        inner.pending = Some((policy, bound));
+        let begins = how.begins(wanted, self.promised(now), now)?;
+        self.wait_for(&mut inner, (policy, bound), begins, how)?;
         Ok(false)
     }
 
-    /// A block of ours is durable in the journal, its window ends at this share: a waiting policy takes over behind it.
+    /// A block of ours is durable in the journal, found at this time, and its window ends at this share: a policy whose notice
+    /// is over takes over behind it.
     ///
     /// # Errors
     /// When the waiting policy can no longer take over (it stays waiting), or the journal fails.
     pub fn block_found(&self, end: ShareSeq, now: UnixMillis) -> Result<bool, BooksError> {
         let old = self.in_force()?;
         let mut inner = self.inner.lock();
-        let Some((mut policy, bound)) = inner.pending.clone() else { return Ok(false) };
+        let due = inner.pending.clone().filter(|waiting| waiting.is_due(now));
+        let Some(Waiting { mut policy, bound, .. }) = due else { return Ok(false) };
         // What the old scheme owes for each share is credited by it before another takes over.
         self.credit(&mut inner, ShareSeq(u64::MAX), now)?;
         let mut from = end;
@@ -418,12 +450,6 @@ impl Books {
     pub fn in_force(&self) -> Result<Bound, BooksError> {
         let policy = self.journal.newest_policy().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
         Ok(self.loader.bind(&policy)?)
-    }
-
-    /// Whether a policy waits for the next block.
-    #[must_use]
-    pub fn pending(&self) -> Option<Policy> {
-        self.inner.lock().pending.as_ref().map(|(policy, _)| policy.clone())
     }
 
     /// The first error of the policy in force, and whether the reserve is spent.

@@ -17,6 +17,9 @@ use millpond_runtime::strikes::{Decision, Strikes};
 use millpond_types::{Digest, ShareSeq, UnixMillis};
 use std::collections::BTreeSet;
 
+/// How the word begins on which an older version takes the place of one in quarantine.
+pub(crate) const LAST_GOOD: &str = "the last good version, since ";
+
 /// The strikes of a pool's money plugins.
 #[derive(Debug, Default)]
 pub(crate) struct Conduct {
@@ -150,7 +153,7 @@ impl Books {
                  undivided until another one takes over (`millpond plugin swap`). Its first error: {first_error}"
             ),
             Some((older, name)) => {
-                let reason = format!("the last good version, since {plugin} is in quarantine");
+                let reason = format!("{LAST_GOOD}{plugin} is in quarantine");
                 let older = Policy { reason, ..older };
                 match self.take_over(inner, policy, &older, now) {
                     Ok(()) => format!(

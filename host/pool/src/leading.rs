@@ -14,7 +14,10 @@ use std::sync::Arc;
 const ROLL: &str = "roll.";
 
 /// Who has which part in a pool: name and digest by role.
-pub(crate) type Roles = Arc<Mutex<BTreeMap<&'static str, (String, Digest)>>>;
+pub(crate) type Named = BTreeMap<&'static str, (String, Digest)>;
+
+/// The same, followed by whoever changes it.
+pub(crate) type Roles = Arc<Mutex<Named>>;
 
 /// What has to change when another version leads.
 pub(crate) struct Leading {

@@ -83,7 +83,7 @@ fn tick(core: &Core, undone: &mut Undone) {
 
 fn found(core: &Arc<Core>, block: &[u8]) -> Result<(), BooksError> {
     let (end, _) = core.journal.end_of_block(block)?;
-    if core.books.block_found(end.seq, UnixMillis::now())? {
+    if core.books.block_found(end.seq, end.time)? {
         core.alarms.clear(core.name.as_str(), "swap");
     }
     Ok(())

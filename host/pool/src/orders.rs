@@ -149,7 +149,7 @@ impl Pool {
         };
         // Of several fee policies the one that is meant is the one that was stopped.
         let plugins: Vec<_> = {
-            let roles = self.roles.lock();
+            let roles = self.shown_roles();
             let is_it = |known: &str| match role {
                 Role::Fee => FEE_ROLES.contains(&known),
                 Role::Adapter | Role::Scheme => known == role_name,

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 /// Fee policies that apply to one income.
 pub const MAX_FEES: usize = 8;
@@ -62,6 +63,8 @@ pub struct Wanted {
     pub direct: bool,
     /// It pays those whom a plan names; else the finder.
     pub planned: bool,
+    /// How long before it takes over it is announced.
+    pub notice: Duration,
 }
 
 impl Wanted {

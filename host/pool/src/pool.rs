@@ -10,7 +10,8 @@ use crate::maturity::NodesCount;
 use crate::payments::Payments;
 use crate::plan::Planner;
 use crate::plugins::{Component, PluginStore};
-use crate::policy::{FEE_ROLES, Loader, WantedFee};
+use crate::policy::Loader;
+use crate::promotion;
 use crate::proofs::{Opening, Proofs};
 use crate::setup::{Prepared, SetupError};
 use crate::shadow::{Order, Shadow};
@@ -136,6 +137,8 @@ pub struct Pool {
 pub(crate) struct Sections {
     pub(crate) configured: Section,
     pub(crate) in_force: Section,
+    /// As it was in force before what is announced was ordered.
+    pub(crate) before: Option<Section>,
 }
 
 struct Stopping {
@@ -282,15 +285,17 @@ impl Pool {
         let of_money = Arc::clone(&core);
         let named = std::thread::Builder::new().name(format!("money-{}", core.name));
         let money = named.spawn(move || money::run(&of_money, &queue))?;
-        let sections =
-            Arc::new(parking_lot::RwLock::new(Sections { configured: section.clone(), in_force: section }));
+        let sections = Arc::new(parking_lot::RwLock::new(Sections {
+            configured: section.clone(),
+            in_force: section,
+            before: None,
+        }));
         let (ends, threads) = waiting(&core, maturity.as_ref(), &sections)?;
         let mut roles = BTreeMap::new();
         let component = &prepared.adapter_component;
         roles.insert("adapter", (component.name.clone(), component.digest));
-        roles.insert("scheme", (prepared.wanted.scheme.name.clone(), prepared.wanted.scheme.digest));
-        for (role, WantedFee { component: fee, .. }) in FEE_ROLES.into_iter().zip(&prepared.wanted.fees) {
-            roles.insert(role, (fee.name.clone(), fee.digest));
+        if let Some(in_force) = core.journal.newest_policy() {
+            promotion::show(&in_force, &mut roles);
         }
         let roles: Roles = Arc::new(parking_lot::Mutex::new(roles));
         let names = BTreeMap::from([(component.digest, component.name.clone())]);
@@ -421,13 +426,14 @@ impl Pool {
     }
 
     /// The chain's unit of work.
-    fn work_shift(&self) -> Result<u8, String> {
+    pub(crate) fn work_shift(&self) -> Result<u8, String> {
         let version = self.core.chain().and_then(|chain| chain.version()).ok_or("the pool is ending")?;
         Ok(version.description().work_shift)
     }
 
     fn swap_policy(&self, role: Role, plugin: &str, actor: &str, now: UnixMillis) -> Result<String, String> {
-        let Sections { configured, in_force: mut section } = self.sections.read().clone();
+        let Sections { configured, in_force: mut section, .. } = self.sections.read().clone();
+        self.may_build_on(&section)?;
         match role {
             Role::Fee => match section.fee.0.as_mut_slice() {
                 [] => return Err("the pool has no [pool.fee]: who would receive it?".to_owned()),
@@ -451,24 +457,11 @@ impl Pool {
         let wanted =
             setup::wanted(&section, self.work_shift()?, &self.beside, &process.sandbox, &process.sink)
                 .map_err(|errors| errors.join("; "))?;
+        let waited = self.core.books.pending().is_some();
         let at_once = self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
         self.core.suspend_untold();
-        self.show_policy(&wanted);
-        self.sections.write().in_force = section;
-        Ok(match at_once {
-            true => format!("{plugin} takes over at once, and divides what was left undivided"),
-            false => format!("{plugin} takes over after the next block; what is owed stays owed"),
-        })
-    }
-
-    /// Shows who decides about money from now on.
-    pub(crate) fn show_policy(&self, wanted: &crate::policy::Wanted) {
-        let mut roles = self.roles.lock();
-        roles.insert("scheme", (wanted.scheme.name.clone(), wanted.scheme.digest));
-        roles.retain(|role, _| !FEE_ROLES.contains(role));
-        for (role, WantedFee { component: fee, .. }) in FEE_ROLES.into_iter().zip(&wanted.fees) {
-            roles.insert(role, (fee.name.clone(), fee.digest));
-        }
+        self.sections.write().order(section, waited);
+        Ok(self.takes_over(plugin, at_once, now))
     }
 
     /// The pool's section as it is in force: the file's, and what operators ordered since.

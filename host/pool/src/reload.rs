@@ -5,6 +5,7 @@
 
 use crate::Pool;
 use crate::payments::Rules;
+use crate::promotion;
 use crate::setup::{Prepared, SetupError};
 use crate::sockets;
 use millpond_alerts::Level;
@@ -158,6 +159,15 @@ impl Pool {
             followed.failed.push(why.to_owned());
             return;
         }
+        let waited = self.core.books.pending().is_some();
+        // The file says nothing new: what was ordered by command since goes on.
+        let unchanged = millpond_config::decides_alike(&self.sections.read().configured, &new.section);
+        if unchanged && self.core.books.announced().is_some_and(|notice| !notice.by_file) {
+            if let Err(why) = self.core.books.promise(new.wanted.notice, UnixMillis::now()) {
+                followed.failed.push(format!("the notice that is promised stays: {why}"));
+            }
+            return;
+        }
         match self.core.books.want(&new.wanted, actor, UnixMillis::now()) {
             Ok(scheduled) => {
                 if scheduled {
@@ -166,17 +176,14 @@ impl Pool {
                     let fees: Vec<&str> =
                         new.wanted.fees.iter().map(|fee| fee.component.name.as_str()).collect();
                     let fee = if fees.is_empty() { "no fee".to_owned() } else { fees.join(", ") };
-                    followed.done.push(format!(
-                        "{name} with {fee} takes over after the next block; what is owed stays owed"
-                    ));
-                    self.show_policy(&new.wanted);
+                    let plugins = format!("{name} with {fee}");
+                    let at_once = self.core.books.is_in_force(&new.wanted);
+                    followed.done.push(self.takes_over(&plugins, at_once, UnixMillis::now()));
                 }
                 let mut sections = self.sections.write();
-                let (from, to) = (&new.section, &mut sections.in_force);
-                to.payout.scheme.clone_from(&from.payout.scheme);
-                to.payout.settings.clone_from(&from.payout.settings);
-                to.payout.reserve.clone_from(&from.payout.reserve);
-                to.fee.clone_from(&from.fee);
+                let mut ordered = sections.in_force.clone();
+                promotion::pay_as(&mut ordered, &new.section);
+                sections.order(ordered, waited);
             }
             Err(why) => followed.failed.push(format!("the payout scheme or fee policy stays: {why}")),
         }

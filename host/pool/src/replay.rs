@@ -9,6 +9,7 @@
 //! from the first income that the journal still knows, everything is computed again.
 
 use crate::decide::{self, DecideError, Standing};
+use crate::notice::{Early, Watch};
 use crate::plan::{self, Plans};
 use crate::policy::{Loader, PolicyError, of_booked, of_income};
 use crate::sums::Sums;
@@ -67,6 +68,9 @@ pub enum ReplayError {
         /// Why.
         why: PolicyError,
     },
+    /// A policy took over before its notice was over, or without one.
+    #[error(transparent)]
+    Early(#[from] Early),
     /// It comes out otherwise.
     #[error("ledger entry {seq} ({kind}): {what}")]
     Differs {
@@ -105,7 +109,7 @@ impl Facts {
     fn read(view: &JournalView) -> Result<Self, ReplayError> {
         let mut facts = Self::default();
         // What the first records kept carry over, in as many parts as it takes.
-        let mut begins = true;
+        let (mut begins, mut watch) = (true, Watch::default());
         for entry in view.records(1) {
             let entry = entry?;
             facts.records += 1;
@@ -115,11 +119,16 @@ impl Facts {
                 Record::CarriedMore(_) => true,
                 _ => false,
             };
+            watch.see(&entry.record, &facts.policies)?;
             match entry.record {
                 // They say which policies stood in dropped ones; later ones say nothing new.
-                Record::CarriedOver(state) if begins => facts.policies.extend_from_slice(state.policies()),
+                Record::CarriedOver(state) if begins => {
+                    facts.policies.extend_from_slice(state.policies());
+                    state.blocks().for_each(|block| watch.open(block));
+                }
                 Record::CarriedMore(more) if begins => {
                     facts.policies.extend_from_slice(more.state().policies());
+                    more.state().blocks().for_each(|block| watch.open(block));
                 }
                 Record::Income(income) if income.mature => {
                     facts.mature.insert(income.key, ());

@@ -357,6 +357,7 @@ pub fn wanted(
         reserve: payout.reserve.as_ref().map_or(Amount::ZERO, |reserve| reserve.amount),
         direct: section.chain.coinbase != "pool",
         planned: section.chain.coinbase == "scheme",
+        notice: payout.notice,
     })
 }
 

@@ -100,6 +100,7 @@ impl Pool {
             blocks: core.ledger.income_count(),
             money: Money::from(&totals),
             plugins: self.plugins(),
+            policy: self.policy(),
             trusted_to_adapter: self.trusted(),
             disk_days_left: self.disk_days_left(journal_bytes),
             journal_bytes,
@@ -197,21 +198,19 @@ impl Pool {
     fn plugins(&self) -> Vec<PluginView> {
         let status = self.core.chain().map(|chain| chain.status()).unwrap_or_default();
         let (money_error, _) = self.core.books.troubles();
-        let pending = self.core.books.pending();
-        let roles = self.roles.lock();
+        let roles = self.shown_roles();
         roles
             .iter()
             .map(|(role, (name, digest))| {
                 let adapter = *role == "adapter";
                 let quarantined = self.core.books.quarantined(*digest).filter(|_| !adapter);
-                let state = match (adapter, &status.quarantined, &pending) {
-                    (true, Some(_), _) => "quarantined",
+                let state = match (adapter, &status.quarantined) {
+                    (true, Some(_)) => "quarantined",
                     (false, ..) if quarantined.as_ref().is_some_and(|(_, replaced)| *replaced) => {
                         "quarantined; the last good version decides"
                     }
                     (false, ..) if quarantined.is_some() => "quarantined; incomes wait",
-                    (false, _, Some(_)) => "takes over after the next block",
-                    (false, _, None) if money_error.is_some() => "failing; incomes wait",
+                    (false, _) if money_error.is_some() => "failing; incomes wait",
                     _ => "running",
                 };
                 let first_error = match quarantined {

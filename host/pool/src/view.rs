@@ -9,6 +9,7 @@ pub use millpond_stratum::CountersNow as StratumCounters;
 pub use millpond_stratum::UnreadNow as Unread;
 use millpond_types::{Amount, Digest, UnixMillis};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Hashes a second.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -45,10 +46,57 @@ pub struct PluginView {
     pub name: String,
     /// The component.
     pub digest: Digest,
-    /// "running", "quarantined", "takes over after the next block", "failing; incomes wait", "quarantined; incomes wait".
+    /// "running", "quarantined", "failing; incomes wait", "quarantined; incomes wait".
     pub state: String,
     /// The first error since it was loaded, kept until the operator clears it.
     pub first_error: Option<String>,
+}
+
+/// A scheme or fee policy with what it is called with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyPlugin {
+    /// Its name or path as configured.
+    pub name: String,
+    /// The component.
+    pub digest: Digest,
+    /// Its settings: text, whole numbers, true or false.
+    pub settings: BTreeMap<String, serde_json::Value>,
+}
+
+/// The policy in force for what is found next, and the one that is announced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyView {
+    /// The scheme.
+    pub scheme: PolicyPlugin,
+    /// The fee policies, in the order in which they apply.
+    pub fees: Vec<PolicyPlugin>,
+    /// Incomes whose windows end behind this share are divided by it.
+    pub from: u64,
+    /// Since when.
+    pub since: UnixMillis,
+    /// What takes over next.
+    pub next: Option<NextPolicy>,
+}
+
+/// A policy that is announced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct NextPolicy {
+    /// The scheme.
+    pub scheme: PolicyPlugin,
+    /// The fee policies, in the order in which they apply.
+    pub fees: Vec<PolicyPlugin>,
+    /// When it was announced.
+    pub announced: UnixMillis,
+    /// Blocks that were found before are divided by the policy in force.
+    pub not_before: UnixMillis,
+    /// Why, in the operator's words; may be empty.
+    pub reason: String,
+    /// When it takes over, as a sentence.
+    pub takes_over: String,
+    /// What the scheme in force claims of itself and the next does not.
+    pub claims_lost: Vec<String>,
+    /// What the next claims and the one in force does not.
+    pub claims_gained: Vec<String>,
 }
 
 /// A block that the pool found.
@@ -301,6 +349,8 @@ pub struct PoolView {
     pub money: Money,
     /// Its plugins.
     pub plugins: Vec<PluginView>,
+    /// Who decides about money, and who will.
+    pub policy: PolicyView,
     /// Facts that the adapter alone vouches for.
     pub trusted_to_adapter: Vec<String>,
     /// Days until the disk is full at the present rate; `None` when it never is, as what is kept fits.

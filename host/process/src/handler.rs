@@ -224,6 +224,16 @@ impl Handler for Commands {
                     let done = blocking(move || pool.swap(role, &plugin, &actor)).await?;
                     Ok(json!({"done": done}))
                 }
+                Command::ShadowPromote { pool, name, not_before, reason } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    let not_before = not_before.map(UnixMillis);
+                    let order = move || pool.promote(&name, not_before, &reason, &actor);
+                    blocking(move || Ok(json!({"done": order()?}))).await
+                }
+                Command::PolicyCancel { pool, reason } => {
+                    let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
+                    blocking(move || Ok(json!({"done": pool.cancel_policy(&reason, &actor)?}))).await
+                }
                 Command::PaymentsDryRun { pool } => {
                     let pool = self.pool(&pool)?;
                     blocking(move || pool.payments_dry_run()).await

@@ -205,11 +205,18 @@ pub struct Swap {
     /// The pool.
     #[arg(long)]
     pool: String,
+    /// Withdraw the scheme or fee policy that is announced: what is in force stays.
+    #[arg(long, conflicts_with_all = ["role", "plugin"])]
+    cancel: bool,
+    /// Why, in words that the pool shows its miners.
+    #[arg(long, requires = "cancel", default_value = "")]
+    reason: String,
     /// Which plugin.
-    #[arg(value_enum)]
-    role: PluginRole,
+    #[arg(value_enum, required_unless_present = "cancel")]
+    role: Option<PluginRole>,
     /// By what: a bundled name, or a path that the running process can read.
-    plugin: String,
+    #[arg(required_unless_present = "cancel")]
+    plugin: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -232,8 +239,11 @@ impl From<PluginRole> for Role {
 impl Swap {
     /// Swaps.
     pub fn run(self) -> Outcome {
-        let role = self.role.into();
-        self.door.send(&Command::PluginSwap { pool: self.pool, role, plugin: self.plugin })
+        let Self { door, pool, reason, role, plugin, .. } = self;
+        door.send(&match (role, plugin) {
+            (Some(role), Some(plugin)) => Command::PluginSwap { pool, role: role.into(), plugin },
+            _ => Command::PolicyCancel { pool, reason },
+        })
     }
 }
 

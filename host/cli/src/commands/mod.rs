@@ -29,6 +29,7 @@ pub mod replay;
 pub mod replay_other;
 pub mod restore;
 pub mod run;
+pub mod shadow;
 pub mod simulate;
 mod simulate_selftest;
 pub mod token;

@@ -155,6 +155,7 @@ impl Other {
             reserve: Amount(self.reserve),
             direct: false,
             planned: false,
+            notice: std::time::Duration::ZERO,
         };
         let (ledger, journal) = opened(data, &pool)?;
         let asked = Asked::new(&wanted, ShareSeq(self.since), sandbox.clone(), Arc::clone(&sink))?;

@@ -124,6 +124,31 @@ fields! {
         time: UnixMillis,
     }
 
+    /// Another policy takes over at a block that is yet to be found, or after all it does not. The newest one counts, until
+    /// what it announced is in force.
+    struct Notice {
+        /// What takes over, with boundary 0; `None` withdraws what was announced before.
+        policy: Option<Policy>,
+        /// When this was announced.
+        announced: UnixMillis,
+        /// It takes over behind a block that was found then or later.
+        not_before: UnixMillis,
+        /// Why, in the operator's words; they are public.
+        reason: String,
+        /// The configuration says so, and no order: when it no longer does at a start, it is withdrawn.
+        by_file: bool,
+    }
+
+    /// For how long other policies are announced before they take over. A shorter time counts when the longer one is over.
+    struct Promise {
+        /// Milliseconds, for what is announced before `since`.
+        before: u64,
+        /// From then on.
+        notice: u64,
+        /// When that is.
+        since: UnixMillis,
+    }
+
     /// A plugin with its settings.
     struct PluginInForce {
         /// Its name.
@@ -134,6 +159,27 @@ fields! {
         config: Digest,
         /// The settings themselves, sorted by key.
         settings: Vec<(String, Setting)>,
+    }
+}
+
+impl Promise {
+    /// What is announced at this time waits for so many milliseconds.
+    #[must_use]
+    pub fn at(&self, time: UnixMillis) -> u64 {
+        if time < self.since { self.before } else { self.notice }
+    }
+}
+
+impl Notice {
+    /// Whether a policy that came into force is the one that was announced: on the same word too, so that an earlier policy
+    /// which is recorded again is not taken for it.
+    #[must_use]
+    pub fn announces(&self, policy: &Policy) -> bool {
+        self.policy.as_ref().is_some_and(|announced| {
+            announced.scheme == policy.scheme
+                && announced.fees == policy.fees
+                && announced.reason == policy.reason
+        })
     }
 }
 

@@ -10,6 +10,7 @@ mod fees;
 mod gate;
 mod history;
 mod kept;
+mod notice;
 mod retention;
 mod reversal;
 mod second;

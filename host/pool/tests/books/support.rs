@@ -52,6 +52,7 @@ pub fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
         reserve: Amount::ZERO,
         direct: false,
         planned: false,
+        notice: Duration::ZERO,
     }
 }
 

@@ -1,0 +1,264 @@
+//! Another policy with notice: what a pool shows of it, and a policy of the shadow section put into force.
+//!
+//! What a shadow came to is never taken over. Its components and settings are announced as a swap's are, and what they
+//! begin with is computed from the journal's records, as for any policy.
+
+use crate::conduct::LAST_GOOD;
+use crate::leading::Named;
+use crate::notice::Announcement;
+use crate::policy::FEE_ROLES;
+use crate::pool::{Pool, Sections};
+use crate::setup;
+use crate::view::{NextPolicy, PolicyPlugin, PolicyView};
+use millpond_config::Pool as Section;
+use millpond_journal::{Notice, PluginInForce, Policy, Setting};
+use millpond_types::UnixMillis;
+use parking_lot::MutexGuard;
+use serde_json::Value;
+
+/// Characters of an operator's words to miners.
+const WORDS: usize = 500;
+
+/// Shows who decides about money.
+pub(crate) fn show(policy: &Policy, roles: &mut Named) {
+    let named = |plugin: &PluginInForce| (plugin.name.clone(), plugin.component);
+    roles.retain(|role, _| !FEE_ROLES.contains(role));
+    roles.insert("scheme", named(&policy.scheme));
+    roles.extend(FEE_ROLES.into_iter().zip(policy.fees.iter().map(named)));
+}
+
+fn plugin(of: &PluginInForce) -> PolicyPlugin {
+    let value = |setting: &Setting| match setting {
+        Setting::Text(text) => Value::from(text.as_str()),
+        Setting::Int(number) => Value::from(*number),
+        Setting::Flag(flag) => Value::from(*flag),
+    };
+    // What is the operator's and not the plugin's begins with an @.
+    let own = of.settings.iter().filter(|(name, _)| !name.starts_with('@'));
+    let settings = own.map(|(name, setting)| (name.clone(), value(setting))).collect();
+    PolicyPlugin { name: of.name.clone(), digest: of.component, settings }
+}
+
+fn plugins(of: &Policy) -> (PolicyPlugin, Vec<PolicyPlugin>) {
+    (plugin(&of.scheme), of.fees.iter().map(plugin).collect())
+}
+
+/// How long, in the largest unit that says it well.
+fn long(millis: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
+    let unit = UNITS.into_iter().find(|(_, unit)| millis >= unit.saturating_mul(2)).unwrap_or(("s", 1_000));
+    format!("{} {}", millis.div_ceil(unit.1), unit.0)
+}
+
+fn in_words(words: &str) -> Result<&str, String> {
+    let fits = words.chars().count() <= WORDS && !words.chars().any(char::is_control);
+    fits.then_some(words).ok_or_else(|| format!("a reason is at most {WORDS} characters on one line"))
+}
+
+impl Pool {
+    /// Puts what a shadow divides by in force, with notice. What was found out in shadow moves nothing: the policy begins as
+    /// any other does, from the records. Blocks.
+    ///
+    /// # Errors
+    /// When there is no such shadow, its files are others than those that run in shadow, it may not take over, or the order
+    /// could not be recorded.
+    pub fn promote(
+        &self,
+        name: &str,
+        not_before: Option<UnixMillis>,
+        reason: &str,
+        actor: &str,
+    ) -> Result<String, String> {
+        let (now, reason) = (UnixMillis::now(), in_words(reason)?);
+        let running = self.core.shadows.iter().find(|shadow| shadow.name() == name);
+        let mut section = self.section();
+        let like = section.shadow.iter().find(|shadow| shadow.name == name).cloned();
+        let (Some(shadow), Some(like)) = (running, like) else {
+            let names: Vec<&str> = self.core.shadows.iter().map(|shadow| shadow.name()).collect();
+            return Err(match names.is_empty() {
+                true => {
+                    format!("no policy runs in shadow: {name} needs a section [[pool.shadow]] and a start")
+                }
+                false => format!("{name} does not run in shadow; there are: {}", names.join(", ")),
+            });
+        };
+        if let Some(why) = shadow.shown().stopped {
+            return Err(format!("shadow {name} was stopped by an error: {why}"));
+        }
+        section.payout.scheme = like.scheme;
+        section.payout.settings = like.settings;
+        section.payout.reserve = like.reserve;
+        section.fee = like.fee;
+        let process = &self.process;
+        let wanted =
+            setup::wanted(&section, self.work_shift()?, &self.beside, &process.sandbox, &process.sink)
+                .map_err(|errors| errors.join("; "))?;
+        // The coinbase and the reserve are the operator's: what has to be the same is what decides.
+        let which =
+            |plugins: &[PluginInForce]| plugins.iter().map(|plugin| plugin.component).collect::<Vec<_>>();
+        let tried = shadow.policy();
+        if wanted.scheme.digest != tried.scheme.component
+            || which(&wanted.fees_in_force()) != which(&tried.fees)
+        {
+            return Err(format!(
+                "the files of shadow {name} are others than those that run in shadow since the start: try them there first, \
+                 from a start on"
+            ));
+        }
+        let time = not_before.map_or_else(|| "-".to_owned(), |time| time.0.to_string());
+        self.record_admin(actor, "shadow_promote", &[name, &time, reason])?;
+        let how = Announcement { by: actor, why: reason, not_before, by_file: false };
+        let waited = self.core.books.pending().is_some();
+        let at_once = self.core.books.announce(&wanted, &how, now).map_err(|why| why.to_string())?;
+        self.core.suspend_untold();
+        let said = self.takes_over(&wanted.scheme.name, at_once, now);
+        self.sections.write().order(section, waited);
+        Ok(format!("{said}; write it into [pool.payout] and [pool.fee] too, which count at the next start"))
+    }
+
+    /// Withdraws what is announced: the policy in force stays. Blocks.
+    ///
+    /// # Errors
+    /// When nothing is announced, or the order could not be recorded.
+    pub fn cancel_policy(&self, reason: &str, actor: &str) -> Result<String, String> {
+        let reason = in_words(reason)?;
+        let Some(next) = self.core.books.pending() else {
+            return Err("no other policy is announced".to_owned());
+        };
+        self.record_admin(actor, "policy_cancel", &[&next.scheme.name, reason])?;
+        self.core.books.cancel(reason, UnixMillis::now()).map_err(|why| why.to_string())?;
+        self.sections.write().undo();
+        Ok(format!("{} does not take over: the policy in force stays", next.scheme.name))
+    }
+
+    /// That an order which changes a part of a section may build on this one: what is announced is what it says, or nothing is.
+    pub(crate) fn may_build_on(&self, section: &Section) -> Result<(), String> {
+        let Some(next) = self.core.books.pending() else { return Ok(()) };
+        let process = &self.process;
+        let wanted =
+            setup::wanted(section, self.work_shift()?, &self.beside, &process.sandbox, &process.sink);
+        if wanted.is_ok_and(|wanted| self.core.books.announced_is(&wanted)) {
+            return Ok(());
+        }
+        Err(format!(
+            "scheme {} with its fee policies is announced since before this start, and this order would silently build on \
+             the file's instead: withdraw it first (`millpond plugin swap --cancel`), or write both into the file, then \
+             `millpond reload`",
+            next.scheme.name
+        ))
+    }
+
+    /// What an order came to, in a sentence. `plugins` is what it named.
+    pub(crate) fn takes_over(&self, plugins: &str, at_once: bool, now: UnixMillis) -> String {
+        if at_once {
+            return format!("{plugins} takes over at once, and divides what was left undivided");
+        }
+        match self.core.books.announced().map(|notice| notice.not_before.0.saturating_sub(now.0)) {
+            Some(0) => format!("{plugins} takes over after the next block; what is owed stays owed"),
+            Some(wait) => format!(
+                "{plugins} takes over after the first block that is found in {} or later, and is announced; what is owed \
+                 stays owed",
+                long(wait)
+            ),
+            None => format!("{plugins} stays in force, and nothing else is announced"),
+        }
+    }
+
+    /// The plugins in use. Who decides about money is by the journal's last policy, but for a version in quarantine, which is
+    /// shown for as long as an older one stands in for it.
+    pub(crate) fn shown_roles(&self) -> MutexGuard<'_, Named> {
+        let in_force = self.core.journal.newest_policy();
+        let mut roles = self.roles.lock();
+        if let Some(policy) = in_force.filter(|policy| !policy.reason.starts_with(LAST_GOOD)) {
+            show(&policy, &mut roles);
+        }
+        roles
+    }
+
+    /// Who decides about money, and who will.
+    pub(crate) fn policy(&self) -> PolicyView {
+        let Some(in_force) = self.core.journal.newest_policy() else { return PolicyView::default() };
+        let (scheme, fees) = plugins(&in_force);
+        let next = self.core.books.announced().and_then(|notice| self.next(&in_force, notice));
+        PolicyView { scheme, fees, from: in_force.from.0, since: in_force.time, next }
+    }
+
+    fn next(&self, in_force: &Policy, notice: Notice) -> Option<NextPolicy> {
+        let Notice { policy, announced, not_before, reason, .. } = notice;
+        let policy = policy?;
+        let claims = |policy: &Policy| {
+            let bound = self.core.books.loader().bind(policy);
+            bound.map(|bound| bound.scheme.terms().claims.clone()).unwrap_or_default()
+        };
+        let (old, new) = (claims(in_force), claims(&policy));
+        let without = |of: &[String], other: &[String]| {
+            of.iter().filter(|claim| !other.contains(claim)).cloned().collect::<Vec<_>>()
+        };
+        let (claims_lost, claims_gained) = (without(&old, &new), without(&new, &old));
+        let takes_over =
+            "behind the first block that is found at not_before or later; that block and all before it are \
+                          divided by the policy in force"
+                .to_owned();
+        let (scheme, fees) = plugins(&policy);
+        Some(NextPolicy {
+            scheme,
+            fees,
+            announced,
+            not_before,
+            reason,
+            takes_over,
+            claims_lost,
+            claims_gained,
+        })
+    }
+}
+
+/// Has a section pay as another does.
+pub(crate) fn pay_as(section: &mut Section, other: &Section) {
+    section.payout.scheme.clone_from(&other.payout.scheme);
+    section.payout.settings.clone_from(&other.payout.settings);
+    section.payout.reserve.clone_from(&other.payout.reserve);
+    section.payout.notice = other.payout.notice;
+    section.fee.clone_from(&other.fee);
+}
+
+impl Sections {
+    /// A section was ordered. `waited` says whether another was announced already: then what is in force is older.
+    pub(crate) fn order(&mut self, section: Section, waited: bool) {
+        let old = std::mem::replace(&mut self.in_force, section);
+        if !waited {
+            self.before = Some(old);
+        }
+    }
+
+    /// What was announced is withdrawn.
+    fn undo(&mut self) {
+        let before = self.before.take().unwrap_or_else(|| self.configured.clone());
+        pay_as(&mut self.in_force, &before);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_in_a_unit_that_says_it_well() {
+        for (millis, text) in [
+            (1, "1 s"),
+            (90_000, "90 s"),
+            (120_000, "2 min"),
+            (5_400_000, "90 min"),
+            (72 * 3_600_000, "3 d"),
+            (36 * 3_600_000, "36 h"),
+        ] {
+            assert_eq!(long(millis), text);
+        }
+    }
+
+    #[test]
+    fn words_to_miners_are_one_line() {
+        assert_eq!(in_words("less luck"), Ok("less luck"));
+        assert!(in_words("two\nlines").is_err() && in_words(&"x".repeat(WORDS + 1)).is_err());
+    }
+}
