@@ -211,6 +211,9 @@ impl Books {
         } else if in_force.scheme != wanted.scheme_in_force() || in_force.fees != wanted.fees_in_force() {
             books.schedule(wanted, CONFIGURATION, now)?;
         }
+        if !wanted.planned {
+            books.warn_of_deferred();
+        }
         books.keep(&mut books.inner.lock(), now);
         Ok(books)
     }
@@ -454,8 +457,9 @@ impl Books {
             None
             | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore | Reversal::KeepReserve)) => {}
             Some(IncomeStatus::Reversed(Reversal::Keep) | IncomeStatus::LostAfterMaturity) => {
-                self.ledger.append(income.time, Entry::Reinstated { key })?;
-                return Ok(());
+                let entry = Entry::Reinstated { key };
+                self.ledger.append(income.time, entry.clone())?;
+                return Ok(inner.follow(&entry)?);
             }
             Some(IncomeStatus::Immature | IncomeStatus::Matured) => return Ok(()),
         }
