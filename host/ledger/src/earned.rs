@@ -54,10 +54,10 @@ impl Earned {
             self.lost = self.lost.saturating_sub(i128::from(kept.0));
         }
         let drawn = [income.carry_in, income.reserve_in];
-        self.parts(&income.parts, 1);
+        self.parts(income.earned(), 1);
         self.pooled(drawn, -1);
         self.standing = self.standing.saturating_add(i128::from(income.amount.0));
-        self.open.insert(income.key.clone(), (income.parts.clone(), drawn));
+        self.open.insert(income.key.clone(), (income.earned().clone(), drawn));
         self.amounts.insert(income.key.clone(), income.amount);
     }
 

@@ -148,6 +148,12 @@ impl IncomeAllocated {
         self
     }
 
+    /// What each owner earned by it: what he was due, which is what he was paid unless a coinbase paid many.
+    #[must_use]
+    pub fn earned(&self) -> &Allocation {
+        if self.due.shares().is_empty() { &self.parts } else { &self.due }
+    }
+
     /// The same income, with what each owner was due of it.
     ///
     /// # Errors

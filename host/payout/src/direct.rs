@@ -1,9 +1,14 @@
 //! A coinbase that pays many miners itself: who stands in it, with which weights, and what the others are left owed.
 //!
 //! Firmware takes a coinbase of so many bytes only, so a block cannot pay everybody. Nobody holds anything for those who
-//! are left out: all of a block goes to those who stand in its coinbase, who get what they are due and, by their dues, what
-//! the others are. What somebody is due and was not paid is *deferred*, what he was paid and is not due stands against him,
+//! are left out: all of a block goes to those who stand in its coinbase, who get what they are due and, beside it, what the
+//! others are. What somebody is due and was not paid is *deferred*, what he was paid and is not due stands against him,
 //! and both together are nothing at any time. Deferred balances are no money of the pool's: they say who comes next.
+//!
+//! Who is paid ahead can leave, or come back under another address, and keeps it at the others' cost. So it goes by what an
+//! address has *earned*, which is what it was due of earlier blocks that count, each times the blocks since: its *standing*.
+//! Everybody in a coinbase ends up ahead by the same part of that, the *level*, and those are chosen with whom it is least.
+//! An address that is new is never ahead, and who splits has together the standing of one.
 //!
 //! Pure functions of what the caller gives: the same on a restart and in a replay.
 
@@ -25,7 +30,14 @@ const FEW: usize = 4;
 /// but in one of so many.
 const EVERY: u8 = 4;
 /// Matured incomes whose change of balances can be taken back.
-const SETTLED: usize = 128;
+const SETTLED: usize = 16;
+/// Standing counts as far as what is due now would have come to in 4,096 blocks: who mines little is not ahead by what he
+/// was once.
+const HORIZON: u128 = 4_096 * 4_096 / 2;
+/// Fractional bits of a level.
+const LEVEL_BITS: u32 = 32;
+/// The bits of the highest level that is looked for.
+const LEVEL_MOST: u32 = 96;
 
 /// Whom an output pays.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,6 +111,10 @@ struct Row {
     balance: i128,
     /// The income since which he waits; 0 when he does not.
     since: u64,
+    /// What he was due of all incomes that count,
+    earned: u128,
+    /// and each of that times its income's number.
+    moment: u128,
 }
 
 /// What an income changed.
@@ -106,7 +122,8 @@ struct Row {
 #[serde(deny_unknown_fields)]
 struct Change {
     number: u64,
-    rows: Vec<(Owner, i128)>,
+    /// By owner: the balance, and what was due.
+    rows: Vec<(Owner, i128, u64)>,
     settled: bool,
     /// The chain took it back.
     gone: bool,
@@ -138,7 +155,27 @@ impl Deferred {
 
     /// All balances that are not zero.
     pub fn balances(&self) -> impl Iterator<Item = (&Owner, i128)> {
-        self.rows.iter().map(|(owner, row)| (owner, row.balance))
+        let rows = self.rows.iter().filter(|(_, row)| row.balance != 0);
+        rows.map(|(owner, row)| (owner, row.balance))
+    }
+
+    /// What an owner was due of all incomes that count.
+    #[must_use]
+    pub fn earned(&self, owner: &Owner) -> u128 {
+        self.rows.get(owner).map_or(0, |row| row.earned)
+    }
+
+    /// The balances alone: what a plan goes by, and nothing that a lost block would need.
+    #[must_use]
+    pub fn rows_alone(&self) -> Self {
+        Self { rows: self.rows.clone(), incomes: BTreeMap::new(), number: self.number }
+    }
+
+    /// What an owner was due of each income that counts, times the incomes from there to the next.
+    fn standing(&self, owner: &Owner) -> u128 {
+        let next = u128::from(self.number).saturating_add(1);
+        let row = self.rows.get(owner);
+        row.map_or(0, |row| row.earned.saturating_mul(next).saturating_sub(row.moment))
     }
 
     fn since(&self, owner: &Owner) -> u64 {
@@ -166,16 +203,18 @@ impl Deferred {
     }
 
     fn count(&mut self, income: &IncomeAllocated) -> Result<(), PayoutError> {
-        let mut rows: BTreeMap<Owner, i128> = BTreeMap::new();
+        let mut rows: BTreeMap<Owner, (i128, u64)> = BTreeMap::new();
         for share in income.due.shares() {
-            *rows.entry(share.0.clone()).or_default() += i128::from(share.1.0);
+            let row = rows.entry(share.0.clone()).or_default();
+            *row = (row.0.saturating_add(share.1.0.into()), row.1.saturating_add(share.1.0));
         }
         for share in income.parts.shares() {
-            *rows.entry(share.0.clone()).or_default() -= i128::from(share.1.0);
+            let row = rows.entry(share.0.clone()).or_default();
+            row.0 = row.0.saturating_sub(share.1.0.into());
         }
-        let rows: Vec<(Owner, i128)> = rows.into_iter().filter(|row| row.1 != 0).collect();
+        let rows: Vec<_> = rows.into_iter().map(|(owner, (by, due))| (owner, by, due)).collect();
         self.number = self.number.saturating_add(1);
-        self.add(&rows, 1)?;
+        self.add(&rows, self.number, false)?;
         let change = Change { number: self.number, rows, settled: false, gone: false };
         self.incomes.insert(income.key.clone(), change);
         Ok(())
@@ -187,21 +226,30 @@ impl Deferred {
             return Ok(());
         };
         change.gone = gone;
-        let rows = change.rows.clone();
-        self.add(&rows, if gone { -1 } else { 1 })
+        let (rows, number) = (change.rows.clone(), change.number);
+        self.add(&rows, number, gone)
     }
 
-    fn add(&mut self, rows: &[(Owner, i128)], sign: i128) -> Result<(), PayoutError> {
-        for (owner, by) in rows {
-            let row = self.rows.entry(owner.clone()).or_insert(Row { balance: 0, since: 0 });
-            let sum = by.checked_mul(sign).and_then(|by| row.balance.checked_add(by));
+    fn add(&mut self, rows: &[(Owner, i128, u64)], number: u64, gone: bool) -> Result<(), PayoutError> {
+        for (owner, by, due) in rows {
+            let row =
+                self.rows.entry(owner.clone()).or_insert(Row { balance: 0, since: 0, earned: 0, moment: 0 });
+            let (due, moment) = (u128::from(*due), u128::from(*due).saturating_mul(number.into()));
+            let sum = match gone {
+                true => row.balance.checked_sub(*by),
+                false => row.balance.checked_add(*by),
+            };
+            (row.earned, row.moment) = match gone {
+                true => (row.earned.saturating_sub(due), row.moment.saturating_sub(moment)),
+                false => (row.earned.saturating_add(due), row.moment.saturating_add(moment)),
+            };
             row.balance = sum.ok_or_else(|| PayoutError::Input("a deferred balance does not fit".into()))?;
             row.since = match (row.balance > 0, row.since) {
                 (false, _) => 0,
                 (true, 0) => self.number,
                 (true, since) => since,
             };
-            if row.balance == 0 {
+            if row.balance == 0 && row.earned == 0 {
                 self.rows.remove(owner);
             }
         }
@@ -221,10 +269,10 @@ impl Deferred {
 
 /// Who stands in the next coinbase, in the order of its outputs, with the weights that its reward is divided by.
 ///
-/// First the one with the most credit of those who are due something (what nobody else can be given goes to him), the finder
-/// where he is due something, and who waits longest; then by credit, which is what is deferred and what is due together. Who
-/// is chosen weighs what he has credit for. What is left of `gross` then goes to them by their dues, so that nobody is ahead
-/// by more of his own dues than the others; where their credits are more than `gross`, all of them are cut alike.
+/// First the finder where he is due something, and who waits longest for most; then those to whom the coinbase would pay
+/// most: their credit, which is what is deferred and what is due together, and the level's part of their standing. At
+/// that level as many as fit are paid `gross` together, so it is the lowest at which it can be paid out. What those who are
+/// chosen have no credit for then goes to them by their standing, and where nobody of them has any, by their dues. Who is due nothing is never ahead. Where their credits are more than `gross`, all of them are cut alike.
 ///
 /// `seed` is the previous block's hash: it settles ties, and the order of outputs that rounding goes by. Empty when nobody
 /// has any credit.
@@ -237,7 +285,7 @@ pub fn select(
     seed: &[u8],
 ) -> Vec<(PaidTo, u64)> {
     let all: Vec<Ranked<'_>> = candidates.iter().map(|one| Ranked::of(one, deferred, seed)).collect();
-    let order = in_order(&all, room, seed);
+    let order = in_order(&all, gross, room, seed);
     let (mut chosen, mut left): (Vec<&Ranked<'_>>, Room) = (Vec::new(), room);
     for one in order {
         if chosen.len() >= MOST_OUTPUTS {
@@ -249,7 +297,7 @@ pub fn select(
         }
     }
     let mut weights = weigh(&chosen, gross);
-    // Where all are cut, somebody's part may be worth no output any more.
+    // Where all are cut, or the level is lower than it was thought, somebody's part may be worth no output any more.
     while chosen.len() > 1 {
         let total: u128 = weights.iter().map(|weight| u128::from(*weight)).sum();
         let worth = |at: usize| {
@@ -272,41 +320,88 @@ pub fn select(
 struct Ranked<'a> {
     of: &'a Candidate,
     credit: i128,
-    since: u64,
+    /// His standing, as far as it counts.
+    standing: u128,
+    /// For how many incomes he waits, 0 when he does not.
+    waits: u64,
     tie: [u8; 32],
 }
 
 impl<'a> Ranked<'a> {
     fn of(one: &'a Candidate, deferred: &Deferred, seed: &[u8]) -> Self {
-        let (balance, since) = match &one.to {
-            PaidTo::Finder => (0, 0),
-            PaidTo::Owner(owner) => (deferred.of(owner), deferred.since(owner)),
+        let (balance, since, standing) = match &one.to {
+            PaidTo::Finder => (0, 0, 0),
+            PaidTo::Owner(owner) => (deferred.of(owner), deferred.since(owner), deferred.standing(owner)),
         };
         let mut tie = blake3::Hasher::new();
         tie.update(&(seed.len() as u64).to_le_bytes()).update(seed).update(one.to.to_string().as_bytes());
         let credit = balance.saturating_add(i128::from(one.due.0));
-        Self { of: one, credit, since, tie: *tie.finalize().as_bytes() }
+        let standing = standing.min(u128::from(one.due.0).saturating_mul(HORIZON));
+        let waits = if since == 0 { 0 } else { deferred.number.saturating_sub(since).saturating_add(1) };
+        Self { of: one, credit, standing, waits, tie: *tie.finalize().as_bytes() }
     }
 
-    fn is_worth_it(&self) -> bool {
-        self.credit >= i128::from(self.of.least.0.max(1))
+    /// What he would be paid at a level.
+    fn at(&self, level: u128) -> i128 {
+        let ahead = i128::try_from(self.standing.saturating_mul(level) >> LEVEL_BITS).unwrap_or(i128::MAX);
+        self.credit.saturating_add(ahead)
+    }
+
+    fn is_worth(&self, paid: i128) -> bool {
+        paid >= i128::from(self.of.least.0.max(1))
     }
 }
 
-fn in_order<'r, 'a>(all: &'r [Ranked<'a>], room: Room, seed: &[u8]) -> Vec<&'r Ranked<'a>> {
-    let mut rest: Vec<&Ranked<'_>> = all.iter().filter(|one| one.is_worth_it()).collect();
-    rest.sort_by(|a, b| b.credit.cmp(&a.credit).then_with(|| a.tie.cmp(&b.tie)));
+/// The lowest level at which as many as there is room for are paid all of a block, rounded up to two significant digits or
+/// so: whom it chooses is what matters, [`weigh`] divides to the unit.
+fn level(all: &[Ranked<'_>], gross: Amount, room: Room) -> u128 {
+    let scripts = all.iter().map(|one| one.of.script).fold(0, usize::saturating_add);
+    let places = room.outputs(scripts.checked_div(all.len()).unwrap_or(0));
+    let pays = |level: u128| {
+        let mut paid: Vec<i128> = all.iter().map(|one| one.at(level).max(0)).collect();
+        if places < paid.len() {
+            paid.select_nth_unstable_by(places, |a, b| b.cmp(a));
+            paid.truncate(places);
+        }
+        paid.into_iter().fold(0, i128::saturating_add) >= i128::from(gross.0)
+    };
+    if pays(0) || all.iter().all(|one| one.standing == 0) {
+        return 0;
+    }
+    let Some(bits) = (0..=LEVEL_MOST).find(|bits| pays(1 << bits)) else { return 1 << LEVEL_MOST };
+    let mut high: u128 = 1 << bits;
+    let mut low = high >> 1;
+    for _ in 0..8 {
+        let middle = low.saturating_add(high.saturating_sub(low) >> 1);
+        if pays(middle) {
+            high = middle;
+        } else {
+            low = middle;
+        }
+    }
+    high
+}
+
+fn in_order<'r, 'a>(all: &'r [Ranked<'a>], gross: Amount, room: Room, seed: &[u8]) -> Vec<&'r Ranked<'a>> {
+    let level = level(all, gross, room);
+    let mut paid: Vec<(i128, &Ranked<'_>)> = all.iter().map(|one| (one.at(level), one)).collect();
+    paid.retain(|(paid, one)| one.is_worth(*paid));
+    paid.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.tie.cmp(&b.1.tie)));
+    let rest: Vec<&Ranked<'_>> = paid.into_iter().map(|row| row.1).collect();
     let is_due = |one: &&&Ranked<'_>| one.of.due > Amount::ZERO;
     // Of those whom an output is not worth it for one is better than none.
     let best = rest.iter().find(is_due).copied().or_else(|| {
         let due = all.iter().filter(|one| one.of.due > Amount::ZERO);
         due.max_by(|a, b| a.credit.cmp(&b.credit).then_with(|| b.tie.cmp(&a.tie)))
     });
-    let finder = rest.iter().find(|one| one.of.to == PaidTo::Finder).copied();
+    let worth = |one: &&&Ranked<'_>| one.is_worth(one.credit);
+    let finder = rest.iter().filter(worth).find(|one| one.of.to == PaidTo::Finder).copied();
     let turn = blake3::hash(seed).as_bytes().first().is_some_and(|byte| byte % EVERY == 0);
     let waits = room.outputs(LONGEST_SCRIPT) >= FEW || turn;
-    let longest = rest.iter().filter(|one| waits && one.since > 0);
-    let longest = longest.min_by(|a, b| a.since.cmp(&b.since).then_with(|| a.tie.cmp(&b.tie))).copied();
+    let longest = rest.iter().filter(worth).filter(|one| waits && one.waits > 0);
+    // By how much for how long: many small addresses do not stand in the way of one that is owed more.
+    let waited = |one: &Ranked<'_>| one.credit.saturating_mul(one.waits.into());
+    let longest = longest.max_by(|a, b| waited(a).cmp(&waited(b)).then_with(|| b.tie.cmp(&a.tie))).copied();
     let mut order: Vec<&Ranked<'_>> = Vec::with_capacity(rest.len().saturating_add(1));
     for one in [best, finder, longest].into_iter().flatten() {
         if !order.iter().any(|known| std::ptr::eq(*known, one)) {
@@ -320,16 +415,21 @@ fn in_order<'r, 'a>(all: &'r [Ranked<'a>], room: Room, seed: &[u8]) -> Vec<&'r R
 
 /// What each of them weighs; together `gross`, or more where they have credit for more.
 fn weigh(chosen: &[&Ranked<'_>], gross: Amount) -> Vec<u64> {
-    let credit = |one: &Ranked<'_>| u128::try_from(one.credit).unwrap_or(0);
-    let sum: u128 = chosen.iter().map(|one| credit(one)).sum();
-    let surplus = u128::from(gross.0).saturating_sub(sum);
-    let dues: Vec<u64> = chosen.iter().map(|one| one.of.due.0).collect();
-    let ahead = u64::try_from(surplus).ok().and_then(|surplus| cumulative(Amount(surplus), &dues));
-    let ahead = ahead.unwrap_or_default().into_iter().map(|amount| u128::from(amount.0));
-    let weights = chosen.iter().map(|one| credit(one)).zip(ahead.chain(std::iter::repeat(0)));
-    let weights: Vec<u128> = weights.map(|(credit, ahead)| credit.saturating_add(ahead)).collect();
-    let total: u128 = weights.iter().sum();
-    // A sum beyond 64 bits is no money of any chain's; it is cut rather than refused.
+    let credits: i128 = chosen.iter().map(|one| one.credit).fold(0, i128::saturating_add);
+    let surplus = i128::from(gross.0).saturating_sub(credits).max(0);
+    let standing: Vec<u128> = chosen.iter().map(|one| one.standing).collect();
+    let dues: Vec<u128> = chosen.iter().map(|one| one.of.due.0.into()).collect();
+    let by = if standing.iter().any(|standing| *standing > 0) { standing } else { dues };
+    let surplus = Amount(u64::try_from(surplus).unwrap_or(u64::MAX));
+    let ahead = cumulative(surplus, &in_64_bits(by)).unwrap_or_default();
+    let ahead = ahead.into_iter().map(|amount| i128::from(amount.0)).chain(std::iter::repeat(0));
+    let weights = chosen.iter().zip(ahead).map(|(one, ahead)| one.credit.saturating_add(ahead));
+    in_64_bits(weights.map(|weight| u128::try_from(weight).unwrap_or(0)).collect())
+}
+
+/// Weights whose sum has 64 bits. One beyond that is no money of any chain's; it is cut rather than refused.
+fn in_64_bits(weights: Vec<u128>) -> Vec<u64> {
+    let total = weights.iter().fold(0_u128, |sum, weight| sum.saturating_add(*weight));
     let shift = 128_u32.saturating_sub(total.leading_zeros()).saturating_sub(u64::BITS);
     weights.into_iter().map(|weight| u64::try_from(weight >> shift).unwrap_or(u64::MAX)).collect()
 }

@@ -57,8 +57,10 @@ impl Blocks {
     /// All who are due something now or have a balance.
     fn known(&self, dues: &[(u64, u64)]) -> BTreeMap<u64, u64> {
         let mut all: BTreeMap<u64, u64> = dues.iter().copied().collect();
-        for (owner, _) in self.deferred.balances() {
-            if let Owner::Miner(id) = owner {
+        for (owner, balance) in self.deferred.balances() {
+            if let Owner::Miner(id) = owner
+                && balance > 0
+            {
                 all.entry(id.0).or_default();
             }
         }
@@ -220,6 +222,84 @@ fn balances_survive_their_bytes() {
     blocks.block(&(1..=9).map(|id| (id, 1_000_000 + id)).collect::<Vec<_>>());
     let bytes = serde_json::to_vec(&blocks.deferred).unwrap();
     assert_eq!(serde_json::from_slice::<Deferred>(&bytes).unwrap(), blocks.deferred);
+}
+
+/// Honest miners of equal size, and one who takes new addresses as he likes.
+struct Rival {
+    honest: u64,
+    /// What he is due of each block, where every honest miner is due a million.
+    due: u64,
+    /// Over how many addresses he spreads it.
+    addresses: u64,
+    /// The block from which on he mines.
+    from: u64,
+    /// Whether he drops an address, by its balance and what it earned.
+    drops: fn(i128, u128) -> bool,
+}
+
+impl Rival {
+    /// How many thousandths of what he was due he was paid over these blocks.
+    fn gain(&self, blocks: u64, limit: usize) -> u64 {
+        let mut pool = Blocks::new(limit);
+        let mut newest = self.honest;
+        let mut his: Vec<u64> = Vec::new();
+        let (mut due, mut paid) = (0_u64, 0_u64);
+        for number in 1..=blocks {
+            let mut dues: BTreeMap<u64, u64> = (1..=self.honest).map(|id| (id, 1_000_000)).collect();
+            if number >= self.from {
+                his.retain(|id| {
+                    let earned = pool.deferred.earned(&Owner::Miner(MinerId(*id)));
+                    !(self.drops)(pool.of(*id), earned)
+                });
+                while (his.len() as u64) < self.addresses {
+                    newest += 1;
+                    his.push(newest);
+                }
+                dues.extend(his.iter().map(|id| (*id, self.due / self.addresses)));
+                due += self.due;
+            }
+            let dues: Vec<(u64, u64)> = dues.into_iter().collect();
+            for (id, amount) in pool.block(&dues).parts.miners() {
+                paid += if id.0 > self.honest { amount.0 } else { 0 };
+            }
+        }
+        paid * 1_000 / due
+    }
+}
+
+#[test]
+fn who_takes_new_addresses_gains_little() {
+    let ahead: fn(i128, u128) -> bool = |balance, _| balance < 0;
+    let far: fn(i128, u128) -> bool = |balance, earned| balance < 0 && earned > 30_000_000;
+    // In a pool that begins, and in one that is 300 blocks old, with 19 outputs; by one address and by many.
+    for (due, addresses, from, drops, most) in [
+        (1_500_000, 1, 1, ahead, 1_040),
+        (15_000_000, 1, 1, far, 1_040),
+        (1_500_000, 1, 300, ahead, 1_010),
+        (15_000_000, 10, 300, ahead, 1_010),
+        (60_000_000, 40, 300, far, 1_010),
+    ] {
+        let rival = Rival { honest: 300, due, addresses, from, drops };
+        let gain = rival.gain(1_000, 750);
+        assert!(
+            (900..=most).contains(&gain),
+            "{gain} thousandths of {due} by {addresses} addresses from {from}"
+        );
+    }
+}
+
+#[test]
+fn many_small_addresses_do_not_stand_before_one_that_is_owed_more() {
+    // Four places: three of them always go to the large, and the fourth to whoever waits.
+    let mut blocks = Blocks::new(FIXED + 4 * 43);
+    let mut dues: Vec<(u64, u64)> = (1..=60).map(|id| (id, 50_000_000)).collect();
+    dues.extend((1_000..1_200).map(|id| (id, 400)));
+    blocks.block(&dues);
+    // Behind all of these there comes one who is due fifty times as much as each.
+    dues.push((500, 20_000));
+    let paid = |income: IncomeAllocated| income.parts.of(&Owner::Miner(MinerId(500))) > Amount::ZERO;
+    let first = (1..=200).find(|_| paid(blocks.block(&dues)));
+    assert!(first.is_some_and(|first| first <= 120), "{first:?}");
 }
 
 proptest! {

@@ -226,6 +226,9 @@ impl Books {
         } else {
             books.begin_anew(wanted, now)?;
         }
+        if !wanted.planned {
+            books.warn_of_deferred();
+        }
         books.keep(&mut books.inner.lock(), now);
         Ok(books)
     }
@@ -480,8 +483,9 @@ impl Books {
             None
             | Some(IncomeStatus::Reversed(Reversal::Drop | Reversal::Restore | Reversal::KeepReserve)) => {}
             Some(IncomeStatus::Reversed(Reversal::Keep) | IncomeStatus::LostAfterMaturity) => {
-                self.ledger.append(income.time, Entry::Reinstated { key })?;
-                return Ok(());
+                let entry = Entry::Reinstated { key };
+                self.ledger.append(income.time, entry.clone())?;
+                return Ok(inner.follow(&entry)?);
             }
             Some(IncomeStatus::Immature | IncomeStatus::Matured) => return Ok(()),
         }

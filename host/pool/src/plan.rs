@@ -11,7 +11,7 @@ use crate::columns::Columns;
 use crate::core::Core;
 use crate::decide::{self, DecideError, NoSuchWindow};
 use crate::edges::Edge;
-use crate::policy::{Bound, is_planned};
+use crate::policy::{Bound, is_planned, of_booked, of_income};
 use crate::setup::{Prepared, Resolver};
 use millpond_alerts::Level;
 use millpond_chain::{CheckedIncome, ReadyJob, least_output};
@@ -29,6 +29,7 @@ use millpond_types::{Amount, Digest, JobId, MinerId, ShareSeq, UnixMillis};
 use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,10 @@ use std::time::{Duration, Instant};
 const LOOK: Duration = Duration::from_millis(500);
 /// After a plan that did not come about the next is tried this late.
 const AGAIN: Duration = Duration::from_secs(2);
+/// A plan that cannot be made anew for so many times the usual pause gives out no more jobs,
+const STALE: u32 = 10;
+/// and for no less than this.
+const STALE_LEAST: Duration = Duration::from_secs(600);
 /// Plans whose jobs may still come: as many revisions as the chain keeps.
 const KEPT: usize = 64;
 /// A finder who is in no window: what the scheme gives to whoever finds the block.
@@ -102,6 +107,9 @@ pub fn misfit(scheme: &BoundScheme, fees: &[BoundFee]) -> Option<String> {
         "it divides subsidy and fees apart"
     } else if crate::policy::pays_the_finder(terms) {
         "it pays the finder alone: take chain.coinbase = \"miner\""
+    } else if terms.windows.iter().any(|window| begins_at_a_block(window.span)) {
+        "its window begins at a block: shares between a plan and its block would be in no window, and those before an older \
+         plan in two; take one whose window slides, such as pplns"
     } else if terms.windows.iter().any(|window| decide::window(window).is_err()) {
         "the journal does not compute its window"
     } else {
@@ -110,7 +118,17 @@ pub fn misfit(scheme: &BoundScheme, fees: &[BoundFee]) -> Option<String> {
     Some(why.to_owned())
 }
 
-/// Runs scheme and policies once over three miners.
+/// Whether a window ends where another income's did.
+fn begins_at_a_block(span: contract::Span) -> bool {
+    matches!(span, contract::Span::Round | contract::Span::StandingRound | contract::Span::Unpaid(_))
+}
+
+/// The windows of a pool that nobody mined on: whoever finds the block is all there is, and his fee is taken as anybody's.
+fn of_the_finder(windows: usize) -> Vec<WindowSums> {
+    (0..windows).map(|_| WindowSums(vec![(ANYBODY, 1)])).collect()
+}
+
+/// Runs scheme and policies once over three miners, and once over a finder alone.
 fn tried(scheme: &BoundScheme, fees: &[BoundFee]) -> Result<(), String> {
     if let Some(fee) = fees.iter().find(|fee| fee.is_to_reserve()) {
         return Err(format!("fee policy {} gives to a reserve, which a coinbase does not hold", fee.name()));
@@ -119,16 +137,19 @@ fn tried(scheme: &BoundScheme, fees: &[BoundFee]) -> Result<(), String> {
         contract::Span::Finder => WindowSums(vec![(ANYBODY, 1)]),
         _ => WindowSums((1..=3).map(|id| (MinerId(id), u128::from(id) << 60)).collect()),
     };
-    let windows: Vec<WindowSums> = scheme.terms().windows.iter().map(rows).collect();
+    let declared = &scheme.terms().windows;
     let facts =
         facts(b"tried", Amount(TRIED), ShareSeq(6), UnixMillis(0), 0).map_err(|why| why.to_string())?;
     let state = SchemeState::default();
-    let decided = millpond_payout::allocate(scheme, fees, &facts, Amount::ZERO, &windows, &state, &Zeros);
-    let decision = decided.map_err(|why| why.to_string())?;
-    if !decision.entry.state.is_empty() {
-        return Err("it keeps a state".to_owned());
+    for windows in [declared.iter().map(rows).collect(), of_the_finder(declared.len())] {
+        let decided = millpond_payout::allocate(scheme, fees, &facts, Amount::ZERO, &windows, &state, &Zeros);
+        let decision = decided.map_err(|why| why.to_string())?;
+        if !decision.entry.state.is_empty() {
+            return Err("it keeps a state".to_owned());
+        }
+        weights(scheme.name(), &decision, 4).map_err(|why| why.to_string())?;
     }
-    weights(scheme.name(), &decision, 4).map(drop).map_err(|why| why.to_string())
+    Ok(())
 }
 
 /// Columns for a trial.
@@ -164,8 +185,7 @@ fn facts(
 /// What a division of the plan's reward gives to whom.
 type Due = Vec<(PaidTo, u64)>;
 
-/// The weights of a trial division; what rounding left over is nobody's, since weights are relative. Where there was nobody
-/// to divide among, all of it is the finder's.
+/// The weights of a trial division; what rounding left over is nobody's, since weights are relative.
 fn weights(scheme: &str, decision: &Decision, rows: usize) -> Result<Due, PlanError> {
     let entry = &decision.entry;
     let mut due = Vec::with_capacity(entry.parts.shares().len());
@@ -177,11 +197,11 @@ fn weights(scheme: &str, decision: &Decision, rows: usize) -> Result<Due, PlanEr
         }
     }
     let kept = Amount(entry.parts.of(&Owner::Carry).0.saturating_add(entry.parts.of(&Owner::Reserve).0));
-    if due.is_empty() {
-        return Ok(vec![(PaidTo::Finder, entry.amount.0)]);
-    }
     if kept.0 > u64::try_from(rows).unwrap_or(u64::MAX) {
         return Err(PlanError::KeepsBack { scheme: scheme.to_owned(), kept, gross: entry.amount });
+    }
+    if due.is_empty() {
+        return Err(PlanError::Nobody);
     }
     Ok(due)
 }
@@ -192,12 +212,15 @@ fn due(
     plan: &CoinbasePlan,
     view: &JournalView,
 ) -> Result<(Due, Vec<AuditRecord>), DecideError> {
-    let windows = bound.scheme.terms().windows.iter();
-    let windows = windows.map(|declared| {
+    let declared = &bound.scheme.terms().windows;
+    let windows = declared.iter().map(|declared| {
         let window = decide::window(declared).map_err(|why: NoSuchWindow| DecideError::from(why))?;
         Ok(WindowSums(view.window(&window, &plan.end, Some(ANYBODY))?))
     });
-    let windows = windows.collect::<Result<Vec<_>, DecideError>>()?;
+    let mut windows = windows.collect::<Result<Vec<_>, DecideError>>()?;
+    if windows.iter().flat_map(|window| &window.0).all(|row| row.0 == ANYBODY) {
+        windows = of_the_finder(declared.len());
+    }
     let rows = windows.iter().map(|window| window.0.len()).sum();
     let facts = facts(&plan.parent, plan.gross, plan.end.seq, plan.end.time, plan.end.coord)?;
     let columns = Columns::new(bound, view, plan.end.seq, Amount::ZERO);
@@ -280,8 +303,8 @@ fn plan_of(income: &Income, view: &JournalView) -> Result<(Job, CoinbasePlan), D
     }
 }
 
-/// The policy that divides an income: that of its block's plan where the coinbase was planned, else `usual`, which is by the
-/// end of its windows.
+/// The policy that divides an income: that of its block's plan where the coinbase was planned, or the one that took its
+/// place for this income since; else `usual`, which is by the end of its windows.
 ///
 /// # Errors
 /// When its plan is not to be found.
@@ -295,8 +318,18 @@ pub(crate) fn policy_of<'a>(
         return Ok(usual);
     }
     let (job, plan) = plan_of(income, view)?;
-    let at = usize::try_from(plan.policy).ok().and_then(|at| policies.get(at));
-    Ok(at.ok_or(PlanError::NoPlan(job.id))?)
+    let at = usize::try_from(plan.policy).ok();
+    let own = at.and_then(|at| policies.get(at)).ok_or(PlanError::NoPlan(job.id))?;
+    Ok(repaired(policies.iter().skip(at.unwrap_or(0)), income).unwrap_or(own))
+}
+
+/// Whoever took the place of the plan's policy for one income, since that failed: such a record begins before the income's
+/// own end, and is younger than the income. A policy that an operator ordered before the block was found is older.
+fn repaired<'a>(later: impl Iterator<Item = &'a Policy>, income: &Income) -> Option<&'a Policy> {
+    let here = |policy: &&Policy| {
+        policy.from.0.saturating_add(1) == income.end.seq.0 && policy.time > income.time && is_planned(policy)
+    };
+    later.filter(here).last()
 }
 
 /// Where the windows of a planned income end: at its plan.
@@ -333,22 +366,16 @@ pub(crate) struct Plans {
     /// The plan of each job that has one, by its place.
     jobs: BTreeMap<JobId, u64>,
     plans: BTreeMap<u64, CoinbasePlan>,
-    /// Behind which records of the ledger they go by the deferred balances.
-    ledgers: BTreeSet<u64>,
+    /// By how many incomes' plans go by the deferred balances behind which records of the ledger.
+    ledgers: BTreeMap<u64, usize>,
     payees: BTreeMap<MinerId, Vec<u8>>,
 }
 
 impl Plans {
     /// Takes in a record of the journal.
-    pub(crate) fn read(&mut self, position: u64, record: &Record) {
-        match record {
-            Record::Job(Job { id, plan: Some(plan), .. }) => {
-                self.jobs.insert(*id, *plan);
-            }
-            Record::CoinbasePlan(plan) => {
-                self.plans.insert(position, plan.clone());
-            }
-            _ => {}
+    pub(crate) fn read(&mut self, record: &Record) {
+        if let Record::Job(Job { id, plan: Some(plan), .. }) = record {
+            self.jobs.insert(*id, *plan);
         }
     }
 
@@ -361,13 +388,26 @@ impl Plans {
         incomes: impl Iterator<Item = &'a Income>,
         view: &JournalView,
     ) -> Result<Self, JournalError> {
-        let wanted: BTreeSet<u64> =
-            incomes.filter_map(|income| self.jobs.get(&income.job?).copied()).collect();
-        self.plans.retain(|at, _| wanted.contains(at));
-        if self.plans.is_empty() {
+        let mut of_jobs: BTreeMap<JobId, usize> = BTreeMap::new();
+        for job in incomes.filter_map(|income| income.job) {
+            let times = of_jobs.entry(job).or_default();
+            *times = times.saturating_add(1);
+        }
+        self.jobs.retain(|job, _| of_jobs.contains_key(job));
+        if self.jobs.is_empty() {
             return Ok(self);
         }
-        self.ledgers = self.plans.values().map(|plan| plan.ledger).collect();
+        for entry in view.records_at(&self.jobs.values().copied().collect())? {
+            if let Record::CoinbasePlan(plan) = entry.record {
+                self.plans.insert(entry.position, plan);
+            }
+        }
+        for (job, at) in &self.jobs {
+            if let (Some(plan), Some(times)) = (self.plans.get(at), of_jobs.get(job)) {
+                let uses = self.ledgers.entry(plan.ledger).or_default();
+                *uses = uses.saturating_add(*times);
+            }
+        }
         for entry in view.records(1) {
             match entry?.record {
                 Record::Miner(miner) => {
@@ -386,28 +426,32 @@ impl Plans {
         Ok(self)
     }
 
-    /// Whether some plan goes by the deferred balances behind this record of the ledger.
-    pub(crate) fn goes_by(&self, ledger: u64) -> bool {
-        self.ledgers.contains(&ledger)
+    /// The deferred balances behind each record of the ledger that some plan goes by, while incomes of such a plan come.
+    pub(crate) fn balances(&self) -> Balances {
+        Balances { uses: self.ledgers.clone(), kept: BTreeMap::new() }
     }
 
-    /// Makes an income's plan again and compares it with the record.
+    /// Makes an income's plan again and compares it with the record. What another policy was put in the place of cannot be
+    /// asked again.
     ///
     /// # Errors
     /// What differs.
     pub(crate) fn check(
         &self,
-        bound: &Bound,
+        (bound, policy): (&Bound, &Policy),
+        policies: &[Policy],
         income: &Income,
         view: &JournalView,
-        balances: &BTreeMap<u64, Deferred>,
+        balances: &mut Balances,
     ) -> Result<(), DecideError> {
         let known = income.job.and_then(|job| self.plans.get(self.jobs.get(&job)?));
         let Some(plan) = known else { return Err(PlanError::NoBlock.into()) };
-        let empty = Deferred::default();
-        let deferred = balances.get(&plan.ledger).unwrap_or(&empty);
+        let deferred = balances.used(plan.ledger);
+        if usize::try_from(plan.policy).ok().and_then(|at| policies.get(at)) != Some(policy) {
+            return Ok(());
+        }
         let (due, _) = due(bound, plan, view)?;
-        let again = outputs(plan, &due, deferred, &|miner| self.payees.get(&miner).cloned());
+        let again = outputs(plan, &due, &deferred, &|miner| self.payees.get(&miner).cloned());
         if again == plan.outputs {
             return Ok(());
         }
@@ -415,6 +459,35 @@ impl Plans {
         let words = other.map(|(again, there)| format!("{again:?} and not {there:?}"));
         let counts = format!("{} outputs and not {}", again.len(), plan.outputs.len());
         Err(PlanError::Differs(words.unwrap_or(counts)).into())
+    }
+}
+
+/// What a replay keeps of deferred balances.
+#[derive(Default)]
+pub(crate) struct Balances {
+    uses: BTreeMap<u64, usize>,
+    kept: BTreeMap<u64, Arc<Deferred>>,
+}
+
+impl Balances {
+    /// A record of the ledger is counted.
+    pub(crate) fn counted(&mut self, ledger: u64, deferred: &Deferred) {
+        if self.uses.contains_key(&ledger) {
+            self.kept.insert(ledger, Arc::new(deferred.rows_alone()));
+        }
+    }
+
+    /// Those behind a record, for one of the incomes that need them; dropped with the last.
+    fn used(&mut self, ledger: u64) -> Arc<Deferred> {
+        let found = self.kept.get(&ledger).cloned().unwrap_or_default();
+        let left = self.uses.get_mut(&ledger).map(|uses| {
+            *uses = uses.saturating_sub(1);
+            *uses
+        });
+        if left == Some(0) {
+            self.kept.remove(&ledger);
+        }
+        found
     }
 }
 
@@ -444,7 +517,7 @@ impl Books {
     /// When a plugin fails, nobody can be paid, or it could not be recorded: the plan before stays.
     pub fn plan(&self, asked: &Asked, now: UnixMillis) -> Result<(Vec<Output>, u64), BooksError> {
         // Held as long as it is planned: neither the policy in force nor a deferred balance changes before the record.
-        let inner = self.inner.lock();
+        let mut inner = self.inner.lock();
         let policies = self.journal.policies();
         let policy = policies.last().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
         let bound = self.loader.bind(policy)?;
@@ -460,7 +533,17 @@ impl Books {
             recipients: recipients.collect(),
             outputs: Vec::new(),
         };
-        let (due, _) = due(&bound, &plan, &self.journal.view())?;
+        let clock = UnixMillis::now();
+        inner.conduct.may_ask(&bound, clock)?;
+        let (due, _) = match due(&bound, &plan, &self.journal.view()) {
+            Ok(due) => due,
+            Err(why) => {
+                if let Some(stopped) = inner.conduct.failed(&bound, b"plan", &why, clock) {
+                    self.quarantine(&mut inner, policy, &bound, &stopped);
+                }
+                return Err(why.into());
+            }
+        };
         let payee_of = |miner| self.journal.miner_by_id(miner).map(|known| known.payee);
         plan.outputs = outputs(&plan, &due, &inner.deferred.read(), &payee_of);
         if plan.outputs.is_empty() {
@@ -471,6 +554,23 @@ impl Books {
         let at = self.journal.record(plan).wait()?;
         self.edges.pass(Edge::PlanRecorded);
         Ok((outputs, at))
+    }
+
+    /// Tells the operator who leaves planned coinbases what they left open: nobody pays it any more, and it is nobody's debt.
+    pub(crate) fn warn_of_deferred(&self) {
+        let deferred = self.deferred.read();
+        let owed: Vec<i128> = deferred.balances().map(|row| row.1).filter(|balance| *balance > 0).collect();
+        if owed.is_empty() {
+            return;
+        }
+        let text = format!(
+            "blocks are not paid by planned coinbases any more, and {} units stay deferred to {} owners, as much as others were \
+             paid ahead: they come back with chain.coinbase = \"scheme\" only",
+            owed.iter().sum::<i128>(),
+            owed.len()
+        );
+        tracing::warn!(pool = %self.pool, "{text}");
+        self.alarms.raise(Level::Warning, &self.pool, ABOUT, text);
     }
 
     /// What an owner was left owed by coinbases that pay many (above zero), or paid ahead (below).
@@ -491,6 +591,17 @@ pub(crate) struct Planner {
     /// Somebody wants a plan now.
     wanted: Mutex<bool>,
     wakes: Condvar,
+    /// Since when plans do not come about.
+    failing: Mutex<Option<Instant>>,
+    /// The most bytes that a coinbase had so far without the outputs that pay somebody: an empty block's commits to no
+    /// witness, and the next one's does.
+    fixed: AtomicU32,
+}
+
+/// Whether plans did not come about for too long to give out jobs of an older one.
+fn is_stale(failing: Option<Instant>, now: Instant, every: Duration) -> bool {
+    let longest = every.saturating_mul(STALE).max(STALE_LEAST);
+    failing.is_some_and(|since| now.saturating_duration_since(since) >= longest)
 }
 
 impl Planner {
@@ -520,19 +631,32 @@ impl Planner {
             newest: Mutex::default(),
             wanted: Mutex::new(false),
             wakes: Condvar::new(),
+            failing: Mutex::default(),
+            fixed: AtomicU32::new(0),
         }))
     }
 
-    /// A job came: where the plan of its outputs is recorded. `None` for outputs that no plan is recorded of: such a job is
-    /// not given out.
-    pub(crate) fn plan_of(&self, ready: &Arc<ReadyJob>) -> Option<u64> {
+    /// A job came, with a coinbase of so many bytes: where the plan of its outputs is recorded. `None` for outputs that no
+    /// plan is recorded of, for a coinbase that is longer than miners were promised, and while plans have not come about
+    /// for long: such a job is not given out.
+    pub(crate) fn plan_of(&self, ready: &Arc<ReadyJob>, bytes: Option<usize>) -> Option<u64> {
         let before = self.newest.lock().replace(Arc::clone(ready));
         let is_known = |(outputs, _): &&(Vec<Output>, u64)| **outputs == *ready.outputs;
         let known = self.recorded.lock().iter().rev().find(is_known).map(|(_, at)| *at);
         if known.is_none() || before.is_none_or(|before| before.parent != ready.parent) {
             self.wake();
         }
-        known
+        if !self.fits(bytes) {
+            self.wake();
+            return None;
+        }
+        known.filter(|_| !is_stale(*self.failing.lock(), Instant::now(), self.every))
+    }
+
+    /// Whether miners take a coinbase of so many bytes.
+    fn fits(&self, bytes: Option<usize>) -> bool {
+        let bytes = bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
+        bytes.is_none_or(|bytes| bytes <= self.limit)
     }
 
     fn wake(&self) {
@@ -558,6 +682,7 @@ impl Planner {
         };
         let paying: usize = paying.map(|(output, _)| length(output).saturating_add(9)).sum();
         let fixed = bytes.and_then(|bytes| u32::try_from(bytes.checked_sub(paying)?).ok());
+        let fixed = fixed.map(|fixed| fixed.max(self.fixed.fetch_max(fixed, Ordering::Relaxed)));
         Ok(Asked {
             coord: job.coord,
             network_work: u128::from(job.network_target.work(job.version.work_shift).0),
@@ -589,13 +714,18 @@ pub(crate) fn run(core: &Arc<Core>, stop: &Receiver<()>) {
         match step(core, planner) {
             Ok(true) => {
                 core.alarms.clear(core.name.as_str(), ABOUT);
+                *planner.failing.lock() = None;
                 (by, end) = (policy, core.journal.view().newest());
                 next = Instant::now().checked_add(planner.every).unwrap_or(next);
             }
             Ok(false) => {}
             Err(why) => {
-                let text =
-                    format!("whom the coinbase pays is not planned anew, the plan before stays: {why}");
+                let since = *planner.failing.lock().get_or_insert_with(Instant::now);
+                let stays = match is_stale(Some(since), Instant::now(), planner.every) {
+                    true => "and has not been for long: no job is given out until it is",
+                    false => "the plan before stays",
+                };
+                let text = format!("whom the coinbase pays is not planned anew, {stays}: {why}");
                 core.alarm(Level::Critical, ABOUT, text);
                 next = Instant::now().checked_add(AGAIN).unwrap_or(next);
                 // Tried again for want of a plan, with or without new shares.
@@ -605,11 +735,16 @@ pub(crate) fn run(core: &Arc<Core>, stop: &Receiver<()>) {
     }
 }
 
+/// How long the coinbase of a job is at most, as far as the host can tell.
+pub(crate) fn coinbase_bytes(core: &Core, job: &ReadyJob) -> Option<usize> {
+    core.chain()?.trust().coinbase.as_ref()?.bytes(job)
+}
+
 /// Plans once; false when there is no job yet.
 fn step(core: &Core, planner: &Planner) -> Result<bool, BooksError> {
     let (newest, chain) = (planner.newest.lock().clone(), core.chain());
     let (Some(job), Some(chain)) = (newest, chain) else { return Ok(false) };
-    let bytes = chain.trust().coinbase.as_ref().and_then(|check| check.bytes(&job));
+    let bytes = coinbase_bytes(core, &job);
     let asked = planner.asked(&job, bytes).map_err(DecideError::from)?;
     let (outputs, at) = core.books.plan(&asked, UnixMillis::now())?;
     {
@@ -637,25 +772,144 @@ pub(crate) enum Seen {
 }
 
 /// An adapter tells each output of a coinbase apart that is not the session's own. Where the coinbase was planned they are
-/// one income, which the chain has divided already: the native codec saw that they are the job's reward.
+/// one income, which the chain has divided already: the native codec saw that they are the job's reward. Every other
+/// block's incomes are what the adapter calls them, whatever their keys.
 pub(crate) fn seen(core: &Core, income: &CheckedIncome, open: &[Income]) -> Seen {
     let IncomeAt::Block(name) = &income.at else { return Seen::AsItIs };
-    if let Some(known) = open.iter().find(|known| known.key == *name) {
-        return Seen::Known(Box::new(known.clone()));
+    let policies = core.journal.policies();
+    if !policies.iter().any(is_planned) {
+        return Seen::AsItIs;
     }
     let job = core.journal_id(name).and_then(|id| core.journal.end_of_block(&id).ok());
     let job = job.map(|(_, block)| block.job);
     let job = job.and_then(|id| core.journal.view().jobs(&BTreeSet::from([id])).ok()?.remove(&id));
-    let Some(reward) = job.filter(|job| job.plan.is_some()).map(|job| job.reward) else {
-        return match settled(core, name) {
-            true => Seen::Settled,
-            false => Seen::AsItIs,
-        };
-    };
-    if settled(core, name) { Seen::Settled } else { Seen::Whole(name.clone(), reward) }
+    let booked = IncomeKey::new(name.clone()).and_then(|key| {
+        let book = core.ledger.book();
+        let known = book.income(&key)?;
+        Some((known.status, known.end, known.direct))
+    });
+    told(&policies, name, open, job.as_ref(), booked)
 }
 
-fn settled(core: &Core, name: &[u8]) -> bool {
-    let status = IncomeKey::new(name.to_vec()).and_then(|key| core.ledger.income_status(&key));
-    matches!(status, Some(IncomeStatus::Immature | IncomeStatus::Matured))
+/// What an income of a block means by what is recorded: the incomes that are open, the block's job as far as it is known
+/// still, and what the ledger has under the block's name.
+fn told(
+    policies: &[Policy],
+    name: &[u8],
+    open: &[Income],
+    job: Option<&Job>,
+    booked: Option<(IncomeStatus, ShareSeq, bool)>,
+) -> Seen {
+    if let Some(known) = open.iter().find(|known| known.key == name && is_of_a_plan(policies, known)) {
+        return Seen::Known(Box::new(known.clone()));
+    }
+    let counts = |(status, end, direct)| {
+        let planned = of_booked(policies, end, direct).is_some_and(is_planned);
+        planned && matches!(status, IncomeStatus::Immature | IncomeStatus::Matured)
+    };
+    if booked.is_some_and(counts) {
+        return Seen::Settled;
+    }
+    match job {
+        Some(job) if job.plan.is_some() => Seen::Whole(name.to_vec(), job.reward),
+        _ => Seen::AsItIs,
+    }
+}
+
+/// Whether a recorded income is that of a planned coinbase, under its block's name.
+pub(crate) fn is_of_a_plan(policies: &[Policy], income: &Income) -> bool {
+    of_income(policies, income).is_some_and(is_planned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use millpond_journal::{IncomeAt as At, PluginInForce, Setting as Recorded, WindowEnd};
+    use millpond_types::Target;
+
+    fn policy(from: u64, coinbase: Option<&str>) -> Policy {
+        let mut settings = vec![("@direct".to_owned(), Recorded::Flag(coinbase.is_some()))];
+        settings.extend(coinbase.map(|words| ("@coinbase".to_owned(), Recorded::Text(words.to_owned()))));
+        let component = Digest([1; 32]);
+        let scheme = PluginInForce { name: "any".into(), component, config: component, settings };
+        Policy { from: ShareSeq(from), scheme, fees: Vec::new(), reason: String::new(), time: UnixMillis(1) }
+    }
+
+    fn income(key: &[u8], end: u64) -> Income {
+        let end = WindowEnd {
+            seq: ShareSeq(end),
+            time: UnixMillis(9),
+            coord: 1,
+            network_work: 1,
+            round_after: ShareSeq(0),
+        };
+        Income {
+            key: key.to_vec(),
+            amount: Amount(50),
+            at: At::Block(b"header".to_vec()),
+            mature: false,
+            job: Some(JobId(1)),
+            finder: Some(MinerId(1)),
+            end,
+            time: UnixMillis(9),
+        }
+    }
+
+    fn job(plan: Option<u64>) -> Job {
+        Job {
+            id: JobId(1),
+            coord: 1,
+            parent: Vec::new(),
+            recipe: 0,
+            network_target: Target::MAX,
+            network_work: 1,
+            reward: Amount(50),
+            subsidy: None,
+            plan,
+            adapter: Digest([0; 32]),
+            time: UnixMillis(1),
+        }
+    }
+
+    #[test]
+    fn a_plan_that_cannot_be_made_anew_ends() {
+        let (now, every) = (Instant::now(), Duration::from_secs(300));
+        let later = |seconds| now + Duration::from_secs(seconds);
+        assert!(!is_stale(None, later(1 << 20), every), "an idle pool's plan is as good as it was");
+        assert!(!is_stale(Some(now), later(2_999), every));
+        assert!(is_stale(Some(now), later(3_000), every));
+        assert!(!is_stale(Some(now), later(599), Duration::from_secs(10)));
+        assert!(is_stale(Some(now), later(600), Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn who_takes_the_place_of_a_plans_policy_divides_its_income() {
+        let at = |from, time| Policy { time: UnixMillis(time), ..policy(from, Some("scheme")) };
+        // Ordered before the block, put in its place afterwards, and for the block behind it.
+        let policies = [at(0, 1), at(4, 5), at(4, 20), at(5, 21)];
+        assert_eq!(repaired(policies.iter(), &income(b"block", 5)), Some(&policies[2]));
+        assert_eq!(repaired(policies[..2].iter(), &income(b"block", 5)), None);
+        assert_eq!(repaired([policy(4, Some("miner"))].iter(), &income(b"block", 5)), None);
+    }
+
+    #[test]
+    fn a_second_income_of_a_block_is_one_of_its_own_unless_its_coinbase_was_planned() {
+        // Planned up to the hundredth share, paid to the pool from there on; and a pool that pays finders.
+        let left = [policy(0, Some("scheme")), policy(100, None)];
+        let finders = [policy(0, Some("scheme")), policy(100, Some("miner"))];
+        let booked = |end, direct| Some((IncomeStatus::Matured, ShareSeq(end), direct));
+        for policies in [&left, &finders] {
+            let open = [income(b"block", 200)];
+            let direct = crate::policy::is_direct(&policies[1]);
+            assert!(matches!(told(policies, b"block", &open, Some(&job(None)), None), Seen::AsItIs));
+            assert!(matches!(told(policies, b"block", &[], None, booked(200, direct)), Seen::AsItIs));
+            assert!(!is_of_a_plan(policies, &open[0]));
+            // What was planned before stays so.
+            let open = [income(b"block", 50)];
+            assert!(matches!(told(policies, b"block", &open, Some(&job(Some(7))), None), Seen::Known(_)));
+            assert!(matches!(told(policies, b"block", &[], None, booked(50, true)), Seen::Settled));
+            let fresh = told(policies, b"block", &[], Some(&job(Some(7))), None);
+            assert!(matches!(fresh, Seen::Whole(key, Amount(50)) if key == b"block"));
+        }
+    }
 }

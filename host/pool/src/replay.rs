@@ -10,7 +10,7 @@
 
 use crate::decide::{self, DecideError, Standing};
 use crate::notice::{Early, Watch};
-use crate::plan::{self, Plans};
+use crate::plan::{self, Balances, Plans};
 use crate::policy::{Loader, PolicyError, of_booked, of_income};
 use crate::sums::Sums;
 use millpond_journal::{Income, JournalError, JournalView, Policy, Record};
@@ -18,10 +18,9 @@ use millpond_ledger::{
     Book, Entry, IncomeKey, IncomeStatus, LedgerError, Owner, Reader, Record as Line, Reversal,
 };
 use millpond_payout::AuditRecord;
-use millpond_payout::direct::Deferred;
 use millpond_segments::LogError;
 use millpond_types::{Amount, Digest, ShareSeq};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 /// A replay that agrees.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -113,7 +112,7 @@ impl Facts {
         for entry in view.records(1) {
             let entry = entry?;
             facts.records += 1;
-            facts.plans.read(entry.position, &entry.record);
+            facts.plans.read(&entry.record);
             begins &= match &entry.record {
                 Record::CarriedOver(_) => facts.records == 1,
                 Record::CarriedMore(_) => true,
@@ -166,7 +165,7 @@ pub fn replay(view: &JournalView, ledger: &Reader, loader: &Loader) -> Result<Re
         facts: &facts,
         book: Book::default(),
         sums: Sums::default(),
-        balances: BTreeMap::new(),
+        balances: facts.plans.balances(),
         lost: HashMap::new(),
         taken: HashSet::new(),
         done: Replayed {
@@ -201,7 +200,7 @@ struct Run<'a> {
     book: Book,
     sums: Sums,
     /// Deferred balances as they stood behind the records that plans go by.
-    balances: BTreeMap<u64, Deferred>,
+    balances: Balances,
     /// How often the chain took an income back so far.
     lost: HashMap<Vec<u8>, usize>,
     /// Incomes of before what the journal keeps.
@@ -251,8 +250,9 @@ impl Run<'_> {
                     return Err(differs(difference(&again.entry, there)));
                 }
                 self.audited(&key, &again.audit).map_err(differs)?;
-                if bound.planned {
-                    let made = self.facts.plans.check(&bound, income, self.view, &self.balances);
+                if let Some(policy) = policy.filter(|_| bound.planned) {
+                    let (facts, by) = (self.facts, (&bound, policy));
+                    let made = facts.plans.check(by, &facts.policies, income, self.view, &mut self.balances);
                     made.map_err(|why| ReplayError::Decide { seq, why })?;
                 }
                 self.done.incomes += 1;
@@ -327,9 +327,7 @@ impl Run<'_> {
             .take(&line.entry)
             .map_err(|why| ReplayError::Decide { seq: line.seq, why: DecideError::Payout(why) })?;
         self.done.entries += 1;
-        if self.facts.plans.goes_by(line.seq) {
-            self.balances.insert(line.seq, self.sums.deferred.clone());
-        }
+        self.balances.counted(line.seq, &self.sums.deferred);
         Ok(())
     }
 

@@ -558,7 +558,7 @@ fn planned(
         errors.push(at(chain.span, "chain.trust_adapter_with_coinbase", &why));
     }
     if millpond_stratum::coinbase_limit(&chain.coinbase_limit).is_none() {
-        let why = "is no number of bytes from 200 to 100000, and no kind of firmware: nerdminer, esp-miner, antminer, s21, whatsminer";
+        let why = "is no number of bytes from 200 to 6500 (what the firmware that takes most takes), and no kind of firmware: nerdminer, esp-miner, antminer, s21, whatsminer";
         errors.push(at(chain.span, "chain.coinbase_limit", &why));
     }
     if let Some(why) = crate::plan::misfit(scheme, &[]) {

@@ -63,7 +63,9 @@ impl Sink {
         }
         core.alarms.clear(core.name.as_str(), SUBSIDY);
         // Whom a job pays by no plan that is recorded could not be booked: miners wait for the next.
-        let plan = match core.planner.as_ref().map(|planner| planner.plan_of(&ready)) {
+        let plan = core.planner.as_ref();
+        let plan = plan.map(|planner| planner.plan_of(&ready, plan::coinbase_bytes(core, &ready)));
+        let plan = match plan {
             Some(None) => {
                 return tracing::debug!(pool = %core.name, "a job waits for the plan of its coinbase");
             }
@@ -140,8 +142,11 @@ impl Sink {
         let orphan = matches!(fate, BlockFate::Orphan(_));
         self.record("a block's fate", journal::Fate { block: id, fate, time: UnixMillis::now() });
         // The income of a planned coinbase goes by the block's name, and the adapter knows it by its outputs.
-        if orphan && self.0.journal.open_incomes().iter().any(|income| income.key == block) {
-            self.lose(block);
+        if orphan {
+            let (policies, open) = (self.0.journal.policies(), self.0.journal.open_incomes());
+            if open.iter().any(|income| income.key == block && plan::is_of_a_plan(&policies, income)) {
+                self.lose(block);
+            }
         }
     }
 

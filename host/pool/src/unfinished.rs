@@ -5,6 +5,7 @@
 
 use crate::core::{Core, OnItsWay};
 use crate::history::block_view;
+use crate::plan::is_of_a_plan;
 use crate::plugins::PluginStore;
 use crate::pool::{PoolError, Process};
 use crate::setup::{self, Prepared};
@@ -152,12 +153,14 @@ pub(crate) fn known(
     }
     let names: HashMap<Vec<u8>, Vec<u8>> =
         core.names.lock().iter().map(|(name, id)| (id.clone(), name.clone())).collect();
+    let policies = core.journal.policies();
     let incomes = incomes.into_iter().filter_map(|income| {
+        let is_of_a_plan = is_of_a_plan(&policies, &income);
         let at = match income.at {
             millpond_journal::IncomeAt::Block(id) => {
                 let name = names.get(&id)?;
                 // Of a planned coinbase, whose outputs the adapter reports one by one, as it did before.
-                if *name == income.key {
+                if is_of_a_plan && *name == income.key {
                     return None;
                 }
                 contract::IncomeAt::Block(name.clone())

@@ -420,7 +420,7 @@ impl Follower {
             };
             if self.places.contains_key(key) {
                 if let Entry::IncomeAllocated(income) = &entry {
-                    self.to_miners.insert(key.clone(), miners_of(&income.parts));
+                    self.to_miners.insert(key.clone(), miners_of(income.earned()));
                 }
                 self.actual.take(&entry);
             } else if self.is_awaited(key) {
@@ -498,7 +498,7 @@ impl Follower {
             }
             Err(why) => return Err(WhatIfError::Decide { end: income.end.seq, why }),
         };
-        let other = miners_of(&decision.entry.parts);
+        let other = miners_of(decision.entry.earned());
         let row = IncomeRow {
             key: key.to_string(),
             end: income.end.seq,

@@ -36,7 +36,7 @@ fn of(agent: &str) -> &'static Firmware {
 }
 
 /// Bytes of a coinbase that a configuration may ask for.
-const LIMITS: std::ops::RangeInclusive<usize> = 200..=100_000;
+const LIMITS: std::ops::RangeInclusive<usize> = 200..=6_500;
 
 /// The longest coinbase that a configuration names, by a kind of firmware ("antminer" holds what all but the smallest do) or
 /// in bytes.
@@ -142,7 +142,9 @@ mod tests {
     fn a_limit_is_a_kind_of_firmware_or_bytes() {
         let limits = ["nerdminer", "esp-miner", "antminer", "s21", "whatsminer", "1000"].map(coinbase_limit);
         assert_eq!(limits, [255, 384, 750, 2_250, 6_500, 1_000].map(Some));
-        assert_eq!(["", "S21", "199", "100001", "-1"].map(coinbase_limit), [None; 5]);
+        assert_eq!(["", "S21", "199", "6501", "-1"].map(coinbase_limit), [None; 5]);
+        // Every kind that is told apart takes some limit: with a higher one nobody had work.
+        assert_eq!(cannot_take("whatsminer/1.0", *LIMITS.end()), None);
     }
 
     #[test]
