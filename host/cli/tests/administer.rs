@@ -312,7 +312,8 @@ fn a_policy_of_the_shadow_is_announced_withdrawn_and_promoted_and_was_never_earl
     rig.restart("-KILL");
     assert_eq!(policy(&rig)["next"], announced);
     // Nor does an order that would build on the file's scheme take its place.
-    let said = rig.refused(&["plugin", "swap", "--pool", "dev", "scheme", "prop"]);
+    let swap = ["plugin", "swap", "--data", &rig.data, "--yes", "--pool", "dev", "scheme", "prop"];
+    let said = ended(1, &swap);
     assert!(said.contains("scheme solo") && said.contains("--cancel"), "{said}");
     assert_eq!(policy(&rig)["next"], announced);
     let found = |rig: &Rig| rig.ask(&["status"])["pools"][0]["blocks"].as_u64().unwrap();

@@ -10,6 +10,7 @@ use crate::setup::{Prepared, SetupError};
 use crate::sockets;
 use millpond_alerts::Level;
 use millpond_config::Stratum as Limits;
+use millpond_journal::Notice;
 use millpond_stratum::{PortConfig, StratumConfig};
 use millpond_types::UnixMillis;
 
@@ -160,9 +161,10 @@ impl Pool {
             return;
         }
         let waited = self.core.books.pending().is_some();
-        // The file says nothing new: what was ordered by command since goes on.
+        // The file says nothing new: what miners were told by command since goes on. An order without a notice lies above
+        // the file until it is read again.
         let unchanged = millpond_config::decides_alike(&self.sections.read().configured, &new.section);
-        if unchanged && self.core.books.announced().is_some_and(|notice| !notice.by_file) {
+        if unchanged && self.core.books.announced().is_some_and(told_by_command) {
             if let Err(why) = self.core.books.promise(new.wanted.notice, UnixMillis::now()) {
                 followed.failed.push(format!("the notice that is promised stays: {why}"));
             }
@@ -188,6 +190,10 @@ impl Pool {
             Err(why) => followed.failed.push(format!("the payout scheme or fee policy stays: {why}")),
         }
     }
+}
+
+fn told_by_command(notice: Notice) -> bool {
+    !notice.by_file && notice.not_before > notice.announced
 }
 
 /// What of `[pool.stratum]` is in force once a running server has followed it: all but what its connections and ports were
