@@ -1,7 +1,7 @@
 //! Reading the journal: what was durable when the view was taken.
 
 use crate::lists::Lists;
-use crate::records::{Job, OF_BLOCKS, Record, Retention, SHARES, Solution, WindowEnd};
+use crate::records::{CoinbasePlan, Job, OF_BLOCKS, Record, Retention, SHARES, Solution, WindowEnd};
 use crate::summary::{self, SegmentShares};
 use crate::window::{self, Counted, Window};
 use crate::{FORMAT, JournalError, Share, State};
@@ -217,6 +217,28 @@ impl JournalView {
             }
         }
         Ok(found)
+    }
+
+    /// The newest plan of a coinbase that is kept. Reads segments from the newest back.
+    ///
+    /// # Errors
+    /// When a segment does not check.
+    pub fn newest_plan(&self) -> Result<Option<CoinbasePlan>, JournalError> {
+        let mut newest = None;
+        for segment in self.log.segments().rev() {
+            self.log.read(segment, |record| {
+                if record.kind != SHARES
+                    && let Record::CoinbasePlan(plan) = decode(record)?.record
+                {
+                    newest = Some(plan);
+                }
+                Ok::<_, LogError>(())
+            })?;
+            if newest.is_some() {
+                break;
+            }
+        }
+        Ok(newest)
     }
 
     /// When work on a coordinate or one behind it began, and what there was work on at all: as far as jobs are kept. Reads all

@@ -133,6 +133,8 @@ pub(crate) struct Inner {
     kept: u64,
     /// The latest moment that a caller told of.
     pub(crate) clock: UnixMillis,
+    /// Payees of the fee recipients of the newest plan of a coinbase; not looked up before a plan is made.
+    pub(crate) recipients: Option<BTreeMap<String, Vec<u8>>>,
 }
 
 impl Inner {
@@ -202,6 +204,7 @@ impl Books {
             ripe: BTreeMap::new(),
             kept: head.seq.saturating_sub(records),
             clock: now,
+            recipients: None,
         };
         let (pool, inner, edges) = (pool.to_owned(), Mutex::new(inner), Edges::default());
         let wants_subsidy = AtomicBool::default();

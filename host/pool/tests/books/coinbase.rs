@@ -185,6 +185,52 @@ fn who_was_left_out_comes_next_and_a_restart_knows_him() {
 }
 
 #[test]
+fn a_fee_recipient_who_is_renamed_while_he_is_deferred_is_paid_under_his_old_name() {
+    let named = |name: &str| {
+        let mut wanted = planned("pplns", Vec::new(), 100);
+        wanted.fees[0].recipients[0].name = FeeName::try_from(name.to_owned()).unwrap();
+        wanted
+    };
+    let mut pool = Planned::start(&named("operator"));
+    let miners: [MinerId; 4] = pool.miners();
+    let old = Owner::Fee(FeeName::try_from("operator".to_owned()).unwrap());
+    let mut round = |pool: &mut Planned, at: u8, to: &str| {
+        for miner in miners {
+            pool.pool.share(miner, 100);
+        }
+        let recipients =
+            [(FeeName::try_from(to.to_owned()).unwrap(), script(if to == "house" { 99 } else { 0 }))];
+        let job = pool.plan(&Asked { recipients: recipients.into(), ..asked(THREE, at) });
+        pool.block(miners[0], job);
+        job
+    };
+    round(&mut pool, 0, "operator");
+    let owed = pool.pool.books.deferred(&old);
+    assert!(owed > 0, "there is room for three, and the operator's percent is the least: {owed}");
+    let mut pool = Planned { pool: pool.pool.restart(&named("house")), jobs: pool.jobs };
+    let mut paid = Vec::new();
+    for at in 1..100 {
+        let job = round(&mut pool, at, "house");
+        paid.extend(
+            pool.plan_of(job)
+                .outputs
+                .into_iter()
+                .filter(|output| output.to == PlannedFor::Fee("operator".into())),
+        );
+        if !paid.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(
+        paid.iter().map(|output| &output.payee).collect::<Vec<_>>(),
+        [&script(0)],
+        "at his old address"
+    );
+    assert!(pool.pool.books.deferred(&old) < owed);
+    pool.pool.replay().unwrap();
+}
+
+#[test]
 fn without_shares_a_block_is_its_finders_less_the_fee() {
     for scheme in ["pplns", "pplns-window", "tides", "finder-bonus"] {
         let mut pool = Planned::start(&planned(scheme, Vec::new(), 100));
