@@ -2,6 +2,7 @@
 
 use crate::audit::Asked;
 use crate::check::{Checked, Sum, check};
+use crate::fees::Of;
 use crate::pseudonyms::Pseudonyms;
 use crate::state::StateChange;
 use crate::{
@@ -233,7 +234,7 @@ fn entry(
         coord: last.coord,
         ..Income::default()
     };
-    let taken = fees::take(fees, &income, None, credit.checked.rows, attributes, &mut audit)?;
+    let taken = fees::take(fees, &income, &Of::Credits, credit.checked.rows, attributes, &mut audit)?;
     let mut parts = taken.parts;
     // What goes to the reserve is not taken from it.
     parts.retain(|part| part.0 != Owner::Reserve);

@@ -72,7 +72,8 @@ pub fn allocate(
     let mut audit = vec![record, again.audit];
 
     let mut parts = Vec::with_capacity(checked.rows.len().saturating_add(4));
-    let taken = fees::take(fees, &income, facts.finder, checked.rows, attributes, &mut audit)?;
+    let of = fees::Of::Income { finder: facts.finder };
+    let taken = fees::take(fees, &income, &of, checked.rows, attributes, &mut audit)?;
     parts.extend(taken.parts);
     parts.extend(taken.net.into_iter().map(|(miner, amount)| (Owner::Miner(miner), Amount(amount))));
     if checked.operator > 0 {

@@ -197,6 +197,8 @@ pub struct BoundFee {
     pub(crate) columns: Vec<String>,
     /// Nobody: what it takes goes to the reserve.
     pub(crate) recipients: Vec<Recipient>,
+    /// Fees of credits are taken in parts of a unit.
+    pub(crate) fractions: bool,
 }
 
 impl fmt::Debug for BoundFee {
@@ -263,7 +265,14 @@ impl BoundFee {
             });
         }
         let config = digest_of(&settings)?;
-        Ok(Self { name, plugin, settings, config, columns, recipients })
+        Ok(Self { name, plugin, settings, config, columns, recipients, fractions: false })
+    }
+
+    /// The same policy, of whose fees of credits by share no part of a unit is forgotten. Without it each batch's is rounded down,
+    /// as those of older journals were.
+    #[must_use]
+    pub fn with_fractions(self) -> Self {
+        Self { fractions: true, ..self }
     }
 
     /// Its name and the start of its digest.

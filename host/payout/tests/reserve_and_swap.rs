@@ -7,7 +7,8 @@ use common::*;
 use millpond_contracts::payout::{Allocation, Batch, State, Terms, Version};
 use millpond_ledger::{Entry, Owner};
 use millpond_payout::{
-    AccruedShare, BoundScheme, NoAttributes, PayoutError, Rule, SchemeState, SwapError, accrue, check_upgrade,
+    AccruedShare, BoundFee, BoundScheme, NoAttributes, PayoutError, Rule, SchemeState, SwapError, accrue,
+    check_upgrade,
 };
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work, WorkSum};
 use std::collections::BTreeMap;
@@ -82,6 +83,60 @@ fn fees_of_accrued_shares_come_out_of_the_credit() {
     assert_eq!((first, last, parts.total()), (ShareSeq(1), ShareSeq(2), Amount(150)));
     assert_eq!(parts.of(&Owner::Miner(MinerId(2))), Amount(90));
     assert_eq!(parts.of(&Owner::Miner(MinerId(1))), Amount(45));
+}
+
+/// What a fee comes to of so many batches, of one share each, of this work.
+fn fee_of_batches(fee: &BoundFee, batches: u64, work: u64) -> u64 {
+    let scheme = pps(by_work);
+    let state = SchemeState::new(scheme.terms());
+    let mut taken = 0;
+    for at in 1..=batches {
+        let share = AccruedShare { seq: ShareSeq(at), miner: MinerId(1), ..shares(&[work])[0] };
+        let fees = std::slice::from_ref(fee);
+        let accrual = accrue(&scheme, fees, &[share], Amount(u64::MAX), &state, &NoAttributes).unwrap();
+        let Some(Entry::Accrued { parts, .. }) = accrual.entry else { panic!() };
+        assert_eq!(parts.total(), Amount(work), "every unit is somewhere");
+        taken += work - parts.of(&Owner::Miner(MinerId(1))).0;
+    }
+    taken
+}
+
+#[test]
+fn a_fee_of_credits_is_right_in_the_mean_however_small_they_are() {
+    // 1 % of 87 units 10,000 times is 8,700; each draw of 0.87 has a variance of 0.1131, all of them a deviation of 34.
+    let taken = fee_of_batches(&percent(100).with_fractions(), 10_000, 87);
+    assert!(taken.abs_diff(8_700) < 6 * 34, "{taken}");
+    assert_eq!(
+        fee_of_batches(&percent(100), 10_000, 87),
+        0,
+        "rounded down at each credit nothing is left of it"
+    );
+    // All and nothing are no matter of chance, and neither is what is whole; nor is a credit that leaves no room for fractions.
+    for (points, work, each) in
+        [(10_000, 87, 87), (0, 87, 0), (100, 1_300, 13), (100, u64::MAX, u64::MAX / 100)]
+    {
+        assert_eq!(
+            fee_of_batches(&percent(points).with_fractions(), 3, work),
+            3 * each,
+            "{points} of {work}"
+        );
+    }
+}
+
+#[test]
+fn two_policies_draw_apart() {
+    let scheme = pps(by_work);
+    let state = SchemeState::new(scheme.terms());
+    let fees = [percent(5_000).with_fractions(), percent(5_000).with_fractions()];
+    let mut both = BTreeMap::<u64, u32>::new();
+    for at in 1..=400 {
+        let share = AccruedShare { seq: ShareSeq(at), miner: MinerId(1), ..shares(&[1])[0] };
+        let accrual = accrue(&scheme, &fees, &[share], Amount(9), &state, &NoAttributes).unwrap();
+        let Some(Entry::Accrued { parts, .. }) = accrual.entry else { panic!() };
+        *both.entry(parts.of(&Owner::Miner(MinerId(1))).0).or_default() += 1;
+    }
+    // A half of the unit, and a half of what is left of it: a quarter stays with the miner. 100 of 400, with a deviation of 8.7.
+    assert!(both[&1].abs_diff(100) < 52, "{both:?}");
 }
 
 #[test]

@@ -452,6 +452,7 @@ mod tests {
             recipients: Vec::new(),
             to_reserve: true,
             work_shift: None,
+            fractions: false,
         };
         Wanted {
             scheme: component.clone(),

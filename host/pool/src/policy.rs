@@ -32,6 +32,7 @@ const RESERVE: &str = "@reserve";
 const RECIPIENT: &str = "@recipient.";
 const TO_RESERVE: &str = "@to-reserve";
 const WORK_SHIFT: &str = "@work-shift";
+const FRACTIONS: &str = "@fractions";
 
 /// A fee policy as the operator wants it.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub struct WantedFee {
     pub to_reserve: bool,
     /// The chain's work unit, 2^so many hashes, for a policy that asks for hashrates.
     pub work_shift: Option<u8>,
+    /// No part of a unit is forgotten of its fees: for a scheme that credits each share.
+    pub fractions: bool,
 }
 
 /// A policy as the operator wants it.
@@ -113,6 +116,9 @@ impl Wanted {
             }
             if let Some(shift) = fee.work_shift {
                 settings.push((WORK_SHIFT.to_owned(), Recorded::Int(i64::from(shift))));
+            }
+            if fee.fractions {
+                settings.push((FRACTIONS.to_owned(), Recorded::Flag(true)));
             }
             in_force(&fee.component, settings)
         });
@@ -246,8 +252,9 @@ pub fn reserve_of(policy: &Policy) -> Amount {
     }
 }
 
-fn goes_to_reserve(plugin: &PluginInForce) -> bool {
-    plugin.settings.iter().any(|(name, value)| name == TO_RESERVE && *value == Recorded::Flag(true))
+/// Whether a policy was recorded with this word of the operator's.
+fn says(plugin: &PluginInForce, word: &str) -> bool {
+    plugin.settings.iter().any(|(name, value)| name == word && *value == Recorded::Flag(true))
 }
 
 fn work_shift_of(plugin: &PluginInForce) -> Option<u8> {
@@ -483,7 +490,7 @@ impl Loader {
             let loaded = load_fee_policy(&self.sandbox, &plugin.name, &kept.bytes, &self.sink)
                 .map_err(|why| load(plugin, why))?;
             let settings = plugin_settings(plugin);
-            let bound = if goes_to_reserve(plugin) {
+            let bound = if says(plugin, TO_RESERVE) {
                 if !scheme.terms().reserve || scheme.terms().reversal == Reversal::KeepReserve {
                     return Err(PolicyError::ToReserve(plugin.name.clone()));
                 }
@@ -497,7 +504,7 @@ impl Loader {
                 return Err(PolicyError::Column { name: plugin.name.clone(), column });
             }
             work_shift = work_shift.or(shift);
-            fees.push(bound);
+            fees.push(if says(plugin, FRACTIONS) { bound.with_fractions() } else { bound });
         }
         if scheme.terms().operator_most > 0 && fees.iter().all(BoundFee::is_to_reserve) {
             return Err(PolicyError::Operator(scheme.name().to_owned()));

@@ -306,6 +306,22 @@ fn shadows(
     if errors.is_empty() { Ok(orders) } else { Err(errors) }
 }
 
+/// Whether a scheme credits shares as they come: fees are taken of small amounts then, in parts of a unit.
+///
+/// # Errors
+/// When it does not load, or refuses its settings.
+pub fn credits_shares(
+    scheme: &Component,
+    settings: &Settings,
+    sandbox: &Sandbox,
+    sink: &Arc<dyn LogSink>,
+) -> Result<bool, PolicyError> {
+    let load = |why| PolicyError::Load { name: scheme.name.clone(), why };
+    let loaded = load_scheme(sandbox, &scheme.name, &scheme.bytes, sink).map_err(load)?;
+    let bound = BoundScheme::new(&scheme.name, loaded, settings.clone())?;
+    Ok(bound.terms().reserve && bound.terms().batch > 0)
+}
+
 /// Who decides about money, as the section says. `work_shift` is the chain's unit of work.
 ///
 /// # Errors
@@ -327,6 +343,8 @@ pub fn wanted(
     let scheme = find(&payout.scheme, "payout.scheme", payout.span)?;
     let text = ask(&scheme, "payout.scheme", payout.span)?;
     let scheme_settings = plugin_settings(&text, &payout.settings, "payout", payout.span)?;
+    let fractions = credits_shares(&scheme, &scheme_settings, sandbox, sink)
+        .map_err(|why| vec![at(payout.span, "payout.scheme", &why)])?;
     let mut fees = Vec::with_capacity(section.fee.len());
     for fee in &section.fee {
         // The bundled policy goes by its short name as well.
@@ -345,7 +363,8 @@ pub fn wanted(
             load_fee_policy(sandbox, &component.name, &component.bytes, sink).map_err(|why| wrong(&why))?;
         let columns = policy.describe(&settings).map_err(|why| wrong(&why))?.value;
         let work_shift = columns.iter().any(|column| column == "hashrate").then_some(work_shift);
-        fees.push(WantedFee { component, settings, recipients, to_reserve: fee.to_reserve, work_shift });
+        let to_reserve = fee.to_reserve;
+        fees.push(WantedFee { component, settings, recipients, to_reserve, work_shift, fractions });
     }
     if let Some(fee) = section.fee.get(MAX_FEES) {
         return Err(vec![at(fee.span, "fee", &PolicyError::Fees(section.fee.len()))]);

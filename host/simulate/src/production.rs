@@ -37,10 +37,12 @@ impl Production {
         for fee in &loaded.fees {
             let (plugin, settings) = (std::sync::Arc::clone(&fee.plugin), fee.settings.clone());
             let bound = BoundFee::new(&fee.name, plugin, settings, vec![recipient(&name)?]);
-            fees.push(bound.map_err(|source| SimulateError::Payout {
+            let bound = bound.map_err(|source| SimulateError::Payout {
                 name: fee.name.clone(),
                 source: Box::new(source),
-            })?);
+            })?;
+            // As a pool binds it to a scheme that credits shares.
+            fees.push(if scheme.terms().reserve { bound.with_fractions() } else { bound });
         }
         if fees.is_empty() && scheme.terms().operator_most > 0 {
             fees.push(operator(&name)?);

@@ -11,6 +11,7 @@ use millpond_ledger::{FeeName, Reader};
 use millpond_payout::Recipient;
 use millpond_pool::plugins::{Component, PluginStore};
 use millpond_pool::policy::{Wanted, WantedFee};
+use millpond_pool::setup;
 use millpond_pool::setup::given_settings;
 use millpond_pool::share_log;
 use millpond_pool::what_if::{Asked, Both, WhatIf, what_if};
@@ -136,6 +137,7 @@ impl Other {
             Ok((found, settings))
         };
         let (scheme, scheme_settings) = component(scheme, &self.settings)?;
+        let fractions = setup::credits_shares(&scheme, &scheme_settings, &sandbox, &sink)?;
         let mut fees = Vec::with_capacity(self.fee.len());
         for (name, given) in self.fee.iter().zip(of_each(&self.fee_settings, self.fee.len())?) {
             let (found, settings) = component(name, &given)?;
@@ -146,6 +148,7 @@ impl Other {
                 recipients: vec![Recipient { name: operator, weight: 1 }],
                 to_reserve: false,
                 work_shift: None,
+                fractions,
             });
         }
         let wanted = Wanted {

@@ -194,7 +194,7 @@ fn a_fee_recipient_who_is_renamed_while_he_is_deferred_is_paid_under_his_old_nam
     let mut pool = Planned::start(&named("operator"));
     let miners: [MinerId; 4] = pool.miners();
     let old = Owner::Fee(FeeName::try_from("operator".to_owned()).unwrap());
-    let mut round = |pool: &mut Planned, at: u8, to: &str| {
+    let round = |pool: &mut Planned, at: u8, to: &str| {
         for miner in miners {
             pool.pool.share(miner, 100);
         }

@@ -9,6 +9,7 @@ use millpond_payout::Recipient;
 use millpond_pool::books::BooksError;
 use millpond_pool::plugins::PluginStore;
 use millpond_pool::policy::{PolicyError, Wanted, WantedFee};
+use millpond_pool::setup::credits_shares;
 use millpond_pool::what_if::{Asked, Follower};
 use millpond_runtime::TracingSink;
 use millpond_types::{Amount, JobId, MinerId, ShareSeq, UnixMillis, Work};
@@ -22,7 +23,7 @@ fn with(scheme: &str, fees: &[(i64, &str)]) -> Wanted {
         let name = FeeName::try_from((*recipient).to_owned()).unwrap();
         let settings = vec![("basis_points".to_owned(), Setting::Int(*points))];
         let recipients = vec![Recipient { name, weight: 1 }];
-        WantedFee { component, settings, recipients, to_reserve: false, work_shift: None }
+        WantedFee { component, settings, recipients, to_reserve: false, work_shift: None, fractions: false }
     };
     Wanted { fees: fees.iter().map(one).collect(), ..wanted(scheme, Vec::new(), 0) }
 }
@@ -32,7 +33,8 @@ fn by(scheme: &str, policy: &str, settings: &[(&str, Setting)]) -> Wanted {
     let component = PluginStore::find(policy, Path::new("/")).unwrap();
     let recipients = vec![Recipient { name: FeeName::try_from("operator".to_owned()).unwrap(), weight: 1 }];
     let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let fee = WantedFee { component, settings, recipients, to_reserve: false, work_shift: None };
+    let fee =
+        WantedFee { component, settings, recipients, to_reserve: false, work_shift: None, fractions: false };
     Wanted { fees: vec![fee], ..wanted(scheme, Vec::new(), 0) }
 }
 
@@ -186,6 +188,49 @@ fn hashrates_need_the_chains_unit_of_work() {
     pool.block(a, 100_000);
     assert_eq!(got_immature(&pool), 2_000);
     pool.replay().unwrap();
+}
+
+#[test]
+fn a_small_miner_of_a_pool_that_credits_shares_pays_his_fee_however_often_he_is_credited() {
+    let like = wanted("pps", Vec::new(), 100);
+    let credits = |of: &Wanted| {
+        credits_shares(&of.scheme, &of.scheme_settings, &sandbox(), &(Arc::new(TracingSink) as _))
+    };
+    assert!(credits(&like).unwrap());
+    assert!(!credits(&wanted("prop", Vec::new(), 0)).unwrap());
+    let taken = |fractions: bool| {
+        let fee = WantedFee { fractions, ..like.fees[0].clone() };
+        let pool = Pool::start(&Wanted { fees: vec![fee], reserve: Amount(1_000_000_000), ..like.clone() });
+        let a = pool.miner("a");
+        pool.journal.worker(a, "rig").wait().unwrap();
+        for at in 1..=400_u16 {
+            let mut id = [0; 32];
+            id[..2].copy_from_slice(&at.to_le_bytes());
+            let share = Share {
+                miner: a,
+                worker: WorkerId(1),
+                job: JobId(1),
+                coord: 1,
+                // A share of the reward of 5 * 10^9 that has no whole percent: 87 units.
+                network_work: 57_000_000,
+                reward: Amount(5_000_000_000),
+                subsidy: None,
+                work: Work(1),
+                time: UnixMillis(pool.clock),
+                id,
+            };
+            pool.journal.share(share).wait().unwrap();
+            pool.credit_shares();
+        }
+        pool.replay().unwrap();
+        (got(&pool, "operator"), pool.payable(a))
+    };
+    let (fee, left) = taken(true);
+    let each = (fee + left) / 400;
+    assert_eq!(taken(false).0, each / 100 * 400, "rounded down each time");
+    assert!(each % 100 > 0, "a credit of {each} has no whole fee");
+    // A credit's fee is off by less than a unit, 400 of them by some ten.
+    assert!((fee * 100).abs_diff(fee + left) < 60 * 100, "{fee} of {}", fee + left);
 }
 
 #[test]

@@ -46,6 +46,7 @@ pub fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
                 recipients: vec![recipient],
                 to_reserve: false,
                 work_shift: None,
+                fractions: false,
             })
             .into_iter()
             .collect(),
