@@ -2,6 +2,7 @@
 //! operator's configuration.
 
 use crate::beside::both;
+use crate::fractions::Fractions;
 use crate::pseudonyms::Pseudonyms;
 use crate::{Attributes, AuditRecord, BoundFee, PayoutError, Rule, audit};
 use millpond_contracts::payout::{Fees, Income};
@@ -13,9 +14,6 @@ pub(crate) struct Taken {
     pub(crate) net: Vec<(MinerId, u64)>,
     pub(crate) parts: Vec<(Owner, Amount)>,
 }
-
-/// Binary places below a unit in which a policy is asked for its fees of credits.
-const PLACES: u32 = 20;
 
 /// What fees are taken of.
 pub(crate) enum Of {
@@ -44,14 +42,15 @@ pub(crate) fn take(
         if taken.net.is_empty() {
             break;
         }
-        let fine = match of {
-            Of::Income { .. } => None,
-            Of::Credits => Fine::of(fee, place, income),
-        };
-        let one = match (of, fine) {
-            (Of::Income { finder }, _) => take_one(fee, income, *finder, &taken.net, attributes, audit)?,
-            (Of::Credits, None) => take_one(fee, income, None, &taken.net, attributes, audit)?,
-            (Of::Credits, Some(fine)) => fine.take(fee, income, &taken.net, attributes, audit)?,
+        let one = match of {
+            Of::Income { finder } => take_one(fee, income, *finder, &taken.net, attributes, audit)?,
+            Of::Credits => {
+                let fractions = Fractions::new(place, &income.key, income.gross);
+                match fractions.filter(|_| fee.fractions) {
+                    None => take_one(fee, income, None, &taken.net, attributes, audit)?,
+                    Some(fine) => take_finely(fee, &fine, income, &taken.net, attributes, audit)?,
+                }
+            }
         };
         taken.net = one.net;
         taken.parts.extend(one.parts);
@@ -89,60 +88,27 @@ fn take_one(
     Ok(Taken { net, parts: divide(fee, total) })
 }
 
-/// Fees of credits in parts of a unit. Where a batch ends is the clock's doing: rounded down in each, a fee of one percent of
-/// less than a hundred units would be nothing, for as long as a miner is small. So the policy is asked for the fee of 2^places
-/// as much, and what is below a unit is taken as one with just that probability: the fee is right in the mean however batches
-/// are cut, and exact where it is whole. The draw is a digest of the batch's last share, the policy's place and the miner, so
-/// that a replay draws the same.
-struct Fine {
-    places: u32,
-    seed: blake3::Hasher,
-}
-
-impl Fine {
-    /// As fine as 64 bits hold; `None` for a policy that was recorded without fractions.
-    fn of(fee: &BoundFee, place: usize, income: &Income) -> Option<Self> {
-        let places = PLACES.min(income.gross.leading_zeros());
-        if !fee.fractions || places == 0 {
-            return None;
-        }
-        let mut seed = blake3::Hasher::new_derive_key("millpond 2026 fractions of fees of credits");
-        seed.update(&u64::try_from(place).unwrap_or(u64::MAX).to_le_bytes());
-        seed.update(&u64::try_from(income.key.len()).unwrap_or(u64::MAX).to_le_bytes());
-        seed.update(&income.key);
-        Some(Self { places, seed })
+/// Takes a policy's fees of credits in parts of a unit.
+fn take_finely(
+    fee: &BoundFee,
+    fractions: &Fractions,
+    income: &Income,
+    gross: &[(MinerId, u64)],
+    attributes: &dyn Attributes,
+    audit: &mut Vec<AuditRecord>,
+) -> Result<Taken, PayoutError> {
+    let finer: Vec<_> = gross.iter().map(|row| (row.0, fractions.finer(row.1))).collect();
+    let income = Income { gross: fractions.finer(income.gross), ..income.clone() };
+    let left = take_one(fee, &income, None, &finer, attributes, audit)?.net;
+    let (mut total, mut net) = (Amount::ZERO, Vec::with_capacity(gross.len()));
+    for (((miner, amount), (_, finer)), (_, left)) in gross.iter().zip(finer).zip(left) {
+        let taken = fractions.whole(finer.saturating_sub(left), *miner);
+        net.push((*miner, amount.saturating_sub(taken)));
+        total = total
+            .checked_add(Amount(taken))
+            .ok_or_else(|| broken(fee, Rule::Overflow, "the fees do not fit 64 bits".to_owned()))?;
     }
-
-    /// A number of `places` binary places, each as likely as another.
-    fn draw(&self, miner: MinerId) -> u64 {
-        let mut bytes = [0; 8];
-        self.seed.clone().update(&miner.0.to_le_bytes()).finalize_xof().fill(&mut bytes);
-        u64::from_le_bytes(bytes) & (1_u64 << self.places).saturating_sub(1)
-    }
-
-    fn take(
-        &self,
-        fee: &BoundFee,
-        income: &Income,
-        gross: &[(MinerId, u64)],
-        attributes: &dyn Attributes,
-        audit: &mut Vec<AuditRecord>,
-    ) -> Result<Taken, PayoutError> {
-        // No row is above the sum of all, which fits.
-        let finer: Vec<_> = gross.iter().map(|row| (row.0, row.1 << self.places)).collect();
-        let income = Income { gross: income.gross << self.places, ..income.clone() };
-        let left = take_one(fee, &income, None, &finer, attributes, audit)?.net;
-        let (mut total, mut net) = (Amount::ZERO, Vec::with_capacity(gross.len()));
-        for (((miner, amount), (_, finer)), (_, left)) in gross.iter().zip(finer).zip(left) {
-            // Fee and draw together are below the next power: at most the whole amount is taken.
-            let taken = finer.saturating_sub(left).saturating_add(self.draw(*miner)) >> self.places;
-            net.push((*miner, amount.saturating_sub(taken)));
-            total = total
-                .checked_add(Amount(taken))
-                .ok_or_else(|| broken(fee, Rule::Overflow, "the fees do not fit 64 bits".to_owned()))?;
-        }
-        Ok(Taken { net, parts: divide(fee, total) })
-    }
+    Ok(Taken { net, parts: divide(fee, total) })
 }
 
 /// What a policy is shown in one of the runs.

@@ -12,6 +12,7 @@ macro_rules! examples {
 examples! {
     "coming-and-going",
     "fee-policies",
+    "fee-tiers",
     "hopping",
     "loyal-miners",
     "lost-blocks",

@@ -1,7 +1,8 @@
 //! Where schemes come from: natively, or as the components that a pool runs.
 
 use crate::SimulateError;
-use crate::scenario::{FeeSection, Scenario, SchemeSection, is_path};
+use crate::columns::{self, Columns};
+use crate::scenario::{FeeSection, Mode, Scenario, SchemeSection, is_path};
 use millpond_config::settings;
 use millpond_contracts::payout::{Allocation, Batch, FeePolicy, Income, PayoutScheme, State, Terms, Totals};
 use millpond_contracts::{Outcome, Setting, Settings, load_fee_policy, load_scheme};
@@ -46,6 +47,8 @@ pub(crate) struct Loaded {
     pub(crate) settings: Settings,
     pub(crate) terms: Terms,
     pub(crate) fees: Vec<LoadedFee>,
+    /// Where a fee policy asks for some.
+    pub(crate) columns: Option<Columns>,
     pub(crate) head: SchemeHead,
 }
 
@@ -55,6 +58,8 @@ pub(crate) struct LoadedFee {
     pub(crate) name: String,
     pub(crate) plugin: Arc<dyn FeePolicy>,
     pub(crate) settings: Settings,
+    /// What it asks for.
+    pub(crate) columns: Vec<String>,
 }
 
 impl Caller {
@@ -143,7 +148,14 @@ impl Plugins {
             native,
             settings: Digest::of(&bytes),
         };
-        Ok(Loaded { name, caller, settings, terms, fees, head })
+        let asks = fees.iter().any(|fee: &LoadedFee| !fee.columns.is_empty());
+        if asks && scenario.mode == Mode::Rounds {
+            let message =
+                "rounds mode keeps no statistics of miners for a fee policy, take mode = \"shares\"";
+            return Err(refuse(message.to_owned()));
+        }
+        let columns = asks.then(|| Columns::new(scenario));
+        Ok(Loaded { name, caller, settings, terms, fees, columns, head })
     }
 
     fn load_fee(
@@ -171,13 +183,13 @@ impl Plugins {
         let call = |source| SimulateError::Call { name: name.clone(), source };
         let schema = plugin.schema().map_err(call)?.value;
         let settings = checked(scenario, &section.settings, &schema).map_err(&refuse)?;
-        if let Some(column) = plugin.describe(&settings).map_err(call)?.value.first() {
+        let columns = plugin.describe(&settings).map_err(call)?.value;
+        if let Some(column) = columns.iter().find(|column| !columns::is_known(scenario, column)) {
             return Err(refuse(format!(
-                "it asks for the column {column:?}, which simulated pools have not: lay it over a pool's records by \
-                 `millpond replay --fee`"
+                "it asks for the column {column:?}; there are work, hashrate, workers, reserve, and list:NAME of each [lists.NAME]"
             )));
         }
-        Ok(LoadedFee { name, plugin, settings })
+        Ok(LoadedFee { name, plugin, settings, columns })
     }
 
     fn sandbox(&self, name: &str) -> Result<(&Sandbox, Arc<dyn LogSink>), SimulateError> {

@@ -2,14 +2,15 @@
 //! what figures are held against.
 
 use crate::SimulateError;
+use crate::columns::{Columns, Told};
 use crate::plugins::Loaded;
 use crate::runner::{Block, Chunk, RESERVE, Runner, windows};
 use millpond_contracts::Setting;
 use millpond_contracts::payout::Reversal;
 use millpond_ledger::{Entry, FeeName, IncomeKey, Owner, Share};
 use millpond_payout::{
-    AccruedShare, BoundFee, BoundScheme, IncomeFacts, NoAttributes, PayoutError, Recipient, SchemeState,
-    WindowSums, accrue, allocate,
+    AccruedShare, BoundFee, BoundScheme, IncomeFacts, PayoutError, Recipient, SchemeState, WindowSums,
+    accrue, allocate,
 };
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work, WorkSum};
 use millpond_windows::{Row, Sliding};
@@ -24,12 +25,19 @@ pub(crate) struct Production {
     state: SchemeState,
     pending: Vec<AccruedShare>,
     rows: usize,
+    columns: Option<Columns>,
     carry: Amount,
     paid: Vec<u128>,
 }
 
 impl Production {
-    pub(crate) fn new(loaded: &Loaded, miners: usize, greatest: u128) -> Result<Self, SimulateError> {
+    /// A scheme without shares. `rows`: of a batch, where it is not what the scheme declares.
+    pub(crate) fn new(
+        loaded: &Loaded,
+        miners: usize,
+        greatest: u128,
+        rows: Option<u32>,
+    ) -> Result<Self, SimulateError> {
         let name = loaded.name.clone();
         let scheme = BoundScheme::new(&name, loaded.caller.shared(), loaded.settings.clone())
             .map_err(|source| SimulateError::Payout { name: name.clone(), source: Box::new(source) })?;
@@ -52,7 +60,8 @@ impl Production {
             windows,
             state: SchemeState::new(scheme.terms()),
             pending: Vec::new(),
-            rows: scheme.terms().batch as usize,
+            rows: rows.unwrap_or(u32::MAX).min(scheme.terms().batch) as usize,
+            columns: loaded.columns.clone(),
             carry: Amount::ZERO,
             paid: vec![0; miners],
             scheme,
@@ -67,6 +76,11 @@ impl Production {
 
     fn window_error(&self, source: millpond_windows::WindowError) -> SimulateError {
         SimulateError::Window { name: self.name.clone(), source }
+    }
+
+    fn told(&self) -> Told<'_> {
+        let reserve = if self.scheme.terms().reserve { RESERVE } else { 0 };
+        Told { columns: self.columns.as_ref(), reserve }
     }
 
     fn pay(&mut self, parts: &[Share]) -> Amount {
@@ -94,7 +108,7 @@ impl Production {
         let shares = std::mem::take(&mut self.pending);
         // Whether a reserve is spent is looked at elsewhere: here every share is credited.
         let reserve = Amount(RESERVE);
-        let accrual = accrue(&self.scheme, &self.fees, &shares, reserve, &self.state, &NoAttributes)
+        let accrual = accrue(&self.scheme, &self.fees, &shares, reserve, &self.state, &self.told())
             .map_err(|source| self.payout(source))?;
         if let Some(Entry::Accrued { parts, state, .. }) = accrual.entry {
             self.pay(parts.shares());
@@ -112,9 +126,18 @@ impl Runner for Production {
             pushed.map_err(|source| self.window_error(source))?;
         }
         if self.rows == 0 {
+            if let Some(columns) = &mut self.columns {
+                chunk.rows.iter().for_each(|row| columns.push(row));
+            }
             return Ok(());
         }
         for (seq, row) in (chunk.first..).zip(&chunk.rows) {
+            if self.columns.as_ref().is_some_and(|columns| columns.turns(row.time_ms)) {
+                self.accrue()?;
+            }
+            if let Some(columns) = &mut self.columns {
+                columns.push(row);
+            }
             self.pending.push(AccruedShare {
                 seq: ShareSeq(seq),
                 miner: MinerId(row.miner.into()),
@@ -160,10 +183,10 @@ impl Runner for Production {
             coord: block.coord,
             finder: Some(MinerId(block.miner.into())),
             subsidy: Some(Amount(block.subsidy)),
-            reserve: Amount(if self.scheme.terms().reserve { RESERVE } else { 0 }),
+            reserve: Amount(self.told().reserve),
         };
         let decision =
-            allocate(&self.scheme, &self.fees, &facts, self.carry, &windows, &self.state, &NoAttributes)
+            allocate(&self.scheme, &self.fees, &facts, self.carry, &windows, &self.state, &self.told())
                 .map_err(|source| self.payout(source))?;
         if block.lost && self.scheme.terms().reversal != Reversal::Keep {
             return Ok(());

@@ -76,7 +76,9 @@ impl Players {
         let production: Result<Vec<_>, _> = loaded
             .iter()
             .filter(|_| checked)
-            .map(|scheme| Production::new(scheme, miners, greatest))
+            .map(|scheme| {
+                Production::new(scheme, miners, greatest, scenario.rows.map(std::num::NonZeroU32::get))
+            })
             .collect();
         let production = production?;
         Ok(Self {

@@ -2,6 +2,7 @@
 //! the block is divided.
 
 use crate::SimulateError;
+use crate::columns::{Columns, Told};
 use crate::plugins::Loaded;
 use crate::scenario::Part;
 use millpond_contracts::Outcome;
@@ -9,7 +10,8 @@ use millpond_contracts::payout::{
     self as contract, Allocation, Batch, Fees, Income, Reversal, State, Totals,
 };
 use millpond_native::Chain;
-use millpond_types::Digest;
+use millpond_payout::Fractions;
+use millpond_types::{Digest, MinerId};
 use millpond_windows::{Edge, Measure, Row, Sliding, Span, Window};
 
 /// Shares that have a block's work and reward in common, in their order.
@@ -101,6 +103,7 @@ pub struct Contract {
     pub(crate) books: Books,
     pub(crate) ages: Ages,
     missed_before: u64,
+    columns: Option<Columns>,
 }
 
 /// Where the money is, in the smallest unit unless it says otherwise.
@@ -199,6 +202,18 @@ fn window(declared: &contract::Window) -> Option<Window> {
     Some(Window { span, measure, edge })
 }
 
+/// What fees are taken of.
+#[derive(Clone, Copy)]
+enum Of {
+    Income,
+    Credits,
+}
+
+/// Where a miner of a name stands.
+fn place(name: u64) -> usize {
+    name.checked_sub(1).and_then(|place| usize::try_from(place).ok()).unwrap_or(usize::MAX)
+}
+
 /// A miner as schemes hear of him: 0 is nobody's name.
 pub(crate) const fn name(miner: u32) -> u64 {
     miner as u64 + 1
@@ -233,6 +248,7 @@ impl Contract {
             books: Books::default(),
             ages: Ages::default(),
             missed_before: 0,
+            columns: scheme.columns.clone(),
             scheme: scheme.clone(),
         })
     }
@@ -383,7 +399,7 @@ impl Contract {
         }
         let mut given = given;
         let income = Income { gross: sum, ..about };
-        let fees = self.charge(&income, &mut given)?;
+        let fees = self.charge(&income, Of::Credits, &mut given)?;
         self.pay(&given);
         let net = sum.saturating_sub(fees);
         self.books.paid = self.books.paid.saturating_add(net.into());
@@ -396,14 +412,25 @@ impl Contract {
 
     /// Has the fee policies take their parts of what miners were given, each of what the one before left. Gives what they
     /// took.
-    fn charge(&self, income: &Income, given: &mut Allocation) -> Result<u64, SimulateError> {
+    fn charge(&self, income: &Income, of: Of, given: &mut Allocation) -> Result<u64, SimulateError> {
         let mut all = 0_u64;
-        for fee in &self.scheme.fees {
+        let told = Told { columns: self.columns.as_ref(), reserve: self.held() };
+        for (at, fee) in self.scheme.fees.iter().enumerate() {
             if given.miner.is_empty() {
                 break;
             }
-            let (miners, amounts) = (&given.miner, &given.amount);
-            let asked = fee.plugin.fees(&fee.settings, income, miners, amounts, &[]);
+            let fine = match of {
+                Of::Credits => Fractions::new(at, &income.key, income.gross),
+                Of::Income => None,
+            };
+            let finer = |amount: u64| fine.as_ref().map_or(amount, |fine| fine.finer(amount));
+            let income = Income { gross: finer(income.gross), ..income.clone() };
+            let miners = &given.miner;
+            let amounts: &[u64] = &given.amount.iter().map(|amount| finer(*amount)).collect::<Vec<_>>();
+            let columns =
+                fee.columns.iter().map(|column| told.column(column, miners.iter().map(|name| place(*name))));
+            let columns = columns.collect::<Result<Vec<_>, _>>()?;
+            let asked = fee.plugin.fees(&fee.settings, &income, miners, amounts, &columns);
             let call = |source| SimulateError::Call { name: fee.name.clone(), source };
             let Fees { fee: charged, rebate } = asked.map_err(call)?.value;
             let broken = |what: &str| {
@@ -414,9 +441,14 @@ impl Contract {
                 return Err(broken("not one fee and one rebate for each miner"));
             }
             let (mut miner, mut amount) = (Vec::new(), Vec::new());
-            for (((name, whole), charged), rebate) in miners.iter().zip(amounts).zip(&charged).zip(&rebate) {
-                let part = charged.checked_sub(*rebate).filter(|_| charged <= whole);
+            let rows = miners.iter().zip(&given.amount).zip(amounts);
+            for (((name, whole), shown), (charged, rebate)) in rows.zip(charged.iter().zip(&rebate)) {
+                let part = charged.checked_sub(*rebate).filter(|_| charged <= shown);
                 let part = part.ok_or_else(|| broken("a fee above the amount, or a rebate above the fee"))?;
+                let part = match &fine {
+                    Some(fine) => fine.whole(part, MinerId(name.saturating_sub(1))),
+                    None => part,
+                };
                 all = all.checked_add(part).ok_or_else(|| broken("fees that do not fit 64 bits"))?;
                 if part < *whole {
                     miner.push(*name);
@@ -513,7 +545,7 @@ impl Contract {
             // Dropped, or restored with nothing after it: as if it had never been.
             return Ok(());
         }
-        let charged = self.charge(about, &mut given)?;
+        let charged = self.charge(about, Of::Income, &mut given)?;
         let sum = sum.saturating_sub(charged);
         self.pay(&given);
         self.books.paid = self.books.paid.saturating_add(sum.into());
@@ -550,9 +582,19 @@ impl Runner for Contract {
             pushed.map_err(|source| self.window_error(source))?;
         }
         if self.rows == 0 {
+            if let Some(columns) = &mut self.columns {
+                chunk.rows.iter().for_each(|row| columns.push(row));
+            }
             return Ok(());
         }
         for (seq, row) in (chunk.first..).zip(&chunk.rows) {
+            if self.columns.as_ref().is_some_and(|columns| columns.turns(row.time_ms)) {
+                // Credits of an hour see the statistics of the hour.
+                self.accrue()?;
+            }
+            if let Some(columns) = &mut self.columns {
+                columns.push(row);
+            }
             let stamp = self.batches.saturating_add(1);
             if let Some(named) = self.stamps.get_mut(row.miner as usize)
                 && *named != stamp

@@ -41,6 +41,9 @@ pub struct Scenario {
     pub lost: Part,
     /// Classes of miners.
     pub miners: Vec<Miners>,
+    /// Lists of the operator's, for fee policies that ask for one: by name, the number of each class's miners.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub lists: BTreeMap<String, BTreeMap<String, u64>>,
     /// Schemes that divide the same incomes.
     pub scheme: Vec<SchemeSection>,
     /// The file's text, for the lines of what is found later.
@@ -359,6 +362,13 @@ impl Scenario {
             if self.scheme.iter().take(at).any(|other| other.shown() == scheme.shown()) {
                 let message = "two schemes have this name, give one another `name`";
                 return refuse(format!("scheme {}", scheme.shown()), message);
+            }
+        }
+        for (list, of) in &self.lists {
+            let unknown = |class: &&String| !self.miners.iter().any(|known| known.name == **class);
+            if let Some(class) = of.keys().find(unknown) {
+                let message = format!("no miners are called {class:?}");
+                return Err(SimulateError::scenario(format!("lists.{list}"), message));
             }
         }
         if let Difficulty::Table(table) = &self.network.difficulty

@@ -84,20 +84,44 @@ fn fee_policies_take_their_parts_one_behind_the_other() {
         let scenario = Scenario::parse(&text).unwrap();
         run(&scenario, &plugins, How::Native, 2, &|_, _| {}).unwrap_err().to_string()
     };
-    let why = refused(&|text| {
-        text.replacen(
-            "policy = \"flat-fee\"\nsettings = { basis_points = 100 }",
-            "policy = \"fee-tiers\"\nsettings = { column = \"hashrate\", tiers = \"0:100\" }",
-            1,
-        )
-    });
-    assert!(why.contains("the column \"hashrate\""), "{why}");
+    let tiers = |column: &str| {
+        let policy =
+            format!("policy = \"fee-tiers\"\nsettings = {{ column = \"{column}\", tiers = \"0:100\" }}");
+        move |text: &str| {
+            text.replacen("policy = \"flat-fee\"\nsettings = { basis_points = 100 }", &policy, 1)
+        }
+    };
+    let why = refused(&tiers("list:nobodys"));
+    assert!(why.contains("the column \"list:nobodys\"") && why.contains("each [lists.NAME]"), "{why}");
+    let hashrate = tiers("hashrate");
+    let why =
+        refused(&|text| hashrate(&format!("mode = \"rounds\"\n{text}").replace("\"pplns\"", "\"prop\"")));
+    assert!(why.contains("rounds mode keeps no statistics"), "{why}");
+    let unknown = format!("{}\n[lists.friends]\nnobody = 1\n", example("fee-policies").unwrap());
+    assert!(Scenario::parse(&unknown).unwrap_err().to_string().contains("no miners are called \"nobody\""));
     let why = refused(&|text| text.replacen("\"flat-fee\"", "\"no-such\"", 1));
     assert!(why.contains("there are fee-donation, "), "{why}");
     let why = refused(&|text| text.replacen("\"flat-fee\"", "\"gone.wasm\"", 1));
     assert!(why.contains("gone.wasm"), "{why}");
     let why = refused(&|text| text.replacen("name = \"charged\"", "name = \"charged\"\nfee = 0.01", 1));
     assert!(why.contains("take one of them"), "{why}");
+}
+
+#[test]
+fn fee_policies_are_told_of_hashrates_and_lists_as_in_a_pool() {
+    let outcome = play(&of("fee-tiers", 400, 4));
+    assert!(outcome.holds(), "{outcome}");
+    let part = |scheme, class| outcome.class(scheme, class).unwrap().per_value.value;
+    for (class, rate, listed) in [("large", 0.995, 0.99), ("small", 0.98, 1.0)] {
+        let ratio = part("by hashrate", class) / part("by list", class);
+        // Each has its own control variate for luck. A single block at another rate would be off by more.
+        assert!((ratio - rate / listed).abs() < 4e-6, "{class}: {ratio}");
+        let at_once = part("by hashrate at once", class);
+        assert!((at_once - rate).abs() < 1e-5, "{class}: {at_once}");
+    }
+    let plugins = Plugins::with_components(Sandbox::new(None, Compiler::InProcess).unwrap());
+    let both = run(&of("fee-tiers", 100, 1), &plugins, How::Both, 2, &|_, _| {}).unwrap();
+    assert!(both.schemes.iter().all(|scheme| scheme.same_as_component == Some(true)), "{both}");
 }
 
 #[test]
