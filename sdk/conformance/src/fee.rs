@@ -1,10 +1,11 @@
 //! Fee policies: within the amounts, the same for everybody whatever his name, and cheap with all miners at once.
 
 use crate::rng::Rng;
+use crate::scheme::ladder;
 use crate::{Options, Report, schema};
 use millpond_contracts::Settings;
 use millpond_contracts::payout::{FeePolicy, Income};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is held of the columns.
 const COLUMNS_ARE: &str = "it names at most 8 columns that a pool has, the same every time";
@@ -20,14 +21,32 @@ struct Subject<'a> {
     settings: &'a Settings,
     columns: usize,
     options: Options,
+    constants: &'a [u64],
 }
 
 /// Rows of one call: amount and attributes by miner.
 type Rows = BTreeMap<u64, (u64, Vec<u64>)>;
 
+/// Fee and rebate by miner.
+type Taken = BTreeMap<u64, (u64, u64)>;
+
+/// Where something may begin, of what surrounds an income.
+const CONTEXTS: [(&str, fn(&mut Income, u64)); 3] = [
+    ("as number", |income, number| income.seq = number),
+    ("at time", |income, number| income.time_ms = number),
+    ("at height", |income, number| income.coord = number),
+];
+
 /// Holds a fee policy under these settings to its contract.
 #[must_use]
 pub fn test(policy: &dyn FeePolicy, settings: &Settings, options: Options) -> Report {
+    test_with(policy, settings, options, &[])
+}
+
+/// The same; these numbers, such as the [`crate::constants`] of the component, are tried as heights, times, numbers and
+/// amounts too.
+#[must_use]
+pub fn test_with(policy: &dyn FeePolicy, settings: &Settings, options: Options, constants: &[u64]) -> Report {
     let mut report = Report::new(policy.digest(), options);
     report.add("schema", "the schema describes an object of settings", schema::check(policy.schema()));
     let names = match policy.describe(settings) {
@@ -38,7 +57,7 @@ pub fn test(policy: &dyn FeePolicy, settings: &Settings, options: Options) -> Re
         }
     };
     report.add("columns", COLUMNS_ARE, columns(policy, settings, &names));
-    let subject = Subject { policy, settings, columns: names.len(), options };
+    let subject = Subject { policy, settings, columns: names.len(), options, constants };
     report.add("within", "rebate <= fee <= amount, one row each", subject.cases("within", |_, _, _| Ok(())));
     report.add(
         "deterministic",
@@ -62,6 +81,15 @@ pub fn test(policy: &dyn FeePolicy, settings: &Settings, options: Options) -> Re
             })
         }),
     );
+    report.add("apart", "a miner pays by himself what he pays among others, within a unit", subject.apart());
+    report.add(
+        "alike",
+        "who has another's amount and columns pays what that one pays, within a unit",
+        subject.alike(),
+    );
+    report.add("finder-swap", "who found the block changes no fee", subject.finder_swap());
+    report.add("drift", "another key, number, time or height changes no fee", subject.drift());
+    report.add("even", "a unit more of an amount changes its fee by a unit at most", subject.even());
     report.add("bounded", "fuel and memory stay within the limits with all miners at once", subject.large());
     report
 }
@@ -98,29 +126,42 @@ fn whole(rows: &Rows) -> u64 {
     rows.values().fold(1_u64, |sum, row| sum.saturating_add(row.0))
 }
 
+/// An income like any other, found by the first.
+fn income(rows: &Rows, gross: u64) -> Income {
+    Income {
+        key: vec![0x22; 32],
+        gross,
+        seq: 77,
+        time_ms: 1_700_000_000_000,
+        coord: 9,
+        finder: rows.keys().next().copied(),
+        ..Income::default()
+    }
+}
+
+/// What a miner is charged.
+fn net(fee: Option<&(u64, u64)>) -> u64 {
+    fee.map_or(0, |(fee, rebate)| fee.saturating_sub(*rebate))
+}
+
 impl Subject<'_> {
     /// (fee, rebate) by miner, after the rules.
-    fn ask(&self, rows: &Rows) -> Result<BTreeMap<u64, (u64, u64)>, String> {
+    fn ask(&self, rows: &Rows) -> Result<Taken, String> {
         self.ask_of(rows, whole(rows))
     }
 
     /// The same of an income of this size.
-    fn ask_of(&self, rows: &Rows, gross: u64) -> Result<BTreeMap<u64, (u64, u64)>, String> {
+    fn ask_of(&self, rows: &Rows, gross: u64) -> Result<Taken, String> {
+        self.ask_in(rows, &income(rows, gross))
+    }
+
+    fn ask_in(&self, rows: &Rows, income: &Income) -> Result<Taken, String> {
         let miner: Vec<u64> = rows.keys().copied().collect();
         let amount: Vec<u64> = rows.values().map(|row| row.0).collect();
         let attributes: Vec<Vec<u64>> = (0..self.columns)
             .map(|column| rows.values().map(|row| row.1.get(column).copied().unwrap_or(0)).collect())
             .collect();
-        let income = Income {
-            key: vec![0x22; 32],
-            gross,
-            seq: 77,
-            time_ms: 1_700_000_000_000,
-            coord: 9,
-            finder: miner.first().copied(),
-            ..Income::default()
-        };
-        let done = self.policy.fees(self.settings, &income, &miner, &amount, &attributes);
+        let done = self.policy.fees(self.settings, income, &miner, &amount, &attributes);
         let given = done.map_err(|error| error.to_string())?.value;
         if (given.fee.len(), given.rebate.len()) != (miner.len(), miner.len()) {
             return Err(format!(
@@ -143,7 +184,7 @@ impl Subject<'_> {
     fn cases(
         &self,
         name: &str,
-        held: impl Fn(&Rows, &BTreeMap<u64, (u64, u64)>, &mut Rng) -> Result<(), String>,
+        held: impl Fn(&Rows, &Taken, &mut Rng) -> Result<(), String>,
     ) -> Result<String, String> {
         let mut rng = Rng::new(self.options.seed, name);
         for n in 0..self.options.cases {
@@ -184,7 +225,6 @@ impl Subject<'_> {
             let renamed: Rows =
                 rows.iter().filter_map(|(miner, row)| Some((*name.get(miner)?, row.clone()))).collect();
             let other = self.ask(&renamed)?;
-            let net = |fee: Option<&(u64, u64)>| fee.map_or(0, |(fee, rebate)| fee.saturating_sub(*rebate));
             for (miner, new) in &name {
                 let (before, after) = (net(fees.get(miner)), net(other.get(new)));
                 if before.abs_diff(after) > 1 {
@@ -193,6 +233,124 @@ impl Subject<'_> {
             }
             Ok(())
         })
+    }
+
+    fn apart(&self) -> Result<String, String> {
+        self.cases("apart", |rows, fees, _| {
+            let among = income(rows, whole(rows));
+            for (miner, row) in rows.iter().take(8) {
+                let by_himself = self.ask_in(&Rows::from([(*miner, row.clone())]), &among)?;
+                let (alone, beside) = (net(by_himself.get(miner)), net(fees.get(miner)));
+                if alone.abs_diff(beside) > 1 {
+                    return Err(format!(
+                        "miner {miner} is charged {alone} by himself, and {beside} among others"
+                    ));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn alike(&self) -> Result<String, String> {
+        self.cases("alike", |rows, _, rng| {
+            // Everybody has a half, so that somebody like him has room for the other.
+            let halves: Rows = rows.iter().map(|(miner, row)| (*miner, (row.0 / 2, row.1.clone()))).collect();
+            for (miner, row) in halves.iter().filter(|row| row.1.0 > 0) {
+                let twin = u64::MAX - rng.below(1 << 20);
+                let mut both: Rows = halves.clone();
+                both.retain(|_, row| row.0 > 0);
+                both.insert(twin, row.clone());
+                let fees = self.ask(&both)?;
+                let (one, two) = (net(fees.get(miner)), net(fees.get(&twin)));
+                if one.abs_diff(two) > 1 {
+                    return Err(format!(
+                        "miner {miner} is charged {one} of {}, and another like him {two}",
+                        row.0
+                    ));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Of a few cases, each of these incomes: nothing changes.
+    fn in_contexts(
+        &self,
+        name: &str,
+        contexts: impl Fn(&Rows, &Income, &mut Rng) -> Vec<(String, Income)>,
+    ) -> Result<String, String> {
+        let mut rng = Rng::new(self.options.seed, name);
+        let mut asked = 0_u64;
+        for n in [3, 12, 30, 60] {
+            let rows = self.rows(&mut rng, n);
+            let usual = income(&rows, whole(&rows));
+            let fees = self.ask_in(&rows, &usual)?;
+            for (what, other) in contexts(&rows, &usual, &mut rng) {
+                let changed = self.ask_in(&rows, &other)?;
+                if let Some((miner, fee)) = fees.iter().find(|(miner, fee)| changed.get(miner) != Some(fee)) {
+                    return Err(format!(
+                        "miner {miner}: (fee, rebate) {fee:?}, {what} {:?}",
+                        changed.get(miner)
+                    ));
+                }
+                asked = asked.saturating_add(1);
+            }
+        }
+        Ok(format!("{asked} incomes"))
+    }
+
+    fn finder_swap(&self) -> Result<String, String> {
+        self.in_contexts("finder-swap", |rows, usual, _| {
+            let finders = rows.keys().copied().map(Some).chain([None]);
+            let of =
+                |finder| (format!("with the block found by {finder:?}"), Income { finder, ..usual.clone() });
+            finders.map(of).collect()
+        })
+    }
+
+    /// Numbers at which something may begin.
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        let beside = |at: &u64| [at.saturating_sub(1), *at, at.saturating_add(1)];
+        ladder().into_iter().chain(self.constants.iter().flat_map(beside))
+    }
+
+    fn drift(&self) -> Result<String, String> {
+        self.in_contexts("drift", |_, usual, rng| {
+            let mut all = Vec::new();
+            for number in self.numbers() {
+                for (what, put) in CONTEXTS {
+                    let mut other = usual.clone();
+                    put(&mut other, number);
+                    all.push((format!("{what} {number}"), other));
+                }
+            }
+            for _ in 0..16 {
+                let key = (0..32).map(|_| rng.below(256) as u8).collect();
+                all.push(("with another key".to_owned(), Income { key, ..usual.clone() }));
+            }
+            all
+        })
+    }
+
+    fn even(&self) -> Result<String, String> {
+        let mut rng = Rng::new(self.options.seed, "even");
+        let random: Vec<u64> = (0..self.options.cases).map(|_| rng.magnitude(63) as u64).collect();
+        let amounts: BTreeSet<u64> =
+            self.numbers().chain(random).filter(|amount| (2..u64::MAX - 3).contains(amount)).collect();
+        for amount in &amounts {
+            let columns: Vec<u64> = (0..self.columns).map(|_| rng.magnitude(64) as u64).collect();
+            let of = |amount: u64| -> Result<u64, String> {
+                let rows = Rows::from([(1, (amount, columns.clone()))]);
+                Ok(net(self.ask_of(&rows, u64::MAX)?.get(&1)))
+            };
+            for (less, more) in [(amount.saturating_sub(1), *amount), (*amount, amount.saturating_add(1))] {
+                let (one, two) = (of(less)?, of(more)?);
+                if one.abs_diff(two) > 1 {
+                    return Err(format!("of {less} {one} is taken, and of {more} {two}"));
+                }
+            }
+        }
+        Ok(format!("{} amounts", amounts.len()))
     }
 
     fn large(&self) -> Result<String, String> {

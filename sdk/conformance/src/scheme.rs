@@ -12,6 +12,8 @@ mod hopping;
 mod single;
 mod whole;
 
+pub(crate) use cheats::ladder;
+
 use crate::history::{Found, History, ROWS, Scales, histories, run, search};
 use crate::recorder::{Heard, Recorder};
 use crate::report::Counterexample;

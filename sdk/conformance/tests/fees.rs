@@ -4,7 +4,7 @@
 
 use millpond_bundled::Bundled;
 use millpond_conformance::certificate::certificate;
-use millpond_conformance::{Options, fee};
+use millpond_conformance::{Options, constants, fee};
 use millpond_contracts::payout::{FeePolicy, Income};
 use millpond_contracts::{Setting, Settings, load_fee_policy};
 use millpond_runtime::{Compiler, LogSink, Sandbox, TracingSink};
@@ -49,7 +49,7 @@ fn settings(text: &str) -> Settings {
 fn the_certificate_of_every_bundled_fee_policy_is_made_again_byte_for_byte() {
     let folder = docs().join("certificates/fees");
     for (plugin, policy) in policies() {
-        let report = fee::test(policy.as_ref(), &Settings::new(), OPTIONS);
+        let report = fee::test_with(policy.as_ref(), &Settings::new(), OPTIONS, &constants(plugin.bytes));
         assert!(report.passed(), "{}:\n{report}", plugin.name);
         let bytes = certificate(plugin.name, plugin.world, &report);
         let file = folder.join(format!("{}.json", plugin.name));

@@ -99,6 +99,85 @@ fn a_fee_that_depends_on_who_else_is_there_is_found() {
     assert!(broken(&report, "alone").contains("beside another"));
 }
 
+/// One percent, but for whom a cheat favours or charges twice.
+struct Cheating(&'static str);
+
+const CHEATS: [(&str, &[&str]); 11] = [
+    ("none", &[]),
+    ("name", &["permutation", "alike"]),
+    ("finder", &["permutation", "alike", "finder-swap"]),
+    ("height", &["drift"]),
+    ("date", &["drift"]),
+    ("count", &["drift"]),
+    ("key", &["drift"]),
+    ("largest", &["apart"]),
+    ("rich", &["even"]),
+    ("digit", &["even"]),
+    ("sleeper", &[]),
+];
+
+impl FeePolicy for Cheating {
+    fn digest(&self) -> Digest {
+        Digest([9; 32])
+    }
+    fn schema(&self) -> Outcome<String> {
+        done(r#"{"type":"object","properties":{},"additionalProperties":false}"#.to_owned())
+    }
+    fn describe(&self, _: &Settings) -> Outcome<Vec<String>> {
+        done(Vec::new())
+    }
+    fn fees(
+        &self,
+        _: &Settings,
+        income: &Income,
+        miner: &[u64],
+        amount: &[u64],
+        _: &[Vec<u64>],
+    ) -> Outcome<Fees> {
+        let largest = amount.iter().max();
+        let twice = |miner: u64, amount: u64| match self.0 {
+            "name" => miner % 2 == 1,
+            "finder" => income.finder == Some(miner),
+            "height" => income.coord >= 950_123,
+            "date" => income.time_ms >= 1_893_456_000_000,
+            "count" => income.seq >= 10_000,
+            "key" => income.key.first().is_some_and(|first| first % 4 == 1),
+            "largest" => Some(&amount) == largest,
+            "rich" => amount >= 1 << 40,
+            "digit" => amount % 10 == 7,
+            // By a hash of the key, in one of 65,536 incomes.
+            "sleeper" => {
+                income
+                    .key
+                    .iter()
+                    .fold(7_u32, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+                    >> 16
+                    == 1
+            }
+            _ => false,
+        };
+        let part = |(miner, amount): (&u64, &u64)| {
+            let percent = if twice(*miner, *amount) { 2 } else { 1 };
+            u64::try_from(u128::from(*amount) * percent / 100).unwrap()
+        };
+        let fee = miner.iter().zip(amount).map(part);
+        done(Fees { fee: fee.collect(), rebate: vec![0; amount.len()] })
+    }
+}
+
+#[test]
+fn exactly_these_properties_catch_each_cheat_of_a_fee_policy() {
+    let mut wrong = Vec::new();
+    for (cheat, expected) in CHEATS {
+        let report = fee::test_with(&Cheating(cheat), &Settings::new(), QUICK, &[950_123, 1_893_456_000_000]);
+        let failed: Vec<&str> = report.failed().map(|verdict| verdict.property).collect();
+        if failed != expected {
+            wrong.push(format!("{cheat}: {failed:?} and not {expected:?}\n{report}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// One that asks for this column.
 struct Asking(&'static str);
 

@@ -353,7 +353,8 @@ impl Test {
                 }
             }
             Some(Contract::FeePolicy) => {
-                fee::test(load_fee_policy(&sandbox, name, bytes, &sink)?.as_ref(), &settings, options)
+                let policy = load_fee_policy(&sandbox, name, bytes, &sink)?;
+                fee::test_with(policy.as_ref(), &settings, options, &constants(bytes))
             }
             Some(Contract::VotePolicy) => {
                 vote::test(load_vote_policy(&sandbox, name, bytes, &sink)?.as_ref(), &settings, options)

@@ -118,7 +118,7 @@ pub(super) fn drift(subject: &Subject<'_>) -> Result<String, Broken> {
 }
 
 /// Numbers at which something may begin: powers of 2 and of 10 and what is beside them, halvings, years.
-fn ladder() -> Vec<u64> {
+pub(crate) fn ladder() -> Vec<u64> {
     let mut numbers = vec![0, u64::MAX];
     numbers.extend((0..64).map(|bits| 1_u64 << bits));
     numbers.extend((0..20).map(|digits| 10_u64.pow(digits)));
