@@ -1,6 +1,6 @@
 //! The ledger that is written to.
 
-use crate::book::{Change, Judgement};
+use crate::book::{Change, Fitting, Judgement, What};
 use crate::checkpoint::{self, EVERY};
 use crate::payment::undoes_as_settled;
 use crate::proven::Kept;
@@ -12,7 +12,7 @@ use crate::{
 use millpond_disk::Disk;
 use millpond_segments::{Log, Options, Truncated};
 use millpond_types::{Amount, Digest, UnixMillis};
-use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +37,7 @@ pub struct Ledger {
     read: u64,
     log: Log,
     writer: Mutex<Writer>,
+    /// Written to by who holds the writer, for no longer than it takes to put a few pointers in their places.
     book: RwLock<Book>,
     /// The index, for those who read it while somebody writes.
     pub(crate) reading: RwLock<Option<BalanceIndex>>,
@@ -132,12 +133,12 @@ impl Ledger {
         if writer.stopped {
             return Err(LedgerError::Stopped);
         }
-        let change = match self.book.read().judge(&entry, at)? {
+        let fitting = match self.book.read().judge(&entry, at)? {
             Judgement::Already => return Ok(Appended::Before),
-            Judgement::Fits(change) => change,
+            Judgement::Fits(fitting) => fitting,
         };
         undoes_as_settled(&self.reader(), &entry)?;
-        let seq = self.write(&mut writer, at, entry, change)?;
+        let seq = self.write(&mut writer, at, entry, fitting)?;
         if seq.saturating_sub(writer.checkpointed) >= self.every {
             // The entry is durable: a checkpoint that fails costs time at the next open and nothing else.
             writer.checkpointed = seq;
@@ -152,7 +153,7 @@ impl Ledger {
         writer: &mut Writer,
         at: UnixMillis,
         entry: Entry,
-        change: Change,
+        fitting: Fitting,
     ) -> Result<u64, LedgerError> {
         let seq = writer.head.seq.checked_add(1).ok_or(LedgerError::Overflow("the record number"))?;
         let record = Record { v: 1, seq, at, prev: writer.head.digest, entry };
@@ -163,7 +164,7 @@ impl Ledger {
             return Err(error.into());
         }
         writer.head = Head { seq, digest };
-        self.count(writer, change, &record)?;
+        self.count(writer, fitting, &record);
         Ok(seq)
     }
 
@@ -173,28 +174,25 @@ impl Ledger {
         let (after, bytes) = (writer.head.seq, self.book.read().to_bytes()?);
         checkpoint::store(self.disk.as_ref(), &self.dir, after, &bytes).map_err(failed)?;
         let entry = Entry::Checkpoint { book: Digest::of(&bytes) };
-        let change = match self.book.read().judge(&entry, at)? {
-            Judgement::Already => return Ok(()),
-            Judgement::Fits(change) => change,
+        // The book is not asked whether these are its bytes: it gave them a moment ago, and nobody else writes.
+        let fitting = {
+            let book = self.book.read();
+            let change =
+                Change { postings: Vec::new(), counters: book.counters.clone(), what: What::Nothing };
+            book.fitting(change, &entry)?
         };
-        self.write(writer, at, entry, change)?;
+        self.write(writer, at, entry, fitting)?;
         checkpoint::prune(self.disk.as_ref(), &self.dir, after).map_err(failed)
     }
 
-    fn count(&self, writer: &mut Writer, change: Change, record: &Record) -> Result<(), LedgerError> {
-        let indexed = writer.index.is_some();
-        // Made before anybody has to wait.
-        let accounts: Vec<Account> = if indexed {
-            change.postings.iter().map(|posting| posting.account.clone()).collect()
-        } else {
-            Vec::new()
-        };
-        let mut book = self.book.write();
-        book.apply_record(change, record)?;
+    fn count(&self, writer: &mut Writer, mut fitting: Fitting, record: &Record) {
+        let postings = std::mem::take(&mut fitting.postings);
+        // Who reads the book waits for a few pointers: what they led to before is let go behind the lock.
+        let replaced = self.book.write().put(fitting, record);
+        drop(replaced);
         if let Some(index) = &writer.index {
-            // Who reads the book need not wait for sled.
-            let book = RwLockWriteGuard::downgrade(book);
-            let mut done = index.update(&book, accounts.iter(), &writer.head);
+            let mut done =
+                index.update(&self.book.read(), postings.iter().map(|it| &it.account), &writer.head);
             if done.is_ok() {
                 done = index.own(record, &writer.head);
             }
@@ -205,13 +203,14 @@ impl Ledger {
                 *self.reading.write() = None;
             }
         }
-        Ok(())
     }
 
-    /// The book as it stands, for questions that need more than one of its figures. Nothing is appended, no other lock
-    /// taken and the book not asked for again while it is held: an append that waits for it would never come to an end.
+    /// The book as it stands, for questions that need more than one of its figures: after a whole entry, never in the midst
+    /// of one. Nothing is appended and no other lock taken while it is held: an append waits for whoever holds it. Who asks
+    /// for the book does not wait for that append too, so that one who walks over a million balances holds up nobody who
+    /// wants one of them.
     pub fn book(&self) -> RwLockReadGuard<'_, Book> {
-        self.book.read()
+        self.book.read_recursive()
     }
 
     /// The newest record.
@@ -223,61 +222,61 @@ impl Ledger {
     /// The pool's figures.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.book.read().totals()
+        self.book().totals()
     }
 
     /// An account's balance on its natural side.
     #[must_use]
     pub fn balance(&self, account: &Account) -> i128 {
-        self.book.read().balance(account)
+        self.book().balance(account)
     }
 
     /// What may be paid to an owner.
     #[must_use]
     pub fn payable(&self, owner: &Owner) -> Amount {
-        self.book.read().payable(owner)
+        self.book().payable(owner)
     }
 
     /// How an income stands; `None` when it was never divided.
     #[must_use]
     pub fn income_status(&self, key: &IncomeKey) -> Option<IncomeStatus> {
-        self.book.read().income(key).map(|income| income.status)
+        self.book().income(key).map(|income| income.status)
     }
 
     /// How many incomes there were.
     #[must_use]
     pub fn income_count(&self) -> u64 {
-        self.book.read().income_count()
+        self.book().income_count()
     }
 
     /// How many incomes are mature.
     #[must_use]
     pub fn matured(&self) -> u64 {
-        self.book.read().matured()
+        self.book().matured()
     }
 
     /// The last share that was credited from the reserve.
     #[must_use]
     pub fn accrued_to(&self) -> u64 {
-        self.book.read().accrued_to()
+        self.book().accrued_to()
     }
 
     /// The number that the next payment has.
     #[must_use]
     pub fn next_payment(&self) -> PaymentId {
-        self.book.read().next_payment()
+        self.book().next_payment()
     }
 
     /// All payments that money is reserved for, oldest first.
     #[must_use]
     pub fn open_payments(&self) -> Vec<PaymentState> {
-        self.book.read().payments().filter(|payment| payment.status.is_open()).cloned().collect()
+        self.book().payments().filter(|payment| payment.status.is_open()).cloned().collect()
     }
 
     /// One payment.
     #[must_use]
     pub fn payment(&self, id: PaymentId) -> Option<PaymentState> {
-        self.book.read().payment(id).cloned()
+        self.book().payment(id).cloned()
     }
 
     /// A reader of everything durable now: verify, statement, export.

@@ -13,6 +13,7 @@ mod allocation;
 mod balances;
 mod book;
 mod checkpoint;
+mod column;
 mod earned;
 mod entry;
 mod error;
