@@ -6,7 +6,7 @@ use crate::payment::undoes_as_settled;
 use crate::proven::Kept;
 use crate::reader::{FORMAT, RECORD, broken};
 use crate::{
-    Account, BalanceIndex, Book, Entry, Head, IncomeKey, IncomeStatus, IndexError, LedgerError, Owner,
+    Account, AccountIndex, Book, Entry, Head, IncomeKey, IncomeStatus, IndexError, LedgerError, Owner,
     PaymentId, PaymentState, Reader, Record, Totals,
 };
 use millpond_disk::Disk;
@@ -40,7 +40,7 @@ pub struct Ledger {
     /// Written to by who holds the writer, for no longer than it takes to put a few pointers in their places.
     book: RwLock<Book>,
     /// The index, for those who read it while somebody writes.
-    pub(crate) reading: RwLock<Option<BalanceIndex>>,
+    pub(crate) reading: RwLock<Option<AccountIndex>>,
     /// What pages of statements read lately.
     pub(crate) proofs: Mutex<Kept>,
     truncated: Option<Truncated>,
@@ -49,7 +49,7 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Writer {
     head: Head,
-    index: Option<BalanceIndex>,
+    index: Option<AccountIndex>,
     index_error: Option<Arc<IndexError>>,
     /// The newest record that a checkpoint was tried after.
     checkpointed: u64,
@@ -109,18 +109,16 @@ impl Ledger {
         self.writer.lock().checkpoint_error.clone()
     }
 
-    /// Keeps a balance index beside the ledger, made equal to the book first; returns how many balances in it were
-    /// wrong or missing.
+    /// Keeps an index of accounts beside the ledger, made equal to the log first; returns how many records it lacked.
     ///
     /// # Errors
     /// When sled fails; the ledger works without its index.
-    pub fn attach_index(&self, index: BalanceIndex) -> Result<usize, IndexError> {
+    pub fn attach_index(&self, index: AccountIndex) -> Result<u64, IndexError> {
         let mut writer = self.writer.lock();
-        let changed = index.rebuild(&self.book.read(), &writer.head)?;
-        index.catch_up(&self.reader(), &writer.head)?;
+        let lacked = index.catch_up(&self.reader(), &writer.head)?;
         *self.reading.write() = Some(index.clone());
         writer.index = Some(index);
-        Ok(changed)
+        Ok(lacked)
     }
 
     /// Validates an entry, makes it durable, counts it. Returns after `fdatasync`.
@@ -185,23 +183,17 @@ impl Ledger {
         checkpoint::prune(self.disk.as_ref(), &self.dir, after).map_err(failed)
     }
 
-    fn count(&self, writer: &mut Writer, mut fitting: Fitting, record: &Record) {
-        let postings = std::mem::take(&mut fitting.postings);
+    fn count(&self, writer: &mut Writer, fitting: Fitting, record: &Record) {
         // Who reads the book waits for a few pointers: what they led to before is let go behind the lock.
         let replaced = self.book.write().put(fitting, record);
         drop(replaced);
-        if let Some(index) = &writer.index {
-            let mut done =
-                index.update(&self.book.read(), postings.iter().map(|it| &it.account), &writer.head);
-            if done.is_ok() {
-                done = index.own(record, &writer.head);
-            }
-            if let Err(error) = done {
-                // The index is a convenience; the ledger goes on without it.
-                writer.index = None;
-                writer.index_error = Some(Arc::new(error));
-                *self.reading.write() = None;
-            }
+        if let Some(index) = &writer.index
+            && let Err(error) = index.own(record, &writer.head)
+        {
+            // The index is a convenience; the ledger goes on without it.
+            writer.index = None;
+            writer.index_error = Some(Arc::new(error));
+            *self.reading.write() = None;
         }
     }
 
@@ -298,7 +290,7 @@ impl Ledger {
         poisoned.or_else(|| self.writer.lock().stopped.then(|| LedgerError::Stopped.to_string()))
     }
 
-    /// Why the balance index was given up, if it was.
+    /// Why the index of accounts was given up, if it was.
     #[must_use]
     pub fn index_error(&self) -> Option<Arc<IndexError>> {
         self.writer.lock().index_error.clone()

@@ -11,6 +11,7 @@
 mod account;
 mod allocation;
 mod balances;
+mod blocks;
 mod book;
 mod checkpoint;
 mod column;
@@ -41,7 +42,7 @@ pub use earned::Earned;
 pub use entry::{Entry, IncomeAllocated, IncomeKey, Posting, Record, Reversal};
 pub use error::LedgerError;
 pub use export::{Accounting, Commodity, CommodityError, ExportFormat, Miners};
-pub use index::{BalanceIndex, IndexError};
+pub use index::{AccountIndex, IndexError};
 pub use ledger::{Appended, Ledger};
 pub use owned::{Owned, OwnedWhat};
 pub use past::Past;

@@ -12,7 +12,7 @@
 use millpond_contracts::{Setting, load_fee_policy, load_scheme};
 use millpond_disk::{Disk, RealDisk};
 use millpond_journal::{Edge, FORMAT, Journal, Measure, Options, Share, Span, Window, WindowEnd, WorkerId};
-use millpond_ledger::{BalanceIndex, Entry, FeeName, IncomeKey, Ledger, Owner};
+use millpond_ledger::{AccountIndex, Entry, FeeName, IncomeKey, Ledger, Owner};
 use millpond_payout::{
     BoundFee, BoundScheme, IncomeFacts, NoAttributes, Recipient, SchemeState, WindowSums, allocate,
 };
@@ -211,7 +211,7 @@ fn main() {
     // With a million rows for each income it takes more memory than this machine may have.
     let indexed = std::env::var_os("MILLPOND_INDEX").is_none_or(|set| set != "off");
     if indexed {
-        ledger.attach_index(BalanceIndex::open(&folder.path().join("index")).unwrap()).unwrap();
+        ledger.attach_index(AccountIndex::open(&folder.path().join("index")).unwrap()).unwrap();
     }
     let stop = Arc::new(AtomicBool::new(false));
     // Balances are read all the while.
