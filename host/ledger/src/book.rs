@@ -200,6 +200,7 @@ pub(crate) struct Fitting {
 
 /// What an entry replaced, to be let go when no reader waits.
 pub(crate) struct Replaced {
+    _postings: Vec<Posting>,
     _balances: Balances,
     _paid: Option<Paid>,
     _what: What,
@@ -396,7 +397,7 @@ impl Book {
 
     /// Counts what a record that is durable leads to. Nothing may have been counted since it was judged.
     pub(crate) fn put(&mut self, fitting: Fitting, record: &Record) -> Replaced {
-        let Fitting { postings: _, balances, sums, counters, paid, mut what } = fitting;
+        let Fitting { postings, balances, sums, counters, paid, mut what } = fitting;
         if let What::Income(_, state) = &mut what
             && matches!(record.entry, Entry::IncomeAllocated(_))
         {
@@ -419,6 +420,7 @@ impl Book {
             What::Nothing => What::Nothing,
         };
         Replaced {
+            _postings: postings,
             _balances: std::mem::replace(&mut self.balances, balances),
             _paid: paid.map(|paid| std::mem::replace(&mut self.paid, paid)),
             _what: what,

@@ -1,10 +1,10 @@
 //! The ledger that is written to.
 
 use crate::book::{Change, Fitting, Judgement, What};
-use crate::checkpoint::{self, EVERY};
+use crate::checkpoint::{self, EVERY, MUCH};
 use crate::payment::undoes_as_settled;
 use crate::proven::Kept;
-use crate::reader::{FORMAT, RECORD, broken};
+use crate::reader::{FORMAT, RECORD, Resumed, broken};
 use crate::{
     Account, AccountIndex, Book, Entry, Head, IncomeKey, IncomeStatus, IndexError, LedgerError, Owner,
     PaymentId, PaymentState, Reader, Record, Totals,
@@ -53,6 +53,9 @@ struct Writer {
     index_error: Option<Arc<IndexError>>,
     /// The newest record that a checkpoint was tried after.
     checkpointed: u64,
+    /// Bytes of the records since, and of the book that was stored then.
+    since: u64,
+    stored: u64,
     checkpoint_error: Option<Arc<LedgerError>>,
     /// Set when an append's outcome is not known: the book in memory may be behind the log.
     stopped: bool,
@@ -77,12 +80,15 @@ impl Ledger {
         if opened.first != 1 {
             return Err(broken(opened.first, "the records before it are missing"));
         }
-        let (book, head, read) = Reader::of(log.view()).resume(disk.as_ref(), dir)?;
+        let Resumed { book, head, read, bytes, stored } =
+            Reader::of(log.view()).resume(disk.as_ref(), dir)?;
         let writer = Writer {
             head,
             index: None,
             index_error: None,
             checkpointed: head.seq.saturating_sub(read),
+            since: bytes,
+            stored,
             checkpoint_error: None,
             stopped: false,
         };
@@ -137,9 +143,10 @@ impl Ledger {
         };
         undoes_as_settled(&self.reader(), &entry)?;
         let seq = self.write(&mut writer, at, entry, fitting)?;
-        if seq.saturating_sub(writer.checkpointed) >= self.every {
+        let many = seq.saturating_sub(writer.checkpointed) >= self.every;
+        if many || writer.since >= MUCH.max(writer.stored.saturating_mul(2)) {
             // The entry is durable: a checkpoint that fails costs time at the next open and nothing else.
-            writer.checkpointed = seq;
+            (writer.checkpointed, writer.since) = (seq, 0);
             writer.checkpoint_error = self.checkpoint(&mut writer, at).err().map(Arc::new);
         }
         Ok(Appended::Now(seq))
@@ -156,12 +163,13 @@ impl Ledger {
         let seq = writer.head.seq.checked_add(1).ok_or(LedgerError::Overflow("the record number"))?;
         let record = Record { v: 1, seq, at, prev: writer.head.digest, entry };
         let bytes = serde_json::to_vec(&record).map_err(|error| broken(seq, error))?;
-        let digest = Digest::of(&bytes);
+        let (digest, written) = (Digest::of(&bytes), bytes.len() as u64);
         if let Err(error) = self.log.append(vec![(RECORD, bytes)]).wait() {
             writer.stopped = error.is_final();
             return Err(error.into());
         }
         writer.head = Head { seq, digest };
+        writer.since = writer.since.saturating_add(written);
         self.count(writer, fitting, &record);
         Ok(seq)
     }
@@ -171,6 +179,7 @@ impl Ledger {
         let failed = |why: millpond_disk::DiskError| LedgerError::Log(why.into());
         let (after, bytes) = (writer.head.seq, self.book.read().to_bytes()?);
         checkpoint::store(self.disk.as_ref(), &self.dir, after, &bytes).map_err(failed)?;
+        writer.stored = bytes.len() as u64;
         let entry = Entry::Checkpoint { book: Digest::of(&bytes) };
         // The book is not asked whether these are its bytes: it gave them a moment ago, and nobody else writes.
         let fitting = {

@@ -211,6 +211,25 @@ fn a_ledger_opens_from_its_newest_checkpoint_and_verify_still_reads_everything()
     assert_eq!((whole.read_at_open(), whole.book().clone(), whole.head()), (head.seq, book, head));
 }
 
+#[test]
+fn large_records_are_followed_by_a_checkpoint_before_they_are_many() {
+    let disk = SimDisk::new();
+    let ledger = open(&disk);
+    let list: Vec<_> = (1..=400_000).map(|id| (miner(id), id * 1_000_000)).collect();
+    while books(&disk).is_empty() {
+        now(&ledger, allocated(ledger.head().seq + 1, &list));
+        assert!(ledger.head().seq < 100, "entries of 8 MB each are read again at every open");
+    }
+    assert!(ledger.checkpoint_error().is_none());
+    let (book, head) = (ledger.book().clone(), ledger.head());
+    drop(ledger);
+    let again = open(&disk);
+    assert_eq!((again.read_at_open(), again.book().clone(), again.head()), (0, book, head));
+    // What the book itself takes counts too: the next one is not written sooner than that.
+    now(&again, allocated(1_000, &list));
+    assert_eq!(again.head().seq, head.seq + 1, "a checkpoint for each entry");
+}
+
 /// Writes a checkpoint as the first version did: the book without what each owner was sent.
 fn checkpoint_of_the_first_form(disk: &SimDisk, ledger: &Ledger) {
     let mut form = serde_json::to_string(&*ledger.book()).unwrap();
