@@ -1,8 +1,10 @@
 //! Accounts: what a balance is kept for. No coin and no address appears here.
 
 use millpond_types::MinerId;
-use serde::{Deserialize, Serialize};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 
 /// The name of a fee recipient in the operator's configuration: 1 to 32 of `a-z`, `0-9`, `-` and `_`.
@@ -49,8 +51,7 @@ impl fmt::Display for FeeName {
 }
 
 /// To whom the pool owes. Written `m12`, `fee:NAME`, `carry` or `reserve`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
     /// A miner of the pool.
     Miner(MinerId),
@@ -92,30 +93,30 @@ impl FromStr for Owner {
             return FeeName::try_from(name.to_owned()).map(Self::Fee).map_err(|_| refused());
         }
         let digits = text.strip_prefix('m').ok_or_else(refused)?;
-        let id: u64 = digits.parse().map_err(|_| refused())?;
         // One spelling per owner: "m007" and "m+7" would hash differently from "m7".
-        if id.to_string() == digits { Ok(Self::Miner(MinerId(id))) } else { Err(refused()) }
+        let leading = digits.starts_with('+') || (digits.starts_with('0') && digits != "0");
+        if leading {
+            return Err(refused());
+        }
+        digits.parse().map(|id| Self::Miner(MinerId(id))).map_err(|_| refused())
     }
 }
 
-impl TryFrom<String> for Owner {
-    type Error = OwnerError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
+impl Serialize for Owner {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
-impl From<Owner> for String {
-    fn from(owner: Owner) -> Self {
-        owner.to_string()
+impl<'de> Deserialize<'de> for Owner {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text("an owner", PhantomData))
     }
 }
 
 /// An account of the pool's books. Written `immature-income`, `wallet`, `network-fees`, `operator-loss`,
 /// `in-flight`, `immature/OWNER` or `payable/OWNER`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Account {
     /// Asset: incomes that the chain may still take back.
     ImmatureIncome,
@@ -195,17 +196,30 @@ impl FromStr for Account {
     }
 }
 
-impl TryFrom<String> for Account {
-    type Error = OwnerError;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
+impl Serialize for Account {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
-impl From<Account> for String {
-    fn from(account: Account) -> Self {
-        account.to_string()
+impl<'de> Deserialize<'de> for Account {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(Text("an account", PhantomData))
+    }
+}
+
+/// Reads a name where it stands: an entry may hold a million of them.
+struct Text<T>(&'static str, PhantomData<T>);
+
+impl<T: FromStr<Err = OwnerError>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -227,14 +241,21 @@ mod tests {
             Account::Payable(Owner::Carry),
             Account::Immature(Owner::Reserve),
         ] {
-            assert_eq!(account.to_string().parse(), Ok(account));
+            let text = account.to_string();
+            assert_eq!(text.parse(), Ok(account.clone()));
+            let stored = serde_json::to_string(&account).unwrap();
+            assert_eq!(stored, format!("{text:?}"));
+            assert_eq!(serde_json::from_str::<Account>(&stored).unwrap(), account);
         }
     }
 
     #[test]
     fn an_owner_has_one_spelling() {
-        for bad in ["m007", "m+7", "m", "M7", "fee:", "fee:A", "fee:a/b", "7", ""] {
+        assert_eq!("m0".parse(), Ok(Owner::Miner(MinerId(0))));
+        let bad = ["m007", "m00", "m+7", "m-7", "m 7", "m7 ", "m", "M7", "m18446744073709551616"];
+        for bad in bad.into_iter().chain(["fee:", "fee:A", "fee:a/b", "7", ""]) {
             assert!(bad.parse::<Owner>().is_err(), "{bad:?} was accepted");
+            assert!(serde_json::from_str::<Owner>(&format!("{bad:?}")).is_err(), "{bad:?} was read");
         }
     }
 }

@@ -2,17 +2,19 @@
 
 use crate::{LedgerError, Owner};
 use millpond_types::{Amount, MinerId};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use std::sync::Arc;
 
 /// One owner's part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share(pub Owner, pub Amount);
 
 /// Parts in strictly ascending order of owner (miners by number, then fee recipients by name, carry, reserve),
-/// each above zero. Only a list that satisfies this can be had.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Share>", into = "Vec<Share>")]
-pub struct Allocation(Vec<Share>);
+/// each above zero. Only a list that satisfies this can be had. Copies share it: it may have a million parts, and stands
+/// in an entry, in the book and in what follows both.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<Share>")]
+pub struct Allocation(Arc<Vec<Share>>);
 
 impl Allocation {
     /// Checks order, amounts and the sum.
@@ -30,7 +32,7 @@ impl Allocation {
         if Amount::sum(shares.iter().map(|share| share.1)).is_none() {
             return Err(LedgerError::Allocation("the parts do not fit 64 bits"));
         }
-        Ok(Self(shares))
+        Ok(Self(Arc::new(shares)))
     }
 
     /// Sorts, merges parts of the same owner and drops zeros.
@@ -95,9 +97,9 @@ impl TryFrom<Vec<Share>> for Allocation {
     }
 }
 
-impl From<Allocation> for Vec<Share> {
-    fn from(allocation: Allocation) -> Self {
-        allocation.0
+impl Serialize for Allocation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 }
 

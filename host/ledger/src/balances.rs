@@ -1,16 +1,14 @@
 //! The balances of all accounts. Those of miners stand in columns by the miner's number, since there may be a million of
-//! them and one income changes them all; the few others in a map. In order and in bytes it is the map of all accounts.
+//! them and one income changes them all; the few others in a map. In order and in bytes it is the map of all accounts. A
+//! copy shares the columns' blocks: what an entry leads to is made beside what is read meanwhile.
 
-use crate::{Account, Owner};
+use crate::column::Column;
+use crate::{Account, LedgerError, Owner, Posting};
 use millpond_types::MinerId;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
-
-/// Below this a miner has a place of his own, 16 bytes for each: numbers are given from 1 on. Those above are looked up,
-/// so that no number in a file makes a column as long as itself.
-const PLACES: usize = 1 << 22;
 
 /// Balances that are not zero, on their natural side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,61 +18,6 @@ pub(crate) struct Balances {
     /// Those of no miner.
     others: BTreeMap<Account, i128>,
 }
-
-/// One balance for each miner.
-#[derive(Clone, Debug, Default)]
-struct Column {
-    near: Vec<i128>,
-    beyond: BTreeMap<MinerId, i128>,
-}
-
-impl Column {
-    fn place(miner: MinerId) -> Option<usize> {
-        usize::try_from(miner.0).ok().filter(|place| *place < PLACES)
-    }
-
-    fn get(&self, miner: MinerId) -> i128 {
-        let found = match Self::place(miner) {
-            Some(place) => self.near.get(place),
-            None => self.beyond.get(&miner),
-        };
-        found.copied().unwrap_or(0)
-    }
-
-    fn set(&mut self, miner: MinerId, balance: i128) {
-        let Some(place) = Self::place(miner) else {
-            if balance == 0 {
-                self.beyond.remove(&miner);
-            } else {
-                self.beyond.insert(miner, balance);
-            }
-            return;
-        };
-        if place >= self.near.len() {
-            if balance == 0 {
-                return;
-            }
-            self.near.resize(place.saturating_add(1), 0);
-        }
-        if let Some(slot) = self.near.get_mut(place) {
-            *slot = balance;
-        }
-    }
-
-    fn iter(&self) -> impl Iterator<Item = (MinerId, i128)> + '_ {
-        let near = (0..).map(MinerId).zip(self.near.iter().copied()).filter(|(_, balance)| *balance != 0);
-        near.chain(self.beyond.iter().map(|(miner, balance)| (*miner, *balance)))
-    }
-}
-
-// Room that was made for miners whose balance is zero again makes no difference.
-impl PartialEq for Column {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for Column {}
 
 impl Balances {
     pub(crate) fn get(&self, account: &Account) -> i128 {
@@ -91,6 +34,35 @@ impl Balances {
             Account::Payable(Owner::Miner(miner)) => self.payable.set(*miner, balance),
             _ if balance == 0 => drop(self.others.remove(account)),
             _ => drop(self.others.insert(account.clone(), balance)),
+        }
+    }
+
+    /// The balances after these postings, which sum to zero and take no bounded account below it. What counts is where an
+    /// account ends, however many postings it has. Every balance that grows is told with by how much.
+    pub(crate) fn after(
+        &self,
+        postings: &[Posting],
+        mut grew: impl FnMut(&Account, i128),
+    ) -> Result<Self, LedgerError> {
+        let (mut after, mut sum) = (self.clone(), 0_i128);
+        for posting in postings {
+            sum = sum.checked_add(posting.amount).ok_or(LedgerError::Overflow("the sum of postings"))?;
+            let grows = posting.natural()?;
+            let balance = after.get(&posting.account).checked_add(grows);
+            after.set(&posting.account, balance.ok_or(LedgerError::Overflow("a balance"))?);
+            grew(&posting.account, grows);
+        }
+        if sum != 0 {
+            return Err(LedgerError::Unbalanced(sum));
+        }
+        let below = |account: &&Account| account.bounded() && after.get(account) < 0;
+        match postings.iter().map(|posting| &posting.account).filter(below).min() {
+            Some(account) => Err(LedgerError::Overdrawn {
+                account: account.clone(),
+                balance: self.get(account),
+                after: after.get(account),
+            }),
+            None => Ok(after),
         }
     }
 
@@ -157,6 +129,7 @@ impl<'de> Visitor<'de> for Read {
 mod tests {
     use super::*;
     use crate::FeeName;
+    use crate::column::PLACES;
     use proptest::prelude::*;
 
     fn account() -> impl Strategy<Value = Account> {
@@ -213,6 +186,43 @@ mod tests {
                 })
                 .collect();
             prop_assert_eq!(payable, expected);
+        }
+
+        #[test]
+        fn what_comes_after_postings_is_their_sum_by_account_or_the_first_account_that_is_overdrawn(
+            before in proptest::collection::vec((account(), 0..4_i128), 0..20),
+            postings in proptest::collection::vec((account(), -3..4_i128), 0..20),
+        ) {
+            let mut balances = Balances::default();
+            before.iter().for_each(|(account, balance)| balances.set(account, *balance));
+            let mut postings: Vec<_> =
+                postings.into_iter().map(|(account, amount)| Posting { account, amount }).collect();
+            let rest: i128 = postings.iter().map(|posting| posting.amount).sum();
+            let mut sums: BTreeMap<Account, i128> = balances.iter().collect();
+            let unbalanced = balances.after(&postings, |_, _| ());
+            prop_assert!(rest == 0 || matches!(unbalanced, Err(LedgerError::Unbalanced(by)) if by == rest));
+            postings.push(Posting { account: Account::Wallet, amount: -rest });
+            for posting in &postings {
+                *sums.entry(posting.account.clone()).or_default() += posting.natural().unwrap();
+            }
+            // Only what was posted to is looked at.
+            let posted = |account: &Account| postings.iter().any(|posting| posting.account == *account);
+            let overdrawn = sums.iter().find(|(account, sum)| account.bounded() && **sum < 0 && posted(account));
+            let mut grown = BTreeMap::<Account, i128>::new();
+            let after = balances.after(&postings, |account, by| *grown.entry(account.clone()).or_default() += by);
+            match (overdrawn, after) {
+                (None, Ok(after)) => {
+                    sums.retain(|_, sum| *sum != 0);
+                    prop_assert_eq!(after.iter().collect::<BTreeMap<_, _>>(), sums);
+                    for (account, by) in grown {
+                        prop_assert_eq!(after.get(&account) - balances.get(&account), by);
+                    }
+                }
+                (Some((wrong, sum)), Err(LedgerError::Overdrawn { account, balance, after })) => {
+                    prop_assert_eq!((wrong, *sum, balances.get(wrong)), (&account, after, balance));
+                }
+                (wrong, after) => prop_assert!(false, "{wrong:?}, and it gave {after:?}"),
+            }
         }
     }
 }

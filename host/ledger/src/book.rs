@@ -1,6 +1,7 @@
 //! The book: balances, incomes and payments as they stand after the entries so far. Pure: no log, no clock.
 
 use crate::balances::Balances;
+use crate::paid::Paid;
 use crate::sums::{Sums, Walked};
 use crate::totals::Counters;
 use crate::{
@@ -164,14 +165,14 @@ pub struct Book {
     pub(crate) accrued_to: u64,
     pub(crate) counters: Counters,
     /// Sent to each owner so far.
-    pub(crate) paid: BTreeMap<Owner, i128>,
+    pub(crate) paid: Paid,
     #[serde(skip)]
     pub(crate) sums: Sums,
     #[serde(skip)]
     pub(crate) walked: Walked,
 }
 
-/// What an entry does to a book, checked.
+/// What an entry does to a book, by the rules of its kind.
 pub(crate) struct Change {
     pub(crate) postings: Vec<Posting>,
     pub(crate) counters: Counters,
@@ -186,13 +187,32 @@ pub(crate) enum What {
     Payment(Box<PaymentState>),
 }
 
+/// An entry that was checked, and what the book holds after it. It was made beside the book, whose readers went on
+/// meanwhile; to put it in its place takes the same time for a million rows as for one.
+pub(crate) struct Fitting {
+    pub(crate) postings: Vec<Posting>,
+    balances: Balances,
+    sums: Sums,
+    counters: Counters,
+    paid: Option<Paid>,
+    what: What,
+}
+
+/// What an entry replaced, to be let go when no reader waits.
+pub(crate) struct Replaced {
+    _postings: Vec<Posting>,
+    _balances: Balances,
+    _paid: Option<Paid>,
+    _what: What,
+}
+
 /// What a book says to an entry.
 #[allow(clippy::large_enum_variant, reason = "one at a time, and short-lived")]
-pub(crate) enum Judgement {
+pub(crate) enum Judgement<F = Change> {
     /// It is in the book already, with the same meaning.
     Already,
     /// It may be written, and does this.
-    Fits(Change),
+    Fits(F),
 }
 
 impl Book {
@@ -283,9 +303,17 @@ impl Book {
         Totals::of(self, &self.sums)
     }
 
-    /// What an entry would do.
-    pub(crate) fn judge(&self, entry: &Entry, at: UnixMillis) -> Result<Judgement, LedgerError> {
-        let mut judgement = match entry {
+    /// What an entry would lead to.
+    pub(crate) fn judge(&self, entry: &Entry, at: UnixMillis) -> Result<Judgement<Fitting>, LedgerError> {
+        match self.change(entry, at)? {
+            Judgement::Already => Ok(Judgement::Already),
+            Judgement::Fits(change) => self.fitting(change, entry).map(Judgement::Fits),
+        }
+    }
+
+    /// What an entry would do, by the rules of its kind.
+    fn change(&self, entry: &Entry, at: UnixMillis) -> Result<Judgement, LedgerError> {
+        Ok(match entry {
             Entry::IncomeAllocated(_)
             | Entry::Matured { .. }
             | Entry::Reversed { .. }
@@ -322,12 +350,28 @@ impl Book {
                 let counters = self.counters.clone();
                 Judgement::Fits(Change { postings: Vec::new(), counters, what: What::Nothing })
             }
-        };
-        if let Judgement::Fits(change) = &mut judgement {
-            change.postings.retain(|posting| posting.amount != 0);
-            self.check(&change.postings)?;
+        })
+    }
+
+    /// The rules of all entries: the postings sum to zero, and no bounded account falls below zero.
+    pub(crate) fn fitting(&self, change: Change, entry: &Entry) -> Result<Fitting, LedgerError> {
+        let Change { mut postings, counters, what } = change;
+        postings.retain(|posting| posting.amount != 0);
+        let mut sums = self.sums.clone();
+        let balances = self.balances.after(&postings, |account, grows| sums.balance(account, grows))?;
+        match &what {
+            What::Income(key, state) => {
+                sums.income(state, 1);
+                self.incomes.get(key).into_iter().for_each(|before| sums.income(before, -1));
+            }
+            What::Payment(state) => {
+                sums.payment(state, 1);
+                self.payments.get(&state.id).into_iter().for_each(|before| sums.payment(before, -1));
+            }
+            What::Nothing | What::AccruedTo(_) => {}
         }
-        Ok(judgement)
+        let paid = self.paid_after(entry);
+        Ok(Fitting { postings, balances, sums, counters, paid, what })
     }
 
     fn adjust(&self, postings: &[Posting], by: &str, reason: &str) -> Result<Judgement, LedgerError> {
@@ -351,70 +395,36 @@ impl Book {
         Ok(Judgement::Fits(Change { postings: postings.to_vec(), counters, what: What::Nothing }))
     }
 
-    /// The postings sum to zero, and no bounded account falls below zero.
-    fn check(&self, postings: &[Posting]) -> Result<(), LedgerError> {
-        let mut sum = 0_i128;
-        for posting in postings {
-            sum = sum.checked_add(posting.amount).ok_or(LedgerError::Overflow("the sum of postings"))?;
-        }
-        if sum != 0 {
-            return Err(LedgerError::Unbalanced(sum));
-        }
-        // By account, several postings of one together: what counts is where it ends.
-        let mut natural: Vec<(&Account, i128)> = postings
-            .iter()
-            .map(|posting| Ok((&posting.account, posting.natural()?)))
-            .collect::<Result<_, LedgerError>>()?;
-        natural.sort_by_key(|(account, _)| *account);
-        for same in natural.chunk_by(|a, b| a.0 == b.0) {
-            let Some((account, _)) = same.first() else { continue };
-            let balance = self.balance(account);
-            let after = same.iter().try_fold(balance, |sum, (_, grows)| sum.checked_add(*grows));
-            let after = after.ok_or(LedgerError::Overflow("a balance"))?;
-            if after < 0 && account.bounded() {
-                return Err(LedgerError::Overdrawn { account: (*account).clone(), balance, after });
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts the checked change of a record that is durable.
-    pub(crate) fn apply_record(&mut self, mut change: Change, record: &Record) -> Result<(), LedgerError> {
-        if let What::Income(_, state) = &mut change.what
+    /// Counts what a record that is durable leads to. Nothing may have been counted since it was judged.
+    pub(crate) fn put(&mut self, fitting: Fitting, record: &Record) -> Replaced {
+        let Fitting { postings, balances, sums, counters, paid, mut what } = fitting;
+        if let What::Income(_, state) = &mut what
             && matches!(record.entry, Entry::IncomeAllocated(_))
         {
             state.seq = record.seq;
         }
-        self.count_sent(&record.entry);
-        self.apply(change)
-    }
-
-    fn apply(&mut self, change: Change) -> Result<(), LedgerError> {
-        for posting in &change.postings {
-            // `check` has seen that each sum fits.
-            let grows = posting.natural()?;
-            let sum = self.balance(&posting.account).saturating_add(grows);
-            self.sums.balance(&posting.account, grows);
-            self.balances.set(&posting.account, sum);
-        }
-        self.counters = change.counters;
-        match change.what {
-            What::Nothing => {}
-            What::Income(key, state) => {
-                self.sums.income(&state, 1);
-                if let Some(before) = self.incomes.insert(key, state) {
-                    self.sums.income(&before, -1);
-                }
+        (self.sums, self.counters) = (sums, counters);
+        let what = match what {
+            What::Income(key, state) => match self.incomes.insert(key.clone(), state) {
+                Some(before) => What::Income(key, before),
+                None => What::Nothing,
+            },
+            What::Payment(state) => match self.payments.insert(state.id, *state) {
+                Some(before) => What::Payment(Box::new(before)),
+                None => What::Nothing,
+            },
+            What::AccruedTo(last) => {
+                self.accrued_to = last;
+                What::Nothing
             }
-            What::AccruedTo(last) => self.accrued_to = last,
-            What::Payment(state) => {
-                self.sums.payment(&state, 1);
-                if let Some(before) = self.payments.insert(state.id, *state) {
-                    self.sums.payment(&before, -1);
-                }
-            }
+            What::Nothing => What::Nothing,
+        };
+        Replaced {
+            _postings: postings,
+            _balances: std::mem::replace(&mut self.balances, balances),
+            _paid: paid.map(|paid| std::mem::replace(&mut self.paid, paid)),
+            _what: what,
         }
-        Ok(())
     }
 
     /// Takes in one record of the log, in order, and gives its postings. For readers that rebuild a book of their own.
@@ -426,9 +436,9 @@ impl Book {
             Judgement::Already => {
                 Err(LedgerError::Broken { seq: record.seq, why: "it repeats an earlier record".to_owned() })
             }
-            Judgement::Fits(change) => {
-                let postings = change.postings.clone();
-                self.apply_record(change, record)?;
+            Judgement::Fits(mut fitting) => {
+                let postings = std::mem::take(&mut fitting.postings);
+                drop(self.put(fitting, record));
                 Ok(postings)
             }
         }

@@ -13,6 +13,9 @@ use std::path::Path;
 
 /// Records between checkpoints: a fraction of a second's reading.
 pub(crate) const EVERY: u64 = 4096;
+/// Bytes of records between checkpoints, unless the book itself takes more than half as many: entries of a million miners
+/// take a second's reading for a few of them.
+pub(crate) const MUCH: u64 = 64 << 20;
 
 fn name(seq: u64) -> String {
     format!("{seq:020}.book")
@@ -41,14 +44,14 @@ pub(crate) fn prune(disk: &dyn Disk, dir: &Path, newest: u64) -> Result<(), Disk
 }
 
 /// The newest book that the chain vouches for, and the head of the record that does; the empty book before the first
-/// record when there is none.
-pub(crate) fn newest(disk: &dyn Disk, dir: &Path, reader: &Reader) -> Result<(Book, Head), LedgerError> {
+/// record when there is none. With the bytes that it takes.
+pub(crate) fn newest(disk: &dyn Disk, dir: &Path, reader: &Reader) -> Result<(Book, Head, u64), LedgerError> {
     for seq in kept(disk, dir).map_err(|why| LedgerError::Log(why.into()))? {
         if let Some(found) = vouched(disk, dir, reader, seq)? {
             return Ok(found);
         }
     }
-    Ok((Book::default(), Head::default()))
+    Ok((Book::default(), Head::default(), 0))
 }
 
 /// A stored book, when the record behind its place says that this was it.
@@ -57,7 +60,7 @@ fn vouched(
     dir: &Path,
     reader: &Reader,
     after: u64,
-) -> Result<Option<(Book, Head)>, LedgerError> {
+) -> Result<Option<(Book, Head, u64)>, LedgerError> {
     // A record that cannot be read is told when everything is read.
     let Some((record, digest)) = after.checked_add(1).and_then(|seq| reader.record(seq).ok().flatten())
     else {
@@ -70,5 +73,6 @@ fn vouched(
     }
     // The digest is right: bytes that are no book were written by another version.
     let Some(book) = Book::from_bytes(&bytes) else { return Ok(None) };
-    Ok(book.totals().conserved.then_some((book, Head { seq: record.seq, digest })))
+    let stored = bytes.len() as u64;
+    Ok(book.totals().conserved.then_some((book, Head { seq: record.seq, digest }, stored)))
 }

@@ -1,18 +1,18 @@
 //! The ledger that is written to.
 
-use crate::book::{Change, Judgement};
-use crate::checkpoint::{self, EVERY};
+use crate::book::{Change, Fitting, Judgement, What};
+use crate::checkpoint::{self, EVERY, MUCH};
 use crate::payment::undoes_as_settled;
 use crate::proven::Kept;
-use crate::reader::{FORMAT, RECORD, broken};
+use crate::reader::{FORMAT, RECORD, Resumed, broken};
 use crate::{
-    Account, BalanceIndex, Book, Entry, Head, IncomeKey, IncomeStatus, IndexError, LedgerError, Owner,
+    Account, AccountIndex, Book, Entry, Head, IncomeKey, IncomeStatus, IndexError, LedgerError, Owner,
     PaymentId, PaymentState, Reader, Record, Totals,
 };
 use millpond_disk::Disk;
 use millpond_segments::{Log, Options, Truncated};
 use millpond_types::{Amount, Digest, UnixMillis};
-use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,9 +37,10 @@ pub struct Ledger {
     read: u64,
     log: Log,
     writer: Mutex<Writer>,
+    /// Written to by who holds the writer, for no longer than it takes to put a few pointers in their places.
     book: RwLock<Book>,
     /// The index, for those who read it while somebody writes.
-    pub(crate) reading: RwLock<Option<BalanceIndex>>,
+    pub(crate) reading: RwLock<Option<AccountIndex>>,
     /// What pages of statements read lately.
     pub(crate) proofs: Mutex<Kept>,
     truncated: Option<Truncated>,
@@ -48,10 +49,13 @@ pub struct Ledger {
 #[derive(Debug)]
 struct Writer {
     head: Head,
-    index: Option<BalanceIndex>,
+    index: Option<AccountIndex>,
     index_error: Option<Arc<IndexError>>,
     /// The newest record that a checkpoint was tried after.
     checkpointed: u64,
+    /// Bytes of the records since, and of the book that was stored then.
+    since: u64,
+    stored: u64,
     checkpoint_error: Option<Arc<LedgerError>>,
     /// Set when an append's outcome is not known: the book in memory may be behind the log.
     stopped: bool,
@@ -76,12 +80,15 @@ impl Ledger {
         if opened.first != 1 {
             return Err(broken(opened.first, "the records before it are missing"));
         }
-        let (book, head, read) = Reader::of(log.view()).resume(disk.as_ref(), dir)?;
+        let Resumed { book, head, read, bytes, stored } =
+            Reader::of(log.view()).resume(disk.as_ref(), dir)?;
         let writer = Writer {
             head,
             index: None,
             index_error: None,
             checkpointed: head.seq.saturating_sub(read),
+            since: bytes,
+            stored,
             checkpoint_error: None,
             stopped: false,
         };
@@ -108,18 +115,16 @@ impl Ledger {
         self.writer.lock().checkpoint_error.clone()
     }
 
-    /// Keeps a balance index beside the ledger, made equal to the book first; returns how many balances in it were
-    /// wrong or missing.
+    /// Keeps an index of accounts beside the ledger, made equal to the log first; returns how many records it lacked.
     ///
     /// # Errors
     /// When sled fails; the ledger works without its index.
-    pub fn attach_index(&self, index: BalanceIndex) -> Result<usize, IndexError> {
+    pub fn attach_index(&self, index: AccountIndex) -> Result<u64, IndexError> {
         let mut writer = self.writer.lock();
-        let changed = index.rebuild(&self.book.read(), &writer.head)?;
-        index.catch_up(&self.reader(), &writer.head)?;
+        let lacked = index.catch_up(&self.reader(), &writer.head)?;
         *self.reading.write() = Some(index.clone());
         writer.index = Some(index);
-        Ok(changed)
+        Ok(lacked)
     }
 
     /// Validates an entry, makes it durable, counts it. Returns after `fdatasync`.
@@ -132,15 +137,16 @@ impl Ledger {
         if writer.stopped {
             return Err(LedgerError::Stopped);
         }
-        let change = match self.book.read().judge(&entry, at)? {
+        let fitting = match self.book.read().judge(&entry, at)? {
             Judgement::Already => return Ok(Appended::Before),
-            Judgement::Fits(change) => change,
+            Judgement::Fits(fitting) => fitting,
         };
         undoes_as_settled(&self.reader(), &entry)?;
-        let seq = self.write(&mut writer, at, entry, change)?;
-        if seq.saturating_sub(writer.checkpointed) >= self.every {
+        let seq = self.write(&mut writer, at, entry, fitting)?;
+        let many = seq.saturating_sub(writer.checkpointed) >= self.every;
+        if many || writer.since >= MUCH.max(writer.stored.saturating_mul(2)) {
             // The entry is durable: a checkpoint that fails costs time at the next open and nothing else.
-            writer.checkpointed = seq;
+            (writer.checkpointed, writer.since) = (seq, 0);
             writer.checkpoint_error = self.checkpoint(&mut writer, at).err().map(Arc::new);
         }
         Ok(Appended::Now(seq))
@@ -152,18 +158,19 @@ impl Ledger {
         writer: &mut Writer,
         at: UnixMillis,
         entry: Entry,
-        change: Change,
+        fitting: Fitting,
     ) -> Result<u64, LedgerError> {
         let seq = writer.head.seq.checked_add(1).ok_or(LedgerError::Overflow("the record number"))?;
         let record = Record { v: 1, seq, at, prev: writer.head.digest, entry };
         let bytes = serde_json::to_vec(&record).map_err(|error| broken(seq, error))?;
-        let digest = Digest::of(&bytes);
+        let (digest, written) = (Digest::of(&bytes), bytes.len() as u64);
         if let Err(error) = self.log.append(vec![(RECORD, bytes)]).wait() {
             writer.stopped = error.is_final();
             return Err(error.into());
         }
         writer.head = Head { seq, digest };
-        self.count(writer, change, &record)?;
+        writer.since = writer.since.saturating_add(written);
+        self.count(writer, fitting, &record);
         Ok(seq)
     }
 
@@ -172,46 +179,39 @@ impl Ledger {
         let failed = |why: millpond_disk::DiskError| LedgerError::Log(why.into());
         let (after, bytes) = (writer.head.seq, self.book.read().to_bytes()?);
         checkpoint::store(self.disk.as_ref(), &self.dir, after, &bytes).map_err(failed)?;
+        writer.stored = bytes.len() as u64;
         let entry = Entry::Checkpoint { book: Digest::of(&bytes) };
-        let change = match self.book.read().judge(&entry, at)? {
-            Judgement::Already => return Ok(()),
-            Judgement::Fits(change) => change,
+        // The book is not asked whether these are its bytes: it gave them a moment ago, and nobody else writes.
+        let fitting = {
+            let book = self.book.read();
+            let change =
+                Change { postings: Vec::new(), counters: book.counters.clone(), what: What::Nothing };
+            book.fitting(change, &entry)?
         };
-        self.write(writer, at, entry, change)?;
+        self.write(writer, at, entry, fitting)?;
         checkpoint::prune(self.disk.as_ref(), &self.dir, after).map_err(failed)
     }
 
-    fn count(&self, writer: &mut Writer, change: Change, record: &Record) -> Result<(), LedgerError> {
-        let indexed = writer.index.is_some();
-        // Made before anybody has to wait.
-        let accounts: Vec<Account> = if indexed {
-            change.postings.iter().map(|posting| posting.account.clone()).collect()
-        } else {
-            Vec::new()
-        };
-        let mut book = self.book.write();
-        book.apply_record(change, record)?;
-        if let Some(index) = &writer.index {
-            // Who reads the book need not wait for sled.
-            let book = RwLockWriteGuard::downgrade(book);
-            let mut done = index.update(&book, accounts.iter(), &writer.head);
-            if done.is_ok() {
-                done = index.own(record, &writer.head);
-            }
-            if let Err(error) = done {
-                // The index is a convenience; the ledger goes on without it.
-                writer.index = None;
-                writer.index_error = Some(Arc::new(error));
-                *self.reading.write() = None;
-            }
+    fn count(&self, writer: &mut Writer, fitting: Fitting, record: &Record) {
+        // Who reads the book waits for a few pointers: what they led to before is let go behind the lock.
+        let replaced = self.book.write().put(fitting, record);
+        drop(replaced);
+        if let Some(index) = &writer.index
+            && let Err(error) = index.own(record, &writer.head)
+        {
+            // The index is a convenience; the ledger goes on without it.
+            writer.index = None;
+            writer.index_error = Some(Arc::new(error));
+            *self.reading.write() = None;
         }
-        Ok(())
     }
 
-    /// The book as it stands, for questions that need more than one of its figures. Nothing is appended, no other lock
-    /// taken and the book not asked for again while it is held: an append that waits for it would never come to an end.
+    /// The book as it stands, for questions that need more than one of its figures: after a whole entry, never in the midst
+    /// of one. Nothing is appended and no other lock taken while it is held: an append waits for whoever holds it. Who asks
+    /// for the book does not wait for that append too, so that one who walks over a million balances holds up nobody who
+    /// wants one of them.
     pub fn book(&self) -> RwLockReadGuard<'_, Book> {
-        self.book.read()
+        self.book.read_recursive()
     }
 
     /// The newest record.
@@ -223,61 +223,61 @@ impl Ledger {
     /// The pool's figures.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        self.book.read().totals()
+        self.book().totals()
     }
 
     /// An account's balance on its natural side.
     #[must_use]
     pub fn balance(&self, account: &Account) -> i128 {
-        self.book.read().balance(account)
+        self.book().balance(account)
     }
 
     /// What may be paid to an owner.
     #[must_use]
     pub fn payable(&self, owner: &Owner) -> Amount {
-        self.book.read().payable(owner)
+        self.book().payable(owner)
     }
 
     /// How an income stands; `None` when it was never divided.
     #[must_use]
     pub fn income_status(&self, key: &IncomeKey) -> Option<IncomeStatus> {
-        self.book.read().income(key).map(|income| income.status)
+        self.book().income(key).map(|income| income.status)
     }
 
     /// How many incomes there were.
     #[must_use]
     pub fn income_count(&self) -> u64 {
-        self.book.read().income_count()
+        self.book().income_count()
     }
 
     /// How many incomes are mature.
     #[must_use]
     pub fn matured(&self) -> u64 {
-        self.book.read().matured()
+        self.book().matured()
     }
 
     /// The last share that was credited from the reserve.
     #[must_use]
     pub fn accrued_to(&self) -> u64 {
-        self.book.read().accrued_to()
+        self.book().accrued_to()
     }
 
     /// The number that the next payment has.
     #[must_use]
     pub fn next_payment(&self) -> PaymentId {
-        self.book.read().next_payment()
+        self.book().next_payment()
     }
 
     /// All payments that money is reserved for, oldest first.
     #[must_use]
     pub fn open_payments(&self) -> Vec<PaymentState> {
-        self.book.read().payments().filter(|payment| payment.status.is_open()).cloned().collect()
+        self.book().payments().filter(|payment| payment.status.is_open()).cloned().collect()
     }
 
     /// One payment.
     #[must_use]
     pub fn payment(&self, id: PaymentId) -> Option<PaymentState> {
-        self.book.read().payment(id).cloned()
+        self.book().payment(id).cloned()
     }
 
     /// A reader of everything durable now: verify, statement, export.
@@ -299,7 +299,7 @@ impl Ledger {
         poisoned.or_else(|| self.writer.lock().stopped.then(|| LedgerError::Stopped.to_string()))
     }
 
-    /// Why the balance index was given up, if it was.
+    /// Why the index of accounts was given up, if it was.
     #[must_use]
     pub fn index_error(&self) -> Option<Arc<IndexError>> {
         self.writer.lock().index_error.clone()

@@ -1,11 +1,12 @@
-//! What every owner's account consists of, by owner: kept in the balance index, so that a page of one account is read
-//! without walking the ledger. As the balances beside it, it holds nothing that the log does not.
+//! What every owner's account consists of, by owner: kept in the index of accounts, so that a page of one account is read
+//! without walking the ledger. It holds nothing that the log does not.
 
 use crate::reader::broken;
 use crate::{
-    Account, BalanceIndex, Entry, Head, IncomeKey, IndexError, Ledger, Owner, PaymentId, Reader, Record,
+    Account, AccountIndex, Allocation, Entry, Head, IncomeKey, IndexError, Ledger, Owner, PaymentId, Reader,
+    Record,
 };
-use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
+use millpond_types::{Digest, ShareSeq, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -41,22 +42,16 @@ pub struct Owned {
     pub amount: i128,
 }
 
-/// The owners of a record and what it is to each.
-pub(crate) fn owned(record: &Record) -> Vec<(Owner, Owned)> {
-    let (seq, at) = (record.seq, record.at);
-    let of = |owner: &Owner, amount: i128, what: OwnedWhat| (owner.clone(), Owned { seq, at, what, amount });
-    let plus = |amount: &Amount| i128::from(amount.0);
-    match &record.entry {
-        Entry::IncomeAllocated(income) => {
-            let what = || OwnedWhat::Income(income.key.clone());
-            income.parts.shares().iter().map(|part| of(&part.0, plus(&part.1), what())).collect()
-        }
-        Entry::Accrued { first, last, parts, .. } => {
-            let what = || OwnedWhat::Accrued { first: *first, last: *last };
-            parts.shares().iter().map(|part| of(&part.0, plus(&part.1), what())).collect()
+/// What a record is to all of its owners, and what of it is each one's, in their order: there may be a million of them.
+pub(crate) fn owned(record: &Record) -> Option<(OwnedWhat, Vec<(&Owner, i128)>)> {
+    Some(match &record.entry {
+        Entry::IncomeAllocated(income) => (OwnedWhat::Income(income.key.clone()), parts(&income.parts)),
+        Entry::Accrued { first, last, parts: credits, .. } => {
+            (OwnedWhat::Accrued { first: *first, last: *last }, parts(credits))
         }
         Entry::PaymentReserved { payment, rows } => {
-            rows.iter().map(|row| of(&row.owner, -plus(&row.amount), OwnedWhat::Payment(*payment))).collect()
+            let rows = rows.iter().map(|row| (&row.owner, -i128::from(row.amount.0)));
+            (OwnedWhat::Payment(*payment), rows.collect())
         }
         Entry::Adjustment { postings, reason, .. } => {
             // Several postings to one owner are one entry of his: it is kept under the record's number.
@@ -67,22 +62,26 @@ pub(crate) fn owned(record: &Record) -> Vec<(Owner, Owned)> {
                     *sum = sum.saturating_sub(posting.amount);
                 }
             }
-            sums.into_iter().map(|(owner, sum)| of(owner, sum, OwnedWhat::Adjusted(reason.clone()))).collect()
+            (OwnedWhat::Adjusted(reason.clone()), sums.into_iter().collect())
         }
-        _ => Vec::new(),
-    }
+        _ => return None,
+    })
 }
 
-impl BalanceIndex {
-    /// Takes in the records after the index's own head, or all of them when it is of another history.
-    pub(crate) fn catch_up(&self, reader: &Reader, head: &Head) -> Result<(), IndexError> {
-        let from = self.owned_head()?.unwrap_or_default();
+fn parts(allocation: &Allocation) -> Vec<(&Owner, i128)> {
+    allocation.shares().iter().map(|part| (&part.0, i128::from(part.1.0))).collect()
+}
+
+impl AccountIndex {
+    /// Takes in the records after the index's own head, or all of them when it is of another history. Gives how many.
+    pub(crate) fn catch_up(&self, reader: &Reader, head: &Head) -> Result<u64, IndexError> {
+        let from = self.head()?.unwrap_or_default();
         let same = |(_, digest)| digest == from.digest;
         let known =
             from.seq <= head.seq && reader.record(from.seq).is_ok_and(|found| found.is_some_and(same));
         let from = if known { from } else { Head::default() };
         if !known {
-            self.forget_owned()?;
+            self.forget()?;
         }
         let mut failed = None;
         let read = reader.for_each_record_after(&from, &mut |record, bytes| {
@@ -94,9 +93,9 @@ impl BalanceIndex {
             })
         });
         match (read, failed) {
-            (Ok(_), _) => Ok(()),
+            (Ok(head), _) => Ok(head.seq.saturating_sub(from.seq)),
             (Err(_), Some(error)) => Err(error),
-            (Err(error), None) => Err(self.error(sled::Error::Unsupported(error.to_string()))),
+            (Err(error), None) => Err(self.unreadable(error.to_string())),
         }
     }
 }

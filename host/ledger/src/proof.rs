@@ -72,8 +72,10 @@ fn join(left: &SumNode, right: &SumNode) -> Result<SumNode, LedgerError> {
     let mut bytes = [0; 96];
     let parts: [&[u8]; 5] =
         [NODE, &left.hash.0, &left.sum.0.to_le_bytes(), &right.hash.0, &right.sum.0.to_le_bytes()];
-    for (to, from) in bytes.iter_mut().zip(parts.iter().copied().flatten()) {
-        *to = *from;
+    let mut to = bytes.as_mut_slice();
+    for part in parts {
+        // They fill it to the byte: that cannot fail.
+        let _ = to.write_all(part);
     }
     let sum = left.sum.checked_add(right.sum).ok_or(LedgerError::Overflow("a Merkle sum"))?;
     Ok(SumNode { hash: Digest(*blake3::hash(&bytes).as_bytes()), sum })

@@ -36,6 +36,17 @@ pub struct Verified {
     pub totals: Totals,
 }
 
+/// A book that was read from the newest checkpoint on.
+pub(crate) struct Resumed {
+    pub(crate) book: Book,
+    pub(crate) head: Head,
+    /// Records since, and their bytes.
+    pub(crate) read: u64,
+    pub(crate) bytes: u64,
+    /// Bytes of the checkpoint; 0 for none.
+    pub(crate) stored: u64,
+}
+
 /// Looks at one record and its stored bytes.
 pub type Visit<'a> = dyn FnMut(&Record, &[u8]) -> Result<(), LedgerError> + 'a;
 
@@ -143,13 +154,15 @@ impl Reader {
         Ok(fits.then(|| (record, Digest::of(&stored.payload))))
     }
 
-    /// The book after all records, from the newest checkpoint on. Also gives how many records were read.
-    pub(crate) fn resume(&self, disk: &dyn Disk, dir: &Path) -> Result<(Book, Head, u64), LedgerError> {
-        let (mut book, from) = crate::checkpoint::newest(disk, dir, self)?;
-        let head = self.for_each_record_after(&from, &mut |record, _| {
+    /// The book after all records, from the newest checkpoint on.
+    pub(crate) fn resume(&self, disk: &dyn Disk, dir: &Path) -> Result<Resumed, LedgerError> {
+        let (mut book, from, stored) = crate::checkpoint::newest(disk, dir, self)?;
+        let mut bytes = 0_u64;
+        let head = self.for_each_record_after(&from, &mut |record, stored| {
+            bytes = bytes.saturating_add(stored.len() as u64);
             book.replay(record).map(drop).map_err(|error| broken(record.seq, error))
         })?;
-        Ok((book, head, head.seq.saturating_sub(from.seq)))
+        Ok(Resumed { book, head, read: head.seq.saturating_sub(from.seq), bytes, stored })
     }
 
     /// The book after all records.

@@ -159,7 +159,7 @@ impl Standing {
         Self {
             immature: book.balance(&Account::Immature(owner.clone())),
             payable: book.balance(&Account::Payable(owner.clone())),
-            paid: book.paid.get(owner).copied().unwrap_or(0),
+            paid: book.paid.get(owner),
         }
     }
 }

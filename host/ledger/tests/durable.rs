@@ -6,43 +6,11 @@ mod common;
 use common::*;
 use millpond_disk::{Disk, Fault, Keep, Operation, SimDisk};
 use millpond_ledger::{
-    BalanceIndex, Entry, ExportFormat, Ledger, LedgerError, Owned, Owner, Reader, Record, Reversal,
-    StatementWhat, verify_proof,
+    Entry, ExportFormat, Ledger, LedgerError, Reader, Record, StatementWhat, verify_proof,
 };
 use millpond_types::{Amount, Digest};
 use std::path::Path;
 use std::sync::Arc;
-
-/// A history with every kind of entry.
-fn history() -> Vec<Entry> {
-    let both = [(miner(1), 1000), (miner(2), 500)];
-    vec![
-        deposit(Owner::Reserve, 300),
-        allocated(1, &[(miner(1), 1500), (miner(2), 700), (operator(), 20), (Owner::Carry, 3)]),
-        allocated(2, &[(miner(2), 900)]),
-        matured(1),
-        accrued(1, 50, &[(miner(3), 120)]),
-        reversed(2, Reversal::Keep),
-        Entry::Reinstated { key: key(2) },
-        reserved(1, &both),
-        built(1, 10, &[(990, 4), (490, 2)]),
-        submitting(1),
-        settled(1, 10, &[(990, 4), (490, 2)]),
-        reserved(2, &[(miner(3), 100)]),
-        released(2),
-        Entry::IncomeAllocated(income(3, 3, &[(miner(1), 403)])),
-        Entry::NetworkFee { txid: millpond_ledger::TxId("sweep".to_owned()), amount: Amount(7) },
-        Entry::Noted { by: "op".to_owned(), action: "swap".to_owned(), detail: "prop to pplns".to_owned() },
-    ]
-}
-
-fn write(disk: &SimDisk) -> Ledger {
-    let ledger = open(disk);
-    for entry in history() {
-        now(&ledger, entry);
-    }
-    ledger
-}
 
 #[test]
 fn a_restart_finds_the_same_books_and_the_same_head() {
@@ -61,125 +29,6 @@ fn a_restart_finds_the_same_books_and_the_same_head() {
 fn the_same_entries_at_the_same_times_are_the_same_bytes() {
     let (one, two) = (write(&SimDisk::new()), write(&SimDisk::new()));
     assert_eq!(one.head(), two.head());
-}
-
-#[test]
-fn the_index_folder_can_be_deleted_and_comes_back_equal() {
-    let disk = SimDisk::new();
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("balances");
-    let equal = |ledger: &Ledger, index: &BalanceIndex| {
-        let book = ledger.book();
-        for (account, balance) in book.balances() {
-            assert_eq!(index.balance(&account).unwrap(), balance, "{account}");
-        }
-        assert_eq!(index.head().unwrap(), Some(ledger.head()));
-    };
-    let ledger = open(&disk);
-    ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap();
-    for entry in history() {
-        now(&ledger, entry);
-    }
-    assert!(ledger.index_error().is_none());
-    drop(ledger);
-
-    let ledger = open(&disk);
-    let index = BalanceIndex::open(&path).unwrap();
-    equal(&ledger, &index);
-    assert_eq!(ledger.attach_index(index).unwrap(), 0, "nothing differed");
-    drop(ledger);
-
-    std::fs::remove_dir_all(&path).unwrap();
-    let ledger = open(&disk);
-    assert!(ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap() > 0);
-    drop(ledger);
-    equal(&open(&disk), &BalanceIndex::open(&path).unwrap());
-}
-
-#[test]
-fn an_owners_entries_are_read_from_the_index_and_come_back_with_its_folder() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("index");
-    let disk = SimDisk::new();
-    let ledger = write(&disk);
-    assert_eq!(ledger.owned(&miner(1), None, 10), None, "there is no index yet");
-    ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap();
-    let all = ledger.owned(&miner(1), None, 100).unwrap();
-    let of_log: Vec<u64> = statement_seqs(&ledger, &miner(1));
-    assert!(of_log.len() > 2, "{of_log:?}");
-    assert_eq!(all.iter().map(|entry| entry.seq).collect::<Vec<_>>(), of_log);
-    // In pages, each before the last of the one before.
-    let mut paged = Vec::new();
-    while let Some(page) = ledger.owned(&miner(1), paged.last().map(|entry: &Owned| entry.seq), 1) {
-        if page.is_empty() {
-            break;
-        }
-        paged.extend(page);
-    }
-    assert_eq!(paged, all);
-    assert_eq!(ledger.owned(&miner(11), None, 10), Some(Vec::new()), "another with the same beginning");
-
-    // What is written from now on is in it, and nothing else is read for it.
-    now(&ledger, allocated(77, &[(miner(1), 5), (miner(2), 6)]));
-    let newest = ledger.owned(&miner(1), None, 1).unwrap().remove(0);
-    assert_eq!((newest.amount, newest.seq), (5, ledger.head().seq));
-    let all = ledger.owned(&miner(1), None, 100).unwrap();
-    drop(ledger);
-    // Behind by what was written without it, and gone altogether: the same.
-    let ledger = open(&disk);
-    now(&ledger, allocated(78, &[(miner(1), 8)]));
-    ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap();
-    let more = ledger.owned(&miner(1), None, 100).unwrap();
-    assert_eq!((more[0].amount, &more[1..]), (8, &all[..]));
-    drop(ledger);
-    std::fs::remove_dir_all(&path).unwrap();
-    let ledger = open(&disk);
-    ledger.attach_index(BalanceIndex::open(&path).unwrap()).unwrap();
-    assert_eq!(ledger.owned(&miner(1), None, 100), Some(more));
-    drop(ledger);
-    // Of another history: forgotten, and made anew.
-    let other = open(&SimDisk::new());
-    now(&other, allocated(1, &[(miner(1), 3)]));
-    other.attach_index(BalanceIndex::open(&path).unwrap()).unwrap();
-    assert_eq!(other.owned(&miner(1), None, 100).unwrap().len(), 1);
-}
-
-/// Records that put something on an owner's account, by his statement, newest first.
-fn statement_seqs(ledger: &Ledger, owner: &Owner) -> Vec<u64> {
-    use millpond_ledger::StatementWhat::{Accrued, Adjusted, Credited, Reserved};
-    let lines = ledger.reader().statement(owner).unwrap().lines.into_iter().rev();
-    lines
-        .filter(|line| {
-            matches!(line.what, Credited { .. } | Accrued { .. } | Reserved { .. } | Adjusted { .. })
-        })
-        .map(|line| line.seq)
-        .collect()
-}
-
-#[test]
-fn an_index_that_somebody_has_open_is_not_taken_from_him() {
-    let folder = tempfile::tempdir().unwrap();
-    let ledger = write(&SimDisk::new());
-    ledger.attach_index(BalanceIndex::open(folder.path()).unwrap()).unwrap();
-    let error = BalanceIndex::open(folder.path()).unwrap_err();
-    assert!(error.to_string().contains("could not acquire lock"), "{error}");
-    let head = ledger.head();
-    drop(ledger);
-    assert_eq!(BalanceIndex::open(folder.path()).unwrap().head().unwrap(), Some(head));
-}
-
-#[test]
-fn an_index_that_lies_is_put_right_by_the_log() {
-    let folder = tempfile::tempdir().unwrap();
-    let (honest, other) = (write(&SimDisk::new()), open(&SimDisk::new()));
-    now(&other, deposit(miner(1), 1_000_000));
-    now(&other, deposit(miner(77), 5));
-    other.attach_index(BalanceIndex::open(folder.path()).unwrap()).unwrap();
-    drop(other);
-    assert!(honest.attach_index(BalanceIndex::open(folder.path()).unwrap()).unwrap() > 0);
-    drop(honest);
-    let index = BalanceIndex::open(folder.path()).unwrap();
-    assert_eq!(index.balance(&millpond_ledger::Account::Payable(miner(77))).unwrap(), 0);
 }
 
 #[test]
@@ -360,6 +209,25 @@ fn a_ledger_opens_from_its_newest_checkpoint_and_verify_still_reads_everything()
     disk.remove(&Path::new(DIR).join(&books(&disk)[0])).unwrap();
     let whole = open_with(&disk, 8).unwrap();
     assert_eq!((whole.read_at_open(), whole.book().clone(), whole.head()), (head.seq, book, head));
+}
+
+#[test]
+fn large_records_are_followed_by_a_checkpoint_before_they_are_many() {
+    let disk = SimDisk::new();
+    let ledger = open(&disk);
+    let list: Vec<_> = (1..=400_000).map(|id| (miner(id), id * 1_000_000)).collect();
+    while books(&disk).is_empty() {
+        now(&ledger, allocated(ledger.head().seq + 1, &list));
+        assert!(ledger.head().seq < 100, "entries of 8 MB each are read again at every open");
+    }
+    assert!(ledger.checkpoint_error().is_none());
+    let (book, head) = (ledger.book().clone(), ledger.head());
+    drop(ledger);
+    let again = open(&disk);
+    assert_eq!((again.read_at_open(), again.book().clone(), again.head()), (0, book, head));
+    // What the book itself takes counts too: the next one is not written sooner than that.
+    now(&again, allocated(1_000, &list));
+    assert_eq!(again.head().seq, head.seq + 1, "a checkpoint for each entry");
 }
 
 /// Writes a checkpoint as the first version did: the book without what each owner was sent.

@@ -50,7 +50,7 @@ pub fn allocate(
     let seen = state.seen_by(scheme);
     let state = seen.state.as_ref();
     let miners = inputs(scheme, facts, windows, state)?;
-    let names = Pseudonyms::new(&miners, facts.key.as_bytes(), 0);
+    // The finder is named in each call, under its own names.
     let income = Income {
         key: facts.key.as_bytes().to_vec(),
         gross: gross.0,
@@ -58,13 +58,12 @@ pub fn allocate(
         seq: facts.number,
         time_ms: facts.time.0,
         coord: facts.coord,
-        finder: facts.finder.and_then(|miner| names.name(miner)),
+        finder: None,
         subsidy: subsidy(scheme, facts)?,
         reserve: if scheme.terms.reserve { facts.reserve.0 } else { 0 },
     };
     let given = Given { income: &income, finder: facts.finder, miners: &miners, windows, state };
-    let first = || run(scheme, &given, &names);
-    let (first, again) = both(miners.len(), first, || fairness::rerun(scheme, &given));
+    let (first, again) = both(miners.len(), || run(scheme, &given), || fairness::rerun(scheme, &given));
     let (record, checked, mut change) = first?;
     let again = again?;
     change.given = scheme.takes_again().then(|| state.given().unwrap_or(scheme.since));
@@ -98,12 +97,10 @@ pub fn allocate(
 }
 
 /// The first run: the scheme's answer, checked.
-fn run(
-    scheme: &BoundScheme,
-    given: &Given<'_>,
-    names: &Pseudonyms,
-) -> Result<(AuditRecord, Checked, StateChange), PayoutError> {
-    let Given { income, windows, state, .. } = given;
+fn run(scheme: &BoundScheme, given: &Given<'_>) -> Result<(AuditRecord, Checked, StateChange), PayoutError> {
+    let Given { income, finder, miners, windows, state } = given;
+    let names = &Pseudonyms::new(miners, &income.key, 0);
+    let income = &Income { finder: finder.and_then(|miner| names.name(miner)), ..(*income).clone() };
     let columns: Vec<Totals> = windows.iter().map(|sums| names.totals(sums)).collect();
     let cells = state.under(names);
     let done = scheme

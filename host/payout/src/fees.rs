@@ -68,8 +68,10 @@ fn take_one(
     audit: &mut Vec<AuditRecord>,
 ) -> Result<Taken, PayoutError> {
     let miners: Vec<MinerId> = gross.iter().map(|row| row.0).collect();
-    let one = shown(fee, income, finder, &miners, gross, attributes, 0)?;
-    let two = shown(fee, income, finder, &miners, gross, attributes, 1)?;
+    let named = |run| Pseudonyms::new(&miners, &income.key, run);
+    let (one, two) = both(gross.len(), || named(0), || named(1));
+    let one = shown(fee, income, finder, one, gross, attributes)?;
+    let two = shown(fee, income, finder, two, gross, attributes)?;
     let (one, two) = both(gross.len(), || one.ask(fee, "fees"), || two.ask(fee, "fees-renamed"));
     let ((one, first), (two, second)) = (one?, two?);
     audit.extend([first, second]);
@@ -120,18 +122,16 @@ struct Rows {
     columns: Vec<Vec<u64>>,
 }
 
-/// The rows of `gross` under the names of a run.
+/// The rows of `gross` under these names.
 fn shown(
     fee: &BoundFee,
     income: &Income,
     finder: Option<MinerId>,
-    miners: &[MinerId],
+    names: Pseudonyms,
     gross: &[(MinerId, u64)],
     attributes: &dyn Attributes,
-    run: u8,
 ) -> Result<Rows, PayoutError> {
-    let names = Pseudonyms::new(miners, &income.key, run);
-    let rows = names.places().iter().filter_map(|place| gross.get(*place).copied());
+    let rows = names.places().filter_map(|place| gross.get(place).copied());
     let (order, amount): (Vec<MinerId>, Vec<u64>) = rows.unzip();
     let mut columns = Vec::with_capacity(fee.columns.len());
     for name in &fee.columns {
@@ -170,9 +170,9 @@ fn check(fee: &BoundFee, names: &Pseudonyms, amount: &[u64], given: &Fees) -> Re
     }
     let mut kept = vec![0; amount.len()];
     for ((place, amount), (charged, rebate)) in
-        names.places().iter().zip(amount).zip(given.fee.iter().zip(&given.rebate))
+        names.places().zip(amount).zip(given.fee.iter().zip(&given.rebate))
     {
-        match (charged.checked_sub(*rebate), kept.get_mut(*place)) {
+        match (charged.checked_sub(*rebate), kept.get_mut(place)) {
             (Some(part), Some(slot)) if charged <= amount => *slot = part,
             _ => {
                 let detail = format!("a fee of {charged} with a rebate of {rebate} on {amount}");

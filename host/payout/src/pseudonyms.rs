@@ -10,25 +10,25 @@ use millpond_types::MinerId;
 pub(crate) struct Pseudonyms {
     /// Ascending: a miner's index is his place.
     miners: Vec<MinerId>,
-    /// Pseudonym minus 1 to place.
-    places: Vec<usize>,
+    /// Pseudonym minus 1 to place. Half a word each, since both are read all over.
+    places: Vec<u32>,
     /// Place to pseudonym minus 1.
-    names: Vec<usize>,
+    names: Vec<u32>,
 }
 
 impl Pseudonyms {
     /// Numbers miners, given ascending, in an order drawn from `seed` and `run` (0 for the call that counts, 1 for its
     /// check). In the check nobody bears the name that he bore in the call, so that a favourite name always shows.
     pub(crate) fn new(miners: &[MinerId], seed: &[u8], run: u8) -> Self {
-        let mut places: Vec<usize> = (0..miners.len()).collect();
+        let mut places: Vec<u32> = (0..u32::MAX).take(miners.len()).collect();
         // Fisher-Yates for the call; then Sattolo's variant, which leaves nothing in its place, for the check.
         shuffle(&mut places, seed, 0, 1);
         if run > 0 {
             shuffle(&mut places, seed, run, 0);
         }
         let mut names = vec![0; miners.len()];
-        for (name, place) in places.iter().enumerate() {
-            if let Some(slot) = names.get_mut(*place) {
+        for (name, place) in (0..).zip(&places) {
+            if let Some(slot) = names.get_mut(*place as usize) {
                 *slot = name;
             }
         }
@@ -46,7 +46,7 @@ impl Pseudonyms {
 
     pub(crate) fn name(&self, miner: MinerId) -> Option<u64> {
         let place = self.miners.binary_search(&miner).ok()?;
-        self.names.get(place).map(|name| *name as u64 + 1)
+        self.names.get(place).map(|name| u64::from(*name) + 1)
     }
 
     pub(crate) fn miner(&self, name: u64) -> Option<MinerId> {
@@ -55,12 +55,12 @@ impl Pseudonyms {
 
     pub(crate) fn place(&self, name: u64) -> Option<usize> {
         let at = usize::try_from(name.checked_sub(1)?).ok()?;
-        self.places.get(at).copied()
+        self.places.get(at).map(|place| *place as usize)
     }
 
     /// Places in the order of the names.
-    pub(crate) fn places(&self) -> &[usize] {
-        &self.places
+    pub(crate) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        self.places.iter().map(|place| *place as usize)
     }
 
     /// What each of the miners has, in the order of the names, of rows that ascend by miner. Rows of others are left out.
@@ -70,7 +70,7 @@ impl Pseudonyms {
         for (miner, value) in rows {
             while known.next_if(|(known, _)| **known < miner).is_some() {}
             if let Some((_, name)) = known.next_if(|(known, _)| **known == miner)
-                && let Some(slot) = named.get_mut(*name)
+                && let Some(slot) = named.get_mut(*name as usize)
             {
                 *slot = Some(value);
             }
@@ -87,20 +87,29 @@ impl Pseudonyms {
 
 /// Shuffles by a stream drawn from the seed: place `at` swaps with one of the places up to `at` (`including` 1) or
 /// strictly below it (0).
-fn shuffle(order: &mut [usize], seed: &[u8], run: u8, including: u64) {
+fn shuffle(order: &mut [u32], seed: &[u8], run: u8, including: u64) {
     let mut hasher = blake3::Hasher::new();
     hasher.update(b"millpond pseudonyms 1\0");
     hasher.update(&[run]);
     hasher.update(seed);
     let mut stream = hasher.finalize_xof();
-    for at in (1..order.len()).rev() {
-        let mut word = [0; 8];
-        stream.fill(&mut word);
-        // The modulo's bias is below n/2^64.
-        let other = u64::from_le_bytes(word) % (at as u64 + including);
-        order.swap(at, usize::try_from(other).unwrap_or(at));
+    let mut words = [0; DRAWN];
+    let mut left = order.len();
+    while left > 1 {
+        let wanted = left.saturating_sub(1).saturating_mul(8).min(DRAWN);
+        let Some(drawn) = words.get_mut(..wanted) else { return };
+        stream.fill(drawn);
+        for word in drawn.as_chunks().0 {
+            left = left.saturating_sub(1);
+            // The modulo's bias is below n/2^64.
+            let other = u64::from_le_bytes(*word) % (left as u64 + including);
+            order.swap(left, usize::try_from(other).unwrap_or(left));
+        }
     }
 }
+
+/// Bytes that are drawn from the stream at a time, which makes them several blocks at once.
+const DRAWN: usize = 8 << 10;
 
 /// Columns of rows in order.
 pub(crate) fn columns(rows: impl IntoIterator<Item = (u64, u128)>) -> Totals {
@@ -153,6 +162,33 @@ mod tests {
         let names = |run| in_order(&Pseudonyms::new(&ten, b"key", run)).into_iter().map(|miner| miner.0);
         assert_eq!(names(0).collect::<Vec<_>>(), CALL);
         assert_eq!(names(1).collect::<Vec<_>>(), CHECK);
+    }
+
+    /// As it was first written: a word of the stream at a time.
+    fn by_words(order: &mut [u32], seed: &[u8], run: u8, including: u64) {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"millpond pseudonyms 1\0");
+        hasher.update(&[run]);
+        hasher.update(seed);
+        let mut stream = hasher.finalize_xof();
+        for at in (1..order.len()).rev() {
+            let mut word = [0; 8];
+            stream.fill(&mut word);
+            order.swap(at, (u64::from_le_bytes(word) % (at as u64 + including)) as usize);
+        }
+    }
+
+    #[test]
+    fn how_much_of_the_stream_is_drawn_at_a_time_changes_no_name() {
+        let drawn = DRAWN as u32 / 8;
+        for count in [0, 1, 2, drawn, drawn + 1, drawn + 2, 3 * drawn + 5] {
+            for (run, including) in [(0, 1), (1, 0)] {
+                let (mut one, mut two): (Vec<u32>, Vec<u32>) = ((0..count).collect(), (0..count).collect());
+                shuffle(&mut one, b"key", run, including);
+                by_words(&mut two, b"key", run, including);
+                assert_eq!(one, two, "{count} miners, run {run}");
+            }
+        }
     }
 
     const CALL: [u64; 10] = [14, 12, 18, 15, 13, 16, 20, 11, 19, 17];

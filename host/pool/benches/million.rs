@@ -2,7 +2,7 @@
 //! check, the ledger's entry with its index, balances meanwhile, and what journal and ledger take on the disk.
 //!
 //! Each figure stands beside a floor of the same run: the same sums over an array that is in memory already, the same bytes
-//! written and synced, a look-up in a sorted array. `MILLPOND_MINERS` and `MILLPOND_SHARES` set the size (100,000 and
+//! written and synced, look-ups in an array. `MILLPOND_MINERS` and `MILLPOND_SHARES` set the size (100,000 and
 //! 2,000,000 unless said; the goal is 1,000,000 and 100,000,000, which takes some 10 GB of this folder's disk), and
 //! `MILLPOND_INDEX=off` leaves the index of the pages away.
 //!
@@ -12,7 +12,7 @@
 use millpond_contracts::{Setting, load_fee_policy, load_scheme};
 use millpond_disk::{Disk, RealDisk};
 use millpond_journal::{Edge, FORMAT, Journal, Measure, Options, Share, Span, Window, WindowEnd, WorkerId};
-use millpond_ledger::{BalanceIndex, Entry, FeeName, IncomeKey, Ledger, Owner};
+use millpond_ledger::{AccountIndex, Entry, FeeName, IncomeKey, Ledger, Owner};
 use millpond_payout::{
     BoundFee, BoundScheme, IncomeFacts, NoAttributes, Recipient, SchemeState, WindowSums, allocate,
 };
@@ -211,21 +211,25 @@ fn main() {
     // With a million rows for each income it takes more memory than this machine may have.
     let indexed = std::env::var_os("MILLPOND_INDEX").is_none_or(|set| set != "off");
     if indexed {
-        ledger.attach_index(BalanceIndex::open(&folder.path().join("index")).unwrap()).unwrap();
+        ledger.attach_index(AccountIndex::open(&folder.path().join("index")).unwrap()).unwrap();
     }
     let stop = Arc::new(AtomicBool::new(false));
     // Balances are read all the while.
     let (reading, ending) = (Arc::clone(&ledger), Arc::clone(&stop));
     let reader = std::thread::spawn(move || {
-        let mut took = Vec::new();
+        // The same look-ups in an array that nobody writes to: what this machine's other work costs a reader.
+        let plain = vec![1_u64; usize::try_from(miners).unwrap() + 1];
+        let (mut took, mut floor) = (Vec::new(), Vec::new());
         let mut number = 0_u64;
         while !ending.load(Ordering::Relaxed) {
             number += 1;
-            let owner = Owner::Miner(MinerId(1 + mixed(number) % miners));
+            let miner = 1 + mixed(number) % miners;
+            let owner = Owner::Miner(MinerId(miner));
             took.push(timed(|| black_box(reading.payable(&owner))).1);
+            floor.push(timed(|| black_box(plain[usize::try_from(miner).unwrap()])).1);
             std::thread::sleep(std::time::Duration::from_micros(200));
         }
-        took
+        (took, floor)
     });
     let mut appends = Vec::new();
     let mut matured = Vec::new();
@@ -236,9 +240,12 @@ fn main() {
         matured.push(timed(|| ledger.append(time, Entry::Matured { key }).unwrap()).1);
     }
     stop.store(true, Ordering::Relaxed);
-    let mut looks = reader.join().unwrap();
+    let (mut looks, mut plain_looks) = reader.join().unwrap();
     looks.sort_by(f64::total_cmp);
-    let at = |part: f64| looks[((looks.len() - 1) as f64 * part) as usize];
+    plain_looks.sort_by(f64::total_cmp);
+    let of = |all: &[f64], part: f64| all[((all.len() - 1) as f64 * part) as usize];
+    let at = |part: f64| of(&looks, part);
+    let worst_plain = of(&plain_looks, 1.0);
     assert!(ledger.totals().conserved);
     let idle: Vec<f64> = (0..100_000_u64)
         .map(|number| {
@@ -271,6 +278,17 @@ fn main() {
             .collect(),
     );
     let with_ledger = memory();
+    // A start, after all of this: what the journal reads and checks of its newest segment, and the ledger of its entries.
+    drop((journal, view));
+    let options = Options { queue_items: 1 << 20, ..Options::new(FORMAT) };
+    let again = timed(|| Journal::open(Arc::clone(&disk), &folder.path().join("journal"), options).unwrap());
+    let (journal_starts, newest) = (again.1, again.0.0.view().newest());
+    assert_eq!(newest, ShareSeq(shares));
+    let head = ledger.head();
+    drop(ledger);
+    let again = timed(|| Ledger::open(Arc::clone(&disk), &folder.path().join("ledger")).unwrap());
+    let ledger_starts = again.1;
+    assert_eq!(again.0.head(), head);
     let per_million = (journal_bytes - registered) as f64 / shares as f64;
 
     println!("{miners} miners, {named} of them with work; {shares} shares in {segments} segments");
@@ -296,12 +314,13 @@ fn main() {
         windows + allocation + append
     );
     println!(
-        "a balance while incomes are booked: median {:.4} ms, 99.9 % {:.3} ms, worst {:.1} ms of {}",
+        "a balance while incomes are booked: median {:.4} ms, 99.9 % {:.3} ms, worst {:.2} ms of {} (of an array {worst_plain:.2} ms)",
         at(0.5),
         at(0.999),
         at(1.0),
         looks.len()
     );
+    println!("a start: journal {journal_starts:.0} ms, ledger {ledger_starts:.0} ms of {} entries", head.seq);
     println!(
         "memory: {:.0} MB journal, {:.0} MB more with ledger, window and {INCOMES} open incomes; ledger {:.1} MB an income",
         with_journal - at_start,
@@ -316,7 +335,8 @@ fn main() {
             "window_ms": windows, "window_floor_ms": floor, "allocation_ms": allocation, "allocation_floor_ms": plain,
             "append_ms": append, "append_floor_ms": sync, "mature_ms": mature,
             "balance_idle_ms": median(idle), "balance_floor_ms": look,
-            "balance_busy_ms": {"p50": at(0.5), "p999": at(0.999), "worst": at(1.0)},
+            "balance_busy_ms": {"p50": at(0.5), "p999": at(0.999), "worst": at(1.0), "worst_floor": worst_plain},
+            "journal_start_ms": journal_starts, "ledger_start_ms": ledger_starts,
             "journal_mb": with_journal - at_start, "ledger_mb": with_ledger - with_journal,
             "ledger_bytes_per_income": ledger_bytes / INCOMES,
         })

@@ -27,7 +27,7 @@ use millpond_config::Pool as Section;
 use millpond_contracts::chain::ChainAdapter;
 use millpond_disk::{Disk, DiskError, read_file, replace_file};
 use millpond_journal::{Journal, JournalError, Options, Solution};
-use millpond_ledger::{BalanceIndex, Ledger, LedgerError};
+use millpond_ledger::{AccountIndex, Ledger, LedgerError};
 use millpond_node::Nodes;
 use millpond_runtime::{LogSink, Sandbox};
 use millpond_stratum::{Carried, NameKey, Past, Server, ServerHandle, StratumConfig};
@@ -698,7 +698,7 @@ fn open(
         tracing::warn!(pool = %name, ?torn, "the journal's end was torn and is cut back to its last whole group");
     }
     let ledger = Arc::new(Ledger::open(Arc::clone(disk), &folder.join("ledger"))?);
-    match BalanceIndex::open(&folder.join("index")) {
+    match AccountIndex::open(&folder.join("index")) {
         Ok(index) => {
             if let Err(why) = ledger.attach_index(index) {
                 process.alarms.raise(Level::Warning, name.as_str(), "index", why.to_string());

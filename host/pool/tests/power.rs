@@ -1,5 +1,5 @@
 //! Power loss of a whole pool under load: its disk is simulated, its chain and its miners live on. What was not synced is
-//! lost, kept, or lost in part, and the balance index in sled is gone every time.
+//! lost, kept, or lost in part, and the index in sled is gone every time.
 //!
 //! Every share that a miner wrote down as answered true is in the journal afterwards, no payment is doubled or lost, and
 //! the history computes again. `MILLPOND_POOL_CUTS` says how many cuts at random points (9 when not set), and

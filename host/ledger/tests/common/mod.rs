@@ -251,3 +251,34 @@ pub fn any_entry() -> impl Strategy<Value = Entry> {
         1 => Just(Entry::Noted { by: "op".to_owned(), action: "swap".to_owned(), detail: "prop".to_owned() }),
     ]
 }
+
+/// A history with every kind of entry.
+pub fn history() -> Vec<Entry> {
+    let both = [(miner(1), 1000), (miner(2), 500)];
+    vec![
+        deposit(Owner::Reserve, 300),
+        allocated(1, &[(miner(1), 1500), (miner(2), 700), (operator(), 20), (Owner::Carry, 3)]),
+        allocated(2, &[(miner(2), 900)]),
+        matured(1),
+        accrued(1, 50, &[(miner(3), 120)]),
+        reversed(2, Reversal::Keep),
+        Entry::Reinstated { key: key(2) },
+        reserved(1, &both),
+        built(1, 10, &[(990, 4), (490, 2)]),
+        submitting(1),
+        settled(1, 10, &[(990, 4), (490, 2)]),
+        reserved(2, &[(miner(3), 100)]),
+        released(2),
+        Entry::IncomeAllocated(income(3, 3, &[(miner(1), 403)])),
+        Entry::NetworkFee { txid: TxId("sweep".to_owned()), amount: Amount(7) },
+        Entry::Noted { by: "op".to_owned(), action: "swap".to_owned(), detail: "prop to pplns".to_owned() },
+    ]
+}
+
+pub fn write(disk: &SimDisk) -> Ledger {
+    let ledger = open(disk);
+    for entry in history() {
+        now(&ledger, entry);
+    }
+    ledger
+}

@@ -11,6 +11,7 @@ use millpond_contracts::Done;
 use millpond_contracts::payout::{Allocation, Batch, Fees, Income, State, Totals, Version};
 use millpond_types::Digest;
 use serde::{Deserialize, Serialize};
+use std::io::{self, BufWriter, Write};
 
 /// One call into a plugin that took part in a decision about money. The pool writes it to the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,9 +91,34 @@ fn record<O>(
     }
 }
 
-/// The digest of a value's JSON: field order is fixed by the types.
+/// The digest of a value's JSON: field order is fixed by the types. The text is hashed as it is written, since it may hold
+/// the columns of a million miners.
 pub(crate) fn digest_of<T: Serialize>(value: &T) -> Result<Digest, PayoutError> {
-    serde_json::to_vec(value)
-        .map(|bytes| Digest::of(&bytes))
-        .map_err(|error| PayoutError::Input(format!("a plugin's argument has no JSON: {error}")))
+    let mut hasher = blake3::Hasher::new();
+    let mut text = BufWriter::with_capacity(TEXT, &mut hasher);
+    let written =
+        serde_json::to_writer(&mut text, value).map_err(io::Error::from).and_then(|()| text.flush());
+    drop(text);
+    match written {
+        Ok(()) => Ok(Digest(*hasher.finalize().as_bytes())),
+        Err(error) => Err(PayoutError::Input(format!("a plugin's argument has no JSON: {error}"))),
+    }
+}
+
+/// Bytes of text that are hashed at a time: several blocks at once.
+const TEXT: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_of_the_whole_text_however_long_it_is() {
+        for rows in [0, 1, 5_000, 100_000_u64] {
+            let columns: [Vec<u64>; 2] = [(0..rows).collect(), (0..rows).rev().collect()];
+            let text = serde_json::to_vec(&columns).unwrap();
+            assert!(rows < 5_000 || text.len() % TEXT > 0, "the end is in a buffer that is not full");
+            assert_eq!(digest_of(&columns).unwrap(), Digest::of(&text));
+        }
+    }
 }
