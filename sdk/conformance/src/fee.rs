@@ -30,8 +30,11 @@ type Rows = BTreeMap<u64, (u64, Vec<u64>)>;
 /// Fee and rebate by miner.
 type Taken = BTreeMap<u64, (u64, u64)>;
 
-/// Where something may begin, of what surrounds an income.
-const CONTEXTS: [(&str, fn(&mut Income, u64)); 3] = [
+/// Puts a number into what surrounds an income.
+type Put = fn(&mut Income, u64);
+
+/// Where something may begin.
+const CONTEXTS: [(&str, Put); 3] = [
     ("as number", |income, number| income.seq = number),
     ("at time", |income, number| income.time_ms = number),
     ("at height", |income, number| income.coord = number),
