@@ -44,7 +44,7 @@ fn plugins(of: &Policy) -> (PolicyPlugin, Vec<PolicyPlugin>) {
 }
 
 /// How long, in the largest unit that says it well.
-fn long(millis: u64) -> String {
+pub(crate) fn long(millis: u64) -> String {
     const UNITS: [(&str, u64); 4] = [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)];
     let unit = UNITS.into_iter().find(|(_, unit)| millis >= unit.saturating_mul(2)).unwrap_or(("s", 1_000));
     format!("{} {}", millis.div_ceil(unit.1), unit.0)

@@ -5,6 +5,7 @@
 
 use crate::Pool;
 use crate::payments::Rules;
+use crate::plugins::Component;
 use crate::promotion;
 use crate::setup::{Prepared, SetupError};
 use crate::sockets;
@@ -79,6 +80,36 @@ impl Pool {
             self.core.alarm(Level::Warning, "swap", format!("after a reload: {why}"));
         }
         Ok(followed)
+    }
+
+    /// What following a section would do to plugins, one sentence each, with the components' digests. Nothing is changed; what
+    /// the journal and the adapter have to say against it is said when it is followed.
+    #[must_use]
+    pub fn foretell(&self, new: &Following) -> Vec<String> {
+        let Prepared { section, wanted, adapter_component: adapter, adapter_settings, .. } = &new.prepared;
+        let named = |component: &Component| format!("{} ({})", component.name, component.digest.short());
+        let mut told = Vec::new();
+        let leads = self.roles.lock().get("adapter").map(|(_, digest)| *digest);
+        if leads != Some(adapter.digest) {
+            told.push(format!("the adapter {} would lead, once it is at the tip", named(adapter)));
+        } else if *self.adapter_settings.lock() != *adapter_settings {
+            told.push(format!("the adapter {} would lead anew, with other settings", named(adapter)));
+        }
+        let coinbase = self.section().chain.coinbase;
+        if coinbase != section.chain.coinbase || coinbase == "miner" || self.core.books.wants(wanted) {
+            return told;
+        }
+        let fees: Vec<String> = wanted.fees.iter().map(|fee| named(&fee.component)).collect();
+        let fees = if fees.is_empty() { "no fee".to_owned() } else { fees.join(", ") };
+        let when = match u64::try_from(wanted.notice.as_millis()) {
+            Ok(0) => "the next block".to_owned(),
+            notice => format!(
+                "the first block that is found in {} or later",
+                promotion::long(notice.unwrap_or(u64::MAX))
+            ),
+        };
+        told.push(format!("{} with {fees} would take over after {when}", named(&wanted.scheme)));
+        told
     }
 
     /// Who is denied now is hung up on; nobody else is.

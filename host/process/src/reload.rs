@@ -122,7 +122,12 @@ impl Reload {
         self.note_pools(&mut in_force);
         let before = differences(&in_force, &new);
         if dry_run {
-            return Ok(foretold(&before));
+            let of_pool = |(pool, section): &(String, Following)| {
+                let said = self.pools.named(pool).map(|pool| pool.foretell(section)).unwrap_or_default();
+                said.into_iter().map(|said| format!("{pool}: {said}")).collect::<Vec<_>>()
+            };
+            let plugins = following.iter().flat_map(of_pool).collect();
+            return Ok(Reloaded { plugins, ..foretold(&before) });
         }
         let mut reloaded = Reloaded::default();
         for (pool, section) in following {

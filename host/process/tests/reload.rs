@@ -72,6 +72,12 @@ async fn a_reload_swaps_what_changed_names_what_needs_a_restart_and_disconnects_
     let foretold = order(&data, Command::Reload { dry_run: true }).await.unwrap();
     assert!(foretold["applied"].to_string().contains("pool.dev.payout.scheme: pplns -> solo"), "{foretold}");
     assert_eq!(digest(&pool, "scheme"), scheme, "a dry run changes nothing");
+    let plugins: Vec<&str> =
+        foretold["plugins"].as_array().unwrap().iter().map(|said| said.as_str().unwrap()).collect();
+    assert!(plugins[0].starts_with("dev: the adapter ") && plugins[0].contains("would lead"), "{plugins:?}");
+    assert!(plugins[1].starts_with("dev: solo (") && plugins[1].contains("with flat-fee ("), "{plugins:?}");
+    assert!(plugins[1].ends_with("would take over after the next block"), "{plugins:?}");
+    assert_eq!(plugins.len(), 2, "{plugins:?}");
     let reloaded = running.reload("test").await.unwrap();
     assert_eq!(reloaded.failed, [] as [String; 0]);
     assert!(reloaded.applied.contains(&"pool.dev.payout.scheme: pplns -> solo".to_owned()), "{reloaded:?}");
