@@ -90,7 +90,8 @@ fn take_one(
     Ok(Taken { net, parts: divide(fee, total) })
 }
 
-/// Takes a policy's fees of credits in parts of a unit.
+/// Takes a policy's fees of credits in parts of a unit: where these are the same fee, more exactly. A policy that takes so many
+/// units whatever the amount, or nothing of small ones, is taken at its word.
 fn take_finely(
     fee: &BoundFee,
     fractions: &Fractions,
@@ -100,11 +101,15 @@ fn take_finely(
     audit: &mut Vec<AuditRecord>,
 ) -> Result<Taken, PayoutError> {
     let finer: Vec<_> = gross.iter().map(|row| (row.0, fractions.finer(row.1))).collect();
-    let income = Income { gross: fractions.finer(income.gross), ..income.clone() };
-    let left = take_one(fee, &income, None, &finer, attributes, audit)?.net;
+    let fine_income = Income { gross: fractions.finer(income.gross), ..income.clone() };
+    let plain = take_one(fee, income, None, gross, attributes, audit)?.net;
+    let left = take_one(fee, &fine_income, None, &finer, attributes, audit)?.net;
     let (mut total, mut net) = (Amount::ZERO, Vec::with_capacity(gross.len()));
-    for (((miner, amount), (_, finer)), (_, left)) in gross.iter().zip(finer).zip(left) {
-        let taken = fractions.whole(finer.saturating_sub(left), *miner);
+    for (((miner, amount), (_, plain)), ((_, finer), (_, left))) in
+        gross.iter().zip(plain).zip(finer.into_iter().zip(left))
+    {
+        let (plain, fine) = (amount.saturating_sub(plain), finer.saturating_sub(left));
+        let taken = if fractions.agree(plain, fine) { fractions.whole(fine, *miner) } else { plain };
         net.push((*miner, amount.saturating_sub(taken)));
         total = total
             .checked_add(Amount(taken))

@@ -36,6 +36,13 @@ impl Fractions {
         amount << self.places
     }
 
+    /// Whether a fee in whole units and one that was found so finely are the same: rounding down in one part gives the same,
+    /// in two parts at most a unit less.
+    #[must_use]
+    pub fn agree(&self, plain: u64, fine: u64) -> bool {
+        (plain..=plain.saturating_add(1)).contains(&(fine >> self.places))
+    }
+
     /// The whole units of a miner's fee that was found so finely: at most the amount that it was taken of.
     #[must_use]
     pub fn whole(&self, fee: u64, miner: MinerId) -> u64 {

@@ -304,12 +304,13 @@ impl Books {
     /// # Errors
     /// When a plugin fails, nobody can be paid, or it could not be recorded: the plan before stays.
     pub fn plan(&self, asked: &Asked, now: UnixMillis) -> Result<(Vec<Output>, u64), BooksError> {
+        self.remember_recipients()?;
         // Held as long as it is planned: neither the policy in force nor a deferred balance changes before the record.
         let mut inner = self.inner.lock();
         let policies = self.journal.policies();
         let policy = policies.last().ok_or(BooksError::NoPolicy(ShareSeq(0)))?;
         let bound = self.loader.bind(policy)?;
-        let recipients = self.recipients(&mut inner, asked)?;
+        let recipients = Self::recipients(&mut inner, asked);
         let mut plan = CoinbasePlan {
             policy: u64::try_from(policies.len().saturating_sub(1)).unwrap_or(u64::MAX),
             end: self.journal.end_now(asked.coord, asked.network_work, now),
@@ -344,31 +345,23 @@ impl Books {
         Ok((outputs, at))
     }
 
-    /// Whom fees go to, by the configuration; and whoever of the plan before is not named there any more and has a balance
-    /// with the others, who would else wait for ever or keep what is his.
-    fn recipients(
-        &self,
-        inner: &mut Inner,
-        asked: &Asked,
-    ) -> Result<BTreeMap<String, Vec<u8>>, JournalError> {
-        let mut known = match inner.recipients.take() {
-            Some(known) => known,
-            None => self
-                .journal
-                .view()
-                .newest_plan()?
-                .map(|plan| plan.recipients.into_iter().collect())
-                .unwrap_or_default(),
-        };
-        {
-            let deferred = inner.deferred.read();
-            known.retain(|name, _| {
-                FeeName::try_from(name.clone()).is_ok_and(|name| deferred.of(&Owner::Fee(name)) != 0)
-            });
-        }
+    /// Whom fees go to, by the configuration; and whoever plans named before: the policy in force may owe him still, or what
+    /// he is owed come back with a block that is lost.
+    fn recipients(inner: &mut Inner, asked: &Asked) -> BTreeMap<String, Vec<u8>> {
+        let known = inner.recipients.get_or_insert_default();
         known.extend(asked.recipients.iter().map(|(name, payee)| (name.to_string(), payee.clone())));
-        inner.recipients = Some(known.clone());
-        Ok(known)
+        known.clone()
+    }
+
+    /// Reads what the newest plan of the journal knew of recipients, once: before the books are held.
+    fn remember_recipients(&self) -> Result<(), JournalError> {
+        if self.inner.lock().recipients.is_some() {
+            return Ok(());
+        }
+        let before = self.journal.view().newest_plan()?;
+        let known = before.map(|plan| plan.recipients.into_iter().collect()).unwrap_or_default();
+        self.inner.lock().recipients.get_or_insert(known);
+        Ok(())
     }
 
     /// Tells the operator who leaves planned coinbases what they left open: nobody pays it any more, and it is nobody's debt.

@@ -33,16 +33,12 @@ pub(crate) struct Columns {
 }
 
 /// What a scheme's columns hold when fees are taken.
-pub(crate) struct Told<'a> {
-    pub(crate) columns: Option<&'a Columns>,
-    /// What the scheme pays from.
-    pub(crate) reserve: u64,
-}
+pub(crate) struct Told<'a>(pub(crate) Option<&'a Columns>);
 
 /// Whether a scenario's miners have a column of this name.
 pub(crate) fn is_known(scenario: &Scenario, name: &str) -> bool {
     let listed = |name| scenario.lists.contains_key(name);
-    matches!(name, "work" | "hashrate" | "workers" | "reserve") || name.strip_prefix(LIST).is_some_and(listed)
+    matches!(name, "work" | "hashrate" | "workers") || name.strip_prefix(LIST).is_some_and(listed)
 }
 
 impl Columns {
@@ -106,10 +102,7 @@ impl Columns {
 impl Told<'_> {
     fn of(&self, name: &str, miner: usize) -> Option<u64> {
         let whole = |number: u128| u64::try_from(number).unwrap_or(u64::MAX);
-        if name == "reserve" {
-            return Some(self.reserve);
-        }
-        let columns = self.columns?;
+        let columns = self.0?;
         let day = || columns.day.get(miner).copied().unwrap_or(0);
         match name {
             "work" => Some(whole(day())),
@@ -151,11 +144,13 @@ mod tests {
                     [[scheme]]\nplugin = \"prop\"\n";
         let scenario = Scenario::parse(text).unwrap();
         assert!(is_known(&scenario, "list:vip") && !is_known(&scenario, "list:other"));
+        // A pool that is simulated is never short of one.
+        assert!(!is_known(&scenario, "reserve"));
         Columns::new(&scenario)
     }
 
     fn told(columns: &Columns, name: &str) -> Vec<u64> {
-        Told { columns: Some(columns), reserve: 5 }.column(name, 0..3).unwrap()
+        Told(Some(columns)).column(name, 0..3).unwrap()
     }
 
     #[test]
@@ -178,6 +173,5 @@ mod tests {
         columns.push(&row(2, 1, 1_000_000));
         assert_eq!(told(&columns, "work"), [0, 0, 0]);
         assert_eq!(told(&columns, "list:vip"), [0, 7, 7]);
-        assert_eq!(told(&columns, "reserve"), [5, 5, 5]);
     }
 }

@@ -186,7 +186,7 @@ impl Plugins {
         let columns = plugin.describe(&settings).map_err(call)?.value;
         if let Some(column) = columns.iter().find(|column| !columns::is_known(scenario, column)) {
             return Err(refuse(format!(
-                "it asks for the column {column:?}; there are work, hashrate, workers, reserve, and list:NAME of each [lists.NAME]"
+                "it asks for the column {column:?}; there are work, hashrate, workers, and list:NAME of each [lists.NAME]"
             )));
         }
         Ok(LoadedFee { name, plugin, settings, columns })

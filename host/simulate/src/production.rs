@@ -78,11 +78,6 @@ impl Production {
         SimulateError::Window { name: self.name.clone(), source }
     }
 
-    fn told(&self) -> Told<'_> {
-        let reserve = if self.scheme.terms().reserve { RESERVE } else { 0 };
-        Told { columns: self.columns.as_ref(), reserve }
-    }
-
     fn pay(&mut self, parts: &[Share]) -> Amount {
         let mut rest = Amount::ZERO;
         for Share(owner, amount) in parts {
@@ -108,8 +103,9 @@ impl Production {
         let shares = std::mem::take(&mut self.pending);
         // Whether a reserve is spent is looked at elsewhere: here every share is credited.
         let reserve = Amount(RESERVE);
-        let accrual = accrue(&self.scheme, &self.fees, &shares, reserve, &self.state, &self.told())
-            .map_err(|source| self.payout(source))?;
+        let accrual =
+            accrue(&self.scheme, &self.fees, &shares, reserve, &self.state, &Told(self.columns.as_ref()))
+                .map_err(|source| self.payout(source))?;
         if let Some(Entry::Accrued { parts, state, .. }) = accrual.entry {
             self.pay(parts.shares());
             self.state.apply(&state, None).map_err(|source| self.payout(source))?;
@@ -183,11 +179,18 @@ impl Runner for Production {
             coord: block.coord,
             finder: Some(MinerId(block.miner.into())),
             subsidy: Some(Amount(block.subsidy)),
-            reserve: Amount(self.told().reserve),
+            reserve: Amount(if self.scheme.terms().reserve { RESERVE } else { 0 }),
         };
-        let decision =
-            allocate(&self.scheme, &self.fees, &facts, self.carry, &windows, &self.state, &self.told())
-                .map_err(|source| self.payout(source))?;
+        let decision = allocate(
+            &self.scheme,
+            &self.fees,
+            &facts,
+            self.carry,
+            &windows,
+            &self.state,
+            &Told(self.columns.as_ref()),
+        )
+        .map_err(|source| self.payout(source))?;
         if block.lost && self.scheme.terms().reversal != Reversal::Keep {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 
 use crate::SimulateError;
 use crate::columns::{Columns, Told};
-use crate::plugins::Loaded;
+use crate::plugins::{Loaded, LoadedFee};
 use crate::scenario::Part;
 use millpond_contracts::Outcome;
 use millpond_contracts::payout::{
@@ -414,42 +414,34 @@ impl Contract {
     /// took.
     fn charge(&self, income: &Income, of: Of, given: &mut Allocation) -> Result<u64, SimulateError> {
         let mut all = 0_u64;
-        let told = Told { columns: self.columns.as_ref(), reserve: self.held() };
+        let told = Told(self.columns.as_ref());
         for (at, fee) in self.scheme.fees.iter().enumerate() {
             if given.miner.is_empty() {
                 break;
             }
-            let fine = match of {
-                Of::Credits => Fractions::new(at, &income.key, income.gross),
-                Of::Income => None,
-            };
-            let finer = |amount: u64| fine.as_ref().map_or(amount, |fine| fine.finer(amount));
-            let income = Income { gross: finer(income.gross), ..income.clone() };
             let miners = &given.miner;
-            let amounts: &[u64] = &given.amount.iter().map(|amount| finer(*amount)).collect::<Vec<_>>();
             let columns =
                 fee.columns.iter().map(|column| told.column(column, miners.iter().map(|name| place(*name))));
             let columns = columns.collect::<Result<Vec<_>, _>>()?;
-            let asked = fee.plugin.fees(&fee.settings, &income, miners, amounts, &columns);
-            let call = |source| SimulateError::Call { name: fee.name.clone(), source };
-            let Fees { fee: charged, rebate } = asked.map_err(call)?.value;
-            let broken = |what: &str| {
-                let message = format!("of fee policy {}: {what}", fee.name);
-                SimulateError::Broken { name: self.scheme.name.clone(), block: self.books.incomes, message }
+            let mut parts = self.fees(fee, income, miners, &given.amount, &columns)?;
+            // As the production path has it: more exactly, where that is the same fee.
+            let fractions = match of {
+                Of::Credits => Fractions::new(at, &income.key, income.gross),
+                Of::Income => None,
             };
-            if charged.len() != amounts.len() || rebate.len() != amounts.len() {
-                return Err(broken("not one fee and one rebate for each miner"));
+            if let Some(fractions) = fractions {
+                let income = Income { gross: fractions.finer(income.gross), ..income.clone() };
+                let amounts: Vec<u64> = given.amount.iter().map(|amount| fractions.finer(*amount)).collect();
+                let fine = self.fees(fee, &income, miners, &amounts, &columns)?;
+                for ((name, part), fine) in miners.iter().zip(&mut parts).zip(fine) {
+                    if fractions.agree(*part, fine) {
+                        *part = fractions.whole(fine, MinerId(name.saturating_sub(1)));
+                    }
+                }
             }
             let (mut miner, mut amount) = (Vec::new(), Vec::new());
-            let rows = miners.iter().zip(&given.amount).zip(amounts);
-            for (((name, whole), shown), (charged, rebate)) in rows.zip(charged.iter().zip(&rebate)) {
-                let part = charged.checked_sub(*rebate).filter(|_| charged <= shown);
-                let part = part.ok_or_else(|| broken("a fee above the amount, or a rebate above the fee"))?;
-                let part = match &fine {
-                    Some(fine) => fine.whole(part, MinerId(name.saturating_sub(1))),
-                    None => part,
-                };
-                all = all.checked_add(part).ok_or_else(|| broken("fees that do not fit 64 bits"))?;
+            for ((name, whole), part) in miners.iter().zip(&given.amount).zip(parts) {
+                all = all.checked_add(part).ok_or(SimulateError::Overflow("fees"))?;
                 if part < *whole {
                     miner.push(*name);
                     amount.push(whole.saturating_sub(part));
@@ -458,6 +450,32 @@ impl Contract {
             (given.miner, given.amount) = (miner, amount);
         }
         Ok(all)
+    }
+
+    /// What one policy takes of each of these, less what it gives back.
+    fn fees(
+        &self,
+        fee: &LoadedFee,
+        income: &Income,
+        miners: &[u64],
+        amounts: &[u64],
+        columns: &[Vec<u64>],
+    ) -> Result<Vec<u64>, SimulateError> {
+        let asked = fee.plugin.fees(&fee.settings, income, miners, amounts, columns);
+        let call = |source| SimulateError::Call { name: fee.name.clone(), source };
+        let Fees { fee: charged, rebate } = asked.map_err(call)?.value;
+        let broken = |what: &str| {
+            let message = format!("of fee policy {}: {what}", fee.name);
+            SimulateError::Broken { name: self.scheme.name.clone(), block: self.books.incomes, message }
+        };
+        if charged.len() != amounts.len() || rebate.len() != amounts.len() {
+            return Err(broken("not one fee and one rebate for each miner"));
+        }
+        let part = |((amount, charged), rebate): ((&u64, &u64), &u64)| {
+            let part = charged.checked_sub(*rebate).filter(|_| charged <= amount);
+            part.ok_or_else(|| broken("a fee above the amount, or a rebate above the fee"))
+        };
+        amounts.iter().zip(&charged).zip(&rebate).map(part).collect()
     }
 
     /// Millionths of what miners get of an amount.

@@ -102,7 +102,7 @@ fn a_fee_that_depends_on_who_else_is_there_is_found() {
 /// One percent, but for whom a cheat favours or charges twice.
 struct Cheating(&'static str);
 
-const CHEATS: [(&str, &[&str]); 11] = [
+const CHEATS: [(&str, &[&str]); 12] = [
     ("none", &[]),
     ("name", &["permutation", "alike"]),
     ("finder", &["permutation", "alike", "finder-swap"]),
@@ -111,6 +111,7 @@ const CHEATS: [(&str, &[&str]); 11] = [
     ("count", &["drift"]),
     ("key", &["drift"]),
     ("largest", &["apart"]),
+    ("both", &["drift"]),
     ("rich", &["even"]),
     ("digit", &["even"]),
     ("sleeper", &[]),
@@ -141,6 +142,8 @@ impl FeePolicy for Cheating {
             "height" => income.coord >= 950_123,
             "date" => income.time_ms >= 1_893_456_000_000,
             "count" => income.seq >= 10_000,
+            // In every pool that has run for a while.
+            "both" => income.seq >= 1_000 && income.coord >= 1_000,
             "key" => income.key.first().is_some_and(|first| first % 4 == 1),
             "largest" => Some(&amount) == largest,
             "rich" => amount >= 1 << 40,

@@ -204,10 +204,15 @@ fn a_fee_recipient_who_is_renamed_while_he_is_deferred_is_paid_under_his_old_nam
         pool.block(miners[0], job);
         job
     };
-    round(&mut pool, 0, "operator");
+    // One plan of his, and no block: the policy that owes him is in force until there is one.
+    for miner in miners {
+        pool.pool.share(miner, 100);
+    }
+    pool.plan(&asked(THREE, 0));
+    let mut pool = Planned { pool: pool.pool.restart(&named("house")), jobs: pool.jobs };
+    round(&mut pool, 0, "house");
     let owed = pool.pool.books.deferred(&old);
     assert!(owed > 0, "there is room for three, and the operator's percent is the least: {owed}");
-    let mut pool = Planned { pool: pool.pool.restart(&named("house")), jobs: pool.jobs };
     let mut paid = Vec::new();
     for at in 1..100 {
         let job = round(&mut pool, at, "house");
