@@ -4,6 +4,7 @@ use crate::{
     Account, Allocation, Class, LedgerError, Owner, PaymentId, PaymentRow, Progress, SettledRow, SumNode,
     TxId, proof,
 };
+use millpond_segments::MAX_PAYLOAD;
 use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -393,6 +394,57 @@ impl Entry {
     }
 }
 
+/// Bytes that a record takes beside its entry, with room to spare.
+const BESIDE: usize = 1024;
+/// Most bytes of one part of an allocation: owner, amount and what stands around them.
+const PART: usize = 80;
+
+impl Entry {
+    /// Whether a record holds it. Asked before anything is written that belongs to it, since what is refused is tried again.
+    ///
+    /// # Errors
+    /// When it takes more bytes than a record may.
+    pub fn fits(&self) -> Result<(), LedgerError> {
+        let limit = MAX_PAYLOAD.saturating_sub(BESIDE);
+        if self.at_most().is_some_and(|bytes| bytes <= limit) {
+            return Ok(());
+        }
+        let mut counted = Counted(0);
+        serde_json::to_writer(&mut counted, self).map_err(|_| LedgerError::Overflow("an entry"))?;
+        let Counted(bytes) = counted;
+        if bytes <= limit { Ok(()) } else { Err(LedgerError::TooLarge { kind: self.kind(), bytes, limit }) }
+    }
+
+    /// No entry of the kinds that grow with the miners takes more bytes than this; `None` for other kinds.
+    fn at_most(&self) -> Option<usize> {
+        let (parts, state, beside) = match self {
+            Self::IncomeAllocated(income) => {
+                let parts = income.parts.shares().len().checked_add(income.due.shares().len())?;
+                (parts, income.state.len(), income.key.as_bytes().len())
+            }
+            Self::Accrued { parts, state, .. } => (parts.shares().len(), state.len(), 0),
+            Self::Reaccrued { state, .. } => (0, state.len(), 0),
+            _ => return None,
+        };
+        let hex = state.checked_add(beside)?.checked_mul(2)?;
+        parts.checked_mul(PART)?.checked_add(hex)?.checked_add(BESIDE)
+    }
+}
+
+/// Counts what is written to it.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.saturating_add(bytes.len());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// One line of the ledger: an entry with its number, time and the digest of the line before it. Stored as JSON, whose
 /// bytes are what the next record's `prev` is the BLAKE3 of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -428,5 +480,37 @@ pub(crate) mod hex_bytes {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         hex::decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FeeName, Share};
+    use millpond_types::MinerId;
+
+    #[test]
+    fn what_an_entry_takes_at_most_is_never_less_than_what_it_takes() {
+        let widest = Amount(u64::MAX / 4);
+        let fee = |name: u8| Owner::Fee(FeeName::try_from(char::from(name).to_string().repeat(32)).unwrap());
+        let parts = Allocation::new(vec![
+            Share(Owner::Miner(MinerId(u64::MAX)), widest),
+            Share(fee(b'a'), widest),
+            Share(fee(b'b'), widest),
+        ])
+        .unwrap();
+        let key = IncomeKey::new(vec![0xff; 256]).unwrap();
+        let (amount, state) = (parts.total(), vec![0xff; 4_000]);
+        let income = IncomeAllocated::new(key, amount, Amount::ZERO, parts.clone(), state.clone()).unwrap();
+        let income = income.paid_directly().with_dues(parts.clone()).unwrap().ending(ShareSeq(u64::MAX));
+        let (first, last) = (ShareSeq(u64::MAX), ShareSeq(u64::MAX));
+        for entry in [
+            Entry::IncomeAllocated(income),
+            Entry::Accrued { first, last, parts, state: state.clone() },
+            Entry::Reaccrued { first, last, state },
+        ] {
+            let bytes = serde_json::to_vec(&entry).unwrap().len();
+            assert!(entry.at_most().unwrap() >= bytes, "{} takes {bytes}", entry.kind());
+        }
     }
 }

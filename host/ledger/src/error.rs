@@ -61,6 +61,19 @@ pub enum LedgerError {
         /// Credited so far.
         done: u64,
     },
+    /// An entry that no record holds.
+    #[error(
+        "an entry of kind {kind} takes {bytes} bytes, a record {limit} at most: the scheme keeps too much for so many miners; \
+         swap to one with fewer or smaller cells"
+    )]
+    TooLarge {
+        /// Its kind.
+        kind: &'static str,
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// A payment id that is not the next one.
     #[error("payment {0} is not the next payment number")]
     PaymentNumber(PaymentId),

@@ -6,9 +6,10 @@ mod common;
 use common::*;
 use millpond_disk::{Disk, Fault, Keep, Operation, SimDisk};
 use millpond_ledger::{
-    Entry, ExportFormat, Ledger, LedgerError, Reader, Record, StatementWhat, verify_proof,
+    Entry, ExportFormat, Ledger, LedgerError, Owner, Reader, Record, StatementWhat, verify_proof,
 };
-use millpond_types::{Amount, Digest};
+use millpond_segments::LogError;
+use millpond_types::{Amount, Digest, ShareSeq};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -228,6 +229,26 @@ fn large_records_are_followed_by_a_checkpoint_before_they_are_many() {
     // What the book itself takes counts too: the next one is not written sooner than that.
     now(&again, allocated(1_000, &list));
     assert_eq!(again.head().seq, head.seq + 1, "a checkpoint for each entry");
+}
+
+#[test]
+fn an_entry_that_no_record_holds_is_told_before_it_is_written() {
+    let ledger = open(&SimDisk::new());
+    let credited = |state: usize| {
+        let parts = parts(&[(miner(1), 1)]);
+        Entry::Accrued { first: ShareSeq(1), last: ShareSeq(1), parts, state: vec![7; state] }
+    };
+    now(&ledger, deposit(Owner::Reserve, 10));
+    // Each byte of state takes two.
+    let most = 32 << 20;
+    let wide = credited(most);
+    assert!(
+        matches!(wide.fits(), Err(LedgerError::TooLarge { kind: "accrued", bytes, .. }) if bytes > 2 * most)
+    );
+    assert!(matches!(ledger.append(AT, wide), Err(LedgerError::Log(LogError::TooLarge { .. }))));
+    let narrow = credited(most - 1024);
+    narrow.fits().unwrap();
+    now(&ledger, narrow);
 }
 
 /// Writes a checkpoint as the first version did: the book without what each owner was sent.

@@ -519,11 +519,12 @@ impl Books {
                 return Err(why.into());
             }
         };
+        let entry = Entry::IncomeAllocated(decision.entry);
+        entry.fits()?;
         for audit in &decision.audit {
             self.journal.record(decide::recorded(audit, &income.key, income.time)).wait()?;
         }
         self.edges.pass(Edge::Decided);
-        let entry = Entry::IncomeAllocated(decision.entry);
         self.ledger.append(income.time, entry.clone())?;
         inner.follow(&entry)?;
         inner.conduct.went_well(&bound, clock);
@@ -659,6 +660,7 @@ impl Books {
                 Entry::Accrued { first, last, .. } => decide::subject(*first, *last),
                 _ => Vec::new(),
             };
+            entry.fits()?;
             for audit in &accrual.audit {
                 self.journal.record(decide::recorded(audit, &subject, now)).wait()?;
             }

@@ -120,6 +120,7 @@ impl Books {
             let given = given.map_err(|why| self.failed_on_shares(inner, &due, why, clock))?;
             let Some(accrual) = given.map(|(accrual, _)| accrual) else { return Ok(()) };
             let Some(entry) = accrual.entry.and_then(decide::reaccrued) else { return Ok(()) };
+            entry.fits()?;
             for audit in &accrual.audit {
                 self.journal.record(decide::recorded(audit, &due.subject(), now)).wait()?;
             }

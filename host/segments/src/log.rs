@@ -60,8 +60,8 @@ pub trait Owner: Send + 'static {
 pub struct Options {
     /// Names what the log holds, up to 16 ASCII characters; a log with another name does not open.
     pub format: &'static str,
-    /// A segment is sealed when this many bytes were written to it after its first group, and at least as many as
-    /// that has. Default 8 MiB: a start reads the newest segment, and a window the two at its edges.
+    /// A segment is sealed when this many bytes were written to it after its first group, and at least three times as
+    /// many as that has. Default 8 MiB: a start reads the newest segment, and a window the two at its edges.
     pub segment_bytes: u64,
     /// How long the first item of a group may wait for company. Default 1 ms; 0 commits at once, and what comes
     /// while a sync runs is the next group.

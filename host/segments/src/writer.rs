@@ -383,8 +383,9 @@ impl<O: Owner> Writer<O> {
         let wakers: Vec<_> = settled.filter_map(|(resolver, receipt)| resolver.settle(Ok(receipt))).collect();
         wakers.into_iter().for_each(Waker::wake);
         let written = self.active.bytes.saturating_sub(self.opened_with);
-        // What is carried over must not make up most of a log.
-        if written >= self.shared.options.segment_bytes.max(self.opened_with) { self.roll() } else { Ok(()) }
+        // What is carried over must not make up more than a quarter of a log.
+        let enough = self.shared.options.segment_bytes.max(self.opened_with.saturating_mul(CARRIED));
+        if written >= enough { self.roll() } else { Ok(()) }
     }
 
     /// Appends and syncs a group, and makes it visible to readers.
@@ -465,6 +466,10 @@ impl<O: Owner> Writer<O> {
         self.shared.dir.join(segment.name())
     }
 }
+
+/// A segment is written to until it holds so many times what it began with. More would save little more of the disk, and
+/// a start and the edges of a window read a segment whole.
+const CARRIED: u64 = 3;
 
 /// Creates a segment: header and first group in one write, file synced, folder synced.
 fn create<O: Owner>(

@@ -397,3 +397,55 @@ fn nobody_waits_for_a_writer_that_broke_down() {
         assert!(log.poisoned().unwrap().contains("defect"));
     }
 }
+
+/// Carries much over into every segment.
+struct Carrying;
+
+const CARRIED: usize = 20_000;
+
+impl Owner for Carrying {
+    type Item = u64;
+    type Receipt = u64;
+
+    fn weight(_: &u64) -> usize {
+        8
+    }
+
+    fn encode(&mut self, items: Vec<u64>, group: &mut GroupBuilder) -> Vec<u64> {
+        items.into_iter().map(|number| group.push(1, &[number as u8; 500])).collect()
+    }
+
+    fn synced(&mut self) {}
+
+    fn summary(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn sealed(&mut self, _: &SegmentInfo, _: &[u8]) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn preamble(&mut self, group: &mut GroupBuilder) {
+        group.push(2, &[7; CARRIED]);
+    }
+
+    fn recover(&mut self, _: RecordRef<'_>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_carried_over_is_a_quarter_of_a_log_at_most() {
+    let disk = Arc::new(SimDisk::new());
+    let (log, _) = GroupLog::open(disk, Path::new(DIR), options(), Carrying).unwrap();
+    for number in 0..600 {
+        log.append(number).wait().unwrap();
+    }
+    let segments: Vec<_> = log.view().segments().cloned().collect();
+    let [sealed @ .., _] = segments.as_slice() else { panic!("no segment") };
+    assert!(sealed.len() >= 3, "{sealed:?}");
+    for segment in sealed {
+        let carried = CARRIED as u64;
+        assert!((4 * carried..5 * carried).contains(&segment.bytes), "{} bytes", segment.bytes);
+    }
+}
