@@ -460,6 +460,7 @@ mod tests {
             reserve: Amount(reserve),
             direct: false,
             planned: false,
+            run_off: None,
             notice: std::time::Duration::ZERO,
         }
     }
