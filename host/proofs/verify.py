@@ -641,6 +641,17 @@ def check_division(statement, said, part):
     refuse(missing and statement["address"], "window-missing")
 
 
+def taken_over(scheme, otherwise):
+    follows = [it["value"] for it in scheme["settings"] if it["name"] == "@run-off"][:1]
+    if not follows or follows[0][0] != "text":
+        return otherwise
+    try:
+        floor = json.loads(follows[0][1])["floor"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return floor if type(floor) is int and 0 <= floor < 2**64 else None
+
+
 def check_receipts(statement, said, receipts, in_force):
     found = {}
     for receipt in receipts:
@@ -664,8 +675,15 @@ def check_receipts(statement, said, receipts, in_force):
         comparable = span in ("round", "shares", "work", "batch") and window["measure"][0] == "work"
         if not comparable or any(body["shift"] != said["shift"] for body in ordered):
             continue
+        end = said["end"]["share"]
+        # A window of a scheme that was followed by another ends where that took over.
+        floor = taken_over(said["scheme"], 0)
+        if floor is None:
+            continue
+        if window["counted"]["first"] <= floor:
+            end = min(end, floor)
         first = window["counted"]["first"] + (span == "work" and window["edge"][0] == "split")
-        inside = [body for body in ordered if body["first"] >= first and body["last"] <= said["end"]["share"]]
+        inside = [body for body in ordered if body["first"] >= first and body["last"] <= end]
         inside = [body for body in inside if body["restarts"] == statement["entry"]["restarts"]]
         refuse(sum(body["work"] for body in inside) > work["value"], "receipts-exceed-work")
 

@@ -262,7 +262,15 @@ fn shadow() -> serde_json::Map<String, Value> {
             with(
                 decides(),
                 json!({"from": count("incomes whose windows end behind this share are divided by it"),
-                "since": time("since when"), "next": link("NextPolicy")}),
+                "since": time("since when"), "follows": link("FollowedPolicy"), "next": link("NextPolicy")}),
+            ),
+        ),
+        (
+            "FollowedPolicy",
+            with(
+                decides(),
+                json!({"up_to": count("work up to this share is its to pay, as far as its windows reach"),
+                "incomes_left": count("so many incomes more, at the most")}),
             ),
         ),
         (
@@ -271,7 +279,7 @@ fn shadow() -> serde_json::Map<String, Value> {
                 decides(),
                 json!({"announced": time("when it was announced"),
                 "not_before": time("blocks that were found before are divided by the policy in force"),
-                "reason": text("the operator's words; may be empty"), "takes_over": text("when, as a sentence"),
+                "reason": text("the operator's words; may be empty"), "takes_over": text("when, and who pays for work of before, as a sentence"),
                 "claims_lost": names("what the scheme in force claims and this one does not"),
                 "claims_gained": names("what this scheme claims and the one in force does not")}),
             ),

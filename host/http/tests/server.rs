@@ -49,7 +49,8 @@ fn policy() -> PolicyView {
         claims_lost: vec!["a".into()],
         claims_gained: vec!["b".into()],
     };
-    PolicyView { scheme: plugin("pplns"), fees: Vec::new(), from: 7, since: UnixMillis(1), next: Some(next) }
+    let (follows, next) = (None, Some(next));
+    PolicyView { scheme: plugin("pplns"), fees: Vec::new(), from: 7, since: UnixMillis(1), follows, next }
 }
 
 struct Fixed {

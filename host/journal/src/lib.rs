@@ -38,13 +38,13 @@ pub use journal::{Durable, Journal, MAX_NAME, MAX_WORKERS, Options, Progress, Re
 pub use records::{
     Admin, Authority, BlockFate, CoinbasePlan, Decision, ExtranonceLease, Fate, Income, IncomeAt, IncomeLost,
     Job, List, ListRow, Miner, MinerSetting, Notice, PlannedFor, PlannedOutput, PluginInForce, Policy,
-    Promise, Record, Retention, Setting, Solution, Submission, Verdict, WindowEnd, Worker, WorkerId,
+    Promise, RUN_OFF, Record, Retention, Setting, Solution, Submission, Verdict, WindowEnd, Worker, WorkerId,
 };
 pub use shares::{Share, ShareBlock};
 pub use state::{Answered, OpenBlock, State};
 pub use summary::{MinerShares, SegmentShares};
 pub use view::{Entry, JournalView, Records, WorkedOn};
-pub use window::{Counted, Edge, Measure, Span, Window};
+pub use window::{Clip, Counted, Edge, Measure, OTHERS, Span, Window};
 
 use millpond_segments::LogError;
 use millpond_types::ShareSeq;

@@ -10,6 +10,7 @@ use crate::codec::{DecodeError, Field, Input, Versions};
 use crate::shares::ShareBlock;
 use crate::state::State;
 
+pub use money::RUN_OFF;
 pub use money::{
     CoinbasePlan, Decision, Income, IncomeAt, IncomeLost, Notice, PlannedFor, PlannedOutput, PluginInForce,
     Policy, Promise, Setting, WindowEnd,

@@ -3,7 +3,7 @@
 use crate::lists::Lists;
 use crate::records::{CoinbasePlan, Job, OF_BLOCKS, Record, Retention, SHARES, Solution, WindowEnd};
 use crate::summary::{self, SegmentShares};
-use crate::window::{self, Counted, Window};
+use crate::window::{self, Clip, Counted, Window};
 use crate::{FORMAT, JournalError, Share, State};
 use millpond_disk::Disk;
 use millpond_segments::{Iter, LogError, RecordRef, SegmentInfo, Verified, View};
@@ -399,7 +399,22 @@ impl JournalView {
         end: &WindowEnd,
         finder: Option<MinerId>,
     ) -> Result<Counted, JournalError> {
-        window::compute(self, window, end, finder)
+        self.clipped(window, end, finder, &Clip::default())
+    }
+
+    /// As [`JournalView::counted`], of the shares that count where one scheme follows another. Shares up to the clip's floor
+    /// may be dropped.
+    ///
+    /// # Errors
+    /// As [`JournalView::window`].
+    pub fn clipped(
+        &self,
+        window: &Window,
+        end: &WindowEnd,
+        finder: Option<MinerId>,
+        clip: &Clip,
+    ) -> Result<Counted, JournalError> {
+        window::compute(self, window, end, finder, clip)
     }
 
     /// The totals of a sealed segment's shares.

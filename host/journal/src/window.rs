@@ -126,6 +126,30 @@ impl Sums {
     }
 }
 
+/// The miner as whom shares count that are nobody's in particular. No miner has this number.
+pub const OTHERS: MinerId = MinerId(u64::MAX);
+
+/// Which of a window's shares count, and as whose: where one scheme follows another. How far the window reaches does not
+/// depend on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Clip {
+    /// Shares up to this one do not count: another scheme pays them.
+    pub floor: ShareSeq,
+    /// Shares behind this one count as those of [`OTHERS`]; `None`: each counts as its miner's.
+    pub others: Option<ShareSeq>,
+}
+
+impl Clip {
+    fn miner(&self, seq: ShareSeq, miner: MinerId) -> MinerId {
+        if self.is_of_others(seq) { OTHERS } else { miner }
+    }
+
+    /// Whether this share counts as theirs, and so does each one behind it.
+    fn is_of_others(&self, seq: ShareSeq) -> bool {
+        self.others.is_some_and(|after| seq > after)
+    }
+}
+
 /// What was counted in a window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counted {
@@ -142,6 +166,7 @@ pub(crate) fn compute(
     window: &Window,
     end: &WindowEnd,
     finder: Option<MinerId>,
+    clip: &Clip,
 ) -> Result<Counted, JournalError> {
     let behind = ShareSeq(end.seq.0.saturating_add(1));
     if !window.is_computed() {
@@ -160,8 +185,10 @@ pub(crate) fn compute(
             return Ok(Counted { rows: finder.map(|miner| (miner, 1)).into_iter().collect(), first: behind });
         }
         Span::State => return Ok(Counted { rows: Vec::new(), first: behind }),
-        Span::Round => Reach::From(end.round_after.0.saturating_add(1)),
-        Span::Shares(count) => Reach::From(end.seq.0.saturating_sub(count).saturating_add(1)),
+        Span::Round => Reach::From(end.round_after.max(clip.floor).0.saturating_add(1)),
+        Span::Shares(count) => {
+            Reach::From(end.seq.0.saturating_sub(count).max(clip.floor.0).saturating_add(1))
+        }
         Span::Work(thousandths) | Span::Slices(thousandths, _) => {
             let sum = walked.measure.sum(thousandths, end.network_work);
             Reach::Sum(sum.ok_or(JournalError::Overflow)?)
@@ -170,9 +197,9 @@ pub(crate) fn compute(
         Span::Coord(steps) => Reach::After(Field::Coord, end.coord.checked_sub(steps)),
     };
     let mut sums = Sums::default();
-    let reached = walk(journal, &walked, end.seq, reach, &mut sums)?;
+    let reached = walk(journal, &walked, end.seq, reach, clip, &mut sums)?;
     let dropped = &journal.dropped;
-    let needs_dropped = dropped.last.0 > 0
+    let needs_dropped = dropped.last > clip.floor
         && match reach {
             Reach::From(first) => first <= dropped.last.0 && end.seq.0 >= first,
             Reach::Sum(_) => reached.is_continue(),
@@ -184,19 +211,20 @@ pub(crate) fn compute(
     }
     let first = sums.first.unwrap_or(behind);
     if let (Span::Slices(_, step), Measure::FeeValue) = (window.span, window.measure) {
-        let rows = by_fees(journal, step, first..=end.seq, sums.over)?.rows();
+        let rows = by_fees(journal, step, first..=end.seq, sums.over, clip)?.rows();
         return Ok(Counted { rows, first });
     }
     Ok(Counted { rows: sums.rows(), first })
 }
 
 /// What shares weigh in their slices, of the first of which `over` of the work does not count. Reads them one by one, oldest
-/// first, and those of before that say where its slice begins.
+/// first, and those of before that say where its slice begins, though none up to the floor.
 fn by_fees(
     journal: &JournalView,
     step: u64,
     shares: RangeInclusive<ShareSeq>,
     over: u128,
+    clip: &Clip,
 ) -> Result<Sums, JournalError> {
     let (first, end) = shares.into_inner();
     let mut sums = Sums::default();
@@ -204,7 +232,9 @@ fn by_fees(
         return Ok(sums);
     }
     // Where fees end no slice, whatever was before the window in its first one does not matter.
-    let from = if step == 0 { first } else { journal.same_coord_from(first)? };
+    // A floor ends one.
+    let least = ShareSeq(clip.floor.0.saturating_add(1));
+    let from = if step == 0 || first <= least { first } else { journal.same_coord_from(first)?.max(least) };
     let mut slices = Slices::new(step);
     let take = |slices: &mut Slices<MinerId>, sums: &mut Sums| -> Result<(), JournalError> {
         let scores = slices.end().map_err(|_| JournalError::Overflow)?;
@@ -232,7 +262,7 @@ fn by_fees(
                 }
                 _ => share.work.0,
             };
-            slices.push(share.miner, coord, fees, counts).map_err(|_| JournalError::Overflow)
+            slices.push(clip.miner(seq, share.miner), coord, fees, counts).map_err(|_| JournalError::Overflow)
         })?;
     }
     take(&mut slices, &mut sums)?;
@@ -245,6 +275,7 @@ fn walk(
     window: &Window,
     end: ShareSeq,
     reach: Reach,
+    clip: &Clip,
     sums: &mut Sums,
 ) -> Result<ControlFlow<()>, JournalError> {
     if matches!(reach, Reach::Sum(0)) {
@@ -252,6 +283,7 @@ fn walk(
     }
     for segment in journal.log.segments().rev() {
         let part = match journal.total(segment) {
+            Some(total) if total.count > 0 && total.last <= clip.floor => Part::Older,
             // The segment that is written to has no footer yet.
             None => Part::Some,
             // Nor does a footer say what shares were worth.
@@ -263,17 +295,30 @@ fn walk(
             }
             Some(total) => part(window.measure, &total, end, reach, sums.total),
         };
+        // Shares of one segment on both sides of a boundary are told apart one by one.
+        let cut = |total: SegmentShares| {
+            let parted = |at: ShareSeq| total.first <= at && at < total.last;
+            parted(clip.floor) || clip.others.is_some_and(parted)
+        };
+        let part = match part {
+            Part::All if journal.total(segment).is_some_and(cut) => Part::Some,
+            part => part,
+        };
         match part {
             Part::None => {}
             Part::All => {
-                if let Some(total) = journal.total(segment) {
-                    sums.counts(total.first);
+                let Some(total) = journal.total(segment) else { continue };
+                sums.counts(total.first);
+                if clip.is_of_others(total.first) {
+                    let all = of_segment(window.measure, &total).ok_or(JournalError::NoSuchWindow)?;
+                    sums.add(OTHERS, all)?;
+                } else {
+                    add_footer(journal, segment, window.measure, sums)?;
                 }
-                add_footer(journal, segment, window.measure, sums)?;
             }
             Part::Older => return Ok(ControlFlow::Break(())),
             Part::Some => {
-                if add_shares(journal, segment, window, end, reach, sums)?.is_break() {
+                if add_shares(journal, segment, window, (end, reach, clip), sums)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -341,13 +386,13 @@ fn add_shares(
     journal: &JournalView,
     segment: &SegmentInfo,
     window: &Window,
-    end: ShareSeq,
-    reach: Reach,
+    (end, reach, clip): (ShareSeq, Reach, &Clip),
     sums: &mut Sums,
 ) -> Result<ControlFlow<()>, JournalError> {
     let Reach::Sum(limit) = reach else {
         journal.visit_segment(segment, |seq, share| {
             let counts = seq <= end
+                && seq > clip.floor
                 && match reach {
                     Reach::From(first) => seq.0 >= first,
                     Reach::After(field, after) => after.is_none_or(|after| field.of(share) > after),
@@ -357,14 +402,14 @@ fn add_shares(
                 return Ok(());
             }
             sums.counts(seq);
-            sums.add(share.miner, of_share(window.measure, share))
+            sums.add(clip.miner(seq, share.miner), of_share(window.measure, share))
         })?;
         return Ok(ControlFlow::Continue(()));
     };
     let mut shares = Vec::new();
     journal.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
-        if seq <= end {
-            shares.push((seq, share.miner, of_share(window.measure, share)));
+        if seq <= end && seq > clip.floor {
+            shares.push((seq, clip.miner(seq, share.miner), of_share(window.measure, share)));
         }
         Ok(())
     })?;

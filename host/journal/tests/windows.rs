@@ -19,6 +19,11 @@ fn fees(share: &Share) -> u128 {
 
 /// The definition, written down a second time: every share, newest first, without segments.
 fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Counted {
+    clipped(shares, window, end, 0)
+}
+
+/// The same, of the shares behind one.
+fn clipped(shares: &[Share], window: &Window, end: &WindowEnd, floor: u64) -> Counted {
     let mut sums: BTreeMap<MinerId, u128> = BTreeMap::new();
     let slices = matches!(window.span, Span::Slices(..));
     let weigh = |share: &Share| {
@@ -41,7 +46,7 @@ fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Counted {
     };
     let mut counts = vec![0; end.seq.0 as usize];
     let mut first = ShareSeq(end.seq.0 + 1);
-    for seq in (1..=end.seq.0).rev() {
+    for seq in (floor + 1..=end.seq.0).rev() {
         let share = &shares[seq as usize - 1];
         let inside = match window.span {
             Span::Round => seq > end.round_after.0,
@@ -69,7 +74,8 @@ fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Counted {
         room = room.saturating_sub(value);
     }
     if let (Span::Slices(_, step), Measure::FeeValue) = (window.span, window.measure) {
-        sums = by_slices(shares, step, &counts);
+        let floor = counts.len().min(floor as usize);
+        sums = by_slices(&shares[floor..], step, &counts[floor..]);
     }
     let rows = sums.into_iter().filter(|(_, sum)| *sum > 0).collect();
     Counted { rows, first }
@@ -215,6 +221,79 @@ proptest! {
             let begins = begins(&shares, &window, counted.first);
             prop_assert!(counted.first > end.seq || needed <= begins, "{:?} {:?}", window, end);
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+    /// What one scheme is shown of a window on both sides of a boundary: nothing up to a floor, and all behind the boundary as
+    /// one miner's.
+    #[test]
+    fn a_clip_gives_what_a_scan_of_the_shares_that_it_leaves_gives(
+        shares in any_shares(),
+        windows in prop::collection::vec(
+            (any_window(), any::<prop::sample::Index>(), 0_u64..600, [0_u64..610, 0_u64..610]), 1..8
+        ),
+        restart: bool,
+    ) {
+        let disk = SimDisk::new();
+        let (mut journal, _) = open(&disk);
+        for group in shares.chunks(9) {
+            let commits: Vec<_> = group.iter().map(|share| journal.share(*share)).collect();
+            for commit in commits {
+                commit.wait().unwrap();
+            }
+        }
+        if restart {
+            drop(journal);
+            journal = open(&disk).0;
+        }
+        let view = journal.view();
+        for (window, end, round_after, [floor, after]) in windows {
+            let seq = end.index(shares.len()) as u64 + 1;
+            let last = &shares[seq as usize - 1];
+            let end = WindowEnd {
+                seq: ShareSeq(seq),
+                time: last.time,
+                coord: last.coord,
+                network_work: last.network_work,
+                round_after: ShareSeq(round_after.min(seq)),
+            };
+            let by = |others| view.clipped(&window, &end, None, &Clip { floor: ShareSeq(floor), others });
+            prop_assert_eq!(by(None).unwrap(), clipped(&shares, &window, &end, floor), "{:?} {:?}", window, end);
+            let mut renamed = shares.clone();
+            let behind = renamed.iter_mut().skip(after as usize);
+            behind.for_each(|share| share.miner = OTHERS);
+            let expected = clipped(&renamed, &window, &end, floor);
+            prop_assert_eq!(by(Some(ShareSeq(after))).unwrap(), expected, "{:?} {:?}", window, end);
+        }
+    }
+}
+
+#[test]
+fn shares_up_to_the_floor_may_be_dropped_and_others_may_not() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk);
+    for miner in 1..=4 {
+        journal.share(Share { miner: MinerId(miner), coord: 7, ..share(1) }).wait().unwrap();
+        journal.roll().wait().unwrap();
+    }
+    journal.drop_before(ShareSeq(3)).unwrap();
+    let end = WindowEnd { seq: ShareSeq(4), network_work: 100, coord: 7, ..WindowEnd::default() };
+    let spans =
+        [Span::Round, Span::Shares(9), Span::Work(9_000_000), Span::Coord(9), Span::Slices(9_000_000, 5)];
+    for span in spans {
+        let measure = if matches!(span, Span::Slices(..)) { Measure::FeeValue } else { Measure::Work };
+        let window = Window { span, measure, edge: Edge::Split };
+        let by = |floor| {
+            let clip = Clip { floor: ShareSeq(floor), others: Some(ShareSeq(3)) };
+            journal.view().clipped(&window, &end, None, &clip)
+        };
+        assert!(matches!(by(1).unwrap_err(), JournalError::Dropped { .. }), "{span:?}");
+        let counted = by(2).unwrap();
+        assert_eq!(counted.first, ShareSeq(3), "{span:?}");
+        let miners: Vec<_> = counted.rows.into_iter().map(|row| row.0).collect();
+        assert_eq!(miners, [MinerId(3), OTHERS], "{span:?}");
     }
 }
 

@@ -44,31 +44,10 @@ pub fn allocate(
     state: &SchemeState,
     attributes: &dyn Attributes,
 ) -> Result<Decision, PayoutError> {
-    let gross = facts.amount.checked_add(carry_in).ok_or_else(|| {
-        PayoutError::Input("an income with its carried-in units does not fit 64 bits".to_owned())
-    })?;
     let seen = state.seen_by(scheme);
-    let state = seen.state.as_ref();
-    let miners = inputs(scheme, facts, windows, state)?;
-    // The finder is named in each call, under its own names.
-    let income = Income {
-        key: facts.key.as_bytes().to_vec(),
-        gross: gross.0,
-        carried: carry_in.0,
-        seq: facts.number,
-        time_ms: facts.time.0,
-        coord: facts.coord,
-        finder: None,
-        subsidy: subsidy(scheme, facts)?,
-        reserve: if scheme.terms.reserve { facts.reserve.0 } else { 0 },
-    };
-    let given = Given { income: &income, finder: facts.finder, miners: &miners, windows, state };
-    let (first, again) = both(miners.len(), || run(scheme, &given), || fairness::rerun(scheme, &given));
-    let (record, checked, mut change) = first?;
-    let again = again?;
+    let Called { income, checked, mut change, mut audit } =
+        call(scheme, facts, carry_in, windows, seen.state.as_ref())?;
     change.given = scheme.takes_again().then(|| state.given().unwrap_or(scheme.since));
-    fairness::compare_runs(scheme, &miners, (&checked, &change), &again)?;
-    let mut audit = vec![record, again.audit];
 
     let mut parts = Vec::with_capacity(checked.rows.len().saturating_add(4));
     let of = fees::Of::Income { finder: facts.finder };
@@ -94,6 +73,47 @@ pub fn allocate(
         if seen.kept { change.to_bytes() } else { Vec::new() },
     )?;
     Ok(Decision { entry: entry.ending(facts.end), audit })
+}
+
+/// A scheme's answer that keeps every rule, asked twice.
+pub(crate) struct Called {
+    pub(crate) income: Income,
+    pub(crate) checked: Checked,
+    pub(crate) change: StateChange,
+    pub(crate) audit: Vec<AuditRecord>,
+}
+
+/// Asks a scheme about an income: native checks, fairness run.
+pub(crate) fn call(
+    scheme: &BoundScheme,
+    facts: &IncomeFacts,
+    carry_in: Amount,
+    windows: &[WindowSums],
+    state: &SchemeState,
+) -> Result<Called, PayoutError> {
+    let gross = facts.amount.checked_add(carry_in).ok_or_else(|| {
+        PayoutError::Input("an income with its carried-in units does not fit 64 bits".to_owned())
+    })?;
+    let miners = inputs(scheme, facts, windows, state)?;
+    // The finder is named in each call, under its own names.
+    let income = Income {
+        key: facts.key.as_bytes().to_vec(),
+        gross: gross.0,
+        carried: carry_in.0,
+        seq: facts.number,
+        time_ms: facts.time.0,
+        coord: facts.coord,
+        finder: None,
+        subsidy: subsidy(scheme, facts)?,
+        reserve: if scheme.terms.reserve { facts.reserve.0 } else { 0 },
+    };
+    let given = Given { income: &income, finder: facts.finder, miners: &miners, windows, state };
+    let (first, again) = both(miners.len(), || run(scheme, &given), || fairness::rerun(scheme, &given));
+    let (record, checked, change) = first?;
+    let again = again?;
+    fairness::compare_runs(scheme, &miners, (&checked, &change), &again)?;
+    let audit = vec![record, again.audit];
+    Ok(Called { income, checked, change, audit })
 }
 
 /// The first run: the scheme's answer, checked.

@@ -18,6 +18,7 @@ mod facts;
 mod fairness;
 mod fees;
 mod fractions;
+mod owed;
 mod pseudonyms;
 mod ruin;
 mod state;
@@ -30,6 +31,7 @@ pub use bound::{BoundFee, BoundScheme, MAX_BATCH, MAX_CELLS, MAX_COLUMNS, MAX_WI
 pub use error::{PayoutError, Rule};
 pub use facts::{Attributes, IncomeFacts, NoAttributes, WindowSums};
 pub use fractions::Fractions;
+pub use owed::{Owed, owed, owes_by_windows, owes_nothing_behind_a_block};
 pub use ruin::{reserve_for, ruin};
 pub use state::{SchemeState, StateChange};
 pub use swap::{SwapError, check_repair, check_upgrade};

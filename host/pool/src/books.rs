@@ -11,6 +11,7 @@ use crate::decide::{self, DecideError, Standing, income_key};
 use crate::edges::{Edge, Edges};
 use crate::notice::{Announcement, Waiting, as_repair};
 use crate::policy::{Bound, Loader, PolicyError, Wanted, of_booked, of_income, reserve_of};
+use crate::run_off::{self, Follows};
 use crate::sums::{CONFIGURATION, DECLARED, EVERY, Read, Sums};
 use millpond_alerts::{Alarms, Level};
 use millpond_journal::{Income, Journal, JournalError, Policy, Record};
@@ -257,6 +258,9 @@ impl Books {
         self.has_day(&bound, newest)?;
         self.withdraw(&mut inner, "blocks are paid by another coinbase from this start on", now)?;
         policy.from = newest;
+        // What was paid by a scheme before is not paid again, should the pool divide incomes once more.
+        let before = self.journal.newest_policy().map(|before| Follows::of(&before)).transpose()?.flatten();
+        let policy = run_off::following(policy, before.map(|before| before.floor_alone()).as_ref())?;
         self.journal.record(policy).wait()?;
         Ok(())
     }
@@ -316,7 +320,7 @@ impl Books {
     pub fn wants(&self, wanted: &Wanted) -> bool {
         let next = self.pending().or_else(|| self.journal.newest_policy());
         next.is_some_and(|policy| {
-            policy.scheme == wanted.scheme_in_force() && policy.fees == wanted.fees_in_force()
+            policy.scheme.is_same_as(&wanted.scheme_in_force()) && policy.fees == wanted.fees_in_force()
         })
     }
 
@@ -394,39 +398,67 @@ impl Books {
         if at_once {
             self.withdraw(&mut inner, "another policy takes over at once, to repair one that fails", now)?;
         }
-        for failed in stuck {
+        let mut repaired: Vec<Policy> = Vec::new();
+        // One repair records beginnings of others again, at another time.
+        let is_one = |a: &Policy, b: &Policy| a.from == b.from && a.scheme == b.scheme && a.fees == b.fees;
+        let left = |failed: &Policy, done: &[Policy]| {
+            wanted.pays_as(failed) && !done.iter().any(|known| is_one(known, failed))
+        };
+        while let Some(failed) =
+            self.stuck_policies(&inner)?.into_iter().find(|failed| left(failed, &repaired))
+        {
             self.take_over(&mut inner, &failed, &as_repair(&policy), now)?;
+            repaired.push(failed);
         }
         inner.conduct.release(&bound);
         if at_once {
             self.deposit(&mut inner, wanted.reserve, now)?;
             return Ok(true);
         }
-        if inner.pending.is_some() && in_force.scheme == policy.scheme && in_force.fees == policy.fees {
+        if inner.pending.is_some()
+            && in_force.scheme.is_same_as(&policy.scheme)
+            && in_force.fees == policy.fees
+        {
             self.withdraw(&mut inner, "the policy in force stays", now)?;
             return Ok(false);
         }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
         let begins = how.begins(wanted, self.promised(now), now)?;
+        let policy = run_off::as_announced(policy, &in_force, &old, wanted.run_off);
         self.wait_for(&mut inner, (policy, bound), begins, how)?;
         Ok(false)
     }
 
     /// A block of ours is durable in the journal, found at this time, and its window ends at this share: a policy whose notice
-    /// is over takes over behind it.
+    /// is over takes over behind it, once the scheme that the one in force follows has paid what it owes. A fee alone is
+    /// corrected at once.
     ///
     /// # Errors
     /// When the waiting policy can no longer take over (it stays waiting), or the journal fails.
     pub fn block_found(&self, end: ShareSeq, now: UnixMillis) -> Result<bool, BooksError> {
-        let old = self.in_force()?;
+        let in_force = self.journal.newest_policy().ok_or(BooksError::NoPolicy(end))?;
+        let old = self.loader.bind(&in_force)?;
         let mut inner = self.inner.lock();
         let due = inner.pending.clone().filter(|waiting| waiting.is_due(now));
-        let Some(Waiting { mut policy, bound, .. }) = due else { return Ok(false) };
+        let is_over = self.is_run_off(&old, end, now)?;
+        if due.is_none() && is_over != Some(true) {
+            return Ok(false);
+        }
+        if let Some(next) = due.as_ref().map(|waiting| &waiting.policy)
+            && is_over == Some(false)
+            && !run_off::goes_on(&in_force, next)
+        {
+            self.tell_waiting(&old, next);
+            return Ok(false);
+        }
         // What the old scheme owes for each share is credited by it before another takes over.
         self.credit(&mut inner, ShareSeq(u64::MAX), now)?;
         let mut from = end;
         if old.scheme.terms().batch > 0 {
             let given = ShareSeq(self.ledger.accrued_to());
+            if given < end && due.is_none() {
+                return Ok(false);
+            }
             if given < end {
                 let text = format!(
                     "the policy in force has not credited shares {given} to {end} yet (is its reserve spent?): the \
@@ -438,7 +470,19 @@ impl Books {
             // Shares behind the block that it has credited already are its own.
             from = given;
         }
-        check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
+        let Some(Waiting { mut policy, bound, .. }) = due else {
+            self.end_run_off(&mut inner, &in_force, (from, now))?;
+            return Ok(false);
+        };
+        if let Err(why) = check_upgrade(&old.scheme, &bound.scheme, &inner.state) {
+            if is_over == Some(true) {
+                self.end_run_off(&mut inner, &in_force, (from, now))?;
+            }
+            return Err(why.into());
+        }
+        let behind = (from, self.ledger.book().income_count());
+        let follows = run_off::taking_over(&policy, (&in_force, &old), behind, is_over == Some(true))?;
+        policy = run_off::following(policy, follows.as_ref())?;
         (policy.from, policy.time) = (from, now);
         let reserve = reserve_of(&policy);
         self.journal.record(policy).wait()?;

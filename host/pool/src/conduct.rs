@@ -9,6 +9,7 @@
 use crate::books::{Books, BooksError, Inner};
 use crate::decide::{self, DecideError, income_key};
 use crate::policy::{Bound, pays_alike};
+use crate::run_off;
 use millpond_alerts::Level;
 use millpond_journal::{Income, Policy};
 use millpond_ledger::{IncomeStatus, Reversal};
@@ -39,8 +40,14 @@ pub struct Stopped {
     pub first_error: String,
 }
 
-/// The components of a policy, with their names.
+/// The components of a policy, with their names, and of the one that it follows and that is called too.
 fn components(bound: &Bound) -> Vec<(Digest, &str)> {
+    let old = bound.old().map(|old| own(&old.bound)).unwrap_or_default();
+    own(bound).into_iter().chain(old).collect()
+}
+
+/// The components of a policy itself, with their names.
+fn own(bound: &Bound) -> Vec<(Digest, &str)> {
     let fees = bound.fees.iter().map(|fee| (fee.digest(), fee.name()));
     [(bound.scheme.digest(), bound.scheme.name())].into_iter().chain(fees).collect()
 }
@@ -48,7 +55,16 @@ fn components(bound: &Bound) -> Vec<(Digest, &str)> {
 impl Conduct {
     /// Which component of a policy is in quarantine.
     pub(crate) fn stopped(&self, bound: &Bound) -> Option<Stopped> {
-        components(bound).into_iter().find_map(|(component, name)| {
+        self.first_stopped(components(bound))
+    }
+
+    /// As [`Conduct::stopped`], of the policy itself and not of the one that it follows.
+    fn stopped_itself(&self, bound: &Bound) -> Option<Stopped> {
+        self.first_stopped(own(bound))
+    }
+
+    fn first_stopped(&self, components: Vec<(Digest, &str)>) -> Option<Stopped> {
+        components.into_iter().find_map(|(component, name)| {
             let first_error = self.strikes.quarantined(component)?.to_owned();
             Some(Stopped { component, plugin: name.to_owned(), first_error })
         })
@@ -155,7 +171,7 @@ impl Books {
             Some((older, name)) => {
                 let reason = format!("{LAST_GOOD}{plugin} is in quarantine");
                 let older = Policy { reason, ..older };
-                match self.take_over(inner, policy, &older, now) {
+                match self.put_in_place(inner, policy, &older, now) {
                     Ok(()) => format!(
                         "{plugin} is in quarantine; its older version {name} goes on. Its first error: {first_error}"
                     ),
@@ -169,18 +185,33 @@ impl Books {
         self.alarms.raise(Level::Critical, &self.pool, "plugin", done);
     }
 
-    /// The newest policy of before whose components are not in quarantine, with the same settings and terms.
+    /// The policy itself with an older version of what it follows, where that is what failed; else the newest policy of before
+    /// that can be called.
     fn last_good(&self, inner: &Inner, policy: &Policy, bound: &Bound) -> Option<(Policy, String)> {
+        if inner.conduct.stopped_itself(bound).is_none()
+            && let Some(old) = bound.old()
+        {
+            let (older, name) = self.older(inner, &old.followed.policy(), &old.bound)?;
+            let instead = run_off::following_instead(policy, &older).ok()??;
+            return Some((instead, name));
+        }
+        let (older, name) = self.older(inner, policy, bound)?;
+        let older = run_off::standing_in(&self.loader, policy, older, &inner.conduct).ok()?;
+        Some((older, name))
+    }
+
+    /// The newest policy of before whose components are not in quarantine, with the same settings and terms.
+    fn older(&self, inner: &Inner, policy: &Policy, bound: &Bound) -> Option<(Policy, String)> {
         let same = |older: &Policy| {
-            older.scheme.config == policy.scheme.config
+            run_off::set_alike(&older.scheme, &policy.scheme)
                 && older.fees.len() == policy.fees.len()
                 && older.fees.iter().zip(&policy.fees).all(|(a, b)| a.config == b.config)
         };
         let fits = |older: Policy| {
             let candidate = self.loader.bind(&older).ok()?;
             let good = candidate.scheme.terms() == bound.scheme.terms()
-                && inner.conduct.stopped(&candidate).is_none();
-            let differs = components(&candidate).into_iter().zip(components(bound)).find(|(a, b)| a.0 != b.0);
+                && inner.conduct.stopped_itself(&candidate).is_none();
+            let differs = own(&candidate).into_iter().zip(own(bound)).find(|(a, b)| a.0 != b.0);
             let name = differs.map(|((_, name), _)| name.to_owned())?;
             good.then_some((older, name))
         };
@@ -199,8 +230,14 @@ impl Books {
         bound: &Bound,
         end: ShareSeq,
     ) -> Result<bool, BooksError> {
-        if inner.conduct.stopped(bound).is_none() {
-            return Ok(false);
+        let Some(stopped) = inner.conduct.stopped(bound) else { return Ok(false) };
+        // Whom it follows failed on an income of its own.
+        if inner.conduct.stopped_itself(bound).is_none()
+            && let Some((instead, _)) = self.last_good(inner, policy, bound)
+        {
+            let reason = format!("{LAST_GOOD}{} is in quarantine", stopped.plugin);
+            self.put_in_place(inner, policy, &Policy { reason, ..instead }, UnixMillis::now())?;
+            return Ok(true);
         }
         let in_force = self.journal.newest_policy().ok_or(BooksError::NoPolicy(end))?;
         let by = self.loader.bind(&in_force)?;
@@ -216,11 +253,24 @@ impl Books {
     }
 
     /// Puts a policy in the place of one that failed: for the incomes that it left undivided and, when it is in force, for
-    /// everything from now on. What it divided or credited stays its own.
+    /// everything from now on. What it divided or credited stays its own, and whom it followed is followed on, but by nobody
+    /// who failed.
     ///
     /// # Errors
     /// When the journal fails.
     pub(crate) fn take_over(
+        &self,
+        inner: &mut Inner,
+        failed: &Policy,
+        by: &Policy,
+        now: UnixMillis,
+    ) -> Result<(), BooksError> {
+        let by = run_off::standing_in(&self.loader, failed, by.clone(), &inner.conduct)?;
+        self.put_in_place(inner, failed, &by, now)
+    }
+
+    /// As [`Books::take_over`], by this very policy.
+    fn put_in_place(
         &self,
         inner: &mut Inner,
         failed: &Policy,

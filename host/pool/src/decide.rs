@@ -3,9 +3,12 @@
 
 use crate::columns::Columns;
 use crate::policy::{Bound, Loader, PolicyError};
+use crate::run_off;
 use millpond_contracts::payout as contract;
 use millpond_journal::{Edge, Income, JournalError, JournalView, Measure, Policy, Span, Window};
-use millpond_ledger::{Book, Entry, IncomeKey, IncomeStatus, LedgerError, Owner, Reversal};
+use millpond_ledger::{
+    Allocation, Book, Entry, IncomeAllocated, IncomeKey, IncomeStatus, LedgerError, Owner, Reversal,
+};
 use millpond_payout::{
     Accrual, AccruedShare, AuditRecord, Decision, IncomeFacts, PayoutError, SchemeState, WindowSums,
 };
@@ -98,7 +101,7 @@ impl Standing {
     }
 }
 
-/// Divides a recorded income by the policy of its window's end.
+/// Divides a recorded income by the policy of its window's end, and by the one that it follows where that still owes.
 ///
 /// # Errors
 /// When a window cannot be computed, a plugin fails, or its result breaks a rule. Nothing is written.
@@ -112,20 +115,47 @@ pub fn divide(
     if bound.planned {
         return crate::plan::divide(bound, income, view);
     }
+    let Some(of_old) = run_off::of_old(bound, income, view, standing)? else {
+        return divide_alone(bound, income, income.amount, view, (standing, state));
+    };
+    let Decision { entry, audit } = divide_alone(bound, income, of_old.rest, view, (standing, state))?;
+    let of_new = entry.parts.shares().iter().map(|share| (share.0.clone(), share.1));
+    let parts = Allocation::merged(of_old.parts.into_iter().chain(of_new))?;
+    let drawn = [entry.carry_in, entry.reserve_in];
+    let both = IncomeAllocated::drawing(entry.key, income.amount, drawn, parts, entry.state)?;
+    Ok(Decision { entry: both.ending(entry.end), audit: of_old.audit.into_iter().chain(audit).collect() })
+}
+
+/// Divides what of an income is the policy's own.
+fn divide_alone(
+    bound: &Bound,
+    income: &Income,
+    amount: Amount,
+    view: &JournalView,
+    (standing, state): (&Standing, &SchemeState),
+) -> Result<Decision, DecideError> {
     let key = income_key(&income.key)?;
     let terms = bound.scheme.terms();
+    let clip = bound.clip();
     let windows = terms
         .windows
         .iter()
-        .map(|declared| Ok(WindowSums(view.window(&window(declared)?, &income.end, income.finder)?)))
+        .map(|declared| {
+            let counted = view.clipped(&window(declared)?, &income.end, income.finder, &clip)?;
+            Ok(WindowSums(counted.rows))
+        })
         .collect::<Result<Vec<_>, DecideError>>()?;
     // What rounding left over goes with the next income; a reserve keeps its own, and the chain pays no leftovers.
     let carry = if terms.reserve || bound.direct { Amount::ZERO } else { standing.carry };
     let facts = IncomeFacts {
         number: standing.number,
         key,
-        amount: income.amount,
-        subsidy: if terms.needs_subsidy { subsidy(income, view)? } else { None },
+        amount,
+        subsidy: if terms.needs_subsidy {
+            subsidy(income, view)?.map(|all| part_of(all, amount, income))
+        } else {
+            None
+        },
         reserve: standing.reserve,
         end: income.end.seq,
         time: income.time,
@@ -142,9 +172,16 @@ pub fn divide(
     Ok(decision)
 }
 
+/// The part of an income's subsidy that is in a part of the income: of each unit the same, rounded down.
+fn part_of(subsidy: Amount, amount: Amount, income: &Income) -> Amount {
+    let whole = u128::from(subsidy.0).checked_mul(u128::from(amount.0));
+    let part = whole.and_then(|whole| whole.checked_div(u128::from(income.amount.0)));
+    Amount(part.and_then(|part| u64::try_from(part).ok()).unwrap_or(0))
+}
+
 /// How much of an income is subsidy, by its block's job: all that the job had of it where the pool was paid all that the
 /// job promised, else the same part of what it was paid.
-fn subsidy(income: &Income, view: &JournalView) -> Result<Option<Amount>, DecideError> {
+pub(crate) fn subsidy(income: &Income, view: &JournalView) -> Result<Option<Amount>, DecideError> {
     let Some(id) = income.job else { return Ok(None) };
     let job = view.jobs(&BTreeSet::from([id]))?.remove(&id);
     let last = view.dropped().last;
@@ -256,7 +293,7 @@ fn due_to(
 /// Whether a policy's scheme, `bound` here, takes shares under another policy as it does under its own: it is the same one,
 /// and credits nothing for shares, of which a fee would be taken.
 pub(crate) fn takes_shares_alike(bound: &Bound, policy: &Policy, other: &Policy) -> bool {
-    policy.scheme == other.scheme && !bound.scheme.terms().reserve
+    policy.scheme.is_same_as(&other.scheme) && !bound.scheme.terms().reserve
 }
 
 /// As [`due`], of one policy and up to `end`.
@@ -370,7 +407,7 @@ pub fn follow(state: &mut SchemeState, entry: &Entry) -> Result<(), PayoutError>
 /// and the pool bears it.
 #[must_use]
 pub fn reversal(bound: &Bound, status: IncomeStatus) -> Reversal {
-    match (status, bound.scheme.terms().reversal) {
+    match (status, run_off::reversal(bound, bound.scheme.terms().reversal)) {
         (IncomeStatus::Immature, contract::Reversal::Drop) => Reversal::Drop,
         (IncomeStatus::Immature, contract::Reversal::Restore) => Reversal::Restore,
         (IncomeStatus::Immature, contract::Reversal::KeepReserve) => Reversal::KeepReserve,

@@ -461,6 +461,7 @@ mod tests {
             reserve: Amount(reserve),
             direct: false,
             planned: false,
+            run_off: None,
             notice: std::time::Duration::ZERO,
         }
     }

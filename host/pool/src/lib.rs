@@ -39,6 +39,7 @@ pub mod reload;
 pub mod replay;
 pub mod retention;
 mod round;
+mod run_off;
 pub mod settings;
 pub mod setup;
 pub mod shadow;

@@ -13,6 +13,7 @@ use crate::books::{Books, BooksError, Inner};
 use crate::conduct::LAST_GOOD;
 use crate::plugins::StoreError;
 use crate::policy::{Bound, PolicyError, Wanted, pays_alike};
+use crate::run_off;
 use crate::sums::CONFIGURATION;
 use millpond_alerts::Level;
 use millpond_journal::{Notice, OpenBlock, Policy, Promise, Record};
@@ -95,7 +96,7 @@ impl Waiting {
 }
 
 fn is(policy: &Policy, wanted: &Wanted) -> bool {
-    policy.scheme == wanted.scheme_in_force() && policy.fees == wanted.fees_in_force()
+    policy.scheme.is_same_as(&wanted.scheme_in_force()) && policy.fees == wanted.fees_in_force()
 }
 
 impl Books {
@@ -267,6 +268,17 @@ pub enum Early {
         /// For how long it should have been.
         promised: u64,
     },
+    /// It follows a scheme that was not in force, or passes over what it was announced to settle.
+    #[error(
+        "scheme {scheme} took over behind share {from}, and what it says of the scheme before it is not what the records before \
+         say"
+    )]
+    RunOff {
+        /// The scheme.
+        scheme: String,
+        /// Behind which share it came into force.
+        from: ShareSeq,
+    },
     /// Not announced at all.
     #[error(
         "scheme {scheme} took over behind share {from}, and the journal does not announce this policy, though notice was \
@@ -309,8 +321,12 @@ impl Watch {
             }
             Record::Policy(policy) => {
                 let (scheme, from) = (policy.scheme.name.clone(), policy.from);
-                let Some((notice, promised)) = self.notice.take_if(|(notice, _)| notice.announces(policy))
-                else {
+                let notice = self.notice.take_if(|(notice, _)| notice.announces(policy));
+                let limit = notice.as_ref().and_then(|(notice, _)| run_off::asked(notice.policy.as_ref()?));
+                if !run_off::is_told(policy, before, limit) {
+                    return Err(Early::RunOff { scheme, from });
+                }
+                let Some((notice, promised)) = notice else {
                     let owed = self.notice.is_some() || self.promised(policy.time) > 0;
                     return match owed && !goes_untold(policy, before) {
                         true => Err(Early::Untold { scheme, from }),
@@ -341,7 +357,7 @@ impl Watch {
 /// beginning a repair wrote again, and where blocks are paid by another coinbase.
 fn goes_untold(policy: &Policy, before: &[Policy]) -> bool {
     let again = |known: &Policy| {
-        known.scheme == policy.scheme && known.fees == policy.fees && known.reason == policy.reason
+        known.scheme.is_same_as(&policy.scheme) && known.fees == policy.fees && known.reason == policy.reason
     };
     policy.reason.starts_with(LAST_GOOD)
         || policy.reason.ends_with(REPAIR)

@@ -6,6 +6,7 @@
 
 use crate::columns::{Frozen, is_known, is_of_shares};
 use crate::plugins::{Component, PluginStore, StoreError};
+use crate::run_off::{Follows, RunOff};
 use millpond_contracts::payout::{Reversal, Span, Terms, Window};
 use millpond_contracts::{Setting, Settings, load_fee_policy, load_scheme};
 use millpond_journal::{Income, PluginInForce, Policy, Setting as Recorded};
@@ -68,6 +69,8 @@ pub struct Wanted {
     pub planned: bool,
     /// How long before it takes over it is announced.
     pub notice: Duration,
+    /// What the scheme before it still owes is settled by its own rule, for at most so many incomes; `None`: it is not.
+    pub run_off: Option<u64>,
 }
 
 impl Wanted {
@@ -136,7 +139,7 @@ fn in_force(component: &Component, mut settings: Vec<(String, Recorded)>) -> Plu
     }
 }
 
-fn digest_of(settings: &[(String, Recorded)]) -> Digest {
+pub(crate) fn digest_of(settings: &[(String, Recorded)]) -> Digest {
     Digest::of(format!("{settings:?}").as_bytes())
 }
 
@@ -171,6 +174,11 @@ pub fn is_direct(policy: &Policy) -> bool {
 pub fn is_planned(policy: &Policy) -> bool {
     let planned = Recorded::Text(SCHEME.to_owned());
     policy.scheme.settings.iter().any(|(name, value)| name == COINBASE && *value == planned)
+}
+
+/// Whether the coinbase pays the pool, which divides it.
+pub(crate) fn pays_the_pool(policy: &Policy) -> bool {
+    pays(policy) == Pays::Pool
 }
 
 /// Whom a coinbase pays.
@@ -230,7 +238,7 @@ pub(crate) fn of_booked(policies: &[Policy], end: ShareSeq, direct: bool) -> Opt
 }
 
 /// The newest policy that begins before a share.
-fn at(policies: &[Policy], end: ShareSeq) -> Option<&Policy> {
+pub(crate) fn at(policies: &[Policy], end: ShareSeq) -> Option<&Policy> {
     policies.iter().rev().find(|policy| policy.from < end || policy.from.0 == 0)
 }
 
@@ -326,6 +334,12 @@ pub enum PolicyError {
     /// More fee policies than apply to one income.
     #[error("{0} fee policies, at most {MAX_FEES}: join sections [[pool.fee]] that take the same")]
     Fees(usize),
+    /// What the journal says of whom it follows cannot be read.
+    #[error(
+        "scheme {0} took over with a word about the scheme before it that this version cannot read ({1}): start with a \
+         version that can"
+    )]
+    RunOff(String, String),
     /// What it takes would go to a reserve that is none, or that would keep fees of incomes that are lost.
     #[error(
         "fee policy {0} gives to the reserve: that wants a scheme that pays from one and takes its part of a lost income \
@@ -360,6 +374,8 @@ pub struct Bound {
     pub(crate) work_shift: Option<u8>,
     /// What was computed for fee policies last, of the journal of the loader's pool.
     pub(crate) frozen: Arc<Frozen>,
+    /// Whom it follows.
+    pub(crate) run_off: Option<Arc<RunOff>>,
     /// Jobs of the chain tell their subsidy, or nobody asked.
     told: bool,
 }
@@ -510,7 +526,9 @@ impl Loader {
             return Err(PolicyError::Operator(scheme.name().to_owned()));
         }
         let (direct, planned, frozen) = (is_direct(policy), is_planned(policy), Arc::default());
-        let bound = Bound { scheme, fees, direct, planned, work_shift, frozen, told: true };
+        let run_off = Follows::of(policy)?.map(|follows| RunOff::bind(self, follows)).transpose()?;
+        let run_off = run_off.map(Arc::new);
+        let bound = Bound { scheme, fees, direct, planned, work_shift, frozen, run_off, told: true };
         let given = in_force(&bound);
         self.bound.lock().insert(key, bound);
         Ok(given)

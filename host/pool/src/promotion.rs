@@ -6,12 +6,14 @@
 use crate::conduct::LAST_GOOD;
 use crate::leading::Named;
 use crate::notice::Announcement;
-use crate::policy::FEE_ROLES;
+use crate::policy::{Bound, FEE_ROLES};
 use crate::pool::{Pool, Sections};
+use crate::run_off;
 use crate::setup;
-use crate::view::{NextPolicy, PolicyPlugin, PolicyView};
+use crate::view::{FollowedView, NextPolicy, PolicyPlugin, PolicyView};
 use millpond_config::Pool as Section;
 use millpond_journal::{Notice, PluginInForce, Policy, Setting};
+use millpond_payout::{owes_by_windows, owes_nothing_behind_a_block};
 use millpond_types::UnixMillis;
 use parking_lot::MutexGuard;
 use serde_json::Value;
@@ -41,6 +43,29 @@ fn plugin(of: &PluginInForce) -> PolicyPlugin {
 
 fn plugins(of: &Policy) -> (PolicyPlugin, Vec<PolicyPlugin>) {
     (plugin(&of.scheme), of.fees.iter().map(plugin).collect())
+}
+
+/// Who pays for the work that was done under a scheme that another follows.
+fn pays_for_before(old: &Bound, next: &Policy, in_force: &Policy) -> String {
+    let terms = old.scheme.terms();
+    let (goes_on, name) = (run_off::goes_on(in_force, next), old.scheme.name());
+    match run_off::asked(next) {
+        _ if goes_on => "the scheme stays, and work of before is paid as it was".to_owned(),
+        Some(limit) if owes_by_windows(terms) => format!(
+            "of each income behind it {name} pays by its own rule for work of before, until its windows have passed and for at \
+             most {limit} incomes; the rest is the next scheme's, for work behind it"
+        ),
+        _ if owes_nothing_behind_a_block(terms) => {
+            "nothing is owed for work of before when that block is divided".to_owned()
+        }
+        _ if owes_by_windows(terms) => {
+            "for work of before the next scheme pays as far as its own windows reach back to it".to_owned()
+        }
+        _ => format!(
+            "what {name} owes stands in its cells or was credited: it cannot be left before that is paid, and the next scheme's \
+             windows reach back as far as they do"
+        ),
+    }
 }
 
 /// How long, in the largest unit that says it well.
@@ -154,14 +179,41 @@ impl Pool {
             return format!("{plugins} takes over at once, and divides what was left undivided");
         }
         match self.core.books.announced().map(|notice| notice.not_before.0.saturating_sub(now.0)) {
-            Some(0) => format!("{plugins} takes over after the next block; what is owed stays owed"),
+            Some(0) => format!("{plugins} takes over after the next block; {}", self.before()),
             Some(wait) => format!(
-                "{plugins} takes over after the first block that is found in {} or later, and is announced; what is owed \
-                 stays owed",
-                long(wait)
+                "{plugins} takes over after the first block that is found in {} or later, and is announced; {}",
+                long(wait),
+                self.before()
             ),
             None => format!("{plugins} stays in force, and nothing else is announced"),
         }
+    }
+
+    /// Who pays for the work of before what is announced, and for what it has to wait.
+    fn before(&self) -> String {
+        let said = || {
+            let in_force = self.core.journal.newest_policy()?;
+            let old = self.core.books.loader().bind(&in_force).ok()?;
+            let next = self.core.books.announced()?.policy?;
+            let pays = pays_for_before(&old, &next, &in_force);
+            let still = old.old().filter(|_| !run_off::goes_on(&in_force, &next));
+            Some(match still {
+                Some(still) => {
+                    format!("{pays}. Before that {} has to be settled", still.bound.scheme.name())
+                }
+                None => pays,
+            })
+        };
+        said().unwrap_or_else(|| "what is owed stays owed".to_owned())
+    }
+
+    /// Whose debts are still paid beside the policy in force.
+    fn followed(&self, in_force: &Policy) -> Option<FollowedView> {
+        let bound = self.core.books.loader().bind(in_force).ok()?;
+        let old = bound.old()?;
+        let (scheme, fees) = plugins(&old.followed.policy());
+        let incomes_left = old.followed.until.saturating_sub(self.core.books.incomes());
+        Some(FollowedView { scheme, fees, up_to: bound.clip().floor.0, incomes_left })
     }
 
     /// The plugins in use. Who decides about money is by the journal's last policy, but for a version in quarantine, which is
@@ -180,7 +232,8 @@ impl Pool {
         let Some(in_force) = self.core.journal.newest_policy() else { return PolicyView::default() };
         let (scheme, fees) = plugins(&in_force);
         let next = self.core.books.announced().and_then(|notice| self.next(&in_force, notice));
-        PolicyView { scheme, fees, from: in_force.from.0, since: in_force.time, next }
+        let follows = self.followed(&in_force);
+        PolicyView { scheme, fees, from: in_force.from.0, since: in_force.time, follows, next }
     }
 
     fn next(&self, in_force: &Policy, notice: Notice) -> Option<NextPolicy> {
@@ -195,10 +248,11 @@ impl Pool {
             of.iter().filter(|claim| !other.contains(claim)).cloned().collect::<Vec<_>>()
         };
         let (claims_lost, claims_gained) = (without(&old, &new), without(&new, &old));
-        let takes_over =
-            "behind the first block that is found at not_before or later; that block and all before it are \
-                          divided by the policy in force"
-                .to_owned();
+        let takes_over = format!(
+            "behind the first block that is found at not_before or later; that block and all before it are divided by the \
+             policy in force; {}",
+            self.before()
+        );
         let (scheme, fees) = plugins(&policy);
         Some(NextPolicy {
             scheme,
@@ -219,6 +273,8 @@ pub(crate) fn pay_as(section: &mut Section, other: &Section) {
     section.payout.settings.clone_from(&other.payout.settings);
     section.payout.reserve.clone_from(&other.payout.reserve);
     section.payout.notice = other.payout.notice;
+    section.payout.run_off = other.payout.run_off;
+    section.payout.run_off_limit = other.payout.run_off_limit;
     section.fee.clone_from(&other.fee);
 }
 

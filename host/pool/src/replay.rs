@@ -12,6 +12,7 @@ use crate::decide::{self, DecideError, Standing};
 use crate::notice::{Early, Watch};
 use crate::plan::{self, Balances, Plans};
 use crate::policy::{Loader, PolicyError, of_booked, of_income};
+use crate::run_off;
 use crate::sums::Sums;
 use millpond_journal::{Income, JournalError, JournalView, Policy, Record};
 use millpond_ledger::{
@@ -250,6 +251,15 @@ impl Run<'_> {
                     return Err(differs(difference(&again.entry, there)));
                 }
                 self.audited(&key, &again.audit).map_err(differs)?;
+                if let Some(policy) = policy {
+                    let by = (self.facts.policies.as_slice(), policy);
+                    let early = run_off::ends_early(&bound, by, income, self.view, standing.number)
+                        .map_err(|why| ReplayError::Decide { seq, why })?;
+                    if early {
+                        let what = "the scheme of before still owes of it, and was recorded to be settled by its block";
+                        return Err(differs(what.to_owned()));
+                    }
+                }
                 if let Some(policy) = policy.filter(|_| bound.planned) {
                     let (facts, by) = (self.facts, (&bound, policy));
                     let made = facts.plans.check(by, &facts.policies, income, self.view, &mut self.balances);

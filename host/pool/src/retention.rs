@@ -7,7 +7,7 @@
 use crate::columns::REACH;
 use crate::core::Core;
 use crate::decide::{NoSuchWindow, due, window};
-use crate::policy::{Bound, Loader, PolicyError};
+use crate::policy::{Bound, Loader, PolicyError, at};
 use crate::proofs::{FOLDER, HEADS};
 use millpond_alerts::Level;
 use millpond_journal::{Journal, JournalError, JournalView, Policy, WindowEnd};
@@ -95,10 +95,35 @@ pub fn boundary(
     if policies.is_empty() {
         return Ok(ALL);
     }
+    let known = policies.clone();
     policies.extend_from_slice(others);
     for policy in &policies {
         let bound = loader.bind(policy)?;
         let Bound { scheme, .. } = &bound;
+        let above = |floor: ShareSeq| ShareSeq(floor.0.saturating_add(1));
+        let least = above(bound.clip().floor);
+        if let Some(old) = bound.old() {
+            // Whom it follows is called for the incomes that are its own, the first one's among them.
+            let decides = |end: ShareSeq| at(&known, end) == Some(policy);
+            let first = view.share(least.max(oldest))?.map(|share| WindowEnd {
+                seq: least.max(oldest),
+                time: share.time,
+                coord: share.coord,
+                network_work: share.network_work,
+                round_after: journal.round_before(least.max(oldest)),
+            });
+            let is_newest = |end: &WindowEnd| end.seq == newest && known.last() == Some(policy);
+            let own = |end: &&WindowEnd| end.seq >= least && (decides(end.seq) || is_newest(end));
+            for end in ends.iter().chain(&first).filter(own) {
+                for declared in &old.bound.scheme.terms().windows {
+                    let needed = view.needed_from(&window(declared)?, end, MARGIN);
+                    kept = kept.min(needed.max(above(old.followed.floor)));
+                }
+                if old.bound.asks_for_shares() {
+                    kept = kept.min(for_columns(&view, end.seq)?);
+                }
+            }
+        }
         let terms = scheme.terms();
         if bound.asks_for_shares() {
             for end in &ends {
@@ -113,7 +138,7 @@ pub fn boundary(
         for declared in &terms.windows {
             let declared = window(declared)?;
             for end in &ends {
-                kept = kept.min(view.needed_from(&declared, end, MARGIN));
+                kept = kept.min(view.needed_from(&declared, end, MARGIN).max(least));
             }
         }
     }

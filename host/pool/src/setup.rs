@@ -377,6 +377,7 @@ pub fn wanted(
         direct: section.chain.coinbase != "pool",
         planned: section.chain.coinbase == "scheme",
         notice: payout.notice,
+        run_off: payout.run_off.then_some(payout.run_off_limit),
     })
 }
 

@@ -74,8 +74,23 @@ pub struct PolicyView {
     pub from: u64,
     /// Since when.
     pub since: UnixMillis,
+    /// Whose debts are still paid out of incomes beside it.
+    pub follows: Option<FollowedView>,
     /// What takes over next.
     pub next: Option<NextPolicy>,
+}
+
+/// A policy that was followed and still pays for the work that was done under it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FollowedView {
+    /// The scheme.
+    pub scheme: PolicyPlugin,
+    /// The fee policies, in the order in which they apply to what it pays.
+    pub fees: Vec<PolicyPlugin>,
+    /// Work up to this share is its to pay, as far as its windows reach; what is behind is the other's.
+    pub up_to: u64,
+    /// So many incomes more, at the most.
+    pub incomes_left: u64,
 }
 
 /// A policy that is announced.
@@ -91,7 +106,7 @@ pub struct NextPolicy {
     pub not_before: UnixMillis,
     /// Why, in the operator's words; may be empty.
     pub reason: String,
-    /// When it takes over, as a sentence.
+    /// When it takes over, as a sentence, and who pays for the work of before.
     pub takes_over: String,
     /// What the scheme in force claims of itself and the next does not.
     pub claims_lost: Vec<String>,

@@ -63,7 +63,8 @@ fields! {
         end: WindowEnd,
         /// A unit of work is 2^shift expected hashes.
         shift: u8,
-        /// Every window that the scheme declared, in its order.
+        /// Every window that the scheme declared, in its order; behind them those of the scheme before it, where that still pays
+        /// for work up to where this one took over: what is behind it counts as nobody's of an address.
         windows: Vec<Window>,
         /// The tree of credits. Fees, carry and reserve are in it, so its sum is
         /// `amount + carry_in + reserve_in`.

@@ -6,7 +6,8 @@
 use crate::encode::fields;
 use crate::keys::{self, SignatureError};
 use crate::{
-    Division, Domain, Edge, KeyError, KeysInForce, Measure, PublicKey, Signature, Signer, Span, VERSION, text,
+    Division, Domain, Edge, KeyError, KeysInForce, Measure, PublicKey, Setting, Signature, Signer, Span,
+    VERSION, text,
 };
 use millpond_types::{Digest, ShareSeq, UnixMillis};
 use std::collections::BTreeMap;
@@ -252,6 +253,21 @@ pub fn check<'a>(
     Ok(by_place.into_values().collect())
 }
 
+/// The scheme's setting that says up to which share work is another scheme's to pay, and whose.
+const RUN_OFF: &str = "@run-off";
+
+/// Where a window ends: at the division's end, or for one of a scheme that was followed by another, where that took over. Such
+/// a window begins at or before that share, which the windows of the other begin behind.
+fn end_of(division: &Division, first: ShareSeq) -> Option<ShareSeq> {
+    let setting = division.scheme.settings.iter().find(|setting| setting.name == RUN_OFF);
+    let Some(Setting::Text(said)) = setting.map(|setting| &setting.value) else {
+        return Some(division.end.share);
+    };
+    let said: serde_json::Value = serde_json::from_str(said).ok()?;
+    let floor = ShareSeq(said.get("floor")?.as_u64()?);
+    Some(if first <= floor { floor.min(division.end.share) } else { division.end.share })
+}
+
 /// What checked receipts come to inside of a window; `None` when they cannot be compared. `restarts` is the entry's: receipts
 /// of before or after another loss count other shares under the same numbers.
 #[must_use]
@@ -266,6 +282,7 @@ pub fn inside(
     if !comparable(&window.span, window.measure) {
         return None;
     }
+    let end = end_of(division, counted.first)?;
     // The share on the edge may count in part.
     let in_part = matches!((&window.span, window.edge), (Span::Work(_), Edge::Split));
     let mut sums = Receipted::default();
@@ -274,7 +291,7 @@ pub fn inside(
             return None;
         }
         let after_edge = if in_part { receipt.first > counted.first } else { receipt.first >= counted.first };
-        if receipt.restarts == restarts && after_edge && receipt.last <= division.end.share {
+        if receipt.restarts == restarts && after_edge && receipt.last <= end {
             sums.inside = sums.inside.saturating_add(1);
             sums.work = sums.work.saturating_add(receipt.work);
         } else {

@@ -50,6 +50,32 @@ fn receipts_on_an_edge_are_not_counted() {
     assert_eq!(check(&whole, &made, &[first]).unwrap_err().code(), "receipts-exceed-work");
 }
 
+/// Of a scheme that was followed at share 1,500 the window counts what is up to that as the miner's own.
+#[test]
+fn receipts_behind_the_end_of_a_followed_schemes_window_are_outside_of_it() {
+    let divided = |floor: u64| {
+        let mut pool = Pool::new(1);
+        let text = format!("{{\"floor\":{floor},\"old\":{{}}}}");
+        let setting = NamedSetting { name: "@run-off".to_owned(), value: Setting::Text(text) };
+        let follows = |division: &mut Division| division.scheme.settings.insert(0, setting.clone());
+        let made = pool.divide_as(SUBJECT, 0, &parts(), AMOUNT, follows);
+        pool.head();
+        (pool, made)
+    };
+    let (pool, made) = divided(1_500);
+    let one = pool.receipt(None, 1_001, 1_500, 8_000);
+    let two = pool.receipt(Some(&one), 1_501, 2_000, 3_000);
+    let proven = check(&pool, &made, &[one.clone(), two.clone()]).unwrap();
+    assert_eq!(proven.receipts, [(0, Receipted { inside: 1, outside: 1, work: 8_000 })]);
+    let more = pool.receipt(None, 1_001, 1_500, 8_001);
+    assert_eq!(check(&pool, &made, &[more]).unwrap_err().code(), "receipts-exceed-work");
+    // The windows of the one that follows begin behind that share, and end where the division does.
+    let (pool, made) = divided(999);
+    let one = pool.receipt(None, 1_001, 1_500, 8_000);
+    let two = pool.receipt(Some(&one), 1_501, 2_000, 3_000);
+    assert_eq!(check(&pool, &made, &[one, two]).unwrap_err().code(), "receipts-exceed-work");
+}
+
 #[test]
 fn windows_that_choose_share_by_share_are_not_compared() {
     let comparable = |span: Span, measure| receipt::comparable(&span, measure);

@@ -158,6 +158,7 @@ impl Other {
             reserve: Amount(self.reserve),
             direct: false,
             planned: false,
+            run_off: None,
             notice: std::time::Duration::ZERO,
         };
         let (ledger, journal) = opened(data, &pool)?;

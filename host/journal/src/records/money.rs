@@ -170,13 +170,29 @@ impl Promise {
     }
 }
 
+/// The setting of a scheme that says what of incomes is another's to pay. It is known where a policy takes over, and no sooner.
+pub const RUN_OFF: &str = "@run-off";
+
+impl PluginInForce {
+    /// Whether it is the same plugin with the same settings, whatever of incomes is another's to pay.
+    #[must_use]
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        fn own(plugin: &PluginInForce) -> impl Iterator<Item = &(String, Setting)> {
+            plugin.settings.iter().filter(|(name, _)| name != RUN_OFF)
+        }
+        let same = self.name == other.name && self.component == other.component;
+        // The digest of settings that are all equal is kept as it was recorded.
+        same && own(self).eq(own(other))
+    }
+}
+
 impl Notice {
     /// Whether a policy that came into force is the one that was announced: on the same word too, so that an earlier policy
     /// which is recorded again is not taken for it.
     #[must_use]
     pub fn announces(&self, policy: &Policy) -> bool {
         self.policy.as_ref().is_some_and(|announced| {
-            announced.scheme == policy.scheme
+            announced.scheme.is_same_as(&policy.scheme)
                 && announced.fees == policy.fees
                 && announced.reason == policy.reason
         })

@@ -151,19 +151,31 @@ impl Maker<'_> {
         }
         let mut windows = Vec::new();
         let mut work = Vec::new();
-        for (at, declared) in (0_u8..).zip(&bound.scheme.terms().windows) {
+        // The scheme's own windows and, behind them, those of the one that it follows where that still owed.
+        let clip = bound.clip();
+        let own = bound.scheme.terms().windows.iter().map(|declared| {
             let declared = window(declared)?;
+            let counted = view.clipped(&declared, &recorded.end, recorded.finder, &clip)?;
+            Ok::<_, ProofsError>((declared, counted))
+        });
+        let mut counted = own.collect::<Result<Vec<_>, _>>()?;
+        if let Some(run_off) = bound.run_off.as_ref().filter(|_| bound.old().is_some()) {
+            let here = (recorded.finder.is_some(), number);
+            let of_old = run_off.at(&view, &recorded.end, here)?;
+            counted.extend(of_old.into_iter().flat_map(|(_, windows)| windows));
+        }
+        let declared = counted.len();
+        for (at, (window, counted)) in (0_u8..).zip(counted) {
             let mut first = None;
-            let (span, measure, edge) = of_window(&declared);
+            let (span, measure, edge) = of_window(&window);
             if span.counts() {
-                let counted = view.counted(&declared, &recorded.end, recorded.finder)?;
                 first = Some(counted.first);
                 work.push((at, counted.rows));
             }
             windows.push((span, measure, edge, first));
         }
-        if windows.len() != bound.scheme.terms().windows.len() {
-            return Err(ProofsError::Windows(bound.scheme.terms().windows.len()));
+        if windows.len() != declared {
+            return Err(ProofsError::Windows(declared));
         }
         let end = WindowEnd {
             share: recorded.end.seq,

@@ -13,6 +13,7 @@ mod kept;
 mod notice;
 mod retention;
 mod reversal;
+mod run_off;
 mod second;
 mod support;
 mod swaps;

@@ -140,6 +140,67 @@ fn nothing_goes_without_an_order_nor_below_the_order_nor_before_it_is_paid() {
     assert_eq!(boundary_of(&pool, Some(1), 0), ShareSeq(1), "its window is longer than what there is");
 }
 
+/// Six blocks behind a boundary, under the scheme that followed there; `dropping` lets old shares go whenever it may. The
+/// boundary, and which share was the first to be kept before each block.
+fn followed(next: &Wanted, dropping: bool) -> (Pool, ShareSeq, Vec<ShareSeq>) {
+    let first = wanted("pplns", vec![("window".to_owned(), Setting::Int(2_000))], 0);
+    let mut pool = Pool::open_small(SimDisk::new(), &first, 1_000_000, 0);
+    let (a, b) = (pool.miner("a"), pool.miner("b"));
+    let done = |pool: &Pool, income: Income| {
+        pool.mature(&income);
+        finish(pool, &income);
+    };
+    for _ in 0..300 {
+        pool.share(a, 20);
+    }
+    pool.swap(&Wanted { run_off: Some(1000), ..next.clone() });
+    let boundary = pool.block(a, 5_000_003);
+    let floor = boundary.end.seq;
+    done(&pool, boundary);
+    let mut firsts = Vec::new();
+    for block in 0..6 {
+        for _ in 0..40 {
+            pool.share(b, 20);
+        }
+        pool.clock += LONG;
+        let kept = boundary_of(&pool, Some(1), 10);
+        if dropping {
+            pool.journal.drop_before(kept).unwrap();
+        }
+        firsts.push(kept);
+        let income = pool.block(b, 5_000_000 + block);
+        done(&pool, income);
+    }
+    (pool, floor, firsts)
+}
+
+#[test]
+fn what_a_followed_scheme_still_pays_is_kept_and_no_more() {
+    // Solo asks for no share, and the window of the other is longer than all that there is.
+    let long = wanted("pplns", vec![("window".to_owned(), Setting::Int(64_000))], 0);
+    for (next, is_long) in [(wanted("solo", Vec::new(), 0), false), (long, true)] {
+        let (dropped, floor, firsts) = followed(&next, true);
+        let (kept, ..) = followed(&next, false);
+        assert_eq!(dropped.ledger.head(), kept.ledger.head());
+        // A window of 100 shares passes with the third block; its second still reaches back over the boundary.
+        assert!(firsts[..2].iter().all(|first| *first <= floor), "{firsts:?} of {floor}");
+        let last = *firsts.last().unwrap();
+        assert!(if is_long { last.0 == floor.0 + 1 } else { last.0 > floor.0 + 100 }, "{last} of {floor}");
+        assert!(dropped.journal.dropped().last.0 + 40 > floor.0, "{}", dropped.journal.dropped().last);
+        assert_eq!(kept.replay().unwrap().incomes, 7);
+        // Those that both divided are taken as they are booked where the boundary is gone, the others are computed again.
+        let replayed = dropped.replay().unwrap();
+        assert!(replayed.incomes >= 1 && replayed.incomes + replayed.taken == 7, "{replayed:?}");
+        // And it goes on behind a start.
+        let (disk, clock, blocks) = (dropped.disk.clone(), dropped.clock, dropped.blocks);
+        drop(dropped);
+        let mut again = Pool::open_small(disk, &next, clock, blocks);
+        let b = again.miner("b");
+        again.block(b, 7_000_000);
+        again.replay().unwrap();
+    }
+}
+
 #[test]
 fn policies_that_are_carried_over_in_several_parts_are_read_by_a_replay() {
     let scheme = wanted("pplns", Vec::new(), 100);

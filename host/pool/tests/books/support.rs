@@ -53,6 +53,7 @@ pub fn wanted(scheme: &str, settings: Settings, basis_points: i64) -> Wanted {
         reserve: Amount::ZERO,
         direct: false,
         planned: false,
+        run_off: None,
         notice: Duration::ZERO,
     }
 }
@@ -63,6 +64,15 @@ pub fn trapping() -> Wanted {
     let bytes = Arc::clone(BYTES.get_or_init(|| Arc::from(crate::broken::trapping_scheme())));
     let scheme = Component { name: "trapping".into(), digest: Digest::of(&bytes), bytes };
     Wanted { scheme, ..wanted("solo", Vec::new(), 0) }
+}
+
+/// A scheme with the terms of PPLNS over so many thousandths, that traps when it has to divide.
+pub fn trapping_window(thousandths: u32) -> Component {
+    // By units, and the share on the edge is divided.
+    let window = [3, 0, thousandths, 0, 1 | 1 << 8, 0];
+    let claims = ["permutation", "split", "scale", "monotone", "hopping-neutral"];
+    let bytes: Arc<[u8]> = Arc::from(crate::broken::trapping(window, &claims));
+    Component { name: "trapping-window".into(), digest: Digest::of(&bytes), bytes }
 }
 
 /// The same with a fee policy that traps when it has to take a fee, with the settings that the bundled one has.
@@ -87,6 +97,8 @@ pub struct Pool {
     subsidy: Option<Amount>,
     /// Of the shares that come.
     pub height: u64,
+    /// The network's work for a block, when they come.
+    pub network_work: u128,
 }
 
 impl Pool {
@@ -140,7 +152,20 @@ impl Pool {
             wanted,
             UnixMillis(clock),
         )?;
-        Ok(Self { alarms, disk, journal, ledger, loader, books, clock, blocks, subsidy: None, height: 100 })
+        let (subsidy, height, network_work) = (None, 100, 1_000);
+        Ok(Self {
+            alarms,
+            disk,
+            journal,
+            ledger,
+            loader,
+            books,
+            clock,
+            blocks,
+            subsidy,
+            height,
+            network_work,
+        })
     }
 
     /// Has the one job tell how much of its reward is subsidy.
@@ -175,7 +200,7 @@ impl Pool {
             worker: WorkerId(1),
             job: JobId(1),
             coord: self.height,
-            network_work: 1_000,
+            network_work: self.network_work,
             reward: REWARD,
             subsidy: self.subsidy,
             work: Work(work),
@@ -239,7 +264,7 @@ impl Pool {
             share: None,
             end: ShareSeq(0),
             coord: 100,
-            network_work: 1_000,
+            network_work: self.network_work,
             fields: Vec::new(),
             results: Vec::new(),
             private: None,

@@ -203,7 +203,7 @@ fn an_income_that_is_there_again_is_believed_on_the_journals_word_alone() {
 }
 
 /// The same component with a note behind it: another digest, and nothing else.
-fn another_version(of: &Component) -> Component {
+pub fn another_version(of: &Component) -> Component {
     let note = b"\0\x05\x04note";
     let bytes: Arc<[u8]> = of.bytes.iter().chain(note).copied().collect();
     Component { name: of.name.clone(), digest: Digest::of(&bytes), bytes }

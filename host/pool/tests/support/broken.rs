@@ -6,16 +6,19 @@ const SCHEME: &str = "millpond:payout/scheme@0.1.0";
 const SCHEMA: &str = r#"{"type":"object","properties":{},"additionalProperties":false}"#;
 
 pub fn trapping_scheme() -> Vec<u8> {
-    let mut data = Data::default();
     // One window: of the finder, in work, whole.
-    let window = data.words(&[1, 0, 0, 0, 0, 0]);
-    let claims: Vec<u32> = ["permutation", "split", "scale", "monotone"]
-        .iter()
-        .flat_map(|claim| data.bytes(claim.as_bytes()))
-        .collect();
+    trapping([1, 0, 0, 0, 0, 0], &["permutation", "split", "scale", "monotone"])
+}
+
+/// The same with a window and claims of another scheme without cells.
+pub fn trapping(window: [u32; 6], claims: &[&str]) -> Vec<u8> {
+    let mut data = Data::default();
+    let window = data.words(&window);
+    let count = u32::try_from(claims.len()).unwrap();
+    let claims: Vec<u32> = claims.iter().flat_map(|claim| data.bytes(claim.as_bytes())).collect();
     let claims = data.words(&claims);
     // Ok; windows, no cells, no batches, a lost income is dropped and there is no reserve, claims, no state.
-    let terms = data.words(&[0, window, 1, 0, 0, 0, claims, 4, 0, 0]);
+    let terms = data.words(&[0, window, 1, 0, 0, 0, claims, count, 0, 0]);
     let schema = data.bytes(SCHEMA.as_bytes());
     let schema = data.words(&schema);
     let bodies = [

@@ -1,0 +1,456 @@
+//! What is owed by a scheme that was followed by another is settled by its own rule.
+//!
+//! Work under a scheme with a window is paid by incomes to come, for as long as its window reaches back to it. Behind the
+//! share F, where another took over, each income is divided by both. The old scheme is called as if nobody had followed it,
+//! and everything behind F is one miner's, "others" ([`millpond_payout::owed`]); what they get and what it would carry is for
+//! the new one, whose windows begin behind F. So no share is paid by two. It is over when no window of the old one's reaches
+//! back to F, or after so many incomes.
+//!
+//! Who was followed, where and with which settings stands in the policy that takes over, as its setting [`RUN_OFF`]: nothing
+//! is inferred from the order of policies, which repairs write again. That it is over is the same policy once more, without
+//! whom it follows: so it never begins again, whatever the network's difficulty does to a window, and what it took may be
+//! dropped. The floor F stays for as long as windows may reach below it.
+
+use crate::books::{Books, BooksError, Inner};
+use crate::columns::Columns;
+use crate::conduct::Conduct;
+use crate::decide::{self, DecideError, Standing};
+use crate::policy::{Bound, Loader, PolicyError, digest_of, pays_alike, pays_the_pool};
+use millpond_alerts::Level;
+use millpond_contracts::payout as contract;
+use millpond_journal::{
+    Clip, Counted, Income, JournalView, OTHERS, PluginInForce, Policy, RUN_OFF, Setting, Span, Window,
+    WindowEnd,
+};
+use millpond_payout::{IncomeFacts, Owed, WindowSums, owed, owes_by_windows, owes_nothing_behind_a_block};
+use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+/// What a policy follows, as it is recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Follows {
+    /// Shares up to this one are another's to pay.
+    pub(crate) floor: ShareSeq,
+    /// Who pays those of them that it still owes for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) old: Option<Followed>,
+}
+
+/// A policy that was followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Followed {
+    /// Its own floor.
+    pub(crate) floor: ShareSeq,
+    /// It was in force behind this share.
+    pub(crate) from: ShareSeq,
+    /// Incomes with a higher number are not its any more.
+    pub(crate) until: u64,
+    scheme: Plugin,
+    fees: Vec<Plugin>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plugin {
+    name: String,
+    component: Digest,
+    settings: Vec<(String, Value)>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Flag(bool),
+    Int(i64),
+    Text(String),
+}
+
+impl Plugin {
+    fn of(plugin: &PluginInForce) -> Self {
+        let own = plugin.settings.iter().filter(|(name, _)| name != RUN_OFF);
+        let one = |(name, value): &(String, Setting)| {
+            let value = match value {
+                Setting::Flag(flag) => Value::Flag(*flag),
+                Setting::Int(number) => Value::Int(*number),
+                Setting::Text(text) => Value::Text(text.clone()),
+            };
+            (name.clone(), value)
+        };
+        Self { name: plugin.name.clone(), component: plugin.component, settings: own.map(one).collect() }
+    }
+
+    fn in_force(&self) -> PluginInForce {
+        let one = |(name, value): &(String, Value)| {
+            let value = match value {
+                Value::Flag(flag) => Setting::Flag(*flag),
+                Value::Int(number) => Setting::Int(*number),
+                Value::Text(text) => Setting::Text(text.clone()),
+            };
+            (name.clone(), value)
+        };
+        let settings: Vec<_> = self.settings.iter().map(one).collect();
+        let config = digest_of(&settings);
+        PluginInForce { name: self.name.clone(), component: self.component, config, settings }
+    }
+}
+
+impl Followed {
+    fn new(policy: &Policy, floor: ShareSeq, until: u64) -> Self {
+        let (scheme, fees) = (Plugin::of(&policy.scheme), policy.fees.iter().map(Plugin::of).collect());
+        Self { floor, from: policy.from, until, scheme, fees }
+    }
+
+    /// As a policy of its own.
+    pub(crate) fn policy(&self) -> Policy {
+        let fees = self.fees.iter().map(Plugin::in_force).collect();
+        let (reason, time) = (String::new(), UnixMillis(0));
+        Policy { from: self.from, scheme: self.scheme.in_force(), fees, reason, time }
+    }
+
+    /// Whether it is an older version, of these policies, of one that failed.
+    fn stands_in_for(&self, failed: &Self, known: &[Policy]) -> bool {
+        let settings = |of: &Self| {
+            let all = std::iter::once(&of.scheme).chain(&of.fees);
+            all.map(|plugin| plugin.settings.clone()).collect::<Vec<_>>()
+        };
+        let place = |of: &Self| (of.floor, of.from, of.until);
+        let was =
+            |known: &Policy| Self { from: self.from, ..Self::new(known, self.floor, self.until) } == *self;
+        place(self) == place(failed) && settings(self) == settings(failed) && known.iter().any(was)
+    }
+
+    fn is(&self, policy: &Policy) -> bool {
+        Self::new(policy, self.floor, self.until) == *self
+    }
+}
+
+impl Follows {
+    /// What a policy was recorded with; nothing where it follows nobody, and where it is announced.
+    pub(crate) fn of(policy: &Policy) -> Result<Option<Self>, PolicyError> {
+        match setting(policy) {
+            Some(Setting::Text(text)) => serde_json::from_str(text)
+                .map(Some)
+                .map_err(|why| PolicyError::RunOff(policy.scheme.name.clone(), why.to_string())),
+            Some(Setting::Int(_) | Setting::Flag(_)) | None => Ok(None),
+        }
+    }
+
+    pub(crate) fn floor_alone(&self) -> Self {
+        Self { floor: self.floor, old: None }
+    }
+}
+
+fn setting(policy: &Policy) -> Option<&Setting> {
+    policy.scheme.settings.iter().find(|(name, _)| name == RUN_OFF).map(|(_, value)| value)
+}
+
+/// The same policy with another word about whom it follows.
+fn with(policy: Policy, value: Option<Setting>) -> Policy {
+    let mut scheme = policy.scheme;
+    let before = scheme.settings.len();
+    scheme.settings.retain(|(name, _)| name != RUN_OFF);
+    if value.is_none() && scheme.settings.len() == before {
+        return Policy { scheme, ..policy };
+    }
+    scheme.settings.extend(value.map(|value| (RUN_OFF.to_owned(), value)));
+    scheme.settings.sort_by(|a, b| a.0.cmp(&b.0));
+    scheme.config = digest_of(&scheme.settings);
+    Policy { scheme, ..policy }
+}
+
+/// The same policy, following this.
+pub(crate) fn following(policy: Policy, follows: Option<&Follows>) -> Result<Policy, PolicyError> {
+    let text = |follows: &Follows| {
+        serde_json::to_string(follows)
+            .map_err(|why| PolicyError::RunOff(policy.scheme.name.clone(), why.to_string()))
+    };
+    let text = follows.map(text).transpose()?;
+    Ok(with(policy, text.map(Setting::Text)))
+}
+
+/// The same policy, announced to run off the one before it for at most so many incomes.
+fn announced(policy: Policy, limit: u64) -> Policy {
+    with(policy, Some(Setting::Int(i64::try_from(limit).unwrap_or(i64::MAX))))
+}
+
+/// For how many incomes at most an announced policy runs off the one before it.
+pub(crate) fn asked(policy: &Policy) -> Option<u64> {
+    match setting(policy) {
+        Some(Setting::Int(limit)) => u64::try_from(*limit).ok(),
+        _ => None,
+    }
+}
+
+/// Whether one policy goes on where another was: the same scheme with the same settings, whatever the fees are and whatever
+/// the operator stands in with.
+pub(crate) fn goes_on(a: &Policy, b: &Policy) -> bool {
+    fn own(policy: &Policy) -> impl Iterator<Item = &(String, Setting)> {
+        policy.scheme.settings.iter().filter(|(name, _)| !name.starts_with('@'))
+    }
+    a.scheme.component == b.scheme.component && own(a).eq(own(b)) && pays_alike(a, b)
+}
+
+/// Whether two plugins have the same settings, whatever of incomes is another's to pay.
+pub(crate) fn set_alike(a: &PluginInForce, b: &PluginInForce) -> bool {
+    fn own(plugin: &PluginInForce) -> impl Iterator<Item = &(String, Setting)> {
+        plugin.settings.iter().filter(|(name, _)| name != RUN_OFF)
+    }
+    own(a).eq(own(b))
+}
+
+/// What an announced policy says of running off the one in force.
+pub(crate) fn as_announced(policy: Policy, in_force: &Policy, old: &Bound, limit: Option<u64>) -> Policy {
+    let terms = old.scheme.terms();
+    let settles = owes_by_windows(terms) || owes_nothing_behind_a_block(terms);
+    match limit {
+        Some(limit) if settles && pays_the_pool(&policy) && !goes_on(in_force, &policy) => {
+            announced(policy, limit)
+        }
+        _ => policy,
+    }
+}
+
+/// What a policy is recorded with that takes over behind a share, when so many incomes were divided.
+pub(crate) fn taking_over(
+    next: &Policy,
+    (in_force, old): (&Policy, &Bound),
+    (from, incomes): (ShareSeq, u64),
+    is_over: bool,
+) -> Result<Option<Follows>, PolicyError> {
+    let before = Follows::of(in_force)?;
+    if goes_on(in_force, next) {
+        return Ok(before.map(|before| if is_over { before.floor_alone() } else { before }));
+    }
+    let Some(limit) = asked(next) else { return Ok(before.map(|before| before.floor_alone())) };
+    let floor = before.map_or(ShareSeq(0), |before| before.floor);
+    // The income of the block that it takes over behind is not divided yet.
+    let until = incomes.saturating_add(1).saturating_add(limit);
+    let old = owes_by_windows(old.scheme.terms()).then(|| Followed::new(in_force, floor, until));
+    Ok(Some(Follows { floor: from, old }))
+}
+
+/// What a policy follows that repairs another: as that did, for as far as that can be called.
+pub(crate) fn standing_in(
+    loader: &Loader,
+    failed: &Policy,
+    by: Policy,
+    conduct: &Conduct,
+) -> Result<Policy, PolicyError> {
+    let mut follows = Follows::of(failed)?;
+    let old = follows.as_ref().and_then(|follows| follows.old.as_ref()).map(Followed::policy);
+    if let Some(old) = old
+        && conduct.stopped(&loader.bind(&old)?).is_some()
+    {
+        follows = follows.map(|follows| follows.floor_alone());
+    }
+    following(by, follows.as_ref())
+}
+
+/// The same policy with another one in the place of whom it follows.
+pub(crate) fn following_instead(policy: &Policy, other: &Policy) -> Result<Option<Policy>, PolicyError> {
+    let Some(Follows { floor, old: Some(old) }) = Follows::of(policy)? else { return Ok(None) };
+    let old = Followed { from: old.from, ..Followed::new(other, old.floor, old.until) };
+    following(policy.clone(), Some(&Follows { floor, old: Some(old) })).map(Some)
+}
+
+/// Whether a policy follows what the records before it say: the one before it, or what one of them followed.
+pub(crate) fn is_told(policy: &Policy, before: &[Policy], limit: Option<u64>) -> bool {
+    let Ok(follows) = Follows::of(policy) else { return false };
+    let begins = |follows: &Follows| follows.floor == policy.from;
+    let Some(follows) = follows else { return limit.is_none() };
+    if limit.is_some() && !begins(&follows) {
+        return false;
+    }
+    let known: Vec<Follows> = before.iter().filter_map(|known| Follows::of(known).ok()?).collect();
+    let floor = before.last().and_then(|last| Follows::of(last).ok()?).map_or(ShareSeq(0), |last| last.floor);
+    match &follows.old {
+        None => begins(&follows) || known.iter().any(|known| known.floor == follows.floor),
+        Some(old) => {
+            let same_place = known.iter().filter(|known| known.floor == follows.floor);
+            let mut same_place = same_place.filter_map(|known| known.old.as_ref());
+            let is_last = before.last().is_some_and(|last| old.is(last));
+            same_place.any(|known| old == known || old.stands_in_for(known, before))
+                || (begins(&follows) && is_last && old.floor == floor)
+        }
+    }
+}
+
+/// Whom a bound policy follows.
+#[derive(Debug)]
+pub(crate) struct RunOff {
+    /// Shares up to this one are another's to pay.
+    pub(crate) floor: ShareSeq,
+    pub(crate) old: Option<Old>,
+}
+
+/// A policy that was followed, with its components loaded.
+#[derive(Debug)]
+pub(crate) struct Old {
+    pub(crate) bound: Bound,
+    /// As it was recorded.
+    pub(crate) followed: Followed,
+}
+
+impl RunOff {
+    pub(crate) fn bind(loader: &Loader, follows: Follows) -> Result<Self, PolicyError> {
+        let old = follows.old.map(|followed| {
+            let bound = loader.bind(&followed.policy())?;
+            Ok::<_, PolicyError>(Old { bound, followed })
+        });
+        Ok(Self { floor: follows.floor, old: old.transpose()? })
+    }
+
+    /// Who still pays, up to which share, and what his windows are at an income of this number: `None` when that is over.
+    pub(crate) fn at(
+        &self,
+        view: &JournalView,
+        end: &WindowEnd,
+        (is_found, number): (bool, u64),
+    ) -> Result<Option<(&Old, Vec<(Window, Counted)>)>, DecideError> {
+        let Some(old) = self.old.as_ref().filter(|old| number <= old.followed.until) else { return Ok(None) };
+        let clip = Clip { floor: old.followed.floor, others: Some(self.floor) };
+        let finder = is_found.then_some(OTHERS);
+        let mut windows = Vec::new();
+        for declared in &old.bound.scheme.terms().windows {
+            let window = decide::window(declared)?;
+            let counted = view.clipped(&window, end, finder, &clip)?;
+            windows.push((window, counted));
+        }
+        let counts = |window: &Window| !matches!(window.span, Span::Finder | Span::State);
+        let reaches = windows.iter().any(|(window, counted)| counts(window) && counted.first <= self.floor);
+        Ok(reaches.then_some((old, windows)))
+    }
+}
+
+impl Bound {
+    /// Which shares its windows count.
+    pub(crate) fn clip(&self) -> Clip {
+        // What a coinbase pays is not divided with anybody.
+        let follows = self.run_off.as_ref().filter(|_| !self.direct && !self.planned);
+        Clip { floor: follows.map_or(ShareSeq(0), |follows| follows.floor), others: None }
+    }
+
+    /// Whom it follows and who may still pay.
+    pub(crate) fn old(&self) -> Option<&Old> {
+        self.run_off.as_ref().filter(|_| !self.direct && !self.planned)?.old.as_ref()
+    }
+}
+
+/// What the scheme of before owes of an income, where it still owes.
+pub(crate) fn of_old(
+    bound: &Bound,
+    income: &Income,
+    view: &JournalView,
+    standing: &Standing,
+) -> Result<Option<Owed>, DecideError> {
+    let Some(run_off) = bound.run_off.as_ref().filter(|_| bound.old().is_some()) else { return Ok(None) };
+    let here = (income.finder.is_some(), standing.number);
+    let Some((old, windows)) = run_off.at(view, &income.end, here)? else { return Ok(None) };
+    let windows: Vec<_> = windows.into_iter().map(|(_, counted)| WindowSums(counted.rows)).collect();
+    let Bound { scheme, fees, .. } = &old.bound;
+    let subsidy = if scheme.terms().needs_subsidy { decide::subsidy(income, view)? } else { None };
+    let facts = IncomeFacts {
+        number: standing.number,
+        key: decide::income_key(&income.key)?,
+        amount: income.amount,
+        subsidy,
+        reserve: Amount::ZERO,
+        end: income.end.seq,
+        time: income.time,
+        coord: income.end.coord,
+        finder: income.finder.map(|_| OTHERS),
+    };
+    let columns = Columns::new(&old.bound, view, income.end.seq, standing.reserve);
+    let of_old = owed(scheme, fees, &facts, &windows, OTHERS, &columns);
+    Ok(Some(columns.told(of_old)?))
+}
+
+/// Whether a policy was recorded to be settled at this share, though an income that ends there is its and the one's that it
+/// follows.
+pub(crate) fn ends_early(
+    bound: &Bound,
+    (policies, policy): (&[Policy], &Policy),
+    income: &Income,
+    view: &JournalView,
+    number: u64,
+) -> Result<bool, DecideError> {
+    let Some(run_off) = bound.run_off.as_ref().filter(|_| bound.old().is_some()) else { return Ok(false) };
+    let settled = |after: &&Policy| {
+        let follows = Follows::of(after).ok().flatten();
+        follows.is_some_and(|follows| follows.old.is_none() && follows.floor == run_off.floor)
+            && after.from == income.end.seq
+            && goes_on(after, policy)
+            && after.reason == policy.reason
+    };
+    if !policies.iter().any(|after| settled(&after)) {
+        return Ok(false);
+    }
+    Ok(run_off.at(view, &income.end, (income.finder.is_some(), number))?.is_some())
+}
+
+/// What becomes of a lost income that two schemes divided, where the new one would have miners keep it: what the old one gave
+/// goes, as it does by a scheme with windows.
+pub(crate) fn reversal(bound: &Bound, own: contract::Reversal) -> contract::Reversal {
+    match own {
+        contract::Reversal::Keep if bound.old().is_some() => contract::Reversal::KeepReserve,
+        own => own,
+    }
+}
+
+impl Books {
+    /// Whether the scheme that the one in force follows has nothing to pay any more, at a block that was found at this time and
+    /// whose window ends at this share: `None` where there is none.
+    pub(crate) fn is_run_off(
+        &self,
+        in_force: &Bound,
+        end: ShareSeq,
+        found: UnixMillis,
+    ) -> Result<Option<bool>, BooksError> {
+        let Some(run_off) = in_force.run_off.as_ref().filter(|_| in_force.old().is_some()) else {
+            return Ok(None);
+        };
+        // As its income will have it.
+        let blocks = self.journal.open_blocks().into_iter();
+        let Some(open) = blocks.filter(|open| open.end == end && open.time == found).next_back() else {
+            return Ok(Some(false));
+        };
+        let (end, _) = self.journal.end_of_block(&open.block)?;
+        let number = self.incomes().saturating_add(1);
+        Ok(Some(run_off.at(&self.journal.view(), &end, (true, number))?.is_none()))
+    }
+
+    /// Incomes that were divided.
+    pub(crate) fn incomes(&self) -> u64 {
+        self.ledger.book().income_count()
+    }
+
+    /// The policy in force goes on without the one that it follows, behind a share.
+    pub(crate) fn end_run_off(
+        &self,
+        inner: &mut Inner,
+        in_force: &Policy,
+        (from, now): (ShareSeq, UnixMillis),
+    ) -> Result<(), BooksError> {
+        let follows = Follows::of(in_force)?.map(|follows| follows.floor_alone());
+        let policy = following(Policy { from, time: now, ..in_force.clone() }, follows.as_ref())?;
+        self.journal.record(policy).wait()?;
+        inner.first_error = None;
+        Ok(())
+    }
+
+    /// Another policy has to wait until the scheme of before is settled.
+    pub(crate) fn tell_waiting(&self, in_force: &Bound, next: &Policy) {
+        let Some(old) = in_force.old() else { return };
+        let floor = in_force.clip().floor;
+        let text = format!(
+            "scheme {} still pays for work up to share {floor}: {} waits for a block by which that is done, at the latest for \
+             income {}",
+            old.bound.scheme.name(),
+            next.scheme.name,
+            old.followed.until.saturating_add(1)
+        );
+        self.alarms.raise(Level::Warning, &self.pool, "swap", text);
+    }
+}
