@@ -319,9 +319,7 @@ impl Books {
     #[must_use]
     pub fn wants(&self, wanted: &Wanted) -> bool {
         let next = self.pending().or_else(|| self.journal.newest_policy());
-        next.is_some_and(|policy| {
-            policy.scheme.is_same_as(&wanted.scheme_in_force()) && policy.fees == wanted.fees_in_force()
-        })
+        next.is_some_and(|policy| wanted.is(&policy))
     }
 
     /// Follows a changed configuration: posts what was added to the reserve and announces the wanted policy, unless it is
@@ -415,10 +413,7 @@ impl Books {
             self.deposit(&mut inner, wanted.reserve, now)?;
             return Ok(true);
         }
-        if inner.pending.is_some()
-            && in_force.scheme.is_same_as(&policy.scheme)
-            && in_force.fees == policy.fees
-        {
+        if inner.pending.is_some() && wanted.is(&in_force) {
             self.withdraw(&mut inner, "the policy in force stays", now)?;
             return Ok(false);
         }

@@ -91,12 +91,8 @@ impl Waiting {
     }
 
     pub(crate) fn is(&self, wanted: &Wanted) -> bool {
-        is(&self.policy, wanted)
+        wanted.is(&self.policy)
     }
-}
-
-fn is(policy: &Policy, wanted: &Wanted) -> bool {
-    policy.scheme.is_same_as(&wanted.scheme_in_force()) && policy.fees == wanted.fees_in_force()
 }
 
 impl Books {
@@ -202,8 +198,8 @@ impl Books {
         let waiting = self.inner.lock().pending.as_ref().map(|waiting| waiting.notice.by_file);
         match waiting {
             _ if self.announced_is(wanted) => Ok(()),
-            Some(false) if is(in_force, wanted) => Ok(()),
-            None if is(in_force, wanted) => Ok(()),
+            Some(false) if wanted.is(in_force) => Ok(()),
+            None if wanted.is(in_force) => Ok(()),
             _ => self.announce(wanted, &Announcement::of_file(CONFIGURATION), now).map(drop),
         }
     }
@@ -215,7 +211,7 @@ impl Books {
 
     /// Whether this is in force.
     pub(crate) fn is_in_force(&self, wanted: &Wanted) -> bool {
-        self.journal.newest_policy().is_some_and(|policy| is(&policy, wanted))
+        self.journal.newest_policy().is_some_and(|policy| wanted.is(&policy))
     }
 
     /// What is announced and not in force yet.

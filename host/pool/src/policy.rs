@@ -82,6 +82,21 @@ impl Wanted {
             && (wanted != Pays::Finder || same_fees(&recorded.fees, &self.fees_in_force()))
     }
 
+    /// Whether a recorded policy is what is wanted. One from before fees of credits had fractions is, as long as nothing else
+    /// changes: what miners pay does not change because the program did.
+    pub(crate) fn is(&self, recorded: &Policy) -> bool {
+        let same_fee = |recorded: &PluginInForce, wanted: &PluginInForce| {
+            let own = |(name, _): &&(String, Recorded)| name != FRACTIONS || says(recorded, FRACTIONS);
+            recorded.name == wanted.name
+                && recorded.component == wanted.component
+                && recorded.settings.iter().eq(wanted.settings.iter().filter(own))
+        };
+        let fees = self.fees_in_force();
+        recorded.scheme.is_same_as(&self.scheme_in_force())
+            && recorded.fees.len() == fees.len()
+            && recorded.fees.iter().zip(&fees).all(|(recorded, wanted)| same_fee(recorded, wanted))
+    }
+
     /// As the journal records it, for what comes after a share.
     pub(crate) fn policy(&self, from: ShareSeq, reason: &str, time: UnixMillis) -> Policy {
         let (scheme, fees) = (self.scheme_in_force(), self.fees_in_force());

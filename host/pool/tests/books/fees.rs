@@ -234,6 +234,38 @@ fn a_small_miner_of_a_pool_that_credits_shares_pays_his_fee_however_often_he_is_
 }
 
 #[test]
+fn a_fee_that_was_recorded_without_fractions_keeps_its_rounding_until_the_policy_changes() {
+    let like = wanted("pps", Vec::new(), 100);
+    let of = |fractions: bool, points: i64| {
+        let settings = vec![("basis_points".to_owned(), Setting::Int(points))];
+        Wanted { fees: vec![WantedFee { fractions, settings, ..like.fees[0].clone() }], ..like.clone() }
+    };
+    let pool = Pool::start(&of(false, 100)).restart(&of(true, 100));
+    assert_eq!(pool.books.pending(), None, "the program is another, and nothing else");
+    let pool = pool.restart(&of(true, 200));
+    let next = pool.books.pending().unwrap();
+    assert!(next.fees[0].settings.iter().any(|(name, _)| name == "@fractions"), "{next:?}");
+    // And what has fractions is not what has none.
+    let pool = Pool::start(&of(true, 100)).restart(&of(false, 100));
+    assert!(pool.books.pending().is_some());
+}
+
+#[test]
+fn what_a_policy_takes_in_units_it_takes_of_each_batch() {
+    let mut like =
+        by("pps", "fee-workers", &[("basis_points", Setting::Int(0)), ("per_worker", Setting::Int(7))]);
+    like.fees[0].fractions = true;
+    let mut pool = Pool::start(&Wanted { reserve: Amount(1 << 40), ..like });
+    let a = pool.miner("a");
+    pool.share(a, 10);
+    pool.clock = HOUR;
+    pool.share(a, 10);
+    pool.credit_shares();
+    assert_eq!(got(&pool, "operator"), 7, "his worker of the hour before");
+    pool.replay().unwrap();
+}
+
+#[test]
 fn each_worker_of_the_last_hour_costs() {
     let wanted =
         by("prop", "fee-workers", &[("basis_points", Setting::Int(0)), ("per_worker", Setting::Int(7))]);
