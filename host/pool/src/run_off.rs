@@ -285,6 +285,9 @@ pub(crate) struct RunOff {
     pub(crate) old: Option<Old>,
 }
 
+/// Who still pays of an income, and what is counted in his windows.
+type StillPays<'a> = (&'a Old, Vec<(Window, Counted)>);
+
 /// A policy that was followed, with its components loaded.
 #[derive(Debug)]
 pub(crate) struct Old {
@@ -308,7 +311,7 @@ impl RunOff {
         view: &JournalView,
         end: &WindowEnd,
         (is_found, number): (bool, u64),
-    ) -> Result<Option<(&Old, Vec<(Window, Counted)>)>, DecideError> {
+    ) -> Result<Option<StillPays<'_>>, DecideError> {
         let Some(old) = self.old.as_ref().filter(|old| number <= old.followed.until) else { return Ok(None) };
         let clip = Clip { floor: old.followed.floor, others: Some(self.floor) };
         let finder = is_found.then_some(OTHERS);
@@ -412,8 +415,8 @@ impl Books {
             return Ok(None);
         };
         // As its income will have it.
-        let blocks = self.journal.open_blocks().into_iter();
-        let Some(open) = blocks.filter(|open| open.end == end && open.time == found).next_back() else {
+        let mut blocks = self.journal.open_blocks().into_iter();
+        let Some(open) = blocks.rfind(|open| open.end == end && open.time == found) else {
             return Ok(Some(false));
         };
         let (end, _) = self.journal.end_of_block(&open.block)?;

@@ -69,6 +69,7 @@ fn in_force(pool: &Pool) -> String {
 /// are ordered.
 fn history(first: &Wanted, orders: &[(u64, &Wanted)]) -> (Pool, [MinerId; 3]) {
     let mut pool = Pool::start(first);
+    pool.tell_subsidy(4_000_000_000);
     let [a, b, c] = ["a", "b", "c"].map(|name| pool.miner(name));
     for (miner, work) in [(c, 700), (a, 33), (b, 91), (c, 411)] {
         pool.share(miner, work);
@@ -95,7 +96,14 @@ fn differ_by(one: &[Vec<u64>], other: &[Vec<u64>]) -> u64 {
 
 #[test]
 fn a_swap_between_two_windows_costs_nobody_a_unit() {
-    for first in [pplns(2_000), wanted("tides", Vec::new(), 0), wanted("pplns-window", Vec::new(), 0)] {
+    let by = |by: &str, name: &str, value| {
+        let by = ("by".to_owned(), Setting::Text(by.to_owned()));
+        wanted("pplns-window", vec![by, (name.to_owned(), Setting::Int(value))], 0)
+    };
+    // By units, by work, by a number of shares, and by time: that one never passes.
+    let windows =
+        [pplns(2_000), wanted("tides", Vec::new(), 0), by("shares", "shares", 15), by("time", "hours", 1)];
+    for first in windows {
         let (plain, miners) = history(&first, &[]);
         let (swapped, same) = history(&first, &[(2, &again(&first))]);
         assert_eq!(same, miners);
@@ -148,6 +156,25 @@ fn a_longer_window_that_follows_pays_no_share_twice() {
     // Without the word it pays them again.
     let (pool, _) = history(&first, &[(2, &next)]);
     assert!(parts(&pool, &miners)[15][2] > 0);
+}
+
+/// Subsidy and fees by two windows, and a part of each income for the finder, who is always one of the others.
+#[test]
+fn windows_beside_others_are_settled_with_them() {
+    let slice = wanted("slice", vec![("window".to_owned(), Setting::Int(2_000))], 0);
+    for first in [slice, wanted("finder-bonus", Vec::new(), 0)] {
+        let (plain, miners) = history(&first, &[]);
+        let (plain, paid) = (parts(&plain, &miners), plain.ledger.head());
+        for next in [wanted("solo", Vec::new(), 0), first.clone()] {
+            let (pool, _) = history(&first, &[(2, &again(&next))]);
+            assert_ne!(pool.ledger.head(), paid);
+            let swapped = parts(&pool, &miners);
+            assert!(plain[3][2] > 0);
+            for (plain, swapped) in plain.iter().zip(&swapped) {
+                assert!(plain[2].abs_diff(swapped[2]) <= 1, "{plain:?} and {swapped:?}");
+            }
+        }
+    }
 }
 
 #[test]
