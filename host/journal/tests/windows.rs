@@ -49,7 +49,8 @@ fn naive(shares: &[Share], window: &Window, end: &WindowEnd) -> Counted {
             Span::Millis(n) => share.time.0 + n > end.time.0,
             Span::Coord(n) => share.coord + n > end.coord,
             Span::Work(_) | Span::Slices(..) => room > 0,
-            Span::Finder | Span::State => false,
+            // Not by shares alone: see `once.rs`.
+            Span::Finder | Span::State | Span::Unpaid(_) => false,
         };
         if !inside {
             continue;

@@ -47,7 +47,14 @@ pub fn allocate(
     let gross = facts.amount.checked_add(carry_in).ok_or_else(|| {
         PayoutError::Input("an income with its carried-in units does not fit 64 bits".to_owned())
     })?;
+    if scheme.pays_once().is_some() != facts.unpaid.is_some() {
+        return Err(PayoutError::Input(format!(
+            "scheme {} is given a list of unpaid shares and pays none once, or pays them so and is given none",
+            scheme.name
+        )));
+    }
     let seen = state.seen_by(scheme);
+    let whole = state;
     let state = seen.state.as_ref();
     let miners = inputs(scheme, facts, windows, state)?;
     let names = Pseudonyms::new(&miners, facts.key.as_bytes(), 0);
@@ -69,6 +76,12 @@ pub fn allocate(
     let again = again?;
     change.given = scheme.takes_again().then(|| state.given().unwrap_or(scheme.since));
     fairness::compare_runs(scheme, &miners, (&checked, &change), &again)?;
+    let state = match (&facts.unpaid, seen.kept) {
+        (unpaid, true) => StateChange { unpaid: unpaid.clone(), ..change }.to_bytes(),
+        // What it paid stays paid, whoever is in force now.
+        (Some(unpaid), false) => whole.only_unpaid(unpaid.clone()).to_bytes(),
+        (None, false) => Vec::new(),
+    };
     let mut audit = vec![record, again.audit];
 
     let mut parts = Vec::with_capacity(checked.rows.len().saturating_add(4));
@@ -91,7 +104,7 @@ pub fn allocate(
         facts.amount,
         [carry_in, Amount(checked.from_reserve)],
         Allocation::merged(parts)?,
-        if seen.kept { change.to_bytes() } else { Vec::new() },
+        state,
     )?;
     Ok(Decision { entry: entry.ending(facts.end), audit })
 }

@@ -179,6 +179,7 @@ fn facts(
         time,
         coord,
         finder: Some(ANYBODY),
+        unpaid: None,
     })
 }
 

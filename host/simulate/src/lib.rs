@@ -15,6 +15,7 @@
 //! | what is kept and what is told | `tally`, `result` |
 
 mod bench;
+mod counted;
 mod error;
 mod examples;
 mod hashrate;
