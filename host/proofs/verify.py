@@ -304,7 +304,7 @@ SETTING = Cases(text=TEXT, int=I64, flag=FLAG)
 PLUGIN = Fields(name=TEXT, component=DIGEST, settings=List(Fields(name=TEXT, value=SETTING)))
 SLICES = Fields(thousandths=U64, step=U64)
 SPAN = Cases(
-    round=None, finder=None, shares=U64, work=U64, millis=U64, coord=U64, state=None, batch=None, slices=SLICES
+    round=None, finder=None, shares=U64, work=U64, millis=U64, coord=U64, state=None, batch=None, slices=SLICES, unpaid=U64
 )
 WINDOW = Fields(
     span=SPAN,

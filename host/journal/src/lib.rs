@@ -13,7 +13,7 @@
 //!
 //! # Reading
 //! Each sealed segment's footer has per-miner subtotals, so that a window reads footers and at most two segments at
-//! its edges. [`JournalView`] reads without a writer: for replay, audits and commands beside a running pool.
+//! its edges. A window that pays a share once ([`JournalView::pays`]) reads what it pays. [`JournalView`] reads without a writer: for replay, audits and commands beside a running pool.
 //!
 //! # Retention
 //! Every segment begins with what older ones said that still matters, so old ones can be dropped
@@ -23,6 +23,7 @@ mod carry;
 mod codec;
 mod journal;
 mod lists;
+mod once;
 mod owner;
 mod reach;
 mod records;
@@ -35,6 +36,8 @@ mod window;
 pub use carry::More;
 pub use codec::DecodeError;
 pub use journal::{Durable, Journal, MAX_NAME, MAX_WORKERS, Options, Progress, Recovered};
+pub use millpond_windows::{Stretch, Unpaid};
+pub use once::Pays;
 pub use records::{
     Admin, Authority, BlockFate, CoinbasePlan, Decision, ExtranonceLease, Fate, Income, IncomeAt, IncomeLost,
     Job, List, ListRow, Miner, MinerSetting, Notice, PlannedFor, PlannedOutput, PluginInForce, Policy,
@@ -72,7 +75,8 @@ pub enum JournalError {
         /// The last dropped share.
         last: ShareSeq,
     },
-    /// A window that nothing computes: its measure is not what its span is long by.
+    /// A window that nothing computes: its measure is not what its span is long by. Or one of what is unpaid, asked for without
+    /// the list of that.
     #[error("there is no window of this span by this measure")]
     NoSuchWindow,
     /// A sum leaves 128 bits.

@@ -19,7 +19,10 @@ impl JournalView {
         match window.span {
             Span::Finder | Span::State => after(end.seq),
             Span::Round => after(end.round_after),
-            Span::Shares(count) => ShareSeq(end.seq.0.saturating_sub(count).saturating_add(1)),
+            // What of these is paid already is known where the list of unpaid ones is.
+            Span::Shares(count) | Span::Unpaid(count) => {
+                ShareSeq(end.seq.0.saturating_sub(count).saturating_add(1))
+            }
             Span::Work(thousandths) => {
                 // A unit is what it is, whatever the network does.
                 let (measure, one, margin) = match window.measure {

@@ -14,7 +14,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 pub use millpond_windows::{Edge, Measure, Span, Window};
 
 /// What a share weighs; the greatest number where it does not fit.
-fn of_share(measure: Measure, share: &Share) -> u128 {
+pub(crate) fn of_share(measure: Measure, share: &Share) -> u128 {
     let amount = match measure {
         Measure::Work => return share.work.0.into(),
         Measure::Units => return share.units(),
@@ -84,7 +84,7 @@ const PLACES: usize = 1 << 22;
 
 /// Sums per miner, and of all.
 #[derive(Debug, Default)]
-struct Sums {
+pub(crate) struct Sums {
     places: Vec<u128>,
     beyond: BTreeMap<MinerId, u128>,
     total: u128,
@@ -95,7 +95,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn add(&mut self, miner: MinerId, value: u128) -> Result<(), JournalError> {
+    pub(crate) fn add(&mut self, miner: MinerId, value: u128) -> Result<(), JournalError> {
         if value == u128::MAX {
             return Err(JournalError::Overflow);
         }
@@ -115,8 +115,14 @@ impl Sums {
     }
 
     /// A share was counted, the first of several with numbers that ascend, or one.
-    fn counts(&mut self, seq: ShareSeq) {
+    pub(crate) fn counts(&mut self, seq: ShareSeq) {
         self.first = Some(self.first.map_or(seq, |first| first.min(seq)));
+    }
+
+    /// What was counted, of a window behind whose near end is this share.
+    pub(crate) fn counted(self, behind: ShareSeq) -> Counted {
+        let first = self.first.unwrap_or(behind);
+        Counted { rows: self.rows(), first }
     }
 
     /// Ascending, without those that weigh nothing.
@@ -185,6 +191,8 @@ pub(crate) fn compute(
             return Ok(Counted { rows: finder.map(|miner| (miner, 1)).into_iter().collect(), first: behind });
         }
         Span::State => return Ok(Counted { rows: Vec::new(), first: behind }),
+        // Shares alone do not say what of them is paid: see `JournalView::pays`.
+        Span::Unpaid(_) => return Err(JournalError::NoSuchWindow),
         Span::Round => Reach::From(end.round_after.max(clip.floor).0.saturating_add(1)),
         Span::Shares(count) => {
             Reach::From(end.seq.0.saturating_sub(count).max(clip.floor.0).saturating_add(1))
@@ -214,7 +222,7 @@ pub(crate) fn compute(
         let rows = by_fees(journal, step, first..=end.seq, sums.over, clip)?.rows();
         return Ok(Counted { rows, first });
     }
-    Ok(Counted { rows: sums.rows(), first })
+    Ok(sums.counted(behind))
 }
 
 /// What shares weigh in their slices, of the first of which `over` of the work does not count. Reads them one by one, oldest

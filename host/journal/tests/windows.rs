@@ -54,7 +54,8 @@ fn clipped(shares: &[Share], window: &Window, end: &WindowEnd, floor: u64) -> Co
             Span::Millis(n) => share.time.0 + n > end.time.0,
             Span::Coord(n) => share.coord + n > end.coord,
             Span::Work(_) | Span::Slices(..) => room > 0,
-            Span::Finder | Span::State => false,
+            // Not by shares alone: see `once.rs`.
+            Span::Finder | Span::State | Span::Unpaid(_) => false,
         };
         if !inside {
             continue;

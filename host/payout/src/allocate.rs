@@ -44,10 +44,23 @@ pub fn allocate(
     state: &SchemeState,
     attributes: &dyn Attributes,
 ) -> Result<Decision, PayoutError> {
+    if scheme.pays_once().is_some() != facts.unpaid.is_some() {
+        return Err(PayoutError::Input(format!(
+            "scheme {} is given a list of unpaid shares and pays none once, or pays them so and is given none",
+            scheme.name
+        )));
+    }
     let seen = state.seen_by(scheme);
-    let Called { income, checked, mut change, mut audit } =
-        call(scheme, facts, carry_in, windows, seen.state.as_ref())?;
+    let whole = state;
+    let state = seen.state.as_ref();
+    let Called { income, checked, mut change, mut audit } = call(scheme, facts, carry_in, windows, state)?;
     change.given = scheme.takes_again().then(|| state.given().unwrap_or(scheme.since));
+    let state = match (&facts.unpaid, seen.kept) {
+        (unpaid, true) => StateChange { unpaid: unpaid.clone(), ..change }.to_bytes(),
+        // What it paid stays paid, whoever is in force now.
+        (Some(unpaid), false) => whole.only_unpaid(unpaid.clone()).to_bytes(),
+        (None, false) => Vec::new(),
+    };
 
     let mut parts = Vec::with_capacity(checked.rows.len().saturating_add(4));
     let of = fees::Of::Income { finder: facts.finder };
@@ -70,7 +83,7 @@ pub fn allocate(
         facts.amount,
         [carry_in, Amount(checked.from_reserve)],
         Allocation::merged(parts)?,
-        if seen.kept { change.to_bytes() } else { Vec::new() },
+        state,
     )?;
     Ok(Decision { entry: entry.ending(facts.end), audit })
 }

@@ -99,6 +99,20 @@ impl BoundScheme {
         self.restores_what_shares_change() && self.plugin.version() != Version::V0_1
     }
 
+    /// The window of what no income has paid, of a scheme that pays a share once. The host keeps the list of that beside the
+    /// scheme's state.
+    #[must_use]
+    pub fn pays_once(&self) -> Option<&Window> {
+        self.terms.windows.iter().find(|window| matches!(window.span, Span::Unpaid(_)))
+    }
+
+    /// Whether what it gives of an income depends on the incomes before: they are divided in the order of their shares, and
+    /// again when an earlier one is lost.
+    #[must_use]
+    pub fn keeps_order(&self) -> bool {
+        self.takes_again() || self.pays_once().is_some()
+    }
+
     /// Whether it would need that and is of a contract without it: what shares change between two incomes is gone when
     /// the first one is lost.
     #[must_use]
@@ -149,13 +163,14 @@ impl BoundScheme {
 }
 
 /// Whether the journal sums such a window: by any measure where shares are in it or not, by what it is long by where it is as
-/// long as their work.
+/// long as their work, or what is unpaid by what it is worth.
 fn is_computed(window: &Window) -> bool {
     match window.span {
         Span::Round | Span::Finder | Span::Shares(_) | Span::Millis(_) | Span::Coord(_) | Span::State => true,
         Span::Work(_) => matches!(window.measure, Measure::Work | Measure::Units),
         Span::Slices(..) => matches!(window.measure, Measure::Work | Measure::FeeValue),
-        Span::StandingRound | Span::Shifts(..) | Span::Unpaid(_) => false,
+        Span::Unpaid(_) => matches!(window.measure, Measure::Value | Measure::SubsidyValue),
+        Span::StandingRound | Span::Shifts(..) => false,
     }
 }
 
@@ -170,6 +185,21 @@ fn beyond(terms: &Terms) -> Option<String> {
     let apart = |window: &&Window| matches!(window.measure, Measure::SubsidyValue | Measure::FeeValue);
     if let Some(window) = terms.windows.iter().find(apart).filter(|_| !terms.needs_subsidy) {
         return Some(format!("a window by {:?} without needs-subsidy", window.measure));
+    }
+    let unpaid = |window: &&Window| matches!(window.span, Span::Unpaid(_));
+    match terms.windows.iter().filter(unpaid).count() {
+        0 => {}
+        1 if terms.reversal != Reversal::Restore => {
+            return Some(
+                "a window of what is unpaid, which a lost income puts back, without reversal restore"
+                    .to_owned(),
+            );
+        }
+        1 if terms.batch > 0 => {
+            return Some("a window of what is unpaid, and batches of shares as well".to_owned());
+        }
+        1 => {}
+        more => return Some(format!("{more} windows of what is unpaid, which there is one list of")),
     }
     if terms.operator_most > 1_000_000 {
         return Some(format!("{} millionths for the operator, at most 1000000", terms.operator_most));

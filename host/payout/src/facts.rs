@@ -2,6 +2,7 @@
 
 use millpond_ledger::IncomeKey;
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis};
+use millpond_windows::Unpaid;
 
 /// One window's sums, strictly ascending by miner, as the journal computes them; 2^64 is one unit where units are
 /// measured.
@@ -29,6 +30,8 @@ pub struct IncomeFacts {
     pub coord: u64,
     /// Who found the block.
     pub finder: Option<MinerId>,
+    /// What is unpaid after it, for a scheme that pays a share once ([`crate::BoundScheme::pays_once`]).
+    pub unpaid: Option<Unpaid>,
 }
 
 /// The operator's lists and the host's statistics that a fee policy may ask for by name ("work", "hashrate",

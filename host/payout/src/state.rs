@@ -6,6 +6,7 @@ use crate::{BoundScheme, PayoutError, Rule};
 use millpond_contracts::payout::{State, Terms};
 use millpond_ledger::IncomeKey;
 use millpond_types::{MinerId, ShareSeq};
+use millpond_windows::Unpaid;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -31,13 +32,17 @@ pub struct StateChange {
     /// lost ([`BoundScheme::takes_again`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub given: Option<ShareSeq>,
+    /// What no income has paid from here on, for a scheme that pays a share once ([`BoundScheme::pays_once`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpaid: Option<Unpaid>,
 }
 
 impl StateChange {
     /// As it stands in the ledger's entry; nothing for no change.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        if self.memo.is_none() && self.rows.is_empty() && self.given.is_none() {
+        let nothing = self.memo.is_none() && self.rows.is_empty();
+        if nothing && self.given.is_none() && self.unpaid.is_none() {
             return Vec::new();
         }
         serde_json::to_vec(self).unwrap_or_default()
@@ -62,6 +67,10 @@ pub struct SchemeState {
     /// The newest share that counts in the state, for a scheme that takes shares again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     given: Option<ShareSeq>,
+    /// What no income has paid. Whoever follows a scheme that pays shares once leaves it as it is: an income of before may
+    /// come late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unpaid: Option<Unpaid>,
 }
 
 /// An open income, and what to put back when it is lost.
@@ -77,6 +86,8 @@ struct Undo {
     rows: Before,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     given: Option<ShareSeq>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unpaid: Option<Unpaid>,
 }
 
 /// Bytes as text, a quarter of what a list of numbers takes.
@@ -123,7 +134,9 @@ impl SchemeState {
     }
 
     /// Format, cells and memo as bytes, each in one way: what a digest of the state is taken of. Numbers are little-endian
-    /// of 64 bits; a length stands before format and memo and before the rows, which ascend by miner, each with its cells.
+    /// of 64 bits; a length stands before format and memo and before the rows, which ascend by miner, each with its cells. Where
+    /// shares are paid once follow the newest share that an income ended at and, behind their number, the stretches that are
+    /// unpaid: the first share, the last one, and what of that is paid in 128 bits.
     #[must_use]
     pub fn to_cells(&self) -> Vec<u8> {
         let number = |of: usize| u64::try_from(of).unwrap_or(u64::MAX).to_le_bytes();
@@ -137,6 +150,16 @@ impl SchemeState {
         for (miner, cells) in &self.rows {
             bytes.extend_from_slice(&miner.0.to_le_bytes());
             cells.iter().for_each(|cell| bytes.extend_from_slice(&cell.to_le_bytes()));
+        }
+        if let Some(unpaid) = &self.unpaid {
+            bytes.extend_from_slice(&unpaid.upto().to_le_bytes());
+            bytes.extend_from_slice(&number(unpaid.stretches().len()));
+            for stretch in unpaid.stretches() {
+                for share in [stretch.first, stretch.last] {
+                    bytes.extend_from_slice(&share.to_le_bytes());
+                }
+                bytes.extend_from_slice(&stretch.paid.to_le_bytes());
+            }
         }
         bytes
     }
@@ -208,7 +231,8 @@ impl SchemeState {
             let rows = Before::Changed(BTreeMap::new());
             // Before the first change it has nothing in it of any share behind the scheme's beginning.
             let given = self.given.or_else(|| change.given.map(|_| change.since));
-            self.undo.push(Undo { key, format, width, since, memo, rows, given });
+            let unpaid = self.unpaid.clone();
+            self.undo.push(Undo { key, format, width, since, memo, rows, given, unpaid });
         }
         // What shares change between an income and the next belongs to what is undone with it, where they are given
         // again then.
@@ -220,6 +244,7 @@ impl SchemeState {
         (self.format, self.width) = (change.format, change.width);
         self.since = self.since.max(change.since);
         self.given = change.given.or(if drops { None } else { self.given });
+        self.unpaid = change.unpaid.or_else(|| self.unpaid.take());
         if drops {
             self.memo.clear();
             self.rows.clear();
@@ -254,13 +279,13 @@ impl SchemeState {
     /// where the scheme takes them: see [`SchemeState::given`].
     ///
     /// # Errors
-    /// When nothing is known of the income, of a scheme that takes shares again. (The state of others is left as it is
+    /// When nothing is known of the income, of a scheme that takes shares again or pays them once. (The state of others is left as it is
     /// then, which old ledgers say.)
     pub fn restore_before(&mut self, income: &IncomeKey) -> Result<(), PayoutError> {
         let waited = self.again.len();
         self.again.retain(|waiting| waiting != income);
         let Some(at) = self.undo.iter().position(|undo| undo.key == *income) else {
-            if self.given.is_some() && self.again.len() == waited {
+            if self.is_by_order() && self.again.len() == waited {
                 return Err(PayoutError::Input(format!("the state before income {income} is not kept")));
             }
             return Ok(());
@@ -270,6 +295,7 @@ impl SchemeState {
         for undo in undone.into_iter().rev() {
             (self.format, self.width) = (undo.format, undo.width);
             (self.since, self.memo, self.given) = (undo.since, undo.memo, undo.given);
+            self.unpaid = undo.unpaid;
             match undo.rows {
                 Before::All(rows) => self.rows = rows,
                 Before::Changed(rows) => rows.into_iter().for_each(|(miner, cells)| self.set(miner, cells)),
@@ -285,6 +311,34 @@ impl SchemeState {
     #[must_use]
     pub fn given(&self) -> Option<ShareSeq> {
         self.given
+    }
+
+    /// What no income has paid, where a scheme pays shares once.
+    #[must_use]
+    pub fn unpaid(&self) -> Option<&Unpaid> {
+        self.unpaid.as_ref()
+    }
+
+    /// The oldest share that an income may pay, of those up to the newest that incomes ended at, whichever of the open ones
+    /// are lost; `None` where that is any.
+    #[must_use]
+    pub fn oldest_unpaid(&self) -> Option<ShareSeq> {
+        let before = self.undo.iter().map(|undo| undo.unpaid.as_ref());
+        let oldest = before.chain([self.unpaid()]).map(|list| list.map(Unpaid::oldest));
+        // None is the least.
+        oldest.min().flatten().map(ShareSeq)
+    }
+
+    /// Whether it depends on the order of incomes: what an earlier one changed is put back on the way to a later one.
+    #[must_use]
+    pub fn is_by_order(&self) -> bool {
+        self.given.is_some() || self.unpaid.is_some()
+    }
+
+    /// The same state but for what no income has paid: of a scheme whose change is not kept, that is all that is.
+    pub(crate) fn only_unpaid(&self, unpaid: Unpaid) -> StateChange {
+        let (format, width, since) = (self.format.clone(), self.width, self.since);
+        StateChange { format, width, since, unpaid: Some(unpaid), ..StateChange::default() }
     }
 
     /// Incomes whose change can be undone, that were divided before this one: as long as one of them may be lost, the
@@ -362,7 +416,7 @@ impl SchemeState {
         rows.sort_unstable_by_key(|row| row.0);
         let memo = (!given.memo.is_empty()).then(|| hex::encode(&given.memo));
         let (format, width, since) = (scheme.terms.state_format.clone(), scheme.terms.cells, scheme.since);
-        Ok(StateChange { format, width, since, memo, rows, given: None })
+        Ok(StateChange { format, width, since, memo, rows, given: None, unpaid: None })
     }
 }
 
@@ -399,8 +453,7 @@ mod tests {
 
     fn change(rows: &[(u64, u64)]) -> Vec<u8> {
         let rows = rows.iter().map(|(miner, cell)| (MinerId(*miner), vec![*cell])).collect();
-        StateChange { format: "f".to_owned(), width: 1, since: ShareSeq(0), memo: None, rows, given: None }
-            .to_bytes()
+        StateChange { format: "f".to_owned(), width: 1, rows, ..StateChange::default() }.to_bytes()
     }
 
     #[test]
@@ -442,6 +495,7 @@ mod tests {
             width: 2,
             memo: None,
             given: None,
+            unpaid: None,
         };
         other.apply(&dropping.to_bytes(), Some(&keys[2])).unwrap();
         for state in [state, other] {
@@ -480,6 +534,45 @@ mod tests {
     }
 
     #[test]
+    fn what_is_unpaid_outlives_other_schemes_and_is_put_back_with_a_lost_income() {
+        let keys: Vec<_> = (0..3_u8).map(|at| IncomeKey::new(vec![at]).unwrap()).collect();
+        let list = |text: &str| serde_json::from_str::<Unpaid>(text).unwrap();
+        let lists = [
+            list(
+                r#"{"upto":5,"stretches":[{"first":2,"last":4,"paid":"340282366920938463463374607431768211454"}]}"#,
+            ),
+            list(r#"{"upto":9,"stretches":[{"first":3,"last":3}]}"#),
+        ];
+        let of = |unpaid: &Unpaid| {
+            let (format, unpaid) = ("once".to_owned(), Some(unpaid.clone()));
+            StateChange { format, unpaid, ..StateChange::default() }.to_bytes()
+        };
+        let mut state = SchemeState::default();
+        let digest = state.to_cells();
+        state.apply(&of(&lists[0]), Some(&keys[0])).unwrap();
+        assert!(state.to_cells().len() > digest.len() && state.is_empty() && state.is_by_order());
+        assert_eq!(state.oldest_unpaid(), None, "before the first income all is unpaid");
+        let before = state.clone();
+        state.apply(&of(&lists[1]), Some(&keys[1])).unwrap();
+        assert_ne!(state.to_cells(), before.to_cells());
+        // A scheme that has another format leaves it alone, and so does one that keeps nothing.
+        let mut other = state.clone();
+        other.apply(&change(&[(1, 5)]), None).unwrap();
+        other.apply(&[], None).unwrap();
+        assert_eq!(other.unpaid(), Some(&lists[1]));
+        let bytes = serde_json::to_vec(&state).unwrap();
+        state = serde_json::from_slice(&bytes).unwrap();
+        state.apply(&of(&lists[1]), Some(&keys[2])).unwrap();
+        state.settle(&keys[0]);
+        assert_eq!(state.oldest_unpaid(), Some(ShareSeq(2)), "the second may be lost");
+        state.restore_before(&keys[1]).unwrap();
+        assert_eq!((state.unpaid(), state.again()), (Some(&lists[0]), &keys[2..]));
+        // What is not kept is an error, and not another list.
+        let why = state.restore_before(&keys[0]).unwrap_err().to_string();
+        assert!(why.contains("is not kept"), "{why}");
+    }
+
+    #[test]
     fn a_change_of_another_format_is_refused() {
         let mut state = SchemeState::default();
         state.apply(&change(&[(1, 5)]), None).unwrap();
@@ -490,6 +583,7 @@ mod tests {
             memo: None,
             rows: vec![(MinerId(1), vec![1])],
             given: None,
+            unpaid: None,
         };
         assert!(state.apply(&other.to_bytes(), None).is_err());
         // But of a scheme that took over later it begins anew, and can be undone.

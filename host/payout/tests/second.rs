@@ -169,6 +169,7 @@ fn terms_that_this_host_does_not_do_are_refused_when_a_scheme_is_bound() {
     let window = |span, measure| vec![Window { span, measure, edge: Edge::Split }];
     for windows in [
         window(Span::Unpaid(5), Measure::Work),
+        window(Span::Unpaid(5), Measure::FeeValue),
         window(Span::Shifts(5, 6), Measure::Work),
         window(Span::StandingRound, Measure::Work),
         window(Span::Slices(5, 6), Measure::Value),
@@ -182,6 +183,13 @@ fn terms_that_this_host_does_not_do_are_refused_when_a_scheme_is_bound() {
         let terms = Terms { windows: window(span, measure), ..terms() };
         assert!(refused(terms).contains("without needs-subsidy"));
     }
+    // What a lost income paid has to be put back, by one list, and shares are not given one by one beside it.
+    let once =
+        || Terms { windows: window(Span::Unpaid(5), Measure::Value), reversal: Reversal::Restore, ..terms() };
+    assert!(refused(Terms { reversal: Reversal::Drop, ..once() }).contains("without reversal restore"));
+    assert!(
+        refused(Terms { windows: [once().windows, once().windows].concat(), ..once() }).contains("one list")
+    );
     assert!(refused(Terms { operator_most: 1_000_001, ..terms() }).contains("1000001 millionths"));
     assert!(refused(Terms { reversal: Reversal::KeepReserve, ..terms() }).contains("no reserve"));
 }

@@ -170,6 +170,7 @@ fn main() {
         finder: Some(MinerId(1)),
         subsidy: None,
         reserve: Amount::ZERO,
+        unpaid: None,
     };
     let divide = |number: u64| {
         let facts = facts(number);

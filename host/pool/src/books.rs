@@ -544,7 +544,8 @@ impl Books {
         self.credit(inner, until, income.time)?;
         let view = self.journal.view();
         // Read before, and the book let go: a scheme may take its time, and readers of the book do not wait for it.
-        let standing = Standing::of(&self.ledger.book(), &key);
+        let begins = decide::pays_behind(&self.journal.policies(), &self.loader, &policy)?;
+        let standing = Standing::of(&self.ledger.book(), &key, begins);
         let decided = decide::divide(&bound, income, &view, &standing, &inner.state);
         let decision = match decided {
             Ok(decision) => decision,
@@ -572,7 +573,7 @@ impl Books {
     }
 
     /// The policy that divides an income.
-    fn policy_of(&self, income: &Income) -> Result<(Policy, Bound), BooksError> {
+    pub(crate) fn policy_of(&self, income: &Income) -> Result<(Policy, Bound), BooksError> {
         let policies = self.journal.policies();
         let policy = of_income(&policies, income).ok_or(BooksError::NoPolicy(income.end.seq))?;
         let policy = crate::plan::policy_of(&policies, policy, income, &self.journal.view())?;

@@ -5,7 +5,9 @@ use crate::columns::Columns;
 use crate::policy::{Bound, Loader, PolicyError};
 use crate::run_off;
 use millpond_contracts::payout as contract;
-use millpond_journal::{Edge, Income, JournalError, JournalView, Measure, Policy, Span, Window};
+use millpond_journal::{
+    Clip, Counted, Edge, Income, JournalError, JournalView, Measure, Pays, Policy, Span, Unpaid, Window,
+};
 use millpond_ledger::{
     Allocation, Book, Entry, IncomeAllocated, IncomeKey, IncomeStatus, LedgerError, Owner, Reversal,
 };
@@ -52,8 +54,9 @@ pub(crate) fn window(declared: &contract::Window) -> Result<Window, NoSuchWindow
         contract::Span::Millis(millis) => Span::Millis(millis),
         contract::Span::Coord(steps) => Span::Coord(steps),
         contract::Span::Slices(thousandths, step) => Span::Slices(thousandths, step),
+        contract::Span::Unpaid(most) => Span::Unpaid(most),
         contract::Span::State => Span::State,
-        contract::Span::StandingRound | contract::Span::Shifts(..) | contract::Span::Unpaid(_) => {
+        contract::Span::StandingRound | contract::Span::Shifts(..) => {
             return Err(NoSuchWindow(*declared));
         }
     };
@@ -90,15 +93,38 @@ pub struct Standing {
     pub reserve: Amount,
     /// The income's number in this pool.
     pub number: u64,
+    /// Where its scheme pays shares once: those behind this one, see [`pays_behind`].
+    pub begins: ShareSeq,
 }
 
 impl Standing {
     /// As a book has it.
     #[must_use]
-    pub fn of(book: &Book, income: &IncomeKey) -> Self {
+    pub fn of(book: &Book, income: &IncomeKey, begins: ShareSeq) -> Self {
         let (carry, reserve) = (book.payable(&Owner::Carry), book.payable(&Owner::Reserve));
-        Self { carry, reserve, number: book.number_of(income) }
+        Self { carry, reserve, number: book.number_of(income), begins }
     }
+}
+
+/// The share behind which shares may be paid by a policy whose scheme pays them once: where the scheme came into force, with other
+/// settings, in another version or after a repair too. What was mined for another scheme was that one's to pay.
+///
+/// # Errors
+/// When a policy cannot be loaded.
+pub fn pays_behind(policies: &[Policy], loader: &Loader, policy: &Policy) -> Result<ShareSeq, PolicyError> {
+    let mut begins = policy.from;
+    let format = |policy| -> Result<_, PolicyError> {
+        let scheme = loader.bind(policy)?.scheme;
+        Ok(scheme.pays_once().is_some().then(|| scheme.terms().state_format.clone()))
+    };
+    let Some(own) = format(policy)? else { return Ok(begins) };
+    while let Some(before) = policies.iter().rev().find(|it| it.from < begins) {
+        if format(before)?.as_ref() != Some(&own) {
+            break;
+        }
+        begins = before.from;
+    }
+    Ok(begins)
 }
 
 /// Divides a recorded income by the policy of its window's end, and by the one that it follows where that still owes.
@@ -137,16 +163,22 @@ fn divide_alone(
     let key = income_key(&income.key)?;
     let terms = bound.scheme.terms();
     let clip = bound.clip();
+    // What rounding left over goes with the next income; a reserve keeps its own, and the chain pays no leftovers.
+    let carry = if terms.reserve || bound.direct { Amount::ZERO } else { standing.carry };
+    // Where they do not fit they are not divided.
+    let gross = Amount(amount.0.saturating_add(carry.0));
+    let mut unpaid = None;
     let windows = terms
         .windows
         .iter()
         .map(|declared| {
-            let counted = view.clipped(&window(declared)?, &income.end, income.finder, &clip)?;
-            Ok(WindowSums(counted.rows))
+            let declared = window(declared)?;
+            let once = (standing.begins, gross);
+            let counted = counted(&declared, income, view, &clip, once, state.unpaid())?;
+            unpaid = unpaid.take().or(counted.1);
+            Ok(WindowSums(counted.0.rows))
         })
         .collect::<Result<Vec<_>, DecideError>>()?;
-    // What rounding left over goes with the next income; a reserve keeps its own, and the chain pays no leftovers.
-    let carry = if terms.reserve || bound.direct { Amount::ZERO } else { standing.carry };
     let facts = IncomeFacts {
         number: standing.number,
         key,
@@ -161,6 +193,7 @@ fn divide_alone(
         time: income.time,
         coord: income.end.coord,
         finder: income.finder,
+        unpaid,
     };
     let columns = Columns::new(bound, view, income.end.seq, standing.reserve);
     let decided =
@@ -177,6 +210,25 @@ fn part_of(subsidy: Amount, amount: Amount, income: &Income) -> Amount {
     let whole = u128::from(subsidy.0).checked_mul(u128::from(amount.0));
     let part = whole.and_then(|whole| whole.checked_div(u128::from(income.amount.0)));
     Amount(part.and_then(|part| u64::try_from(part).ok()).unwrap_or(0))
+}
+
+/// What counts in an income's window, and what is unpaid after it where it pays shares once: those behind a share, of what is
+/// divided, by the list that was there before.
+pub(crate) fn counted(
+    window: &Window,
+    income: &Income,
+    view: &JournalView,
+    clip: &Clip,
+    (begins, gross): (ShareSeq, Amount),
+    before: Option<&Unpaid>,
+) -> Result<(Counted, Option<Unpaid>), JournalError> {
+    let end = &income.end;
+    let Span::Unpaid(_) = window.span else {
+        return Ok((view.clipped(window, end, income.finder, clip)?, None));
+    };
+    let nothing = Unpaid::default();
+    let (counted, after) = view.pays(&Pays { window, end, begins, gross }, before.unwrap_or(&nothing))?;
+    Ok((counted, Some(after)))
 }
 
 /// How much of an income is subsidy, by its block's job: all that the job had of it where the pool was paid all that the

@@ -1,6 +1,6 @@
 //! In which order incomes are divided and shares given, where a scheme's state depends on it.
 //!
-//! Such a scheme ([`millpond_payout::BoundScheme::takes_again`]) is asked about a block on the state of the block's own
+//! Such a scheme ([`millpond_payout::BoundScheme::keeps_order`]) is asked about a block on the state of the block's own
 //! share, however late the node reports the income: shares behind a block that may still earn are held back, and so are
 //! incomes of later blocks. When an income is lost, the state goes back to before it, and shares and incomes behind it are
 //! taken again, in the order of the shares.
@@ -18,12 +18,12 @@ use std::collections::HashSet;
 pub const GATE_MS: u64 = 10 * 60 * 1000;
 
 /// Why an income that the chain still has is taken back.
-const DIVIDED_AGAIN: &str = "an earlier income was lost: divided again";
+pub(crate) const DIVIDED_AGAIN: &str = "an earlier income was lost: divided again";
 
 impl Books {
     /// The first share, from the newest given one on, that ends the window of a block whose income is to come or to be
-    /// divided. `but` is left out.
-    fn gate(&self, inner: &Inner, but: Option<&Income>) -> Option<ShareSeq> {
+    /// divided. `but` is left out. By the list of unpaid shares no share is given, and what is divided is divided.
+    fn gate(&self, inner: &Inner, but: Option<&Income>, by_list: bool) -> Option<ShareSeq> {
         let given = self.ledger.accrued_to();
         let incomes = self.journal.open_incomes();
         let known: HashSet<&[u8]> = incomes
@@ -38,8 +38,11 @@ impl Books {
             !gone && !known.contains(open.block.as_slice()) && inner.clock.since(open.time) < GATE_MS
         });
         let book = self.ledger.book();
-        // Divided and closed since: its share is the last that was given, and the block may still be followed.
-        let closed = |end: ShareSeq| end.0 == given && book.incomes().any(|(_, income)| income.end == end);
+        // Divided and closed since, while the block may still be followed: its share is the last that was given, where shares
+        // are.
+        let closed = |end: ShareSeq| {
+            (end.0 == given || by_list) && book.incomes().any(|(_, income)| income.end == end)
+        };
         let blocks = blocks.filter(|open| !closed(open.end));
         let undivided = incomes.iter().filter(|income| {
             let status = IncomeKey::new(income.key.clone()).and_then(|key| Some(book.income(&key)?.status));
@@ -53,7 +56,7 @@ impl Books {
     /// Cuts shares that are due at the gate; `None` when the first one is behind it.
     pub(crate) fn gated(&self, inner: &Inner, mut due: decide::Due) -> Option<decide::Due> {
         if due.bound.scheme.takes_again()
-            && let Some(gate) = self.gate(inner, None)
+            && let Some(gate) = self.gate(inner, None, false)
         {
             due.last = due.last.min(gate);
         }
@@ -62,14 +65,15 @@ impl Books {
 
     /// That no block before this income's is waited for.
     pub(crate) fn in_order(&self, inner: &Inner, bound: &Bound, income: &Income) -> Result<(), BooksError> {
-        let waits = bound.scheme.takes_again()
-            && self.gate(inner, Some(income)).is_some_and(|gate| gate < income.end.seq);
+        let by_list = bound.scheme.pays_once().is_some();
+        let waits = bound.scheme.keeps_order()
+            && self.gate(inner, Some(income), by_list).is_some_and(|gate| gate < income.end.seq);
         if waits { Err(BooksError::Waits) } else { Ok(()) }
     }
 
     /// That no income before this one may still be lost: its state would be needed to put back what it changed.
     pub(crate) fn may_settle(&self, inner: &Inner, key: &IncomeKey) -> Result<(), BooksError> {
-        if inner.state.given().is_none() {
+        if !inner.state.is_by_order() {
             return Ok(());
         }
         let book = self.ledger.book();
@@ -88,6 +92,7 @@ impl Books {
     /// again, each on the state of its own share, and gives the shares between to the scheme that takes them. A step that
     /// a crash interrupted is found again in the scheme's state.
     pub(crate) fn divide_again(&self, inner: &mut Inner) -> Result<(), BooksError> {
+        self.divide_all_again(inner)?;
         while let Some(key) = inner.state.again().first().cloned() {
             let open = self.journal.open_incomes().into_iter().find(|open| open.key == key.as_bytes());
             let Some(income) = open else {
@@ -105,6 +110,28 @@ impl Books {
         }
         let all = ShareSeq(self.ledger.accrued_to());
         self.give_again(inner, all, inner.clock)
+    }
+
+    /// Where shares are paid once all that is to be divided again is taken back first, and then divided in the order of its shares:
+    /// what a later income left over goes with none of the earlier ones. After a crash in between they are incomes that wait,
+    /// and divided in the same order.
+    fn divide_all_again(&self, inner: &mut Inner) -> Result<(), BooksError> {
+        let incomes = self.in_their_order();
+        let mut taken = HashSet::new();
+        for key in inner.state.again().to_vec() {
+            let Some(income) = incomes.iter().find(|open| open.key == key.as_bytes()) else { continue };
+            let stands = self.ledger.income_status(&key) == Some(IncomeStatus::Immature);
+            if stands && self.policy_of(income)?.1.scheme.pays_once().is_some() {
+                taken.insert(income.key.clone());
+                let entry = Entry::Reversed { key, how: Reversal::Restore, proof: DIVIDED_AGAIN.to_owned() };
+                self.ledger.append(income.time, entry.clone())?;
+                inner.follow(&entry)?;
+            }
+        }
+        incomes
+            .iter()
+            .filter(|income| taken.contains(&income.key))
+            .try_for_each(|it| self.divide_one(inner, it))
     }
 
     /// Gives shares again, up to this one.

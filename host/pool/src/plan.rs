@@ -168,6 +168,7 @@ fn facts(
         time,
         coord,
         finder: Some(ANYBODY),
+        unpaid: None,
     })
 }
 

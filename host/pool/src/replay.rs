@@ -238,7 +238,12 @@ impl Run<'_> {
                 };
                 let bound = self.bound(policy, income.end.seq, seq)?;
                 let state = &self.sums.state;
-                let standing = Standing::of(&self.book, &there.key);
+                let begins = match policy {
+                    Some(policy) => decide::pays_behind(&self.facts.policies, self.loader, policy)
+                        .map_err(|why| ReplayError::Policy { seq, why })?,
+                    None => ShareSeq(0),
+                };
+                let standing = Standing::of(&self.book, &there.key, begins);
                 let again = match decide::divide(&bound, income, self.view, &standing, state) {
                     // Recorded after the oldest share that is kept, and reaching back beyond it.
                     Err(DecideError::Journal(JournalError::Dropped { .. })) => {

@@ -6,12 +6,13 @@
 
 use crate::columns::REACH;
 use crate::core::Core;
-use crate::decide::{NoSuchWindow, due, window};
+use crate::decide::{NoSuchWindow, due, pays_behind, window};
 use crate::policy::{Bound, Loader, PolicyError, at};
 use crate::proofs::{FOLDER, HEADS};
+use crate::sums::Sums;
 use millpond_alerts::Level;
-use millpond_journal::{Journal, JournalError, JournalView, Policy, WindowEnd};
-use millpond_ledger::Ledger;
+use millpond_journal::{Journal, JournalError, JournalView, Policy, Span, WindowEnd};
+use millpond_ledger::{Ledger, LedgerError};
 use millpond_types::{ShareSeq, UnixMillis};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -39,6 +40,9 @@ pub enum RetentionError {
     /// The journal.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The ledger, which says what is unpaid.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// A policy whose windows are not to be had.
     #[error(transparent)]
     Policy(#[from] PolicyError),
@@ -137,8 +141,12 @@ pub fn boundary(
         }
         for declared in &terms.windows {
             let declared = window(declared)?;
+            let unpaid = match declared.span {
+                Span::Unpaid(_) => unpaid_from(journal, ledger, loader, policy)?,
+                _ => ALL,
+            };
             for end in &ends {
-                kept = kept.min(view.needed_from(&declared, end, MARGIN).max(least));
+                kept = kept.min(view.needed_from(&declared, end, MARGIN).max(least).max(unpaid));
             }
         }
     }
@@ -150,6 +158,25 @@ pub fn boundary(
         }
     }
     Ok(kept.max(ALL))
+}
+
+/// The first share that a policy which pays shares once may pay: the oldest that is unpaid, whichever of the open incomes are
+/// lost. One that is not in force yet, or divides in shadow, has another list: all its shares are unpaid. What paid older ones
+/// and is final is taken as it is booked where it is replayed.
+fn unpaid_from(
+    journal: &Journal,
+    ledger: &Ledger,
+    loader: &Loader,
+    policy: &Policy,
+) -> Result<ShareSeq, RetentionError> {
+    let policies = journal.policies();
+    let behind = |share: ShareSeq| ShareSeq(share.0.saturating_add(1));
+    if !policies.contains(policy) {
+        return Ok(behind(policy.from));
+    }
+    let begins = behind(pays_behind(&policies, loader, policy)?);
+    let listed = Sums::read(ledger)?.sums.state.oldest_unpaid();
+    Ok(listed.map_or(begins, |oldest| oldest.max(begins)))
 }
 
 /// The first share that a fee policy's columns may need where a window ends at this share.

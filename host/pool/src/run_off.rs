@@ -22,7 +22,9 @@ use millpond_journal::{
     Clip, Counted, Income, JournalView, OTHERS, PluginInForce, Policy, RUN_OFF, Setting, Span, Window,
     WindowEnd,
 };
-use millpond_payout::{IncomeFacts, Owed, WindowSums, owed, owes_by_windows, owes_nothing_behind_a_block};
+use millpond_payout::{
+    IncomeFacts, NoAttributes, Owed, WindowSums, owed, owes_by_windows, owes_nothing_behind_a_block,
+};
 use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
 use serde::{Deserialize, Serialize};
 
@@ -353,9 +355,17 @@ pub(crate) fn of_old(
     let Some((old, windows)) = run_off.at(view, &income.end, here)? else { return Ok(None) };
     let windows: Vec<_> = windows.into_iter().map(|(_, counted)| WindowSums(counted.rows)).collect();
     let Bound { scheme, fees, .. } = &old.bound;
-    let subsidy = if scheme.terms().needs_subsidy { decide::subsidy(income, view)? } else { None };
-    let facts = IncomeFacts {
-        number: standing.number,
+    let facts = facts(old, income, view, standing.number)?;
+    let columns = Columns::new(&old.bound, view, income.end.seq, standing.reserve);
+    let of_old = owed(scheme, fees, &facts, &windows, OTHERS, &columns);
+    Ok(Some(columns.told(of_old)?))
+}
+
+/// What the scheme of before is told of an income.
+fn facts(old: &Old, income: &Income, view: &JournalView, number: u64) -> Result<IncomeFacts, DecideError> {
+    let subsidy = if old.bound.scheme.terms().needs_subsidy { decide::subsidy(income, view)? } else { None };
+    Ok(IncomeFacts {
+        number,
         key: decide::income_key(&income.key)?,
         amount: income.amount,
         subsidy,
@@ -364,10 +374,30 @@ pub(crate) fn of_old(
         time: income.time,
         coord: income.end.coord,
         finder: income.finder.map(|_| OTHERS),
+        unpaid: None,
+    })
+}
+
+/// How much of an income was the policy's own, where its windows depend on that: windows that pay a share once.
+pub(crate) fn rest(
+    bound: &Bound,
+    income: &Income,
+    view: &JournalView,
+    number: u64,
+) -> Result<Amount, DecideError> {
+    let here = (income.finder.is_some(), number);
+    let still =
+        bound.run_off.as_ref().filter(|_| bound.old().is_some() && bound.scheme.pays_once().is_some());
+    let Some((old, windows)) =
+        still.map(|run_off| run_off.at(view, &income.end, here)).transpose()?.flatten()
+    else {
+        return Ok(income.amount);
     };
-    let columns = Columns::new(&old.bound, view, income.end.seq, standing.reserve);
-    let of_old = owed(scheme, fees, &facts, &windows, OTHERS, &columns);
-    Ok(Some(columns.told(of_old)?))
+    let windows: Vec<_> = windows.into_iter().map(|(_, counted)| WindowSums(counted.rows)).collect();
+    // Fees are taken of what it gives: they change nothing of what is left.
+    let given =
+        owed(&old.bound.scheme, &[], &facts(old, income, view, number)?, &windows, OTHERS, &NoAttributes);
+    Ok(given?.rest)
 }
 
 /// Whether a policy was recorded to be settled at this share, though an income that ends there is its and the one's that it

@@ -8,7 +8,7 @@
 //! says of a record does not depend on when it was read.
 
 use crate::decide::{self, DecideError, Standing, income_key};
-use crate::gate::GATE_MS;
+use crate::gate::{DIVIDED_AGAIN, GATE_MS};
 use crate::plugins::PluginStore;
 use crate::policy::{Bound, Loader, PolicyError, Wanted};
 use millpond_disk::SimDisk;
@@ -264,6 +264,8 @@ pub struct Follower {
     state: SchemeState,
     earned: Earned,
     lines: u64,
+    /// Shares behind this one may be paid by a scheme that pays them once.
+    begins: Option<ShareSeq>,
     /// Shares up to this one were not given: those that their fees are by are no longer kept.
     passed: ShareSeq,
     open: HashMap<IncomeKey, Income>,
@@ -300,6 +302,7 @@ impl Follower {
             state: SchemeState::default(),
             earned: Earned::default(),
             lines: 0,
+            begins: None,
             passed: ShareSeq(0),
             open: HashMap::new(),
             rows: Vec::new(),
@@ -340,7 +343,7 @@ impl Follower {
         self.read(view)?;
         // Where the order decides, until nothing can come before.
         let newest = view.share(view.newest())?.map_or(UnixMillis(0), |share| share.time);
-        let until = match self.asked.bound.scheme.takes_again() {
+        let until = match self.asked.bound.scheme.keeps_order() {
             true => UnixMillis(newest.0.saturating_sub(GATE_MS)),
             false => UnixMillis(u64::MAX),
         };
@@ -386,7 +389,7 @@ impl Follower {
         until: UnixMillis,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), WhatIfError> {
-        if self.asked.bound.scheme.takes_again() {
+        if self.asked.bound.scheme.keeps_order() {
             in_order(&mut self.waiting);
         }
         let young = |event: &Event| matches!(event, Event::Income(income) if income.time > until);
@@ -487,7 +490,9 @@ impl Follower {
             self.left_out.insert(key.clone());
             return Ok(());
         }
-        let standing = Standing::of(&self.book, key);
+        // Of shares that were dropped it is not known what they were worth.
+        let begins = *self.begins.get_or_insert(self.asked.policy.from.max(view.dropped().last));
+        let standing = Standing::of(&self.book, key, begins);
         let decided = decide::divide(&self.asked.bound, income, view, &standing, &self.state);
         let decision = match decided {
             Ok(decision) => decision,
@@ -560,19 +565,41 @@ impl Follower {
         let how = decide::reversal(&self.asked.bound, status);
         self.book(Entry::Reversed { key, how, proof: lost.reason.clone() }, lost.time)?;
         // What stood on it is divided again, on the state of its own share.
+        if self.asked.bound.scheme.pays_once().is_some() {
+            return self.divide_all_again(view);
+        }
         while let Some(key) = self.state.again().first().cloned() {
             let Some(income) = self.open.get(&key).cloned() else {
                 self.state.forget(&key);
                 continue;
             };
             if self.status(&key) == Some(IncomeStatus::Immature) {
-                let (how, proof) = (Reversal::Restore, String::new());
+                let (how, proof) = (Reversal::Restore, DIVIDED_AGAIN.to_owned());
                 self.book(Entry::Reversed { key: key.clone(), how, proof }, income.time)?;
             }
             self.give_again(view, income.end.seq)?;
             self.divide(view, &key, &income)?;
         }
         self.give_again(view, ShareSeq(self.book.accrued_to()))
+    }
+
+    /// All of it is taken back first, and divided in the order of its shares, as a pool does it where shares are paid once.
+    fn divide_all_again(&mut self, view: &JournalView) -> Result<(), WhatIfError> {
+        let again = self.state.again().to_vec();
+        let mut stood = Vec::new();
+        for key in again {
+            let Some(income) = self.open.get(&key).cloned() else {
+                self.state.forget(&key);
+                continue;
+            };
+            if self.status(&key) == Some(IncomeStatus::Immature) {
+                let (key, how, proof) = (key.clone(), Reversal::Restore, DIVIDED_AGAIN.to_owned());
+                self.book(Entry::Reversed { key, how, proof }, income.time)?;
+            }
+            stood.push((key, income));
+        }
+        stood.sort_by(|(_, a), (_, b)| (a.end.seq, a.time, &a.key).cmp(&(b.end.seq, b.time, &b.key)));
+        stood.into_iter().try_for_each(|(key, income)| self.divide(view, &key, &income))
     }
 
     fn give_again(&mut self, view: &JournalView, until: ShareSeq) -> Result<(), WhatIfError> {

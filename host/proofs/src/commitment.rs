@@ -209,6 +209,8 @@ cases! {
         7 => Batch,
         /// As many thousandths of the network's work, in slices.
         8 => Slices(slices: Slices),
+        /// Shares that no income had paid, newest first, up to what is divided; at most so many back.
+        9 => Unpaid(#[serde(with = "text")] most: u64),
     }
 
     /// What a share weighs.

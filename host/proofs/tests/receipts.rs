@@ -84,7 +84,7 @@ fn windows_that_choose_share_by_share_are_not_compared() {
         assert!(!comparable(span, Measure::Units));
     }
     let slices = Span::Slices(Slices { thousandths: 8_000, step: 1 });
-    for span in [Span::Millis(5), Span::Coord(5), Span::Finder, Span::State, slices] {
+    for span in [Span::Millis(5), Span::Coord(5), Span::Finder, Span::State, slices, Span::Unpaid(5)] {
         assert!(!comparable(span, Measure::Work));
     }
     let (pool, made) = pool_with_income();

@@ -86,7 +86,10 @@ fn hashes() {
     ]) {
         window.measure = measure;
     }
+    let mut once = sliced.clone();
     commitments.push(Commitment::new(pool.id, SUBJECT.to_vec(), 4, What::Income(sliced)));
+    once.windows[0].span = Span::Unpaid(100_000_000);
+    commitments.push(Commitment::new(pool.id, SUBJECT.to_vec(), 5, What::Income(once)));
     let mut heads = vec![pool.heads[0].body.clone()];
     for kind in [
         HeadKind::NewKey(NextKey { next: Signer::new(&[7; 32]).key() }),

@@ -16,6 +16,7 @@
 
 mod bench;
 mod columns;
+mod counted;
 mod error;
 mod examples;
 mod hashrate;

@@ -3,6 +3,7 @@
 
 use crate::SimulateError;
 use crate::columns::{Columns, Told};
+use crate::counted::Counted;
 use crate::plugins::Loaded;
 use crate::runner::{Block, Chunk, RESERVE, Runner, windows};
 use millpond_contracts::Setting;
@@ -13,7 +14,7 @@ use millpond_payout::{
     accrue, allocate,
 };
 use millpond_types::{Amount, MinerId, ShareSeq, UnixMillis, Work, WorkSum};
-use millpond_windows::{Row, Sliding};
+use millpond_windows::Row;
 
 /// A scheme as a pool runs it.
 pub(crate) struct Production {
@@ -21,7 +22,7 @@ pub(crate) struct Production {
     scheme: BoundScheme,
     /// The scenario's fee policies; else who receives the scheme's own part for the operator, at no fee.
     fees: Vec<BoundFee>,
-    windows: Vec<Sliding>,
+    windows: Vec<Counted>,
     state: SchemeState,
     pending: Vec<AccruedShare>,
     rows: usize,
@@ -118,7 +119,7 @@ impl Runner for Production {
     fn shares(&mut self, chunk: &Chunk) -> Result<(), SimulateError> {
         for at in 0..self.windows.len() {
             let Some(window) = self.windows.get_mut(at) else { break };
-            let pushed = chunk.rows.iter().try_for_each(|row| window.push(row));
+            let pushed = chunk.rows.iter().try_for_each(|row| window.push(row, chunk));
             pushed.map_err(|source| self.window_error(source))?;
         }
         if self.rows == 0 {
@@ -160,9 +161,10 @@ impl Runner for Production {
         self.accrue()?;
         let mut windows = Vec::with_capacity(self.windows.len());
         let mut rows = Vec::new();
+        let gross = block.reward.saturating_add(self.carry.0);
         for at in 0..self.windows.len() {
             let Some(window) = self.windows.get_mut(at) else { break };
-            let taken = window.sums(block.network.into(), Some(block.miner), &mut rows);
+            let taken = window.sums((block.network, block.miner, gross), &mut rows);
             window.end_round();
             taken.map_err(|source| self.window_error(source))?;
             windows
@@ -178,6 +180,7 @@ impl Runner for Production {
             time: UnixMillis(block.time_ms),
             coord: block.coord,
             finder: Some(MinerId(block.miner.into())),
+            unpaid: self.windows.iter().find_map(Counted::unpaid),
             subsidy: Some(Amount(block.subsidy)),
             reserve: Amount(if self.scheme.terms().reserve { RESERVE } else { 0 }),
         };
@@ -194,6 +197,7 @@ impl Runner for Production {
         if block.lost && self.scheme.terms().reversal != Reversal::Keep {
             return Ok(());
         }
+        self.windows.iter_mut().for_each(Counted::keep);
         let rest = self.pay(decision.entry.parts.shares());
         if !block.lost {
             self.carry = rest;

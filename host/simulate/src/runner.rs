@@ -3,6 +3,7 @@
 
 use crate::SimulateError;
 use crate::columns::{Columns, Told};
+use crate::counted::{Counted, Once};
 use crate::plugins::{Loaded, LoadedFee};
 use crate::scenario::Part;
 use millpond_contracts::Outcome;
@@ -87,7 +88,7 @@ pub trait Runner: Send {
 /// A runner by the contract's calls alone.
 pub struct Contract {
     scheme: Loaded,
-    windows: Vec<Sliding>,
+    windows: Vec<Counted>,
     pending: Batch,
     rows: usize,
     cells: Vec<u64>,
@@ -152,18 +153,22 @@ const MILLION: i128 = 1_000_000;
 /// What a reserve holds that is never short, and that an income can be added to.
 pub(crate) const RESERVE: u64 = u64::MAX >> 1;
 
-/// The windows of a scheme, as they slide.
+/// The windows of a scheme, as they are counted.
 pub(crate) fn windows(
     name: &str,
     terms: &contract::Terms,
     greatest: u128,
-) -> Result<Vec<Sliding>, SimulateError> {
+) -> Result<Vec<Counted>, SimulateError> {
     let one = |declared: &contract::Window| {
         let window = window(declared).ok_or_else(|| {
             let message = format!("it asks for a window that no pool computes yet: {declared:?}");
             SimulateError::Plugin { name: name.to_owned(), message }
         })?;
+        if let Span::Unpaid(most) = window.span {
+            return Ok(Counted::Once(Once::new(most, window.measure, window.edge)));
+        }
         Sliding::new(window, greatest)
+            .map(Counted::Slides)
             .map_err(|source| SimulateError::Window { name: name.to_owned(), source })
     };
     terms.windows.iter().map(one).collect()
@@ -181,13 +186,18 @@ fn window(declared: &contract::Window) -> Option<Window> {
         contract::Span::Coord(steps) => Span::Coord(steps),
         contract::Span::Slices(thousandths, _) => Span::Work(thousandths),
         contract::Span::State => Span::State,
-        contract::Span::StandingRound | contract::Span::Shifts(..) | contract::Span::Unpaid(_) => {
+        contract::Span::Unpaid(most) => Span::Unpaid(most),
+        contract::Span::StandingRound | contract::Span::Shifts(..) => {
             return None;
         }
     };
     let measure = match declared.measure {
         contract::Measure::Work => Measure::Work,
         contract::Measure::FeeValue if matches!(declared.span, contract::Span::Slices(..)) => Measure::Work,
+        contract::Measure::Value if matches!(declared.span, contract::Span::Unpaid(_)) => Measure::Value,
+        contract::Measure::SubsidyValue if matches!(declared.span, contract::Span::Unpaid(_)) => {
+            Measure::SubsidyValue
+        }
         contract::Measure::Units => Measure::Units,
         contract::Measure::Count => Measure::Count,
         contract::Measure::Value | contract::Measure::SubsidyValue | contract::Measure::FeeValue => {
@@ -261,7 +271,7 @@ impl Contract {
     /// What is measured begins here: windows are as full as they will be.
     pub(crate) fn begin(&mut self) {
         self.ages = Ages::default();
-        self.missed_before = self.windows.first().map_or(0, Sliding::missed);
+        self.missed_before = self.windows.first().map_or(0, Counted::missed);
     }
 
     /// The digest of all that its calls gave.
@@ -282,7 +292,7 @@ impl Contract {
 
     /// Whether its windows are of the round alone.
     pub(crate) fn needs_no_order(&self) -> bool {
-        self.windows.iter().all(Sliding::needs_no_order)
+        self.windows.iter().all(Counted::needs_no_order)
     }
 
     fn width(&self) -> usize {
@@ -486,9 +496,14 @@ impl Contract {
     fn divide(&mut self, block: &Block) -> Result<(), SimulateError> {
         let mut totals = Vec::with_capacity(self.windows.len());
         let mut sums = std::mem::take(&mut self.sums);
+        let carry_in = if self.scheme.terms.reserve { 0 } else { self.books.carry };
+        let gross = block
+            .reward
+            .checked_add(carry_in)
+            .ok_or(SimulateError::Overflow("an income with what was carried"))?;
         for (at, window) in self.windows.iter_mut().enumerate() {
             window
-                .sums(block.network.into(), Some(block.miner), &mut sums)
+                .sums((block.network, block.miner, gross), &mut sums)
                 .map_err(|source| SimulateError::Window { name: self.scheme.name.clone(), source })?;
             let mut columns = Totals::default();
             for (miner, sum) in &sums {
@@ -497,25 +512,17 @@ impl Contract {
                 columns.high.push((*sum >> 64) as u64);
             }
             totals.push(columns);
-            let (total, rows) = window.total();
-            if at == 0 && total > 0 && rows > 0 {
-                // Work of value v has the work after it ahead: of all pairs of shares each once, (T² - Σv²)/2T. Shares of a
-                // window are much alike: Σv² is T² by their number.
-                let one = match self.scheme.terms.windows.first().map(|declared| declared.measure) {
-                    Some(contract::Measure::Units) => 18_446_744_073_709_551_616.0,
-                    _ => block.network as f64,
-                };
-                self.ages.sum += 0.5 * (total as f64) * (1.0 - 1.0 / rows as f64) / one;
+            let one = match self.scheme.terms.windows.first().map(|declared| declared.measure) {
+                Some(contract::Measure::Units) => 18_446_744_073_709_551_616.0,
+                _ => block.network as f64,
+            };
+            if let Some(age) = window.age(one).filter(|_| at == 0) {
+                self.ages.sum += age;
                 self.ages.count = self.ages.count.saturating_add(1);
             }
             window.end_round();
         }
         self.sums = sums;
-        let carry_in = if self.scheme.terms.reserve { 0 } else { self.books.carry };
-        let gross = block
-            .reward
-            .checked_add(carry_in)
-            .ok_or(SimulateError::Overflow("an income with what was carried"))?;
         let income = Income {
             key: block.number.to_le_bytes().to_vec(),
             gross,
@@ -563,6 +570,7 @@ impl Contract {
             // Dropped, or restored with nothing after it: as if it had never been.
             return Ok(());
         }
+        self.windows.iter_mut().for_each(Counted::keep);
         let charged = self.charge(about, Of::Income, &mut given)?;
         let sum = sum.saturating_sub(charged);
         self.pay(&given);
@@ -596,7 +604,7 @@ impl Runner for Contract {
     fn shares(&mut self, chunk: &Chunk) -> Result<(), SimulateError> {
         for at in 0..self.windows.len() {
             let Some(window) = self.windows.get_mut(at) else { break };
-            let pushed = chunk.rows.iter().try_for_each(|row| window.push(row));
+            let pushed = chunk.rows.iter().try_for_each(|row| window.push(row, chunk));
             pushed.map_err(|source| self.window_error(source))?;
         }
         if self.rows == 0 {

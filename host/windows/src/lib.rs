@@ -4,9 +4,11 @@
 
 mod slices;
 mod sliding;
+mod unpaid;
 
 pub use slices::Slices;
 pub use sliding::{Row, Sliding};
+pub use unpaid::{Look, Paying, Stretch, Unpaid};
 
 use primitive_types::U256;
 
@@ -29,6 +31,9 @@ pub enum Span {
     /// As [`Span::Work`] of so many thousandths, measured in work, in slices: one ends where the coordinate is another than
     /// the share's before, and where a job's fees are so much above those of the slice's first share (0: never).
     Slices(u64, u64),
+    /// Newest first over shares that no income has paid, until their value comes up to what is divided; at most so many
+    /// shares back. What is paid is not known of shares alone: see [`Unpaid`].
+    Unpaid(u64),
     /// No shares: the scheme's own cells decide.
     State,
 }
@@ -51,7 +56,8 @@ pub enum Measure {
     FeeValue,
 }
 
-/// What happens to the share on the far edge of a [`Span::Work`] or [`Span::Slices`], which alone can be on an edge.
+/// What happens to the share on the far edge of a [`Span::Work`], [`Span::Slices`] or [`Span::Unpaid`], which alone can be on
+/// an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edge {
     /// It counts in full.
@@ -117,12 +123,13 @@ pub fn value(work: u64, amount: u64, network: u128) -> Option<u128> {
 
 impl Window {
     /// Whether it can be summed: a span of work by work or units alone, since what else shares weigh is not what it is
-    /// long by, and slices by work or by fees.
+    /// long by, slices by work or by fees, and what is unpaid by what it is worth.
     #[must_use]
     pub const fn is_computed(&self) -> bool {
         match self.span {
             Span::Work(_) => matches!(self.measure, Measure::Work | Measure::Units),
             Span::Slices(..) => matches!(self.measure, Measure::Work | Measure::FeeValue),
+            Span::Unpaid(_) => matches!(self.measure, Measure::Value | Measure::SubsidyValue),
             Span::Round | Span::Finder | Span::Shares(_) | Span::Millis(_) | Span::Coord(_) | Span::State => {
                 true
             }

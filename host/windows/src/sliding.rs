@@ -62,7 +62,7 @@ impl Sliding {
     /// # Errors
     /// When the window's length does not fit, or it goes by what jobs earn.
     pub fn new(window: Window, network: u128) -> Result<Self, WindowError> {
-        if matches!(window.span, Span::Slices(..)) || window.measure.of(0, 0).is_none() {
+        if matches!(window.span, Span::Slices(..) | Span::Unpaid(_)) || window.measure.of(0, 0).is_none() {
             return Err(WindowError::ByReward);
         }
         let farthest = match window.span {
@@ -99,7 +99,7 @@ impl Sliding {
             Span::Finder | Span::State => return Ok(()),
             Span::Millis(_) => row.time_ms,
             Span::Coord(_) => row.coord,
-            Span::Round | Span::Shares(_) | Span::Work(_) | Span::Slices(..) => 0,
+            Span::Round | Span::Shares(_) | Span::Work(_) | Span::Slices(..) | Span::Unpaid(_) => 0,
         };
         if at < self.newest {
             return Err(WindowError::Backwards { at, newest: self.newest });
@@ -126,7 +126,12 @@ impl Sliding {
                     return Ok(());
                 }
             }
-            Span::Shares(_) | Span::Work(_) | Span::Slices(..) | Span::Finder | Span::State => {}
+            Span::Shares(_)
+            | Span::Work(_)
+            | Span::Slices(..)
+            | Span::Unpaid(_)
+            | Span::Finder
+            | Span::State => {}
         }
         self.kept.push_back(Kept { value, at, miner: row.miner, missed: false });
         if let Span::Shares(count) = self.window.span
@@ -189,7 +194,12 @@ impl Sliding {
                 let limit = self.window.measure.sum(thousandths, network).ok_or(WindowError::Overflow)?;
                 edge = self.reach(limit)?;
             }
-            Span::Round | Span::Shares(_) | Span::Millis(_) | Span::Coord(_) | Span::Slices(..) => {}
+            Span::Round
+            | Span::Shares(_)
+            | Span::Millis(_)
+            | Span::Coord(_)
+            | Span::Slices(..)
+            | Span::Unpaid(_) => {}
         }
         self.taken = self.pushed;
         self.over = edge.map_or(0, |(_, over)| over);

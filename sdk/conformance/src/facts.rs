@@ -43,6 +43,7 @@ pub(crate) fn income_facts(
         // Nine tenths of what blocks bring, for schemes that pay it apart.
         subsidy: Some(subsidy(amount)),
         reserve: Amount::ZERO,
+        unpaid: None,
     })
 }
 

@@ -4,6 +4,7 @@
 //! the ledger's book), and made small when it breaks a property ([`search`]). It is plain data: a counterexample is
 //! written as JSON, read by people as a list of steps, and run again from its file.
 
+mod once;
 mod run;
 mod search;
 mod strategy;

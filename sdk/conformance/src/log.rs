@@ -59,8 +59,9 @@ impl ShareLog {
         };
         match window.span {
             Span::Finder => add(last, 1),
-            // Terms with the last three are refused where a scheme is bound.
-            Span::State | Span::StandingRound | Span::Shifts(..) | Span::Unpaid(_) => {}
+            // What is unpaid follows from the incomes before: see `history::once`. Terms with the last two are refused where a
+            // scheme is bound.
+            Span::State | Span::Unpaid(_) | Span::StandingRound | Span::Shifts(..) => {}
             Span::Round => {
                 let from = before.map_or(0, |at| at + 1);
                 upto.iter().skip(from).for_each(|share| add(share, weight(share)));
@@ -153,7 +154,7 @@ impl LoggedShare {
     }
 
     /// Its part of this much, 2^32 to the unit, rounded down.
-    fn worth(&self, amount: u64) -> u128 {
+    pub(crate) fn worth(&self, amount: u64) -> u128 {
         let product = (U256::from(self.work) * U256::from(amount)) << 32;
         let worth = product.checked_div(self.network.into()).unwrap_or_default();
         u128::try_from(worth).unwrap_or(u128::MAX)

@@ -179,6 +179,7 @@ pub fn facts(amount: u64) -> IncomeFacts {
         time: UnixMillis(5),
         coord: 3,
         finder: Some(MinerId(10)),
+        unpaid: None,
     }
 }
 

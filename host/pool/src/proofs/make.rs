@@ -6,10 +6,13 @@ use super::columns::{Columns, Named, Trees, Weights};
 use super::kept::{Evidence, Rows, Said};
 use super::shown::Last;
 use crate::core::Core;
-use crate::decide::{self, window};
+use crate::decide::{self, counted, pays_behind, window};
 use crate::plan;
 use crate::policy::of_income;
-use millpond_journal::{Income, Journal, PluginInForce, Policy, Record as Journalled, Setting as Recorded};
+use crate::run_off;
+use millpond_journal::{
+    Income, Journal, PluginInForce, Policy, Record as Journalled, Setting as Recorded, Unpaid,
+};
 use millpond_ledger::{Allocation, Entry, IncomeAllocated, IncomeKey, Owner, Record, Reversal, TxId};
 use millpond_proofs::{
     Commitment, Counted, Division, Edge, Measure, NamedSetting, Payment, Plugin, Salt, Setting, Slices, Span,
@@ -44,12 +47,12 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// The commitment of a record; none for one that moves nobody's money for good, or concerns what was there before the
+    /// The commitment of a record, with what was unpaid before it; none for one that moves nobody's money for good, or concerns what was there before the
     /// pool's first head.
     pub(super) fn make(
         &self,
         record: &Record,
-        states: States,
+        (states, unpaid): (States, Option<&Unpaid>),
         last: &NewestOf<'_>,
         salt: Salt,
     ) -> Result<Option<Made>, ProofsError> {
@@ -61,7 +64,7 @@ impl Maker<'_> {
             Some(Made { said: Said::TakenBack, evidence, trees: None })
         };
         match &record.entry {
-            Entry::IncomeAllocated(income) => self.income(income, states, last, salt).map(Some),
+            Entry::IncomeAllocated(income) => self.income(income, (states, unpaid), last, salt).map(Some),
             Entry::Accrued { first, last, parts, .. } => {
                 self.accrued(record, [*first, *last], parts, states, salt).map(Some)
             }
@@ -134,7 +137,7 @@ impl Maker<'_> {
     fn income(
         &self,
         income: &IncomeAllocated,
-        states: States,
+        (states, unpaid): (States, Option<&Unpaid>),
         last: &NewestOf<'_>,
         salt: Salt,
     ) -> Result<Made, ProofsError> {
@@ -149,13 +152,17 @@ impl Maker<'_> {
         if bound.planned {
             recorded.end = plan::end_of(&recorded, &view)?;
         }
+        let begins = pays_behind(&policies, self.core.books.loader(), policy)?;
+        // What the policy itself divided, where one that it follows had a part before it.
+        let rest = run_off::rest(&bound, &recorded, &view, number)?;
+        let gross = Amount(rest.0.saturating_add(income.carry_in.0));
         let mut windows = Vec::new();
         let mut work = Vec::new();
         // The scheme's own windows and, behind them, those of the one that it follows where that still owed.
         let clip = bound.clip();
         let own = bound.scheme.terms().windows.iter().map(|declared| {
             let declared = window(declared)?;
-            let counted = view.clipped(&declared, &recorded.end, recorded.finder, &clip)?;
+            let (counted, _) = counted(&declared, &recorded, &view, &clip, (begins, gross), unpaid)?;
             Ok::<_, ProofsError>((declared, counted))
         });
         let mut counted = own.collect::<Result<Vec<_>, _>>()?;
@@ -319,6 +326,7 @@ fn of_window(window: &millpond_journal::Window) -> (Span, Measure, Edge) {
         Reach::Millis(millis) => Span::Millis(millis),
         Reach::Coord(steps) => Span::Coord(steps),
         Reach::Slices(thousandths, step) => Span::Slices(Slices { thousandths, step }),
+        Reach::Unpaid(most) => Span::Unpaid(most),
         Reach::State => Span::State,
     };
     let measure = match window.measure {

@@ -139,7 +139,7 @@ impl Ran {
     pub(crate) fn kept(&self) -> serde_json::Value {
         let mut state = serde_json::to_value(&self.state).unwrap_or_default();
         if let Some(fields) = state.as_object_mut() {
-            fields.retain(|name, _| name == "memo" || name == "rows");
+            fields.retain(|name, _| ["memo", "rows", "unpaid"].contains(&name.as_str()));
         }
         state
     }

@@ -2,6 +2,7 @@
 //! income is divided, and every entry goes into the ledger's book.
 
 use super::Shares;
+use super::once::{self, Took};
 use super::run::{Cut, How};
 use crate::facts;
 use crate::log::{LoggedShare, ShareLog};
@@ -31,6 +32,8 @@ pub(crate) struct Divided {
     pub(crate) not_returned: Amount,
     /// What it was divided on.
     before: SchemeState,
+    /// What it has paid of shares, of a scheme that pays them once.
+    took: Took,
 }
 
 /// The newest credit of shares, to be asked for again.
@@ -191,7 +194,8 @@ impl<'a> Walk<'a> {
     }
 
     fn divide(&mut self, facts: IncomeFacts, windows: Vec<WindowSums>) -> Result<(), String> {
-        let facts = IncomeFacts { reserve: self.book.payable(&Owner::Reserve), ..facts };
+        let mut facts = IncomeFacts { reserve: self.book.payable(&Owner::Reserve), ..facts };
+        let (windows, took) = self.once(&mut facts, windows)?;
         let (entry, before) = self.decide(&facts, &windows)?;
         self.book_in(Entry::IncomeAllocated(entry.clone()))?;
         match self.incomes.iter_mut().find(|known| known.facts.key == facts.key) {
@@ -203,14 +207,50 @@ impl<'a> Walk<'a> {
                     known.not_returned = sum.ok_or("what was made good does not fit 64 bits")?;
                 }
                 (known.entry, known.standing, known.before) = (entry, Standing::Open, before);
-                known.facts = facts;
+                (known.facts, known.windows, known.took) = (facts, windows, took);
             }
             None => {
                 let (standing, not_returned) = (Standing::Open, Amount::ZERO);
-                self.incomes.push(Divided { facts, windows, entry, standing, not_returned, before });
+                self.incomes.push(Divided { facts, windows, entry, standing, not_returned, before, took });
             }
         }
         Ok(())
+    }
+
+    /// The windows of a scheme that pays shares once, as they are now; those of another as they were given.
+    fn once(
+        &self,
+        facts: &mut IncomeFacts,
+        windows: Vec<WindowSums>,
+    ) -> Result<(Vec<WindowSums>, Took), String> {
+        let Some(window) = self.bound.pays_once() else { return Ok((windows, Took::default())) };
+        let stands = |income: &&Divided| {
+            // Those that wait to be divided again, and this one, have paid nothing.
+            let (key, lost) = (&income.facts.key, matches!(income.standing, Standing::Lost(_)));
+            !lost && *key != facts.key && !self.state.again().contains(key)
+        };
+        let standing: Vec<&Took> = self.incomes.iter().filter(stands).map(|income| &income.took).collect();
+        let gross = facts.amount.0.saturating_add(self.carry(facts).0);
+        let income = (facts.end.0, gross);
+        let pays = once::pays(&self.log, window, income, &standing, self.state.unpaid())?;
+        facts.unpaid = Some(pays.after);
+        let mut windows = windows;
+        for (declared, sums) in self.bound.terms().windows.iter().zip(&mut windows) {
+            if declared == window {
+                sums.clone_from(&pays.sums);
+            }
+        }
+        Ok((windows, pays.took))
+    }
+
+    /// What of the carry account goes with an income.
+    fn carry(&self, facts: &IncomeFacts) -> Amount {
+        let carry = if self.bound.terms().reserve || !self.how.carry {
+            Amount::ZERO
+        } else {
+            self.book.payable(&Owner::Carry)
+        };
+        if facts.amount.checked_add(carry).is_some() { carry } else { Amount::ZERO }
     }
 
     fn decide(
@@ -218,12 +258,7 @@ impl<'a> Walk<'a> {
         facts: &IncomeFacts,
         windows: &[WindowSums],
     ) -> Result<(IncomeAllocated, SchemeState), String> {
-        let carry = if self.bound.terms().reserve || !self.how.carry {
-            Amount::ZERO
-        } else {
-            self.book.payable(&Owner::Carry)
-        };
-        let carry = if facts.amount.checked_add(carry).is_some() { carry } else { Amount::ZERO };
+        let carry = self.carry(facts);
         let decision =
             allocate(self.bound, self.operator.as_slice(), facts, carry, windows, &self.state, &NoAttributes)
                 .map_err(|error| format!("{error}; {}", shown(facts, windows)))?;
@@ -305,9 +340,15 @@ impl<'a> Walk<'a> {
     pub(crate) fn mature(&mut self, count: u32) -> Result<(), String> {
         let open = self.standing(|standing| standing == Standing::Open);
         for place in open.into_iter().take(usize::try_from(count).unwrap_or(usize::MAX)) {
-            let Some(income) = self.incomes.get_mut(place) else { continue };
-            income.standing = Standing::Final;
-            let key = income.facts.key.clone();
+            let Some(key) = self.incomes.get(place).map(|income| income.facts.key.clone()) else { continue };
+            // A pool waits with it, as long as one that was divided before may be lost.
+            let is_open = |key: &IncomeKey| self.standing_open(key).is_some();
+            if self.bound.pays_once().is_some() && self.state.before(&key).any(is_open) {
+                continue;
+            }
+            if let Some(income) = self.incomes.get_mut(place) {
+                income.standing = Standing::Final;
+            }
             self.book_in(Entry::Matured { key })?;
         }
         Ok(())

@@ -11,6 +11,7 @@ use crate::recorder::{Asked, Batched};
 use crate::rng::Rng;
 use millpond_contracts::payout::{Batch, Span};
 use millpond_payout::{NoAttributes, SchemeState, allocate};
+use millpond_windows::Unpaid;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn same_as_alone(subject: &Subject<'_>) -> Result<String, Broken> {
@@ -301,6 +302,8 @@ pub(super) fn skim(subject: &Subject<'_>) -> Result<String, Broken> {
         match span {
             Span::Finder => BTreeMap::from([(finder, 1)]),
             Span::State => BTreeMap::new(),
+            // Worth more than any of these incomes.
+            Span::Unpaid(_) => (1..).zip(sums.iter().map(|sum| sum << 76)).collect(),
             // Large: units are parts of 2^64.
             _ => (1..).zip(sums.iter().map(|sum| sum << 40)).collect(),
         }
@@ -318,7 +321,8 @@ pub(super) fn skim(subject: &Subject<'_>) -> Result<String, Broken> {
             .collect();
         let amount = rng.within(1 << 34, 1 << 42);
         let ask = |amount: u64| {
-            let facts = facts::found(number, amount, finder).ok_or("an income without a key")?;
+            let mut facts = facts::found(number, amount, finder).ok_or("an income without a key")?;
+            facts.unpaid = subject.bound.pays_once().map(|_| Unpaid::default());
             allocate(
                 &subject.bound,
                 operator.as_slice(),

@@ -279,6 +279,22 @@ pub(super) fn share_once(subject: &Subject<'_>, history: &History) -> Result<(),
     let ran = run(&subject.bound, &told, &How::apart())?;
     let of = |paid: &BTreeMap<u64, u128>| paid.get(&STRANGER).copied().unwrap_or(0);
     let paid: Vec<u128> = ran.paid().iter().map(of).collect();
+    if subject.bound.pays_once().is_some() {
+        // A share on an edge is paid in parts: together they are its value, but for a unit of rounding each.
+        let own = ran.log.0.iter().filter(|share| share.miner == STRANGER);
+        let reward = |share: &LoggedShare| match subject.terms.needs_subsidy {
+            true => facts::subsidy(share.reward).0,
+            false => share.reward,
+        };
+        let value: u128 = own.map(|share| worth(share, reward(share))).sum::<u128>() >> 64;
+        let (all, incomes) = (paid.iter().sum::<u128>(), paid.len() as u128);
+        return match all <= value.saturating_add(incomes) {
+            true => Ok(()),
+            false => Err(format!(
+                "a miner whose shares are worth {value} is paid {all}, by the incomes in order {paid:?}"
+            )),
+        };
+    }
     let times = paid.iter().filter(|amount| **amount > 0).count();
     if times > 1 {
         return Err(format!(
