@@ -306,6 +306,29 @@ fn a_window_that_grows_with_the_network_afterwards_begins_nothing_again() {
     pool.replay().unwrap();
 }
 
+/// Nobody holds what a coinbase pays to miners: nothing of it is owed to work of before.
+#[test]
+fn a_coinbase_that_pays_the_finder_settles_nothing_and_forgets_no_floor() {
+    let mut pool = Pool::start(&pplns(4_000));
+    let [a, c] = ["a", "c"].map(|name| pool.miner(name));
+    pool.share(c, 900);
+    pool.swap(&run_off(wanted("solo", Vec::new(), 0)));
+    let first = pool.block(a, 1_000);
+    assert!(is_open(&pool));
+    let direct = Wanted { direct: true, ..run_off(wanted("solo", Vec::new(), 0)) };
+    let mut pool = pool.restart(&direct);
+    assert!(follows(&pool).is_some() && !is_open(&pool));
+    let second = pool.block(a, 1_000);
+    let mut pool = pool.restart(&run_off(pplns(60_000)));
+    let third = pool.block(a, 1_000);
+    let paid = parts(&pool, &[a, c]);
+    assert!(paid[0][1] > 0 && paid[1..] == [[1_000, 0], [1_000, 0]], "{paid:?}");
+    for income in [&first, &second, &third] {
+        pool.mature(income);
+    }
+    pool.replay().unwrap();
+}
+
 #[test]
 fn a_lost_income_of_two_schemes_is_taken_back_from_the_miners_of_the_old_one() {
     let mut pool = Pool::start(&pplns(4_000));
