@@ -396,8 +396,8 @@ impl Entry {
 
 /// Bytes that a record takes beside its entry, with room to spare.
 const BESIDE: usize = 1024;
-/// Most bytes of one part of an allocation: owner, amount and what stands around them.
-const PART: usize = 80;
+/// Most bytes of a miner's part of an allocation, with what stands around number and amount; and of another owner's.
+const PART: [usize; 2] = [48, 80];
 
 impl Entry {
     /// Whether a record holds it. Asked before anything is written that belongs to it, since what is refused is tried again.
@@ -419,16 +419,22 @@ impl Entry {
     fn at_most(&self) -> Option<usize> {
         let (parts, state, beside) = match self {
             Self::IncomeAllocated(income) => {
-                let parts = income.parts.shares().len().checked_add(income.due.shares().len())?;
+                let parts = parts_at_most(&income.parts)?.checked_add(parts_at_most(&income.due)?)?;
                 (parts, income.state.len(), income.key.as_bytes().len())
             }
-            Self::Accrued { parts, state, .. } => (parts.shares().len(), state.len(), 0),
+            Self::Accrued { parts, state, .. } => (parts_at_most(parts)?, state.len(), 0),
             Self::Reaccrued { state, .. } => (0, state.len(), 0),
             _ => return None,
         };
         let hex = state.checked_add(beside)?.checked_mul(2)?;
-        parts.checked_mul(PART)?.checked_add(hex)?.checked_add(BESIDE)
+        parts.checked_add(hex)?.checked_add(BESIDE)
     }
+}
+
+fn parts_at_most(parts: &Allocation) -> Option<usize> {
+    let miners = parts.miners().count();
+    let others = parts.shares().len().checked_sub(miners)?;
+    miners.checked_mul(PART[0])?.checked_add(others.checked_mul(PART[1])?)
 }
 
 /// Counts what is written to it.
@@ -511,6 +517,11 @@ mod tests {
         ] {
             let bytes = serde_json::to_vec(&entry).unwrap().len();
             assert!(entry.at_most().unwrap() >= bytes, "{} takes {bytes}", entry.kind());
+        }
+        for owner in [Owner::Miner(MinerId(u64::MAX)), fee(b'a')] {
+            let parts = Allocation::new(vec![Share(owner, Amount(u64::MAX))]).unwrap();
+            let bytes = serde_json::to_vec(&parts).unwrap().len();
+            assert!(parts_at_most(&parts).unwrap() >= bytes, "{parts:?} takes {bytes}");
         }
     }
 }
