@@ -260,7 +260,7 @@ section! {
 section! {
     /// Who gets what.
     Payout {
-        /// A bundled scheme's name (solo, prop, incentive-compatible, pps, fpps, pps-plus, smpps, esmpps, pplns, pplns-window, tides, finder-bonus, dgm, geometric, queue, shifts, slice, slush), or the path of a component.
+        /// A bundled scheme's name (solo, prop, incentive-compatible, pps, fpps, pps-plus, smpps, esmpps, pplns, pplns-window, tides, finder-bonus, cppsrb, dgm, geometric, queue, shifts, slice, slush), or the path of a component.
         scheme: String = "\"pplns\"";
         /// The least balance that is paid. A miner may ask for more.
         minimum: Amount = "100000";

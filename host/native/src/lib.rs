@@ -33,6 +33,7 @@ use millpond_fee_rebate::FeeRebate;
 use millpond_fee_reserve::FeeReserve;
 use millpond_fee_tiers::FeeTiers;
 use millpond_fee_workers::FeeWorkers;
+use millpond_scheme_cppsrb::Cppsrb;
 use millpond_scheme_dgm::Dgm;
 use millpond_scheme_esmpps::Esmpps;
 use millpond_scheme_finder_bonus::FinderBonus;
@@ -55,7 +56,8 @@ use millpond_types::Digest;
 use std::sync::Arc;
 
 /// The schemes that [`get`] knows, in order.
-pub const SCHEMES: [&str; 18] = [
+pub const SCHEMES: [&str; 19] = [
+    "cppsrb",
     "dgm",
     "esmpps",
     "finder-bonus",
@@ -91,6 +93,7 @@ pub fn get(name: &str) -> Option<Arc<dyn PayoutScheme>> {
 pub fn owned(name: &str) -> Option<Arc<dyn OwnedCalls>> {
     let digest = digest(name)?;
     Some(match name {
+        "cppsrb" => Arc::new(NativeScheme02::<Cppsrb>::new(digest)),
         "dgm" => Arc::new(NativeScheme02::<Dgm>::accruing(digest)),
         "esmpps" => Arc::new(NativeScheme02::<Esmpps>::accruing(digest)),
         "finder-bonus" => Arc::new(NativeScheme::<FinderBonus>::new(digest)),

@@ -50,6 +50,12 @@ fn settings(name: &str) -> Vec<Settings> {
             [text("by", "time"), int("shares", 5)].concat(),
         ],
         "finder-bonus" => vec![int("bonus", 0), int("bonus", 500), int("bonus", 501), int("window", 8000)],
+        "cppsrb" => vec![
+            text("surplus", "carry"),
+            [text("pay", "subsidy"), int("reach", 1)].concat(),
+            int("reach", 0),
+            text("surplus", "miners"),
+        ],
         "dgm" => vec![int("c_bp", 100), [int("c_bp", 5000), int("o_bp", 0)].concat(), int("f_ppm", -100_000)],
         "geometric" => vec![int("c_bp", 5000), int("f_ppm", 500_000), int("c_bp", 5001)],
         "fpps" => vec![text("fees", "template"), int("window_blocks", 1), text("fees", "median")],
@@ -264,6 +270,7 @@ macro_rules! native_equals_component {
     };
 }
 native_equals_component!(
+    cppsrb "cppsrb",
     dgm "dgm",
     esmpps "esmpps",
     finder_bonus "finder-bonus",

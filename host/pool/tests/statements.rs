@@ -353,6 +353,51 @@ async fn a_statement_of_an_income_that_two_schemes_divide_shows_the_windows_of_b
     check_replay(&process, &folder.path().join("dev"));
 }
 
+/// What a window of unpaid shares counted is committed by the list as it was before its income, and both implementations read it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn shares_that_are_paid_once_are_counted_in_one_statement() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, text) = rig().await;
+    let settings = "scheme = \"cppsrb\"\nsettings = { surplus = \"carry\" }";
+    let text = text.replace("scheme = \"pplns\"", settings);
+    let process = process(folder.path());
+    let miners: Vec<String> = (1..=2).map(|number| stranger("bcrt", number).0).collect();
+    let pool = start(&process, &text).await;
+    let mut clients = [client(&pool, &miners[0]).await, client(&pool, &miners[1]).await];
+    mine(&chain, &mut clients[1], 3, false).await;
+    mine(&chain, &mut clients[0], 5, true).await;
+    until(&pool, "the first income", || statuses(&pool).len() == 1).await;
+    mine(&chain, &mut clients[1], 2, false).await;
+    mine(&chain, &mut clients[0], 1, true).await;
+    until(&pool, "the second income", || statuses(&pool).len() == 2).await;
+    signed(&pool, 2).await;
+    let key = public_key(process.disk.as_ref(), &folder.path().join("dev")).unwrap().unwrap();
+    let found = statements(&pool, &miners);
+    let mut counted = BTreeMap::new();
+    for ((_, seq), statement) in &found {
+        good(statement, key, &pool.heads(None, 100));
+        others_agree(folder.path(), statement, key, true);
+        let division = division(statement);
+        let window = &division.windows[0];
+        assert_eq!((&window.span, window.measure), (&Span::Unpaid(100_000_000), Measure::Value));
+        let it = window.counted.as_ref().unwrap();
+        counted.insert(
+            *seq,
+            (it.first.0, division.end.share.0, it.work.sum, u128::from(division.amount.0) << 32),
+        );
+        // Another reach is another window, and no commitment of the pool's.
+        let mut forged = statement.clone();
+        let What::Income(division) = &mut forged.commitment.what else { panic!("{forged:?}") };
+        division.windows[0].span = Span::Unpaid(100_000_001);
+        others_agree(folder.path(), &forged, key, false);
+    }
+    let [first, second] = counted.values().copied().collect::<Vec<_>>().try_into().unwrap();
+    // The first block paid all nine shares and left something over: the second one's window begins behind them.
+    assert!(first.2 < first.3 && second.2 < second.3, "{first:?} {second:?}");
+    assert_eq!((first.0, second.0), (1, first.1 + 1));
+    pool.stop().await;
+}
+
 /// The leaves of a pool's history, each known from a statement of somebody.
 fn history(found: &BTreeMap<(String, u64), Statement>) -> Vec<Digest> {
     let leaves: BTreeMap<u64, Digest> =

@@ -10,6 +10,7 @@ macro_rules! examples {
 }
 
 examples! {
+    "backpay",
     "coming-and-going",
     "fee-policies",
     "fee-tiers",

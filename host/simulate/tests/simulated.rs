@@ -164,6 +164,44 @@ fn a_share_waits_half_a_window_and_is_seldom_left_unpaid() {
     }
 }
 
+/// The stack of unpaid shares is a random walk that is reflected where all is paid, and what it is reflected by is the
+/// operator's.
+#[test]
+fn bad_luck_is_left_to_old_shares_and_good_luck_to_who_has_the_surplus() {
+    let outcome = play(&of("backpay", 100, 1_024));
+    assert!(outcome.holds(), "{outcome}");
+    let (blocks, reward) = (100.0, 312_500_000_000.0);
+    let expected = (2.0 * blocks / std::f64::consts::PI).sqrt();
+    let of = |scheme| outcome.scheme(scheme).unwrap();
+    let (capped, shared) = (of("cppsrb"), of("rsmpps"));
+    // Blocks are whole: less than one of the mean is missing.
+    let unpaid = capped.unpaid.unwrap() * blocks;
+    let operator = (capped.operator.value / reward, capped.operator.sigma / reward);
+    for (what, part, sigma) in [("unpaid", unpaid, operator.1), ("the operator's", operator.0, operator.1)] {
+        let off = part - (expected - 0.4);
+        assert!(
+            off.abs() < 4.0 * sigma + 0.4 && sigma < 0.3,
+            "{what}: {part} ± {sigma}, expected {expected}"
+        );
+    }
+    // A walk that is not reflected is below 0 half of the time.
+    let kept = shared.unpaid.unwrap() * blocks;
+    assert!(kept < 0.65 * unpaid && kept > 0.35 * unpaid, "{kept} of {unpaid}");
+    assert_eq!(shared.operator.value.to_bits(), 0.0_f64.to_bits());
+    // Most shares are paid in their round, and some when luck comes back.
+    assert!(capped.maturity.unwrap() > 0.5, "{capped:?}");
+    // The component is given the same, and gives the same; also where the chain loses blocks.
+    let plugins = Plugins::with_components(Sandbox::new(None, Compiler::InProcess).unwrap());
+    let text = example("backpay").unwrap().replace("seed = 1", "seed = 1\nlost = 0.2");
+    let scenario = Scenario::parse(&text).unwrap().shortened();
+    let both = run(&scenario, &plugins, How::Both, 2, &|_, _| {}).unwrap();
+    assert!(both.holds(), "{both}");
+    assert!(
+        both.schemes.iter().all(|scheme| scheme.same_as_component == Some(true) && scheme.lost > 0),
+        "{both}"
+    );
+}
+
 #[test]
 fn who_hops_gains_nothing_where_a_share_is_worth_the_same_at_any_time() {
     let outcome = play(&of("coming-and-going", 1_500, 16));

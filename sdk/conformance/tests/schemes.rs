@@ -21,7 +21,7 @@ fn bundled(name: &str, settings: &[(&str, Setting)], options: Options) -> Report
 #[test]
 fn bundled_schemes_keep_every_property() {
     let text = |value: &str| Setting::Text(value.into());
-    let all: [(&str, &[(&str, Setting)]); 27] = [
+    let all: [(&str, &[(&str, Setting)]); 29] = [
         ("solo", &[]),
         ("prop", &[]),
         ("incentive-compatible", &[]),
@@ -42,6 +42,8 @@ fn bundled_schemes_keep_every_property() {
         ("fpps", &[("fees", text("none")), ("fee_ppm", Setting::Int(10_000))]),
         ("fpps", &[("fees", text("blocks")), ("window_blocks", Setting::Int(3))]),
         ("pps-plus", &[("window", Setting::Int(1000)), ("fee_ppm", Setting::Int(10_000))]),
+        ("cppsrb", &[("surplus", text("carry"))]),
+        ("cppsrb", &[("pay", text("subsidy")), ("reach", Setting::Int(9))]),
         ("esmpps", &[]),
         ("esmpps", &[("pay", text("subsidy"))]),
         ("smpps", &[("pay", text("subsidy"))]),
@@ -58,7 +60,8 @@ fn bundled_schemes_keep_every_property() {
 
 #[test]
 fn bundled_schemes_divide_among_a_million_miners_within_their_limits() {
-    for name in ["pplns", "pplns-window", "tides", "finder-bonus", "incentive-compatible", "slice"] {
+    for name in ["pplns", "pplns-window", "tides", "finder-bonus", "incentive-compatible", "slice", "cppsrb"]
+    {
         let report = bundled(name, &[], Options { cases: 1, ..Options::default() });
         let Some(Status::Pass(how)) = report.of("bounded") else { panic!("{name}:\n{report}") };
         assert!(how.starts_with("1000000 miners, fuel "), "{name}: {how}");

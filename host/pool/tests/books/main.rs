@@ -11,6 +11,7 @@ mod gate;
 mod history;
 mod kept;
 mod notice;
+mod once;
 mod retention;
 mod reversal;
 mod run_off;

@@ -114,6 +114,55 @@ fn shares_are_kept_from_where_the_slices_of_a_window_begin() {
     assert!(long[2] < short[2], "{long:?} {short:?}");
 }
 
+/// Shares that no block has paid stay as long as one may reach them; what is paid goes, and with it what it was paid by.
+#[test]
+fn shares_are_kept_from_the_oldest_unpaid_one() {
+    let scheme = |reach| {
+        let carry = ("surplus".to_owned(), Setting::Text("carry".to_owned()));
+        wanted("cppsrb", vec![carry, ("reach".to_owned(), Setting::Int(reach))], 0)
+    };
+    let run = |reach: i64, dropping: bool| {
+        let mut pool = Pool::open_small(SimDisk::new(), &scheme(reach), 1_000_000, 0);
+        let (a, b) = (pool.miner("a"), pool.miner("b"));
+        let mut firsts = Vec::new();
+        for (finder, amount) in [(a, 2_000), (b, 1_100), (a, 400)] {
+            for number in 0..400 {
+                pool.share(if number % 3 == 0 { a } else { b }, 4);
+            }
+            // Shares are worth five million a unit of work: 1,700 a round.
+            let income = pool.block(finder, amount * 5_000_000);
+            pool.clock += LONG;
+            firsts.push(boundary_of(&pool, Some(1), 10));
+            pool.mature(&income);
+            finish(&pool, &income);
+            firsts.push(boundary_of(&pool, Some(1), 10));
+            if dropping {
+                pool.journal.drop_before(firsts[firsts.len() - 1]).unwrap();
+            }
+        }
+        (pool, firsts)
+    };
+    let (dropped, firsts) = run(1_000_000, true);
+    let (kept, _) = run(1_000_000, false);
+    assert_eq!(dropped.ledger.head(), kept.ledger.head());
+    // All of the first round is paid: its block may be lost, and it is needed, until it is final.
+    assert_eq!(firsts[0], ShareSeq(1));
+    assert!(firsts[1] > ShareSeq(350), "{firsts:?}");
+    // Of the second a quarter is not, with what was over of the first: from there on all stays.
+    let oldest = dropped.journal.dropped().last;
+    assert!(
+        oldest > ShareSeq(350) && firsts[5] == firsts[3] && firsts[3] < ShareSeq(600),
+        "{firsts:?} {oldest}"
+    );
+    assert_eq!((kept.replay().unwrap().incomes, kept.replay().unwrap().taken), (3, 0));
+    let replayed = dropped.replay().unwrap();
+    assert_eq!(replayed.incomes + replayed.taken, 3);
+    assert!(replayed.incomes >= 1, "{replayed:?}");
+    // Out of reach nothing is unpaid.
+    let (_, near) = run(50, false);
+    assert!(near[5] > ShareSeq(1_000), "{near:?}");
+}
+
 #[test]
 fn nothing_goes_without_an_order_nor_below_the_order_nor_before_it_is_paid() {
     let mut pps = wanted("pps", Vec::new(), 0);

@@ -83,6 +83,8 @@ fn the_scheme_in_force_reproduces_the_ledger() {
         wanted("tides", Vec::new(), 10),
         wanted("solo", Vec::new(), 250),
         wanted("slice", vec![("window".to_owned(), Setting::Int(500))], 30),
+        wanted("cppsrb", Vec::new(), 30),
+        wanted("smpps", Vec::new(), 0),
         Wanted { reserve: Amount(1 << 40), ..wanted("pps", Vec::new(), 0) },
     ] {
         let pool = lived(&wanted);
