@@ -389,10 +389,20 @@ impl Books {
             );
             self.alarms.raise(Level::Critical, &self.pool, "swap", text);
         }
-        if !stuck.is_empty() {
+        // Who waits for whom it follows alone is not repaired by another scheme: it would go on as it is.
+        let goes_on = run_off::takes_up((&in_force, &old), (&policy, &bound));
+        let repairs = |inner: &Inner, failed: &Bound| {
+            inner.conduct.stopped_itself(failed).is_some()
+                || (goes_on && inner.conduct.stopped(failed).is_some())
+        };
+        let mut repaired_any = false;
+        for failed in &stuck {
+            repaired_any |= repairs(&inner, &self.loader.bind(failed)?);
+        }
+        if repaired_any {
             check_repair(&old.scheme, &bound.scheme, &inner.state)?;
         }
-        let at_once = inner.conduct.stopped(&old).is_some();
+        let at_once = repairs(&inner, &old);
         if at_once {
             self.withdraw(&mut inner, "another policy takes over at once, to repair one that fails", now)?;
         }
@@ -405,7 +415,13 @@ impl Books {
         while let Some(failed) =
             self.stuck_policies(&inner)?.into_iter().find(|failed| left(failed, &repaired))
         {
-            self.take_over(&mut inner, &failed, &as_repair(&policy), now)?;
+            let own = self.loader.bind(&failed)?;
+            if repairs(&inner, &own) {
+                // Who is well divides its own incomes, without whom it follows.
+                let is_well = inner.conduct.stopped_itself(&own).is_none() && failed != in_force;
+                let by = if is_well { as_repair(&failed) } else { as_repair(&policy) };
+                self.take_over(&mut inner, &failed, &by, now)?;
+            }
             repaired.push(failed);
         }
         inner.conduct.release(&bound);
@@ -419,7 +435,7 @@ impl Books {
         }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
         let begins = how.begins(wanted, self.promised(now), now)?;
-        let policy = run_off::as_announced(policy, &in_force, &old, wanted.run_off);
+        let policy = run_off::as_announced((policy, &bound), (&in_force, &old), wanted.run_off);
         self.wait_for(&mut inner, (policy, bound), begins, how)?;
         Ok(false)
     }
@@ -439,11 +455,11 @@ impl Books {
         if due.is_none() && is_over != Some(true) {
             return Ok(false);
         }
-        if let Some(next) = due.as_ref().map(|waiting| &waiting.policy)
+        if let Some(next) = &due
             && is_over == Some(false)
-            && !run_off::goes_on(&in_force, next)
+            && !run_off::takes_up((&in_force, &old), (&next.policy, &next.bound))
         {
-            self.tell_waiting(&old, next);
+            self.tell_waiting(&old, &next.policy);
             return Ok(false);
         }
         // What the old scheme owes for each share is credited by it before another takes over.
@@ -476,7 +492,8 @@ impl Books {
             return Err(why.into());
         }
         let behind = (from, self.ledger.book().income_count());
-        let follows = run_off::taking_over(&policy, (&in_force, &old), behind, is_over == Some(true))?;
+        let follows =
+            run_off::taking_over((&policy, &bound), (&in_force, &old), behind, is_over == Some(true))?;
         policy = run_off::following(policy, follows.as_ref())?;
         (policy.from, policy.time) = (from, now);
         let reserve = reserve_of(&policy);
@@ -681,7 +698,7 @@ impl Books {
             }
             // By the clock, since the time of a catching up is the income's.
             let clock = UnixMillis::now();
-            inner.conduct.may_ask(&due.bound, clock)?;
+            inner.conduct.may_give(&due.bound, clock)?;
             let reserve = self.ledger.payable(&Owner::Reserve);
             let credited = decide::credit(&due, &view, reserve, &inner.state);
             let credited = match credited {

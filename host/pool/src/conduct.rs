@@ -9,7 +9,7 @@
 use crate::books::{Books, BooksError, Inner};
 use crate::decide::{self, DecideError, income_key};
 use crate::policy::{Bound, pays_alike};
-use crate::run_off;
+use crate::run_off::{self, Followed, Follows};
 use millpond_alerts::Level;
 use millpond_journal::{Income, Policy};
 use millpond_ledger::{IncomeStatus, Reversal};
@@ -59,8 +59,18 @@ impl Conduct {
     }
 
     /// As [`Conduct::stopped`], of the policy itself and not of the one that it follows.
-    fn stopped_itself(&self, bound: &Bound) -> Option<Stopped> {
+    pub(crate) fn stopped_itself(&self, bound: &Bound) -> Option<Stopped> {
         self.first_stopped(own(bound))
+    }
+
+    /// As [`Conduct::stopped_itself`], when what another policy consists of is called again.
+    fn stopped_beside(&self, bound: &Bound, released: &Policy) -> Option<Stopped> {
+        let mut components = own(bound);
+        components.retain(|(component, _)| {
+            let mut plugins = std::iter::once(&released.scheme).chain(&released.fees);
+            plugins.all(|plugin| plugin.component != *component)
+        });
+        self.first_stopped(components)
     }
 
     fn first_stopped(&self, components: Vec<(Digest, &str)>) -> Option<Stopped> {
@@ -82,6 +92,18 @@ impl Conduct {
         }
     }
 
+    /// Whether a policy may be given shares now: whom it follows is asked of incomes alone.
+    ///
+    /// # Errors
+    /// As [`Conduct::may_ask`].
+    pub(crate) fn may_give(&self, bound: &Bound, now: UnixMillis) -> Result<(), BooksError> {
+        match self.stopped_itself(bound) {
+            Some(stopped) => Err(BooksError::Quarantined(stopped)),
+            None if now < self.retry_at => Err(BooksError::Pause),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn quarantined(&self, component: Digest) -> Option<&str> {
         self.strikes.quarantined(component)
     }
@@ -96,7 +118,7 @@ impl Conduct {
     ) -> Option<Stopped> {
         let DecideError::Payout(error) = why else { return None };
         let name = error.plugin().filter(|_| error.is_strike())?;
-        let (component, _) = components(bound).into_iter().find(|(_, known)| *known == name)?;
+        let (component, known) = components(bound).into_iter().find(|(_, known)| *known == name)?;
         match self.strikes.struck(component, Digest::of(input), &error.to_string(), now) {
             Decision::GoOn => None,
             Decision::RetryAfter(pause) => {
@@ -104,7 +126,7 @@ impl Conduct {
                 self.retry_at = UnixMillis(now.0.saturating_add(pause));
                 None
             }
-            Decision::Quarantine { .. } => self.stopped(bound),
+            Decision::Quarantine { .. } => self.first_stopped(vec![(component, known)]),
         }
     }
 
@@ -163,7 +185,13 @@ impl Books {
     pub(crate) fn quarantine(&self, inner: &mut Inner, policy: &Policy, bound: &Bound, stopped: &Stopped) {
         let Stopped { plugin, first_error, .. } = stopped;
         let now = UnixMillis::now();
+        let is_followed = inner.conduct.stopped_itself(bound).is_none();
         let done = match self.last_good(inner, policy, bound) {
+            None if is_followed => format!(
+                "{plugin} is in quarantine, and there is no older version of it with the same terms: incomes of which it still has a \
+                 part wait undivided until it may be called again, or until the scheme that followed it is ordered once more, which \
+                 leaves that part unpaid. Its first error: {first_error}"
+            ),
             None => format!(
                 "{plugin} is in quarantine, and there is no older version of it with the same terms: incomes wait \
                  undivided until another one takes over (`millpond plugin swap`). Its first error: {first_error}"
@@ -196,8 +224,41 @@ impl Books {
             return Some((instead, name));
         }
         let (older, name) = self.older(inner, policy, bound)?;
-        let older = run_off::standing_in(&self.loader, policy, older, &inner.conduct).ok()?;
-        Some((older, name))
+        let (older, dropped) = self.standing_in(inner, policy, older).ok()?;
+        dropped.is_none().then_some((older, name))
+    }
+
+    /// A policy that repairs another, following whom that followed: as he is where he can be called, else by an older version
+    /// of his, or by what takes the place of the component that failed with both. Where there is none of these nobody is followed
+    /// and his name is given: his part is unpaid then, which no repair does without an order.
+    fn standing_in(
+        &self,
+        inner: &Inner,
+        failed: &Policy,
+        by: Policy,
+    ) -> Result<(Policy, Option<String>), BooksError> {
+        let Some(follows) = Follows::of(failed)? else { return Ok((run_off::following(by, None)?, None)) };
+        let Some(old) = follows.old.as_ref().map(Followed::policy) else {
+            return Ok((run_off::following(by, Some(&follows))?, None));
+        };
+        let bound = self.loader.bind(&old)?;
+        if inner.conduct.stopped_beside(&bound, &by).is_none() {
+            return Ok((run_off::following(by, Some(&follows))?, None));
+        }
+        let repaired = run_off::with_repaired(&old, failed, &by).filter(|other| {
+            self.loader.bind(other).is_ok_and(|other| {
+                other.scheme.terms() == bound.scheme.terms()
+                    && inner.conduct.stopped_beside(&other, &by).is_none()
+            })
+        });
+        let other = self.older(inner, &old, &bound).map(|(older, _)| older).or(repaired);
+        match other.and_then(|other| follows.instead(&other)) {
+            Some(instead) => Ok((run_off::following(by, Some(&instead))?, None)),
+            None => {
+                let alone = run_off::following(by, Some(&follows.floor_alone()))?;
+                Ok((alone, Some(bound.scheme.name().to_owned())))
+            }
+        }
     }
 
     /// The newest policy of before whose components are not in quarantine, with the same settings and terms.
@@ -231,10 +292,9 @@ impl Books {
         end: ShareSeq,
     ) -> Result<bool, BooksError> {
         let Some(stopped) = inner.conduct.stopped(bound) else { return Ok(false) };
-        // Whom it follows failed on an income of its own.
-        if inner.conduct.stopped_itself(bound).is_none()
-            && let Some((instead, _)) = self.last_good(inner, policy, bound)
-        {
+        // Whom it follows failed on an income of its own: what he is owed is nobody else's without an order.
+        if inner.conduct.stopped_itself(bound).is_none() {
+            let Some((instead, _)) = self.last_good(inner, policy, bound) else { return Ok(false) };
             let reason = format!("{LAST_GOOD}{} is in quarantine", stopped.plugin);
             self.put_in_place(inner, policy, &Policy { reason, ..instead }, UnixMillis::now())?;
             return Ok(true);
@@ -248,13 +308,17 @@ impl Books {
         if !fits {
             return Ok(false);
         }
-        self.take_over(inner, policy, &in_force, UnixMillis::now())?;
+        let (by, dropped) = self.standing_in(inner, policy, in_force)?;
+        if dropped.is_some() {
+            return Ok(false);
+        }
+        self.put_in_place(inner, policy, &by, UnixMillis::now())?;
         Ok(self.journal.policy_at(end).as_ref() != Some(policy))
     }
 
-    /// Puts a policy in the place of one that failed: for the incomes that it left undivided and, when it is in force, for
-    /// everything from now on. What it divided or credited stays its own, and whom it followed is followed on, but by nobody
-    /// who failed.
+    /// Puts a policy in the place of one that failed, by an operator's order: for the incomes that it left undivided and, when it
+    /// is in force, for everything from now on. What it divided or credited stays its own, and whom it followed is followed on,
+    /// but where he cannot be called: an alarm says so.
     ///
     /// # Errors
     /// When the journal fails.
@@ -265,8 +329,17 @@ impl Books {
         by: &Policy,
         now: UnixMillis,
     ) -> Result<(), BooksError> {
-        let by = run_off::standing_in(&self.loader, failed, by.clone(), &inner.conduct)?;
-        self.put_in_place(inner, failed, &by, now)
+        let (by, dropped) = self.standing_in(inner, failed, by.clone())?;
+        self.put_in_place(inner, failed, &by, now)?;
+        if let Some(dropped) = dropped {
+            let text = format!(
+                "scheme {dropped}, which {} followed, is in quarantine and nothing stands in for it: by the order to go on with {} \
+                 what it still owed for work of before is not paid",
+                failed.scheme.name, by.scheme.name
+            );
+            self.alarms.raise(Level::Critical, &self.pool, "swap", text);
+        }
+        Ok(())
     }
 
     /// As [`Books::take_over`], by this very policy.

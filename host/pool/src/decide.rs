@@ -325,13 +325,21 @@ fn due_to(
     takes: fn(&Bound) -> bool,
 ) -> Result<Option<Due>, PolicyError> {
     let mut left = policies;
+    let mut before: Option<(&Policy, ShareSeq)> = None;
     while let [policy, rest @ ..] = left {
         left = rest;
+        // For shares whom it follows is nothing: it is in force since it was with another one there too.
+        let since = match before {
+            Some((before, since)) if differs_in_whom_it_follows(before, policy) => since,
+            _ => policy.from,
+        };
+        before = Some((policy, since));
         let ends = |rest: &[Policy]| rest.first().map_or(newest, |after| after.from.min(newest));
         if given.max(policy.from) >= ends(rest) {
             continue;
         }
-        let bound = loader.bind(policy)?;
+        let mut bound = loader.bind(policy)?;
+        bound.scheme = bound.scheme.in_force_after(since);
         // Where one scheme goes on, with another fee policy or after a repair, there is no boundary for shares.
         let other = rest.iter().position(|after| !takes_shares_alike(&bound, policy, after));
         let end = ends(other.and_then(|at| rest.get(at..)).unwrap_or_default());
@@ -343,9 +351,14 @@ fn due_to(
 }
 
 /// Whether a policy's scheme, `bound` here, takes shares under another policy as it does under its own: it is the same one,
-/// and credits nothing for shares, of which a fee would be taken.
+/// and either credits nothing for shares, of which a fee would be taken, or has the same fees.
 pub(crate) fn takes_shares_alike(bound: &Bound, policy: &Policy, other: &Policy) -> bool {
-    policy.scheme.is_same_as(&other.scheme) && !bound.scheme.terms().reserve
+    let same_credits = !bound.scheme.terms().reserve || policy.fees == other.fees;
+    policy.scheme.is_same_as(&other.scheme) && same_credits
+}
+
+fn differs_in_whom_it_follows(a: &Policy, b: &Policy) -> bool {
+    a.scheme.is_same_as(&b.scheme) && a.scheme.config != b.scheme.config && a.fees == b.fees
 }
 
 /// As [`due`], of one policy and up to `end`.

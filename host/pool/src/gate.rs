@@ -142,7 +142,7 @@ impl Books {
             }
             due.last = due.last.min(until);
             let clock = UnixMillis::now();
-            inner.conduct.may_ask(&due.bound, clock)?;
+            inner.conduct.may_give(&due.bound, clock)?;
             let given = decide::credit(&due, &self.journal.view(), Amount::ZERO, &inner.state);
             let given = given.map_err(|why| self.failed_on_shares(inner, &due, why, clock))?;
             let Some(accrual) = given.map(|(accrual, _)| accrual) else { return Ok(()) };

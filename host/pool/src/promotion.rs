@@ -46,14 +46,18 @@ fn plugins(of: &Policy) -> (PolicyPlugin, Vec<PolicyPlugin>) {
 }
 
 /// Who pays for the work that was done under a scheme that another follows.
-fn pays_for_before(old: &Bound, next: &Policy, in_force: &Policy) -> String {
+fn pays_for_before(old: &Bound, next: &Policy, takes_up: bool) -> String {
     let terms = old.scheme.terms();
-    let (goes_on, name) = (run_off::goes_on(in_force, next), old.scheme.name());
+    let name = old.scheme.name();
     match run_off::asked(next) {
-        _ if goes_on => "the scheme stays, and work of before is paid as it was".to_owned(),
+        _ if takes_up => "the scheme stays, and work of before is paid as it was".to_owned(),
         Some(limit) if owes_by_windows(terms) => format!(
             "of each income behind it {name} pays by its own rule for work of before, until its windows have passed and for at \
              most {limit} incomes; the rest is the next scheme's, for work behind it"
+        ),
+        Some(_) if terms.batch > 0 => format!(
+            "{name} has credited each share or keeps what it owes in cells, without which it cannot be left; the next scheme's windows \
+             begin behind those shares"
         ),
         _ if owes_nothing_behind_a_block(terms) => {
             "nothing is owed for work of before when that block is divided".to_owned()
@@ -195,8 +199,10 @@ impl Pool {
             let in_force = self.core.journal.newest_policy()?;
             let old = self.core.books.loader().bind(&in_force).ok()?;
             let next = self.core.books.announced()?.policy?;
-            let pays = pays_for_before(&old, &next, &in_force);
-            let still = old.old().filter(|_| !run_off::goes_on(&in_force, &next));
+            let bound = self.core.books.loader().bind(&next).ok()?;
+            let takes_up = run_off::takes_up((&in_force, &old), (&next, &bound));
+            let pays = pays_for_before(&old, &next, takes_up);
+            let still = old.old().filter(|_| !takes_up);
             Some(match still {
                 Some(still) => {
                     format!("{pays}. Before that {} has to be settled", still.bound.scheme.name())

@@ -13,7 +13,6 @@
 
 use crate::books::{Books, BooksError, Inner};
 use crate::columns::Columns;
-use crate::conduct::Conduct;
 use crate::decide::{self, DecideError, Standing};
 use crate::policy::{Bound, Loader, PolicyError, digest_of, pays_alike, pays_the_pool};
 use millpond_alerts::Level;
@@ -111,16 +110,21 @@ impl Followed {
         Policy { from: self.from, scheme: self.scheme.in_force(), fees, reason, time }
     }
 
-    /// Whether it is an older version, of these policies, of one that failed.
-    fn stands_in_for(&self, failed: &Self, known: &[Policy]) -> bool {
-        let settings = |of: &Self| {
-            let all = std::iter::once(&of.scheme).chain(&of.fees);
-            all.map(|plugin| plugin.settings.clone()).collect::<Vec<_>>()
+    /// Whether it is one that failed by other versions: with components of these policies, of the last of which is who follows
+    /// it.
+    fn stands_in_for(&self, failed: &Self, (known, last): (&[Policy], &Policy)) -> bool {
+        fn all(of: &Followed) -> impl Iterator<Item = &Plugin> {
+            std::iter::once(&of.scheme).chain(&of.fees)
+        }
+        let place = |of: &Self| (of.floor, of.from, of.until, of.fees.len());
+        let was = |one: &Plugin| {
+            let mut plugins =
+                known.iter().chain([last]).flat_map(|it| std::iter::once(&it.scheme).chain(&it.fees));
+            plugins.any(|it| it.name == one.name && it.component == one.component)
         };
-        let place = |of: &Self| (of.floor, of.from, of.until);
-        let was =
-            |known: &Policy| Self { from: self.from, ..Self::new(known, self.floor, self.until) } == *self;
-        place(self) == place(failed) && settings(self) == settings(failed) && known.iter().any(was)
+        let mut pairs = all(self).zip(all(failed));
+        place(self) == place(failed)
+            && pairs.all(|(one, other)| one == other || (one.settings == other.settings && was(one)))
     }
 
     fn is(&self, policy: &Policy) -> bool {
@@ -141,6 +145,13 @@ impl Follows {
 
     pub(crate) fn floor_alone(&self) -> Self {
         Self { floor: self.floor, old: None }
+    }
+
+    /// The same with another one in the place of who was followed.
+    pub(crate) fn instead(&self, other: &Policy) -> Option<Self> {
+        let old = self.old.as_ref()?;
+        let old = Followed { from: old.from, ..Followed::new(other, old.floor, old.until) };
+        Some(Self { floor: self.floor, old: Some(old) })
     }
 }
 
@@ -185,13 +196,18 @@ pub(crate) fn asked(policy: &Policy) -> Option<u64> {
     }
 }
 
-/// Whether one policy goes on where another was: the same scheme with the same settings, whatever the fees are and whatever
+/// Whether one policy goes on where another was: the same scheme with the same settings, whatever its version, the fees are and
 /// the operator stands in with.
 pub(crate) fn goes_on(a: &Policy, b: &Policy) -> bool {
     fn own(policy: &Policy) -> impl Iterator<Item = &(String, Setting)> {
         policy.scheme.settings.iter().filter(|(name, _)| !name.starts_with('@'))
     }
-    a.scheme.component == b.scheme.component && own(a).eq(own(b)) && pays_alike(a, b)
+    a.scheme.name == b.scheme.name && own(a).eq(own(b)) && pays_alike(a, b)
+}
+
+/// As [`goes_on`], of policies that are loaded: a version with other windows is another scheme.
+pub(crate) fn takes_up((a, old): (&Policy, &Bound), (b, new): (&Policy, &Bound)) -> bool {
+    goes_on(a, b) && old.scheme.terms().windows == new.scheme.terms().windows
 }
 
 /// Whether two plugins have the same settings, whatever of incomes is another's to pay.
@@ -203,26 +219,29 @@ pub(crate) fn set_alike(a: &PluginInForce, b: &PluginInForce) -> bool {
 }
 
 /// What an announced policy says of running off the one in force.
-pub(crate) fn as_announced(policy: Policy, in_force: &Policy, old: &Bound, limit: Option<u64>) -> Policy {
+pub(crate) fn as_announced(
+    (policy, bound): (Policy, &Bound),
+    (in_force, old): (&Policy, &Bound),
+    limit: Option<u64>,
+) -> Policy {
     let terms = old.scheme.terms();
-    let settles = owes_by_windows(terms) || owes_nothing_behind_a_block(terms);
+    let settles = owes_by_windows(terms) || owes_nothing_behind_a_block(terms) || terms.batch > 0;
+    let takes_up = takes_up((in_force, old), (&policy, bound));
     match limit {
-        Some(limit) if settles && pays_the_pool(&policy) && !goes_on(in_force, &policy) => {
-            announced(policy, limit)
-        }
+        Some(limit) if settles && pays_the_pool(&policy) && !takes_up => announced(policy, limit),
         _ => policy,
     }
 }
 
 /// What a policy is recorded with that takes over behind a share, when so many incomes were divided.
 pub(crate) fn taking_over(
-    next: &Policy,
+    (next, bound): (&Policy, &Bound),
     (in_force, old): (&Policy, &Bound),
     (from, incomes): (ShareSeq, u64),
     is_over: bool,
 ) -> Result<Option<Follows>, PolicyError> {
     let before = Follows::of(in_force)?;
-    if goes_on(in_force, next) {
+    if takes_up((in_force, old), (next, bound)) {
         return Ok(before.map(|before| if is_over { before.floor_alone() } else { before }));
     }
     let Some(limit) = asked(next) else { return Ok(before.map(|before| before.floor_alone())) };
@@ -233,33 +252,37 @@ pub(crate) fn taking_over(
     Ok(Some(Follows { floor: from, old }))
 }
 
-/// What a policy follows that repairs another: as that did, for as far as that can be called.
-pub(crate) fn standing_in(
-    loader: &Loader,
-    failed: &Policy,
-    by: Policy,
-    conduct: &Conduct,
-) -> Result<Policy, PolicyError> {
-    let mut follows = Follows::of(failed)?;
-    let old = follows.as_ref().and_then(|follows| follows.old.as_ref()).map(Followed::policy);
-    if let Some(old) = old
-        && conduct.stopped(&loader.bind(&old)?).is_some()
-    {
-        follows = follows.map(|follows| follows.floor_alone());
+/// The policy that another follows, with what repairs that other in the place of each component that failed with it: `None`
+/// where there is no such component.
+pub(crate) fn with_repaired(old: &Policy, failed: &Policy, by: &Policy) -> Option<Policy> {
+    let put = |plugin: &PluginInForce, of_failed: &[PluginInForce], of_by: &[PluginInForce]| {
+        let mut pairs = of_failed.iter().zip(of_by);
+        let pair = pairs
+            .find(|(failed, by)| failed.component == plugin.component && by.component != plugin.component);
+        pair.map(|(_, by)| PluginInForce { name: by.name.clone(), component: by.component, ..plugin.clone() })
+    };
+    let one = std::slice::from_ref;
+    let scheme = put(&old.scheme, one(&failed.scheme), one(&by.scheme));
+    let fees: Vec<_> = old.fees.iter().map(|fee| put(fee, &failed.fees, &by.fees)).collect();
+    if scheme.is_none() && fees.iter().all(Option::is_none) {
+        return None;
     }
-    following(by, follows.as_ref())
+    let fees = fees.into_iter().zip(&old.fees).map(|(other, fee)| other.unwrap_or_else(|| fee.clone()));
+    let scheme = scheme.unwrap_or_else(|| old.scheme.clone());
+    Some(Policy { scheme, fees: fees.collect(), ..old.clone() })
 }
 
 /// The same policy with another one in the place of whom it follows.
 pub(crate) fn following_instead(policy: &Policy, other: &Policy) -> Result<Option<Policy>, PolicyError> {
-    let Some(Follows { floor, old: Some(old) }) = Follows::of(policy)? else { return Ok(None) };
-    let old = Followed { from: old.from, ..Followed::new(other, old.floor, old.until) };
-    following(policy.clone(), Some(&Follows { floor, old: Some(old) })).map(Some)
+    let instead = Follows::of(policy)?.and_then(|follows| follows.instead(other));
+    instead.map(|instead| following(policy.clone(), Some(&instead))).transpose()
 }
 
 /// Whether a policy follows what the records before it say: the one before it, or what one of them followed.
 pub(crate) fn is_told(policy: &Policy, before: &[Policy], limit: Option<u64>) -> bool {
     let Ok(follows) = Follows::of(policy) else { return false };
+    // Where it is in force already, by a repair, it goes on with what that follows, whatever was announced.
+    let limit = limit.filter(|_| before.last().is_none_or(|last| !goes_on(last, policy)));
     let begins = |follows: &Follows| follows.floor == policy.from;
     let Some(follows) = follows else { return limit.is_none() };
     if limit.is_some() && !begins(&follows) {
@@ -273,7 +296,7 @@ pub(crate) fn is_told(policy: &Policy, before: &[Policy], limit: Option<u64>) ->
             let same_place = known.iter().filter(|known| known.floor == follows.floor);
             let mut same_place = same_place.filter_map(|known| known.old.as_ref());
             let is_last = before.last().is_some_and(|last| old.is(last));
-            same_place.any(|known| old == known || old.stands_in_for(known, before))
+            same_place.any(|known| old == known || old.stands_in_for(known, (before, policy)))
                 || (begins(&follows) && is_last && old.floor == floor)
         }
     }
@@ -414,7 +437,7 @@ pub(crate) fn ends_early(
         let follows = Follows::of(after).ok().flatten();
         follows.is_some_and(|follows| follows.old.is_none() && follows.floor == run_off.floor)
             && after.from == income.end.seq
-            && goes_on(after, policy)
+            && after.scheme.is_same_as(&policy.scheme)
             && after.reason == policy.reason
     };
     if !policies.iter().any(|after| settled(&after)) {

@@ -257,10 +257,12 @@ pub fn check<'a>(
 const RUN_OFF: &str = "@run-off";
 
 /// Where a window ends: at the division's end, or for one of a scheme that was followed by another, where that took over. Such
-/// a window begins at or before that share, which the windows of the other begin behind.
+/// a window begins at or before that share, which the windows of the other begin behind. A coinbase that pays miners is divided by
+/// one scheme alone, over whole windows.
 fn end_of(division: &Division, first: ShareSeq) -> Option<ShareSeq> {
     let setting = division.scheme.settings.iter().find(|setting| setting.name == RUN_OFF);
-    let Some(Setting::Text(said)) = setting.map(|setting| &setting.value) else {
+    let said = setting.filter(|_| !division.direct).map(|setting| &setting.value);
+    let Some(Setting::Text(said)) = said else {
         return Some(division.end.share);
     };
     let said: serde_json::Value = serde_json::from_str(said).ok()?;

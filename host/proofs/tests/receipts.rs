@@ -53,16 +53,19 @@ fn receipts_on_an_edge_are_not_counted() {
 /// Of a scheme that was followed at share 1,500 the window counts what is up to that as the miner's own.
 #[test]
 fn receipts_behind_the_end_of_a_followed_schemes_window_are_outside_of_it() {
-    let divided = |floor: u64| {
+    let divided = |floor: u64, direct: bool| {
         let mut pool = Pool::new(1);
         let text = format!("{{\"floor\":{floor},\"old\":{{}}}}");
         let setting = NamedSetting { name: "@run-off".to_owned(), value: Setting::Text(text) };
-        let follows = |division: &mut Division| division.scheme.settings.insert(0, setting.clone());
+        let follows = |division: &mut Division| {
+            division.scheme.settings.insert(0, setting.clone());
+            division.direct = direct;
+        };
         let made = pool.divide_as(SUBJECT, 0, &parts(), AMOUNT, follows);
         pool.head();
         (pool, made)
     };
-    let (pool, made) = divided(1_500);
+    let (pool, made) = divided(1_500, false);
     let one = pool.receipt(None, 1_001, 1_500, 8_000);
     let two = pool.receipt(Some(&one), 1_501, 2_000, 3_000);
     let proven = check(&pool, &made, &[one.clone(), two.clone()]).unwrap();
@@ -70,10 +73,16 @@ fn receipts_behind_the_end_of_a_followed_schemes_window_are_outside_of_it() {
     let more = pool.receipt(None, 1_001, 1_500, 8_001);
     assert_eq!(check(&pool, &made, &[more]).unwrap_err().code(), "receipts-exceed-work");
     // The windows of the one that follows begin behind that share, and end where the division does.
-    let (pool, made) = divided(999);
+    let (pool, made) = divided(999, false);
     let one = pool.receipt(None, 1_001, 1_500, 8_000);
     let two = pool.receipt(Some(&one), 1_501, 2_000, 3_000);
     assert_eq!(check(&pool, &made, &[one, two]).unwrap_err().code(), "receipts-exceed-work");
+    // A coinbase that pays many goes by whole windows, wherever the scheme took over.
+    let (pool, made) = divided(1_500, true);
+    let one = pool.receipt(None, 1_001, 1_500, 5_000);
+    let two = pool.receipt(Some(&one), 1_501, 2_000, 3_000);
+    let proven = check(&pool, &made, &[one, two]).unwrap();
+    assert_eq!(proven.receipts, [(0, Receipted { inside: 2, outside: 0, work: 8_000 })]);
 }
 
 #[test]

@@ -23,9 +23,16 @@ fn run_off(wanted: Wanted) -> Wanted {
     Wanted { run_off: Some(1000), ..wanted }
 }
 
-/// Another component that does the same.
-fn again(wanted: &Wanted) -> Wanted {
+/// Another version of the same.
+fn version(wanted: &Wanted) -> Wanted {
     run_off(Wanted { scheme: another_version(&wanted.scheme), ..wanted.clone() })
+}
+
+/// Another scheme that does the same.
+fn again(wanted: &Wanted) -> Wanted {
+    let mut other = version(wanted);
+    other.scheme.name.push_str("-again");
+    other
 }
 
 /// What each income gave these miners, in the order in which they were divided.
@@ -118,6 +125,37 @@ fn a_swap_between_two_windows_costs_nobody_a_unit() {
     }
 }
 
+/// Beside another scheme a bonus, and what is carried, is of the rest.
+#[test]
+fn another_version_of_a_scheme_goes_on_as_it_is() {
+    let carry = ("unfilled".to_owned(), Setting::Text("carry".to_owned()));
+    let window = ("window".to_owned(), Setting::Int(6_000));
+    for first in [wanted("finder-bonus", Vec::new(), 0), wanted("pplns", vec![carry, window], 0)] {
+        let (plain, miners) = history(&first, &[]);
+        let (pool, _) = history(&first, &[(2, &version(&first))]);
+        let newest = pool.journal.newest_policy().unwrap();
+        assert_eq!((newest.scheme.component, said(&newest)), (version(&first).scheme.digest, None));
+        let plain = parts(&plain, &miners);
+        assert_eq!(plain, parts(&pool, &miners));
+        let (other, _) = history(&first, &[(2, &again(&first))]);
+        assert_ne!(plain, parts(&other, &miners));
+    }
+    // It waits for nobody, and goes on with whom the one before it follows.
+    let solo = run_off(wanted("solo", Vec::new(), 0));
+    let mut pool = Pool::start(&pplns(2_000));
+    let a = pool.miner("a");
+    pool.share(a, 900);
+    pool.swap(&solo);
+    pool.block(a, 1_000);
+    let before = follows(&pool);
+    pool.swap(&version(&solo));
+    pool.block(a, 1_000);
+    let newest = pool.journal.newest_policy().unwrap();
+    assert_eq!((newest.scheme.component, follows(&pool)), (version(&solo).scheme.digest, before));
+    assert!(is_open(&pool));
+    pool.replay().unwrap();
+}
+
 #[test]
 fn work_under_the_old_scheme_is_paid_by_it_whatever_the_new_one_pays() {
     let first = pplns(2_000);
@@ -188,10 +226,19 @@ fn rounds_and_solo_leave_nothing_open_and_a_window_that_follows_begins_behind_th
         let (pool, _) = history(&first, &[(2, &pplns(9_000))]);
         assert!(follows(&pool).is_none() && parts(&pool, &miners)[3][2] > 0);
     }
-    // Shares that are credited one by one, and whatever is kept in cells, go by the rule of upgrades alone.
+}
+
+/// Debts in cells go by the rule of upgrades alone.
+#[test]
+fn a_window_pays_no_share_that_was_credited_when_it_came() {
     let first = Wanted { reserve: Amount(1 << 50), ..wanted("pps", Vec::new(), 0) };
-    let (pool, _) = history(&first, &[(2, &run_off(pplns(9_000)))]);
-    assert_eq!(follows(&pool), None);
+    let (pool, miners) = history(&first, &[(2, &run_off(pplns(9_000)))]);
+    let newest = pool.journal.newest_policy().unwrap();
+    assert_eq!(said(&newest), Some(format!("{{\"floor\":{}}}", newest.from)));
+    let paid = parts(&pool, &miners);
+    assert!(paid[3..].iter().all(|row| row[0] > 0 && row[2] == 0), "{paid:?}");
+    let (pool, _) = history(&first, &[(2, &pplns(9_000))]);
+    assert!(follows(&pool).is_none() && parts(&pool, &miners)[3][2] > 0);
 }
 
 #[test]
@@ -239,9 +286,9 @@ fn the_floor_is_inherited_over_a_scheme_that_owes_otherwise() {
     let paid = parts(&pool, &miners);
     assert!(paid[2][2] > 0, "the first window owes c");
     assert!(paid[12..].iter().all(|row| row[2] == 0), "{paid:?}");
-    // What pps itself has credited is paid by the window that follows as it always was.
-    let floor = follows(&pool).unwrap();
-    assert!(!floor.contains("old"), "{floor}");
+    // What pps itself has credited is below it too.
+    let newest = pool.journal.newest_policy().unwrap();
+    assert_eq!(said(&newest), Some(format!("{{\"floor\":{}}}", newest.from)));
 }
 
 #[test]
@@ -424,14 +471,130 @@ fn without_an_older_version_of_the_old_scheme_an_operator_goes_on_without_it() {
     let income = pool.found(a, 2_000);
     pool.catch_up_until("quarantine", |pool| pool.books.stuck().is_some());
     assert_eq!(pool.books.catch_up().unwrap(), 2);
-    assert!(is_open(&pool) && pool.schedule(&solo).unwrap(), "at once");
+    // The one in force is well: another is announced as any is, and divides nothing of it.
+    assert!(!pool.schedule(&run_off(wanted("prop", Vec::new(), 0))).unwrap());
+    assert!(pool.books.pending().is_some() && in_force(&pool) == "solo" && is_open(&pool));
+    pool.books.catch_up().unwrap();
+    assert!(!pool.books.is_divided(&income).unwrap());
+    assert!(!is_told_unpaid(&pool) && pool.schedule(&solo).unwrap(), "at once");
+    assert!(is_told_unpaid(&pool) && pool.books.pending().is_none());
     pool.catch_up_until("its division", |pool| pool.books.is_divided(&income).unwrap());
     assert!(follows(&pool).is_some() && !is_open(&pool));
-    assert_eq!(parts(&pool, &[a, c]), [[1_000, 0], [2_000, 0]]);
+    assert_eq!(parts(&pool, &[a, c])[1], [2_000, 0]);
     for income in [&first, &income] {
         pool.mature(income);
     }
     pool.replay().unwrap();
+}
+
+/// Whether an alarm says that an order leaves work of before unpaid.
+fn is_told_unpaid(pool: &Pool) -> bool {
+    pool.alarms.list().iter().any(|alarm| alarm.text.contains("for work of before is not paid"))
+}
+
+#[test]
+fn what_waits_for_the_old_scheme_is_nobody_elses_when_its_window_has_passed() {
+    let mut pool = Pool::start(&trapping_pplns());
+    let [a, c] = ["a", "c"].map(|name| pool.miner(name));
+    pool.share(c, 900);
+    let solo = run_off(wanted("solo", Vec::new(), 0));
+    pool.swap(&solo);
+    let mut waiting = Vec::new();
+    while waiting.is_empty() || is_open(&pool) {
+        let income = pool.found(a, 1_000);
+        pool.books.block_found(income.end.seq, UnixMillis(pool.clock)).unwrap();
+        waiting.push(income);
+        assert!(waiting.len() < 50, "it is never over");
+    }
+    let second = &waiting[1];
+    pool.catch_up_until("quarantine", |pool| pool.books.stuck().is_some());
+    pool.books.catch_up().unwrap();
+    assert!(!pool.books.is_divided(second).unwrap() && !is_told_unpaid(&pool));
+    // By an order alone.
+    pool.schedule(&solo).unwrap();
+    assert!(is_told_unpaid(&pool));
+    pool.catch_up_until("its division", |pool| pool.books.is_divided(second).unwrap());
+    pool.catch_up_until("all of them", |pool| pool.books.catch_up().unwrap() == 0);
+    assert!(pool.ledger.totals().conserved);
+    pool.replay().unwrap();
+}
+
+#[test]
+fn what_repairs_a_component_repairs_it_for_the_old_scheme_too() {
+    let next = |window| Wanted { scheme: trapping_window(2_000), ..run_off(pplns(window)) };
+    let mut pool = Pool::start(&trapping_pplns());
+    let [a, c] = ["a", "c"].map(|name| pool.miner(name));
+    pool.share(c, 900);
+    pool.swap(&next(3_000));
+    let first = pool.found(a, 1_000);
+    pool.books.block_found(first.end.seq, UnixMillis(pool.clock)).unwrap();
+    let income = pool.found(a, 2_000);
+    pool.catch_up_until("quarantine", |pool| pool.books.stuck().is_some());
+    // The same once more may be called again, for both.
+    let before = follows(&pool).unwrap();
+    assert!(pool.schedule(&next(3_000)).unwrap() && follows(&pool).unwrap() == before);
+    pool.catch_up_until("quarantine", |pool| pool.books.stuck().is_some());
+    assert!(pool.schedule(&run_off(pplns(3_000))).unwrap());
+    let text = follows(&pool).unwrap();
+    let by = pplns(2_000).scheme.digest.to_string();
+    assert!(is_open(&pool) && text.contains(&by) && text.contains("2000"), "{text}");
+    assert!(!is_told_unpaid(&pool));
+    pool.catch_up_until("its division", |pool| pool.books.is_divided(&income).unwrap());
+    pool.catch_up_until("the one before", |pool| pool.books.is_divided(&first).unwrap());
+    assert!(parts(&pool, &[c]).iter().all(|row| row[0] > 0));
+    pool.replay().unwrap();
+}
+
+#[test]
+fn a_scheme_that_credits_each_share_goes_on_while_whom_it_follows_is_repaired() {
+    let pps = run_off(Wanted { reserve: Amount(1 << 50), ..wanted("pps", Vec::new(), 0) });
+    for has_older in [true, false] {
+        let mut pool = Pool::start(&if has_older { pplns(2_000) } else { trapping_pplns() });
+        let [a, c] = ["a", "c"].map(|name| pool.miner(name));
+        pool.share(c, 900);
+        if has_older {
+            pool.swap(&trapping_pplns());
+            pool.block(a, 1_000);
+        }
+        pool.swap(&pps);
+        let first = pool.found(a, 1_000_000);
+        pool.books.block_found(first.end.seq, UnixMillis(pool.clock)).unwrap();
+        pool.share(a, 100);
+        pool.credit_shares();
+        let (credited, income) = (pool.payable(a), pool.found(a, 2_000_000));
+        assert!(credited > 0 && is_open(&pool));
+        if has_older {
+            pool.catch_up_until("its division", |pool| pool.books.is_divided(&income).unwrap());
+            pool.catch_up_until("the one before", |pool| pool.books.is_divided(&first).unwrap());
+            assert!(is_open(&pool) && parts(&pool, &[c]).iter().all(|row| row[0] > 0));
+        } else {
+            pool.catch_up_until("quarantine", |pool| pool.books.stuck().is_some());
+        }
+        // Shares are no matter of whom it follows.
+        pool.share(a, 100);
+        pool.credit_shares();
+        assert!(pool.payable(a) > credited);
+        assert_eq!(pool.books.is_divided(&income).unwrap(), has_older);
+        assert!(pool.ledger.totals().conserved);
+        pool.replay().unwrap();
+    }
+}
+
+/// The order to swap back asks for a run-off, and what it orders is in force before it takes over.
+#[test]
+fn a_swap_back_that_a_repair_anticipates_follows_nobody() {
+    let mut pool = Pool::start(&pplns(2_000));
+    let [a, c] = ["a", "c"].map(|name| pool.miner(name));
+    pool.share(c, 900);
+    pool.swap(&trapping_pplns());
+    pool.block(a, 1_000);
+    pool.swap(&run_off(pplns(2_000)));
+    let income = pool.found(a, 1_000);
+    pool.catch_up_until("its division", |pool| pool.books.is_divided(&income).unwrap());
+    assert!(in_force(&pool) == "pplns" && pool.books.pending().is_some());
+    pool.block(a, 1_000);
+    assert!(pool.books.pending().is_none() && follows(&pool).is_none());
+    assert_eq!(pool.replay().unwrap().incomes, 3);
 }
 
 /// A policy that says of the one before it what is not so.
