@@ -258,6 +258,8 @@ fn what_a_policy_takes_in_units_it_takes_of_each_batch() {
     let mut pool = Pool::start(&Wanted { reserve: Amount(1 << 40), ..like });
     let a = pool.miner("a");
     pool.share(a, 10);
+    pool.credit_shares();
+    assert_eq!(got(&pool, "operator"), 0, "the hour is not over");
     pool.clock = HOUR;
     pool.share(a, 10);
     pool.credit_shares();
