@@ -48,7 +48,7 @@ fn what_is_wrong_with_a_scenario_is_told_with_its_line() {
     let told = ended(2, &["simulate", "run", file.to_str().unwrap()]);
     assert!(told.contains("wrong.toml") && told.contains("line 12") && told.contains("warm-up"), "{told}");
     assert!(ended(2, &["simulate", "run", "/no/such/file"]).contains("/no/such/file"));
-    assert!(ended(2, &["simulate", "example", "nothing"]).contains("there are coming-and-going"));
+    assert!(ended(2, &["simulate", "example", "nothing"]).contains("there are backpay, coming-and-going"));
 }
 
 #[test]

@@ -231,6 +231,7 @@ async fn a_block_that_the_chain_leaves_pays_nobody() {
     };
     until(pool, "the loss", || reversed() == 1).await;
     assert!(pool.blocks(10).iter().any(|block| block.block == lost && block.fate == "orphan"));
+    until(pool, "the first block's maturity", || pool.matured() == 1).await;
     // The block before is counted, and what the lost one deferred is not.
     let sum: i64 = (1..=MINERS)
         .map(|number| pool.miner(&stranger("bcrt", number).0).unwrap().deferred.unwrap())

@@ -158,7 +158,8 @@ proptest! {
         amounts in proptest::collection::vec(2_000_u64..50_000, 1..30),
         refused in proptest::collection::btree_set(0_usize..30, 0..4),
         coins in proptest::collection::vec(1_u64..400_000, 1..6),
-        fee in 1_u64..500,
+        // Below the minimum: a fee above all that is paid is refused as too dear, which is another test's.
+        fee in 1_u64..100,
         sender in any::<bool>(),
         batch in 1_usize..12,
     ) {
