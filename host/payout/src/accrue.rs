@@ -97,14 +97,18 @@ pub fn accrue(
     entry(scheme, fees, run, credit, attributes)
 }
 
-struct Credit {
-    checked: Checked,
-    change: StateChange,
+pub(crate) struct Credit {
+    pub(crate) checked: Checked,
+    pub(crate) change: StateChange,
     total: u64,
-    audit: Vec<AuditRecord>,
+    pub(crate) audit: Vec<AuditRecord>,
 }
 
-fn credit(scheme: &BoundScheme, shares: &[AccruedShare], state: &SchemeState) -> Result<Credit, PayoutError> {
+pub(crate) fn credit(
+    scheme: &BoundScheme,
+    shares: &[AccruedShare],
+    state: &SchemeState,
+) -> Result<Credit, PayoutError> {
     let mut miners: Vec<MinerId> = shares.iter().map(|share| share.miner).collect();
     miners.sort_unstable();
     miners.dedup();

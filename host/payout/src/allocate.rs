@@ -67,15 +67,7 @@ pub fn allocate(
     let taken = fees::take(fees, &income, &of, checked.rows, attributes, &mut audit)?;
     parts.extend(taken.parts);
     parts.extend(taken.net.into_iter().map(|(miner, amount)| (Owner::Miner(miner), Amount(amount))));
-    if checked.operator > 0 {
-        let fee = fees.iter().find(|fee| !fee.is_to_reserve()).ok_or_else(|| {
-            PayoutError::Input(format!(
-                "scheme {} has a part for the operator, and nobody receives fees (section [fee.recipient])",
-                scheme.name
-            ))
-        })?;
-        parts.extend(fees::divide(fee, Amount(checked.operator)));
-    }
+    parts.extend(fees::operator(scheme, fees, checked.operator)?);
     parts.push((Owner::Carry, Amount(checked.carry)));
     parts.push((Owner::Reserve, Amount(checked.to_reserve)));
     let entry = IncomeAllocated::drawing(

@@ -4,7 +4,7 @@
 use crate::beside::both;
 use crate::fractions::Fractions;
 use crate::pseudonyms::Pseudonyms;
-use crate::{Attributes, AuditRecord, BoundFee, PayoutError, Rule, audit};
+use crate::{Attributes, AuditRecord, BoundFee, BoundScheme, PayoutError, Rule, audit};
 use millpond_contracts::payout::{Fees, Income};
 use millpond_ledger::Owner;
 use millpond_types::{Amount, MinerId};
@@ -204,6 +204,24 @@ pub(crate) fn divide(fee: &BoundFee, total: Amount) -> Vec<(Owner, Amount)> {
         given = until;
     }
     parts
+}
+
+/// What a scheme gives the operator: it goes to the recipients of the first policy whose fees do not go to the reserve.
+pub(crate) fn operator(
+    scheme: &BoundScheme,
+    fees: &[BoundFee],
+    amount: u64,
+) -> Result<Vec<(Owner, Amount)>, PayoutError> {
+    if amount == 0 {
+        return Ok(Vec::new());
+    }
+    let fee = fees.iter().find(|fee| !fee.is_to_reserve()).ok_or_else(|| {
+        PayoutError::Input(format!(
+            "scheme {} has a part for the operator, and nobody receives fees (section [fee.recipient])",
+            scheme.name
+        ))
+    })?;
+    Ok(divide(fee, Amount(amount)))
 }
 
 fn broken(fee: &BoundFee, rule: Rule, detail: String) -> PayoutError {

@@ -31,7 +31,9 @@ pub use bound::{BoundFee, BoundScheme, MAX_BATCH, MAX_CELLS, MAX_COLUMNS, MAX_WI
 pub use error::{PayoutError, Rule};
 pub use facts::{Attributes, IncomeFacts, NoAttributes, WindowSums};
 pub use fractions::Fractions;
-pub use owed::{Owed, owed, owes_by_windows, owes_nothing_behind_a_block};
+pub use owed::{
+    Followed, Owed, is_of_before, later, owed, owes_by_windows, owes_in_cells, owes_nothing_behind_a_block,
+};
 pub use ruin::{reserve_for, ruin};
-pub use state::{SchemeState, StateChange};
+pub use state::{Beside, SchemeState, StateChange};
 pub use swap::{SwapError, check_repair, check_upgrade};

@@ -5,7 +5,7 @@ use crate::pseudonyms::Pseudonyms;
 use crate::{BoundScheme, PayoutError, Rule};
 use millpond_contracts::payout::{State, Terms};
 use millpond_ledger::IncomeKey;
-use millpond_types::{MinerId, ShareSeq};
+use millpond_types::{Amount, MinerId, ShareSeq};
 use millpond_windows::Unpaid;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -35,17 +35,70 @@ pub struct StateChange {
     /// What no income has paid from here on, for a scheme that pays a share once ([`BoundScheme::pays_once`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpaid: Option<Unpaid>,
+    /// What becomes of the state of a scheme that this one followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
+}
+
+/// What a change says of the state of a scheme that another followed, and that still pays what it owes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Beside {
+    /// It is set aside from here on.
+    Kept,
+    /// The same, and an income changes it.
+    Changed {
+        /// What is changed.
+        change: Box<StateChange>,
+        /// What it left of the income.
+        rest: Amount,
+    },
+    /// It is dropped: nothing is owed by it any more.
+    Settled,
 }
 
 impl StateChange {
     /// As it stands in the ledger's entry; nothing for no change.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let nothing = self.memo.is_none() && self.rows.is_empty();
+        let nothing = self.memo.is_none() && self.rows.is_empty() && self.beside.is_none();
         if nothing && self.given.is_none() && self.unpaid.is_none() {
             return Vec::new();
         }
         serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// Reads what an entry holds: `None` for no change.
+    ///
+    /// # Errors
+    /// When the bytes are no change.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Option<Self>, PayoutError> {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_slice(bytes)
+            .map(Some)
+            .map_err(|error| PayoutError::Input(format!("a stored change of state cannot be read: {error}")))
+    }
+}
+
+impl BoundScheme {
+    /// The change that an entry of this scheme's holds, with what becomes of the state of one that it followed.
+    ///
+    /// # Errors
+    /// When the bytes are no change.
+    pub fn change_beside(&self, bytes: &[u8], beside: Beside) -> Result<Vec<u8>, PayoutError> {
+        let (format, width) = (self.terms.state_format.clone(), self.terms.cells);
+        let own = StateChange::from_bytes(bytes)?;
+        let own = own.unwrap_or(StateChange { format, width, since: self.since, ..StateChange::default() });
+        Ok(StateChange { beside: Some(beside), ..own }.to_bytes())
+    }
+
+    /// Whether a state that is aside is to be dropped with what this scheme changes: it follows nobody, and came into force
+    /// behind whoever followed the one that is aside.
+    #[must_use]
+    pub fn drops_aside(&self, state: &SchemeState) -> bool {
+        state.aside().is_some() && !state.is_asides(self) && self.since >= state.since
     }
 }
 
@@ -71,6 +124,10 @@ pub struct SchemeState {
     /// come late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unpaid: Option<Unpaid>,
+    /// The state of a scheme that was followed and still pays what it owes, with what undoes that. Of another format, and with
+    /// nothing aside itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aside: Option<Box<SchemeState>>,
 }
 
 /// An open income, and what to put back when it is lost.
@@ -88,6 +145,9 @@ struct Undo {
     given: Option<ShareSeq>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unpaid: Option<Unpaid>,
+    /// What was aside, where that was dropped with this income.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aside: Option<Box<SchemeState>>,
 }
 
 /// Bytes as text, a quarter of what a list of numbers takes.
@@ -136,7 +196,8 @@ impl SchemeState {
     /// Format, cells and memo as bytes, each in one way: what a digest of the state is taken of. Numbers are little-endian
     /// of 64 bits; a length stands before format and memo and before the rows, which ascend by miner, each with its cells. Where
     /// shares are paid once follow the newest share that an income ended at and, behind their number, the stretches that are
-    /// unpaid: the first share, the last one, and what of that is paid in 128 bits.
+    /// unpaid: the first share, the last one, and what of that is paid in 128 bits. Where a scheme that was followed still owes by its
+    /// state, the word "aside" and that one's bytes are last.
     #[must_use]
     pub fn to_cells(&self) -> Vec<u8> {
         let number = |of: usize| u64::try_from(of).unwrap_or(u64::MAX).to_le_bytes();
@@ -161,6 +222,10 @@ impl SchemeState {
                 bytes.extend_from_slice(&stretch.paid.to_le_bytes());
             }
         }
+        if let Some(aside) = &self.aside {
+            bytes.extend_from_slice(b"aside");
+            bytes.extend_from_slice(&aside.to_cells());
+        }
         bytes
     }
 
@@ -184,7 +249,7 @@ impl SchemeState {
     /// Whether a scheme can work on it.
     #[must_use]
     pub fn fits(&self, terms: &Terms) -> bool {
-        self.is_empty() || (self.format == terms.state_format && self.width == terms.cells)
+        self.is_empty() || self.is_of(terms)
     }
 
     /// The state as a scheme sees it: this one where it fits. A scheme of another format that came into force later
@@ -192,9 +257,13 @@ impl SchemeState {
     /// miner. One that came into force earlier (an income of before a swap comes late) works without state too, and
     /// leaves the present one alone.
     pub(crate) fn seen_by(&self, scheme: &BoundScheme) -> Seen<'_> {
+        // An income of before a swap comes late, or shares of before are given again: the state is where it was put.
+        if let Some(aside) = self.aside().filter(|_| self.is_asides(scheme)) {
+            return Seen { state: Cow::Borrowed(aside), kept: true };
+        }
         if self.fits(&scheme.terms) {
             // An empty state has no format to defend, but a scheme that is no longer in force must not begin one.
-            let same = self.format == scheme.terms.state_format && self.width == scheme.terms.cells;
+            let same = self.is_of(&scheme.terms);
             return Seen { state: Cow::Borrowed(self), kept: same || scheme.since >= self.since };
         }
         Seen { state: Cow::Owned(Self::new(&scheme.terms)), kept: scheme.since > self.since }
@@ -209,15 +278,67 @@ impl SchemeState {
         if let Some(key) = income {
             self.again.retain(|waiting| waiting != key);
         }
-        let change: StateChange = if bytes.is_empty() {
+        let mut change = StateChange::from_bytes(bytes)?;
+        let beside = change.as_mut().and_then(|change| change.beside.take());
+        if let Some(change) = change.as_ref().filter(|_| beside.is_some()) {
+            self.set_aside(change);
+        }
+        let of_aside = |change: &StateChange| {
+            self.aside.as_ref().is_some_and(|aside| aside.is_in(&change.format, change.width))
+        };
+        let (own, of_old) = match (change, beside) {
+            (Some(change), _) if of_aside(&change) => (None, Some(change)),
+            (own, Some(Beside::Changed { change, .. })) => (own, Some(*change)),
+            (own, Some(Beside::Settled)) => {
+                let gone = self.aside.take();
+                self.take(own, income)?;
+                if let Some(undo) = self.undo.last_mut().filter(|_| income.is_some()) {
+                    undo.aside = gone;
+                }
+                return Ok(());
+            }
+            (own, Some(Beside::Kept) | None) => (own, None),
+        };
+        self.take(own, income)?;
+        match &mut self.aside {
+            Some(aside) if income.is_some() || of_old.is_some() => aside.take(of_old, income),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is there is another scheme's from here on, that was followed by the one that changes something now.
+    fn set_aside(&mut self, change: &StateChange) {
+        if self.aside.is_some() || self.is_empty() || self.is_in(&change.format, change.width) {
+            return;
+        }
+        let since = self.since.max(change.since);
+        let format = change.format.clone();
+        let mut own = Self { format, width: change.width, since, ..Self::default() };
+        own.again = std::mem::take(&mut self.again);
+        own.unpaid = self.unpaid.take();
+        // What undoes an income of before leaves the new scheme at its beginning.
+        own.undo.extend(self.undo.iter_mut().map(|undo| Undo {
+            key: undo.key.clone(),
+            format: own.format.clone(),
+            width: own.width,
+            since,
+            memo: Vec::new(),
+            rows: Before::Changed(BTreeMap::new()),
+            given: change.given.map(|_| change.since),
+            unpaid: undo.unpaid.take(),
+            aside: None,
+        }));
+        own.aside = Some(Box::new(std::mem::replace(self, Self::default())));
+        *self = own;
+    }
+
+    /// Changes its own cells: `None` changes none.
+    fn take(&mut self, change: Option<StateChange>, income: Option<&IncomeKey>) -> Result<(), PayoutError> {
+        let change = change.unwrap_or_else(|| {
             let (format, width, since) = (self.format.clone(), self.width, self.since);
             StateChange { format, width, since, ..StateChange::default() }
-        } else {
-            serde_json::from_slice(bytes).map_err(|error| {
-                PayoutError::Input(format!("a stored change of state cannot be read: {error}"))
-            })?
-        };
-        let same = change.format == self.format && change.width == self.width;
+        });
+        let same = self.is_in(&change.format, change.width);
         let drops = !same && !self.is_empty();
         if drops && change.since <= self.since {
             return Err(PayoutError::Input(format!(
@@ -232,7 +353,7 @@ impl SchemeState {
             // Before the first change it has nothing in it of any share behind the scheme's beginning.
             let given = self.given.or_else(|| change.given.map(|_| change.since));
             let unpaid = self.unpaid.clone();
-            self.undo.push(Undo { key, format, width, since, memo, rows, given, unpaid });
+            self.undo.push(Undo { key, format, width, since, memo, rows, given, unpaid, aside: None });
         }
         // What shares change between an income and the next belongs to what is undone with it, where they are given
         // again then.
@@ -269,6 +390,9 @@ impl SchemeState {
 
     /// The income is final: its change can no longer be undone, nor can those before it.
     pub fn settle(&mut self, income: &IncomeKey) {
+        if let Some(aside) = &mut self.aside {
+            aside.settle(income);
+        }
         if let Some(at) = self.undo.iter().position(|undo| undo.key == *income) {
             self.undo.drain(..=at);
         }
@@ -296,6 +420,7 @@ impl SchemeState {
             (self.format, self.width) = (undo.format, undo.width);
             (self.since, self.memo, self.given) = (undo.since, undo.memo, undo.given);
             self.unpaid = undo.unpaid;
+            self.aside = undo.aside.or_else(|| self.aside.take());
             match undo.rows {
                 Before::All(rows) => self.rows = rows,
                 Before::Changed(rows) => rows.into_iter().for_each(|(miner, cells)| self.set(miner, cells)),
@@ -303,7 +428,15 @@ impl SchemeState {
         }
         // Those that waited already were divided later.
         self.again.splice(0..0, after);
-        Ok(())
+        // Each income is known to both, but for those behind which nothing was aside any more.
+        match &mut self.aside {
+            Some(aside) if aside.undo.iter().any(|undo| undo.key == *income) => {
+                aside.restore_before(income)?;
+                aside.again.clear();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The newest share that counts in the state, for a scheme that takes shares again: behind it are those to be given
@@ -319,6 +452,20 @@ impl SchemeState {
         self.unpaid.as_ref()
     }
 
+    /// The oldest of the newest shares that counted in the state, as it stands and before each open income; `None` where shares
+    /// do not count in it, or none did.
+    #[must_use]
+    pub fn oldest_given(&self) -> Option<ShareSeq> {
+        self.undo.iter().filter_map(|undo| undo.given).chain(self.given).min()
+    }
+
+    /// The same of what is aside, or would be again where an open income is lost.
+    #[must_use]
+    pub fn oldest_given_aside(&self) -> Option<ShareSeq> {
+        let aside = self.undo.iter().filter_map(|undo| undo.aside.as_deref()).chain(self.aside());
+        aside.filter_map(Self::oldest_given).min()
+    }
+
     /// The oldest share that an income may pay, of those up to the newest that incomes ended at, whichever of the open ones
     /// are lost; `None` where that is any.
     #[must_use]
@@ -332,7 +479,56 @@ impl SchemeState {
     /// Whether it depends on the order of incomes: what an earlier one changed is put back on the way to a later one.
     #[must_use]
     pub fn is_by_order(&self) -> bool {
-        self.given.is_some() || self.unpaid.is_some()
+        self.given.is_some() || self.unpaid.is_some() || self.aside.is_some()
+    }
+
+    /// The state of a scheme that was followed, where that is set aside.
+    #[must_use]
+    pub fn aside(&self) -> Option<&Self> {
+        self.aside.as_deref()
+    }
+
+    /// Whether what is aside is a scheme's.
+    #[must_use]
+    pub fn is_asides(&self, scheme: &BoundScheme) -> bool {
+        self.aside().is_some_and(|aside| aside.is_of(&scheme.terms))
+    }
+
+    /// What a scheme of these terms keeps of miners that another one followed: aside, or where it was as long as that changed
+    /// nothing.
+    #[must_use]
+    pub fn kept_by(&self, terms: &Terms) -> Option<&Self> {
+        let own = self.aside().into_iter().chain([self]).find(|state| state.is_of(terms));
+        own.filter(|state| !state.is_empty())
+    }
+
+    /// Whether miners of this kind have cells.
+    pub fn has(&self, kind: impl Fn(MinerId) -> bool) -> bool {
+        self.miners().any(kind)
+    }
+
+    /// As [`SchemeState::has`], also when any income that is open is lost.
+    pub fn may_have(&self, kind: impl Fn(MinerId) -> bool) -> bool {
+        let before = self.undo.iter().flat_map(|undo| match &undo.rows {
+            Before::Changed(rows) | Before::All(rows) => rows.iter(),
+        });
+        let mut before = before.filter(|row| row.1.iter().any(|cell| *cell > 0));
+        before.any(|row| kind(*row.0)) || self.has(kind)
+    }
+
+    /// The cells alone, without what undoes incomes.
+    pub(crate) fn cells_alone(&self) -> Self {
+        let (format, width, since) = (self.format.clone(), self.width, self.since);
+        let (memo, rows) = (self.memo.clone(), self.rows.clone());
+        Self { format, width, since, memo, rows, ..Self::default() }
+    }
+
+    fn is_in(&self, format: &str, width: u8) -> bool {
+        self.format == format && self.width == width
+    }
+
+    fn is_of(&self, terms: &Terms) -> bool {
+        self.is_in(&terms.state_format, terms.cells)
     }
 
     /// The same state but for what no income has paid: of a scheme whose change is not kept, that is all that is.
@@ -416,7 +612,7 @@ impl SchemeState {
         rows.sort_unstable_by_key(|row| row.0);
         let memo = (!given.memo.is_empty()).then(|| hex::encode(&given.memo));
         let (format, width, since) = (scheme.terms.state_format.clone(), scheme.terms.cells, scheme.since);
-        Ok(StateChange { format, width, since, memo, rows, given: None, unpaid: None })
+        Ok(StateChange { format, width, since, memo, rows, ..StateChange::default() })
     }
 }
 
@@ -493,9 +689,7 @@ mod tests {
             since: ShareSeq(9),
             rows: vec![(MinerId(4), vec![1, 2])],
             width: 2,
-            memo: None,
-            given: None,
-            unpaid: None,
+            ..StateChange::default()
         };
         other.apply(&dropping.to_bytes(), Some(&keys[2])).unwrap();
         for state in [state, other] {
@@ -541,10 +735,8 @@ mod tests {
             format: "g".to_owned(),
             width: 1,
             since: ShareSeq(0),
-            memo: None,
             rows: vec![(MinerId(1), vec![1])],
-            given: None,
-            unpaid: None,
+            ..StateChange::default()
         };
         assert!(state.apply(&other.to_bytes(), None).is_err());
         // But of a scheme that took over later it begins anew, and can be undone.

@@ -72,12 +72,12 @@ pub fn check_repair(old: &BoundScheme, new: &BoundScheme, state: &SchemeState) -
     keeps(old, new, &state.rows(), &trial(new, state)?)
 }
 
-/// Whether the new scheme reads the state at all; false when what it holds may be dropped.
+/// Whether the new scheme reads the state at all; false when what it holds may be dropped, or was left by one of before.
 fn fits(old: &BoundScheme, new: &BoundScheme, state: &SchemeState) -> Result<bool, SwapError> {
     if state.fits(&new.terms) {
         return Ok(true);
     }
-    if old.owes_less_than_a_unit() {
+    if old.owes_less_than_a_unit() || !state.fits(&old.terms) {
         return Ok(false);
     }
     Err(SwapError::Format {

@@ -94,6 +94,16 @@ pub enum BooksError {
         /// From when on its day is whole.
         from: UnixMillis,
     },
+    /// A coinbase that nobody divides with a scheme of before, which keeps something of miners.
+    #[error(
+        "another coinbase comes into force when {old} has settled what it keeps of miners for work up to share {floor}, since nobody          holds an income that two could divide then: start with the coinbase of before until that is done"
+    )]
+    Unsettled {
+        /// Who still pays.
+        old: String,
+        /// For work up to this share.
+        floor: ShareSeq,
+    },
     /// A component failed a moment ago and is asked again after a pause.
     #[error("the plugin failed and is asked again in a moment")]
     Pause,
@@ -255,6 +265,7 @@ impl Books {
             return Err(BooksError::Uncredited { given, newest });
         }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
+        self.is_settled(&old, &inner.state)?;
         self.has_day(&bound, newest)?;
         self.withdraw(&mut inner, "blocks are paid by another coinbase from this start on", now)?;
         policy.from = newest;
@@ -433,7 +444,8 @@ impl Books {
             self.withdraw(&mut inner, "the policy in force stays", now)?;
             return Ok(false);
         }
-        check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
+        let next = (&policy, &bound);
+        run_off::check_follows(next, &old, &inner.state, wanted.run_off)?;
         let begins = how.begins(wanted, self.promised(now), now)?;
         let policy = run_off::as_announced((policy, &bound), (&in_force, &old), wanted.run_off);
         self.wait_for(&mut inner, (policy, bound), begins, how)?;
@@ -451,7 +463,7 @@ impl Books {
         let old = self.loader.bind(&in_force)?;
         let mut inner = self.inner.lock();
         let due = inner.pending.clone().filter(|waiting| waiting.is_due(now));
-        let is_over = self.is_run_off(&old, end, now)?;
+        let is_over = self.is_run_off(&inner.state, &old, end, now)?;
         if due.is_none() && is_over != Some(true) {
             return Ok(false);
         }
@@ -485,7 +497,8 @@ impl Books {
             self.end_run_off(&mut inner, &in_force, (from, now))?;
             return Ok(false);
         };
-        if let Err(why) = check_upgrade(&old.scheme, &bound.scheme, &inner.state) {
+        let next = (&policy, &bound);
+        if let Err(why) = run_off::check_follows(next, &old, &inner.state, run_off::asked(&policy)) {
             if is_over == Some(true) {
                 self.end_run_off(&mut inner, &in_force, (from, now))?;
             }

@@ -12,7 +12,7 @@ use millpond_ledger::{
     Allocation, Book, Entry, IncomeAllocated, IncomeKey, IncomeStatus, LedgerError, Owner, Reversal,
 };
 use millpond_payout::{
-    Accrual, AccruedShare, AuditRecord, Decision, IncomeFacts, PayoutError, SchemeState, WindowSums,
+    Accrual, AccruedShare, AuditRecord, Beside, Decision, IncomeFacts, PayoutError, SchemeState, WindowSums,
 };
 use millpond_types::{Amount, MinerId, ShareSeq, WorkSum};
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,14 +141,27 @@ pub fn divide(
     if bound.planned {
         return crate::plan::divide(bound, income, view);
     }
-    let Some(of_old) = run_off::of_old(bound, income, view, standing)? else {
-        return divide_alone(bound, income, income.amount, view, (standing, state));
+    let Some(of_old) = run_off::of_old(bound, income, view, (standing, state))? else {
+        let decision = divide_alone(bound, income, income.amount, view, (standing, state))?;
+        return Ok(run_off::alone(bound, decision, state)?);
     };
-    let Decision { entry, audit } = divide_alone(bound, income, of_old.rest, view, (standing, state))?;
+    let reserve = standing.reserve.checked_sub(of_old.from_reserve).unwrap_or_default();
+    let left = Standing { reserve, ..*standing };
+    let Decision { entry, audit } = divide_alone(bound, income, of_old.rest, view, (&left, state))?;
     let of_new = entry.parts.shares().iter().map(|share| (share.0.clone(), share.1));
     let parts = Allocation::merged(of_old.parts.into_iter().chain(of_new))?;
-    let drawn = [entry.carry_in, entry.reserve_in];
-    let both = IncomeAllocated::drawing(entry.key, income.amount, drawn, parts, entry.state)?;
+    let from_reserve = entry.reserve_in.checked_add(of_old.from_reserve);
+    let from_reserve =
+        from_reserve.ok_or(LedgerError::Allocation("both draw on the reserve beyond 64 bits"))?;
+    let change = match of_old.change {
+        Some(change) => {
+            let change = Box::new(change);
+            bound.beside(state, entry.state, Beside::Changed { change, rest: of_old.rest })?
+        }
+        None => entry.state,
+    };
+    let drawn = [entry.carry_in, from_reserve];
+    let both = IncomeAllocated::drawing(entry.key, income.amount, drawn, parts, change)?;
     Ok(Decision { entry: both.ending(entry.end), audit: of_old.audit.into_iter().chain(audit).collect() })
 }
 
@@ -317,6 +330,29 @@ pub fn due_again(
     due_to(policies, loader, given, newest, |bound| bound.scheme.takes_again())
 }
 
+/// The next batch of shares that are given again, after an income was lost: first to the scheme that was followed, then to the
+/// one that followed it. Up to `newest`, where all were given up to `accrued`.
+///
+/// # Errors
+/// As [`due`].
+pub(crate) fn gives_again(
+    policies: &[Policy],
+    loader: &Loader,
+    state: &SchemeState,
+    [newest, accrued]: [ShareSeq; 2],
+) -> Result<Option<Due>, PolicyError> {
+    if let Some(given) = state.aside().and_then(SchemeState::given).filter(|given| *given < accrued) {
+        let due = due_again(policies, loader, given, newest)?;
+        if let Some(due) = due.filter(|due| state.is_asides(&due.bound.scheme)) {
+            return Ok(Some(due));
+        }
+    }
+    match state.given().filter(|given| *given < accrued) {
+        Some(given) => due_again(policies, loader, given, newest),
+        None => Ok(None),
+    }
+}
+
 fn due_to(
     policies: &[Policy],
     loader: &Loader,
@@ -381,9 +417,37 @@ pub fn credit(
     state: &SchemeState,
 ) -> Result<Option<(Accrual, usize)>, DecideError> {
     let Due { bound, first, last } = due;
+    let shares = shares(view, *first, *last)?;
+    if shares.is_empty() {
+        return Ok(None);
+    }
+    let given = shares.len();
+    // By the first of them: where the reserve is spent before the last, a replay has another last share.
+    let columns = Columns::new(bound, view, *first, reserve);
+    let accrued = millpond_payout::accrue(&bound.scheme, &bound.fees, &shares, reserve, state, &columns);
+    let mut accrual = columns.told(accrued)?;
+    if let Some(Entry::Accrued { state: change, .. }) = &mut accrual.entry {
+        *change = bound.beside(state, std::mem::take(change), Beside::Kept)?;
+    }
+    Ok(Some((accrual, given)))
+}
+
+/// Shares from one to another, as schemes are given them.
+///
+/// # Errors
+/// When the journal fails, or one of them was dropped.
+pub(crate) fn shares(
+    view: &JournalView,
+    first: ShareSeq,
+    last: ShareSeq,
+) -> Result<Vec<AccruedShare>, JournalError> {
+    let dropped = view.dropped().last;
+    if dropped >= first {
+        return Err(JournalError::Dropped { last: dropped });
+    }
     let mut shares = Vec::new();
-    let read = view.shares(*first, |seq, share| {
-        if seq > *last {
+    let read = view.shares(first, |seq, share| {
+        if seq > last {
             return Err(Stop::Enough);
         }
         shares.push(AccruedShare {
@@ -399,17 +463,9 @@ pub fn credit(
         Ok(())
     });
     match read {
-        Ok(()) | Err(Stop::Enough) => {}
-        Err(Stop::Failed(why)) => return Err(why.into()),
+        Ok(()) | Err(Stop::Enough) => Ok(shares),
+        Err(Stop::Failed(why)) => Err(why),
     }
-    if shares.is_empty() {
-        return Ok(None);
-    }
-    let given = shares.len();
-    // By the first of them: where the reserve is spent before the last, a replay has another last share.
-    let columns = Columns::new(bound, view, *first, reserve);
-    let accrued = millpond_payout::accrue(&bound.scheme, &bound.fees, &shares, reserve, state, &columns);
-    Ok(Some((columns.told(accrued)?, given)))
 }
 
 /// What each miner's shares of a batch weigh, ascending by miner.

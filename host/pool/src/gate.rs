@@ -23,8 +23,7 @@ pub(crate) const DIVIDED_AGAIN: &str = "an earlier income was lost: divided agai
 impl Books {
     /// The first share, from the newest given one on, that ends the window of a block whose income is to come or to be
     /// divided. `but` is left out. By the list of unpaid shares no share is given, and what is divided is divided.
-    fn gate(&self, inner: &Inner, but: Option<&Income>, by_list: bool) -> Option<ShareSeq> {
-        let given = self.ledger.accrued_to();
+    fn gate(&self, inner: &Inner, but: Option<&Income>, (given, by_list): (u64, bool)) -> Option<ShareSeq> {
         let incomes = self.journal.open_incomes();
         let known: HashSet<&[u8]> = incomes
             .iter()
@@ -56,7 +55,7 @@ impl Books {
     /// Cuts shares that are due at the gate; `None` when the first one is behind it.
     pub(crate) fn gated(&self, inner: &Inner, mut due: decide::Due) -> Option<decide::Due> {
         if due.bound.scheme.takes_again()
-            && let Some(gate) = self.gate(inner, None, false)
+            && let Some(gate) = self.gate(inner, None, (self.ledger.accrued_to(), false))
         {
             due.last = due.last.min(gate);
         }
@@ -66,8 +65,11 @@ impl Books {
     /// That no block before this income's is waited for.
     pub(crate) fn in_order(&self, inner: &Inner, bound: &Bound, income: &Income) -> Result<(), BooksError> {
         let by_list = bound.scheme.pays_once().is_some();
-        let waits = bound.scheme.keeps_order()
-            && self.gate(inner, Some(income), by_list).is_some_and(|gate| gate < income.end.seq);
+        // A scheme that is followed is given shares with the incomes.
+        let old = bound.given_to_old(&inner.state).filter(|_| !bound.scheme.takes_again());
+        let given = old.map_or_else(|| self.ledger.accrued_to(), |given| given.0);
+        let gate = || self.gate(inner, Some(income), (given, by_list));
+        let waits = bound.keeps_order() && gate().is_some_and(|gate| gate < income.end.seq);
         if waits { Err(BooksError::Waits) } else { Ok(()) }
     }
 
@@ -84,8 +86,8 @@ impl Books {
     /// Whether shares that were given before are to be given again.
     pub(crate) fn gives_again(&self, inner: &Inner) -> Result<Option<decide::Due>, BooksError> {
         let accrued_to = ShareSeq(self.ledger.accrued_to());
-        let Some(given) = inner.state.given().filter(|given| *given < accrued_to) else { return Ok(None) };
-        Ok(decide::due_again(&self.journal.policies(), &self.loader, given, accrued_to)?)
+        let state = &inner.state;
+        Ok(decide::gives_again(&self.journal.policies(), &self.loader, state, [accrued_to; 2])?)
     }
 
     /// After the loss of an income that was undone: takes back, oldest first, what was divided on top of it and divides it

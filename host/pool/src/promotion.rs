@@ -46,7 +46,7 @@ fn plugins(of: &Policy) -> (PolicyPlugin, Vec<PolicyPlugin>) {
 }
 
 /// Who pays for the work that was done under a scheme that another follows.
-fn pays_for_before(old: &Bound, next: &Policy, takes_up: bool) -> String {
+fn pays_for_before(old: &Bound, (next, bound): (&Policy, &Bound), takes_up: bool) -> String {
     let terms = old.scheme.terms();
     let name = old.scheme.name();
     match run_off::asked(next) {
@@ -54,6 +54,10 @@ fn pays_for_before(old: &Bound, next: &Policy, takes_up: bool) -> String {
         Some(limit) if owes_by_windows(terms) => format!(
             "of each income behind it {name} pays by its own rule for work of before, until its windows have passed and for at \
              most {limit} incomes; the rest is the next scheme's, for work behind it"
+        ),
+        Some(limit) if run_off::leaves_cells(old, bound) => format!(
+            "of each income behind it {name} pays by its own rule what it keeps of miners for work of before, until none of them would \
+             get a unit and for at most {limit} incomes; the rest is the next scheme's, for work behind it"
         ),
         Some(_) if terms.batch > 0 => format!(
             "{name} has credited each share or keeps what it owes in cells, without which it cannot be left; the next scheme's windows \
@@ -201,7 +205,7 @@ impl Pool {
             let next = self.core.books.announced()?.policy?;
             let bound = self.core.books.loader().bind(&next).ok()?;
             let takes_up = run_off::takes_up((&in_force, &old), (&next, &bound));
-            let pays = pays_for_before(&old, &next, takes_up);
+            let pays = pays_for_before(&old, (&next, &bound), takes_up);
             let still = old.old().filter(|_| !takes_up);
             Some(match still {
                 Some(still) => {

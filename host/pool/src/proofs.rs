@@ -407,7 +407,7 @@ impl Proofs {
     ) -> Result<(), ProofsError> {
         let digest = |state: &SchemeState| state_digest(&state.to_cells());
         let before = *follower.digest.get_or_insert_with(|| digest(state));
-        let unpaid = state.unpaid().cloned();
+        let at_first = make::Before::of(state);
         decide::follow(state, &record.entry)?;
         let changed = match &record.entry {
             Entry::IncomeAllocated(income) => !income.state.is_empty(),
@@ -418,8 +418,7 @@ impl Proofs {
         let states = States { before, after: if changed { digest(state) } else { before } };
         follower.digest = Some(states.after);
         let last = |subject: &[u8]| self.shown.read().last(subject);
-        let made = match self.maker(core).make(record, (states, unpaid.as_ref()), &last, Salt(rand::random()))
-        {
+        let made = match self.maker(core).make(record, (states, &at_first), &last, Salt(rand::random())) {
             Ok(made) => made,
             // It does not come back, and what is behind it is not to wait for ever.
             Err(why @ (ProofsError::Journal(JournalError::Dropped { .. }) | ProofsError::NoIncome(_))) => {

@@ -255,16 +255,16 @@ impl Run<'_> {
                 if again.entry != *there {
                     return Err(differs(difference(&again.entry, there)));
                 }
-                self.audited(&key, &again.audit).map_err(differs)?;
                 if let Some(policy) = policy {
                     let by = (self.facts.policies.as_slice(), policy);
-                    let early = run_off::ends_early(&bound, by, income, self.view, standing.number)
+                    let early = run_off::ends_early(&bound, by, income, self.view, (standing.number, state))
                         .map_err(|why| ReplayError::Decide { seq, why })?;
                     if early {
                         let what = "the scheme of before still owes of it, and was recorded to be settled by its block";
                         return Err(differs(what.to_owned()));
                     }
                 }
+                self.audited(&key, &again.audit).map_err(differs)?;
                 if let Some(policy) = policy.filter(|_| bound.planned) {
                     let (facts, by) = (self.facts, (&bound, policy));
                     let made = facts.plans.check(by, &facts.policies, income, self.view, &mut self.balances);
@@ -298,8 +298,8 @@ impl Run<'_> {
             }
             Entry::Reaccrued { first, last, .. } => {
                 let state = &self.sums.state;
-                let given = state.given().unwrap_or_default();
-                let due = decide::due_again(&self.facts.policies, self.loader, given, *last)
+                let to = [*last, ShareSeq(self.book.accrued_to())];
+                let due = decide::gives_again(&self.facts.policies, self.loader, state, to)
                     .map_err(|why| ReplayError::Policy { seq, why })?
                     .ok_or_else(|| differs("no policy takes these shares again".to_owned()))?;
                 let again = match decide::credit(&due, self.view, Amount::ZERO, state) {

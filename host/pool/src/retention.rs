@@ -128,6 +128,12 @@ pub fn boundary(
                 }
             }
         }
+        if bound.run_off.is_some() {
+            // Whom it follows is given shares with the incomes, and again when one is lost.
+            let state = Sums::read(ledger)?.sums.state;
+            let given = state.oldest_given_aside().or(bound.given_to_old(&state));
+            kept = given.into_iter().map(above).fold(kept, ShareSeq::min);
+        }
         let terms = scheme.terms();
         if bound.asks_for_shares() {
             for end in &ends {

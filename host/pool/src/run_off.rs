@@ -1,6 +1,6 @@
 //! What is owed by a scheme that was followed by another is settled by its own rule.
 //!
-//! Work under a scheme with a window is paid by incomes to come, for as long as its window reaches back to it. Behind the
+//! Work under a scheme with a window, or with a state of its own, is paid by incomes to come, for as long as its window reaches back to it, or it keeps anything of the miner. Behind the
 //! share F, where another took over, each income is divided by both. The old scheme is called as if nobody had followed it,
 //! and everything behind F is one miner's, "others" ([`millpond_payout::owed`]); what they get and what it would carry is for
 //! the new one, whose windows begin behind F. So no share is paid by two. It is over when no window of the old one's reaches
@@ -22,7 +22,9 @@ use millpond_journal::{
     WindowEnd,
 };
 use millpond_payout::{
-    IncomeFacts, NoAttributes, Owed, WindowSums, owed, owes_by_windows, owes_nothing_behind_a_block,
+    Beside, Decision, Followed as Cells, IncomeFacts, NoAttributes, Owed, PayoutError, SchemeState,
+    StateChange, SwapError, WindowSums, check_upgrade, is_of_before, later, owed, owes_by_windows,
+    owes_in_cells, owes_nothing_behind_a_block,
 };
 use millpond_types::{Amount, Digest, ShareSeq, UnixMillis};
 use serde::{Deserialize, Serialize};
@@ -248,8 +250,30 @@ pub(crate) fn taking_over(
     let floor = before.map_or(ShareSeq(0), |before| before.floor);
     // The income of the block that it takes over behind is not divided yet.
     let until = incomes.saturating_add(1).saturating_add(limit);
-    let old = owes_by_windows(old.scheme.terms()).then(|| Followed::new(in_force, floor, until));
+    let owes = owes_by_windows(old.scheme.terms()) || leaves_cells(old, bound);
+    let old = owes.then(|| Followed::new(in_force, floor, until));
     Ok(Some(Follows { floor: from, old }))
+}
+
+/// Whether what a scheme owes stands in cells that the next one does not read.
+pub(crate) fn leaves_cells(old: &Bound, next: &Bound) -> bool {
+    let format = |bound: &Bound| {
+        let terms = bound.scheme.terms();
+        (terms.state_format.clone(), terms.cells)
+    };
+    owes_in_cells(&old.scheme) && format(old) != format(next)
+}
+
+/// Whether a policy may take over what the one in force keeps of miners: that is settled by its own rule, for so many incomes
+/// at most, or as [`check_upgrade`] has it.
+pub(crate) fn check_follows(
+    (next, bound): (&Policy, &Bound),
+    old: &Bound,
+    state: &SchemeState,
+    limit: Option<u64>,
+) -> Result<(), SwapError> {
+    let settles = limit.is_some_and(|limit| limit > 0) && pays_the_pool(next) && leaves_cells(old, bound);
+    if settles { Ok(()) } else { check_upgrade(&old.scheme, &bound.scheme, state) }
 }
 
 /// The policy that another follows, with what repairs that other in the place of each component that failed with it: `None`
@@ -319,25 +343,40 @@ pub(crate) struct Old {
     pub(crate) bound: Bound,
     /// As it was recorded.
     pub(crate) followed: Followed,
+    /// It owes by what it keeps of miners, and not by windows.
+    in_cells: bool,
+}
+
+impl Old {
+    /// What it keeps of miners, where it still owes them something of an income of this number.
+    fn kept<'a>(&self, state: &'a SchemeState, number: u64) -> Option<&'a SchemeState> {
+        let kept = state.kept_by(self.bound.scheme.terms()).filter(|_| self.is_asked(number))?;
+        kept.has(is_of_before).then_some(kept)
+    }
+
+    fn is_asked(&self, number: u64) -> bool {
+        number <= self.followed.until
+    }
 }
 
 impl RunOff {
     pub(crate) fn bind(loader: &Loader, follows: Follows) -> Result<Self, PolicyError> {
         let old = follows.old.map(|followed| {
             let bound = loader.bind(&followed.policy())?;
-            Ok::<_, PolicyError>(Old { bound, followed })
+            let in_cells = owes_in_cells(&bound.scheme);
+            Ok::<_, PolicyError>(Old { bound, followed, in_cells })
         });
         Ok(Self { floor: follows.floor, old: old.transpose()? })
     }
 
-    /// Who still pays, up to which share, and what his windows are at an income of this number: `None` when that is over.
+    /// Who still pays by his windows, and what these are at an income of this number: `None` when that is over.
     pub(crate) fn at(
         &self,
         view: &JournalView,
         end: &WindowEnd,
         (is_found, number): (bool, u64),
     ) -> Result<Option<StillPays<'_>>, DecideError> {
-        let Some(old) = self.old.as_ref().filter(|old| number <= old.followed.until) else { return Ok(None) };
+        let Some(old) = self.old.as_ref().filter(|old| old.is_asked(number)) else { return Ok(None) };
         let clip = Clip { floor: old.followed.floor, others: Some(self.floor) };
         let finder = is_found.then_some(OTHERS);
         let mut windows = Vec::new();
@@ -349,6 +388,20 @@ impl RunOff {
         let counts = |window: &Window| !matches!(window.span, Span::Finder | Span::State);
         let reaches = windows.iter().any(|(window, counted)| counts(window) && counted.first <= self.floor);
         Ok(reaches.then_some((old, windows)))
+    }
+
+    /// Whether anybody still pays of an income of this number beside the policy itself.
+    fn owes(
+        &self,
+        view: &JournalView,
+        end: &WindowEnd,
+        here: (bool, u64),
+        state: &SchemeState,
+    ) -> Result<bool, DecideError> {
+        match self.old.as_ref().filter(|old| old.in_cells) {
+            Some(old) => Ok(old.kept(state, here.1).is_some()),
+            None => Ok(self.at(view, end, here)?.is_some()),
+        }
     }
 }
 
@@ -364,6 +417,37 @@ impl Bound {
     pub(crate) fn old(&self) -> Option<&Old> {
         self.run_off.as_ref().filter(|_| !self.direct && !self.planned)?.old.as_ref()
     }
+
+    /// The same, where he pays by what he keeps of miners.
+    pub(crate) fn old_in_cells(&self) -> Option<&Old> {
+        self.old().filter(|old| old.in_cells)
+    }
+
+    /// Whether what it gives of an income depends on the incomes before, by its own scheme or the one that it follows.
+    pub(crate) fn keeps_order(&self) -> bool {
+        self.scheme.keeps_order() || self.old_in_cells().is_some()
+    }
+
+    /// The newest share that the scheme which it follows was given, where that keeps something of miners.
+    pub(crate) fn given_to_old(&self, state: &SchemeState) -> Option<ShareSeq> {
+        let kept = state.kept_by(self.old_in_cells()?.bound.scheme.terms())?;
+        Some(kept.given().unwrap_or_default().max(self.clip().floor))
+    }
+
+    /// What an entry changes, which sets aside what is there of a scheme that is followed.
+    pub(crate) fn beside(
+        &self,
+        state: &SchemeState,
+        change: Vec<u8>,
+        beside: Beside,
+    ) -> Result<Vec<u8>, PayoutError> {
+        match self.old_in_cells().filter(|_| state.aside().is_none() || beside != Beside::Kept) {
+            Some(old) if state.kept_by(old.bound.scheme.terms()).is_some() => {
+                self.scheme.change_beside(&change, beside)
+            }
+            _ => Ok(change),
+        }
+    }
 }
 
 /// What the scheme of before owes of an income, where it still owes.
@@ -371,8 +455,14 @@ pub(crate) fn of_old(
     bound: &Bound,
     income: &Income,
     view: &JournalView,
-    standing: &Standing,
+    (standing, state): (&Standing, &SchemeState),
 ) -> Result<Option<Owed>, DecideError> {
+    if let Some(old) = bound.old_in_cells() {
+        let Some((cells, facts)) = cells(bound, income, view, (standing, state))? else { return Ok(None) };
+        let columns = Columns::new(&old.bound, view, income.end.seq, standing.reserve);
+        let of_old = cells.owed(&old.bound.fees, &facts, &columns);
+        return Ok(Some(columns.told(of_old)?));
+    }
     let Some(run_off) = bound.run_off.as_ref().filter(|_| bound.old().is_some()) else { return Ok(None) };
     let here = (income.finder.is_some(), standing.number);
     let Some((old, windows)) = run_off.at(view, &income.end, here)? else { return Ok(None) };
@@ -382,6 +472,42 @@ pub(crate) fn of_old(
     let columns = Columns::new(&old.bound, view, income.end.seq, standing.reserve);
     let of_old = owed(scheme, fees, &facts, &windows, OTHERS, &columns);
     Ok(Some(columns.told(of_old)?))
+}
+
+/// What the scheme of before keeps of miners as it is at an income, and what it is told of that: `None` where it owes nobody
+/// anything.
+fn cells<'a>(
+    bound: &'a Bound,
+    income: &Income,
+    view: &JournalView,
+    (standing, state): (&Standing, &SchemeState),
+) -> Result<Option<(Cells<'a>, IncomeFacts)>, DecideError> {
+    let Some(old) = bound.old_in_cells() else { return Ok(None) };
+    let scheme = &old.bound.scheme;
+    let kept = old.kept(state, standing.number).zip(bound.given_to_old(state));
+    let Some((kept, mut given)) = kept else { return Ok(None) };
+    let mut cells = Cells::new(scheme, kept);
+    let batch = u64::from(scheme.terms().batch);
+    while batch > 0 && given < income.end.seq {
+        let first = ShareSeq(given.0.saturating_add(1));
+        given = ShareSeq(given.0.saturating_add(batch)).min(income.end.seq);
+        cells.give(decide::shares(view, first, given)?)?;
+    }
+    let told = facts(old, income, view, standing.number)?;
+    let finder = income.finder.map(|finder| later(scheme, finder));
+    Ok(Some((cells, IncomeFacts { finder, reserve: standing.reserve, ..told })))
+}
+
+/// A decision by a policy alone, which drops what is aside of a scheme that is settled.
+pub(crate) fn alone(
+    bound: &Bound,
+    mut decision: Decision,
+    state: &SchemeState,
+) -> Result<Decision, PayoutError> {
+    if bound.old().is_none() && bound.scheme.drops_aside(state) {
+        decision.entry.state = bound.scheme.change_beside(&decision.entry.state, Beside::Settled)?;
+    }
+    Ok(decision)
 }
 
 /// What the scheme of before is told of an income.
@@ -406,8 +532,11 @@ pub(crate) fn rest(
     bound: &Bound,
     income: &Income,
     view: &JournalView,
-    number: u64,
+    (number, change): (u64, &[u8]),
 ) -> Result<Amount, DecideError> {
+    if let Some(Beside::Changed { rest, .. }) = StateChange::from_bytes(change)?.and_then(|it| it.beside) {
+        return Ok(rest);
+    }
     let here = (income.finder.is_some(), number);
     let still =
         bound.run_off.as_ref().filter(|_| bound.old().is_some() && bound.scheme.pays_once().is_some());
@@ -423,6 +552,14 @@ pub(crate) fn rest(
     Ok(given?.rest)
 }
 
+/// The newest share that a scheme which is followed was given with an income, by the change that its entry holds.
+pub(crate) fn given_with(change: &[u8]) -> Result<Option<ShareSeq>, PayoutError> {
+    match StateChange::from_bytes(change)?.and_then(|own| own.beside) {
+        Some(Beside::Changed { change, .. }) => Ok(change.given),
+        _ => Ok(None),
+    }
+}
+
 /// Whether a policy was recorded to be settled at this share, though an income that ends there is its and the one's that it
 /// follows.
 pub(crate) fn ends_early(
@@ -430,7 +567,7 @@ pub(crate) fn ends_early(
     (policies, policy): (&[Policy], &Policy),
     income: &Income,
     view: &JournalView,
-    number: u64,
+    (number, state): (u64, &SchemeState),
 ) -> Result<bool, DecideError> {
     let Some(run_off) = bound.run_off.as_ref().filter(|_| bound.old().is_some()) else { return Ok(false) };
     let settled = |after: &&Policy| {
@@ -443,12 +580,19 @@ pub(crate) fn ends_early(
     if !policies.iter().any(|after| settled(&after)) {
         return Ok(false);
     }
-    Ok(run_off.at(view, &income.end, (income.finder.is_some(), number))?.is_some())
+    run_off.owes(view, &income.end, (income.finder.is_some(), number), state)
 }
 
 /// What becomes of a lost income that two schemes divided, where the new one would have miners keep it: what the old one gave
-/// goes, as it does by a scheme with windows.
+/// goes, as it does by a scheme with windows. Where the old one's state is put back with the income, the new one's is too; and
+/// where the operator bears the loss of incomes, he bears all of it: miners keep what they have.
 pub(crate) fn reversal(bound: &Bound, own: contract::Reversal) -> contract::Reversal {
+    if bound.old_in_cells().is_some() {
+        return match own {
+            contract::Reversal::Drop | contract::Reversal::Restore => contract::Reversal::Restore,
+            contract::Reversal::Keep | contract::Reversal::KeepReserve => contract::Reversal::Keep,
+        };
+    }
     match own {
         contract::Reversal::Keep if bound.old().is_some() => contract::Reversal::KeepReserve,
         own => own,
@@ -460,6 +604,7 @@ impl Books {
     /// whose window ends at this share: `None` where there is none.
     pub(crate) fn is_run_off(
         &self,
+        state: &SchemeState,
         in_force: &Bound,
         end: ShareSeq,
         found: UnixMillis,
@@ -467,13 +612,19 @@ impl Books {
         let Some(run_off) = in_force.run_off.as_ref().filter(|_| in_force.old().is_some()) else {
             return Ok(None);
         };
+        let number = self.incomes().saturating_add(1);
+        if let Some(old) = in_force.old_in_cells() {
+            // Whichever of the open incomes are lost.
+            let kept = state.kept_by(old.bound.scheme.terms());
+            let owes = kept.is_some_and(|kept| kept.may_have(is_of_before));
+            return Ok(Some(!owes || !old.is_asked(number)));
+        }
         // As its income will have it.
         let mut blocks = self.journal.open_blocks().into_iter();
         let Some(open) = blocks.rfind(|open| open.end == end && open.time == found) else {
             return Ok(Some(false));
         };
         let (end, _) = self.journal.end_of_block(&open.block)?;
-        let number = self.incomes().saturating_add(1);
         Ok(Some(run_off.at(&self.journal.view(), &end, (true, number))?.is_none()))
     }
 
@@ -489,11 +640,42 @@ impl Books {
         in_force: &Policy,
         (from, now): (ShareSeq, UnixMillis),
     ) -> Result<(), BooksError> {
+        self.tell_forgotten(&inner.state, &self.loader.bind(in_force)?);
         let follows = Follows::of(in_force)?.map(|follows| follows.floor_alone());
         let policy = following(Policy { from, time: now, ..in_force.clone() }, follows.as_ref())?;
         self.journal.record(policy).wait()?;
         inner.first_error = None;
         Ok(())
+    }
+
+    /// That nobody whom a policy follows still keeps anything of miners.
+    pub(crate) fn is_settled(&self, in_force: &Bound, state: &SchemeState) -> Result<(), BooksError> {
+        let Some(old) = in_force.old_in_cells() else { return Ok(()) };
+        let kept = state.kept_by(old.bound.scheme.terms());
+        match kept
+            .filter(|kept| kept.may_have(is_of_before) && old.is_asked(self.incomes().saturating_add(1)))
+        {
+            None => Ok(()),
+            Some(_) => Err(BooksError::Unsettled {
+                old: old.bound.scheme.name().to_owned(),
+                floor: in_force.clip().floor,
+            }),
+        }
+    }
+
+    /// What a scheme keeps of miners is forgotten with it, after as many incomes as it may pay of.
+    pub(crate) fn tell_forgotten(&self, state: &SchemeState, in_force: &Bound) {
+        let Some(old) = in_force.old_in_cells() else { return };
+        let scheme = &old.bound.scheme;
+        let kept = state.kept_by(scheme.terms()).filter(|kept| kept.may_have(is_of_before));
+        let Some(kept) = kept else { return };
+        let miners = kept.miners().filter(|miner| is_of_before(*miner)).count();
+        let text = format!(
+            "scheme {} has had its part of as many incomes as payout.run_off_limit gave it, and is asked no more: what it still keeps of              {miners} miners for work up to share {} goes unpaid",
+            scheme.name(),
+            in_force.clip().floor
+        );
+        self.alarms.raise(Level::Warning, &self.pool, "swap", text);
     }
 
     /// Another policy has to wait until the scheme of before is settled.

@@ -14,6 +14,7 @@ use millpond_journal::{
     Income, Journal, PluginInForce, Policy, Record as Journalled, Setting as Recorded, Unpaid,
 };
 use millpond_ledger::{Allocation, Entry, IncomeAllocated, IncomeKey, Owner, Record, Reversal, TxId};
+use millpond_payout::SchemeState;
 use millpond_proofs::{
     Commitment, Counted, Division, Edge, Measure, NamedSetting, Payment, Plugin, Salt, Setting, Slices, Span,
     Undoing, What, Window, WindowEnd,
@@ -25,6 +26,22 @@ use millpond_types::{Amount, Digest, ShareSeq};
 pub(super) struct States {
     pub(super) before: Digest,
     pub(super) after: Digest,
+}
+
+/// Of the scheme's state before a record, what says which shares an income was divided by.
+#[derive(Clone, Debug)]
+pub(super) struct Before {
+    /// What no income had paid.
+    unpaid: Option<Unpaid>,
+    /// The newest share that a scheme which is followed was given, or would be followed by.
+    given: Option<ShareSeq>,
+}
+
+impl Before {
+    pub(super) fn of(state: &SchemeState) -> Self {
+        let given = state.aside().unwrap_or(state).given();
+        Self { unpaid: state.unpaid().cloned(), given }
+    }
 }
 
 /// The newest division of a subject.
@@ -47,12 +64,12 @@ pub(super) struct Maker<'a> {
 }
 
 impl Maker<'_> {
-    /// The commitment of a record, with what was unpaid before it; none for one that moves nobody's money for good, or concerns what was there before the
+    /// The commitment of a record, with what the state was before it; none for one that moves nobody's money for good, or concerns what was there before the
     /// pool's first head.
     pub(super) fn make(
         &self,
         record: &Record,
-        (states, unpaid): (States, Option<&Unpaid>),
+        (states, before): (States, &Before),
         last: &NewestOf<'_>,
         salt: Salt,
     ) -> Result<Option<Made>, ProofsError> {
@@ -64,7 +81,7 @@ impl Maker<'_> {
             Some(Made { said: Said::TakenBack, evidence, trees: None })
         };
         match &record.entry {
-            Entry::IncomeAllocated(income) => self.income(income, (states, unpaid), last, salt).map(Some),
+            Entry::IncomeAllocated(income) => self.income(income, (states, before), last, salt).map(Some),
             Entry::Accrued { first, last, parts, .. } => {
                 self.accrued(record, [*first, *last], parts, states, salt).map(Some)
             }
@@ -137,7 +154,7 @@ impl Maker<'_> {
     fn income(
         &self,
         income: &IncomeAllocated,
-        (states, unpaid): (States, Option<&Unpaid>),
+        (states, before): (States, &Before),
         last: &NewestOf<'_>,
         salt: Salt,
     ) -> Result<Made, ProofsError> {
@@ -154,7 +171,7 @@ impl Maker<'_> {
         }
         let begins = pays_behind(&policies, self.core.books.loader(), policy)?;
         // What the policy itself divided, where one that it follows had a part before it.
-        let rest = run_off::rest(&bound, &recorded, &view, number)?;
+        let rest = run_off::rest(&bound, &recorded, &view, (number, &income.state))?;
         let gross = Amount(rest.0.saturating_add(income.carry_in.0));
         let mut windows = Vec::new();
         let mut work = Vec::new();
@@ -162,7 +179,8 @@ impl Maker<'_> {
         let clip = bound.clip();
         let own = bound.scheme.terms().windows.iter().map(|declared| {
             let declared = window(declared)?;
-            let (counted, _) = counted(&declared, &recorded, &view, &clip, (begins, gross), unpaid)?;
+            let (counted, _) =
+                counted(&declared, &recorded, &view, &clip, (begins, gross), before.unpaid.as_ref())?;
             Ok::<_, ProofsError>((declared, counted))
         });
         let mut counted = own.collect::<Result<Vec<_>, _>>()?;
@@ -183,6 +201,14 @@ impl Maker<'_> {
         }
         if windows.len() != declared {
             return Err(ProofsError::Windows(declared));
+        }
+        // What a scheme that is followed was given of work behind it, where it owes by what it keeps of miners.
+        let given = before.given.unwrap_or_default().max(clip.floor);
+        if let Some(to) = run_off::given_with(&income.state)?.filter(|to| *to > given) {
+            let first = ShareSeq(given.0.saturating_add(1));
+            let at = u8::try_from(declared).map_err(|_| ProofsError::Windows(declared))?;
+            work.push((at, decide::work_of(&view, first, to)?));
+            windows.push((Span::Batch, Measure::Work, Edge::Whole, Some(first)));
         }
         let end = WindowEnd {
             share: recorded.end.seq,

@@ -4,6 +4,7 @@
 #[path = "../support/broken.rs"]
 mod broken;
 mod broken_fee;
+mod cells;
 mod coinbase;
 mod conduct;
 mod fees;

@@ -14,29 +14,29 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 /// PPLNS over so many thousandths of a block's expected shares.
-fn pplns(window: i64) -> Wanted {
+pub fn pplns(window: i64) -> Wanted {
     wanted("pplns", vec![("window".to_owned(), Setting::Int(window))], 0)
 }
 
 /// The same, running off whom it follows.
-fn run_off(wanted: Wanted) -> Wanted {
+pub fn run_off(wanted: Wanted) -> Wanted {
     Wanted { run_off: Some(1000), ..wanted }
 }
 
 /// Another version of the same.
-fn version(wanted: &Wanted) -> Wanted {
+pub fn version(wanted: &Wanted) -> Wanted {
     run_off(Wanted { scheme: another_version(&wanted.scheme), ..wanted.clone() })
 }
 
 /// Another scheme that does the same.
-fn again(wanted: &Wanted) -> Wanted {
+pub fn again(wanted: &Wanted) -> Wanted {
     let mut other = version(wanted);
     other.scheme.name.push_str("-again");
     other
 }
 
 /// What each income gave these miners, in the order in which they were divided.
-fn parts(pool: &Pool, miners: &[MinerId]) -> Vec<Vec<u64>> {
+pub fn parts(pool: &Pool, miners: &[MinerId]) -> Vec<Vec<u64>> {
     let mut all = Vec::new();
     let mut take = |entry: &Entry| {
         if let Entry::IncomeAllocated(income) = entry {
@@ -52,7 +52,7 @@ fn parts(pool: &Pool, miners: &[MinerId]) -> Vec<Vec<u64>> {
 }
 
 /// What the newest policy says of whom it follows.
-fn follows(pool: &Pool) -> Option<String> {
+pub fn follows(pool: &Pool) -> Option<String> {
     said(&pool.journal.newest_policy().unwrap())
 }
 
@@ -64,17 +64,17 @@ fn said(policy: &Policy) -> Option<String> {
 }
 
 /// Whether the newest policy still has the one before it pay.
-fn is_open(pool: &Pool) -> bool {
+pub fn is_open(pool: &Pool) -> bool {
     follows(pool).is_some_and(|text| text.contains("\"old\""))
 }
 
-fn in_force(pool: &Pool) -> String {
+pub fn in_force(pool: &Pool) -> String {
     pool.journal.newest_policy().unwrap().scheme.name
 }
 
 /// The same work of three miners, of whom c works before the first block alone. Behind some of sixteen blocks other policies
 /// are ordered.
-fn history(first: &Wanted, orders: &[(u64, &Wanted)]) -> (Pool, [MinerId; 3]) {
+pub fn history(first: &Wanted, orders: &[(u64, &Wanted)]) -> (Pool, [MinerId; 3]) {
     let mut pool = Pool::start(first);
     pool.tell_subsidy(4_000_000_000);
     let [a, b, c] = ["a", "b", "c"].map(|name| pool.miner(name));
@@ -95,7 +95,7 @@ fn history(first: &Wanted, orders: &[(u64, &Wanted)]) -> (Pool, [MinerId; 3]) {
     (pool, [a, b, c])
 }
 
-fn differ_by(one: &[Vec<u64>], other: &[Vec<u64>]) -> u64 {
+pub fn differ_by(one: &[Vec<u64>], other: &[Vec<u64>]) -> u64 {
     assert_eq!(one.len(), other.len());
     let all = one.iter().flatten().zip(other.iter().flatten());
     all.map(|(one, other)| one.abs_diff(*other)).max().unwrap()
