@@ -96,7 +96,8 @@ pub enum BooksError {
     },
     /// A coinbase that nobody divides with a scheme of before, which keeps something of miners.
     #[error(
-        "another coinbase comes into force when {old} has settled what it keeps of miners for work up to share {floor}, since nobody          holds an income that two could divide then: start with the coinbase of before until that is done"
+        "another coinbase comes into force when {old} has settled what it keeps of miners for work up to share {floor}, since nobody \
+         holds an income that two could divide then: start with the coinbase of before until that is done"
     )]
     Unsettled {
         /// Who still pays.

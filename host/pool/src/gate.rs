@@ -64,12 +64,13 @@ impl Books {
 
     /// That no block before this income's is waited for.
     pub(crate) fn in_order(&self, inner: &Inner, bound: &Bound, income: &Income) -> Result<(), BooksError> {
-        let by_list = bound.scheme.pays_once().is_some();
-        // A scheme that is followed is given shares with the incomes.
+        // A scheme that is followed is given shares with the incomes, for as long as it owes something.
         let old = bound.given_to_old(&inner.state).filter(|_| !bound.scheme.takes_again());
+        let by_list = bound.scheme.pays_once().is_some() || old.is_some();
         let given = old.map_or_else(|| self.ledger.accrued_to(), |given| given.0);
         let gate = || self.gate(inner, Some(income), (given, by_list));
-        let waits = bound.keeps_order() && gate().is_some_and(|gate| gate < income.end.seq);
+        let waits =
+            (bound.scheme.keeps_order() || old.is_some()) && gate().is_some_and(|gate| gate < income.end.seq);
         if waits { Err(BooksError::Waits) } else { Ok(()) }
     }
 

@@ -423,11 +423,6 @@ impl Bound {
         self.old().filter(|old| old.in_cells)
     }
 
-    /// Whether what it gives of an income depends on the incomes before, by its own scheme or the one that it follows.
-    pub(crate) fn keeps_order(&self) -> bool {
-        self.scheme.keeps_order() || self.old_in_cells().is_some()
-    }
-
     /// The newest share that the scheme which it follows was given, where that keeps something of miners.
     pub(crate) fn given_to_old(&self, state: &SchemeState) -> Option<ShareSeq> {
         let kept = state.kept_by(self.old_in_cells()?.bound.scheme.terms())?;
@@ -671,7 +666,8 @@ impl Books {
         let Some(kept) = kept else { return };
         let miners = kept.miners().filter(|miner| is_of_before(*miner)).count();
         let text = format!(
-            "scheme {} has had its part of as many incomes as payout.run_off_limit gave it, and is asked no more: what it still keeps of              {miners} miners for work up to share {} goes unpaid",
+            "scheme {} has had its part of as many incomes as payout.run_off_limit gave it, and is asked no more: what it still keeps \
+             of {miners} miners for work up to share {} goes unpaid",
             scheme.name(),
             in_force.clip().floor
         );

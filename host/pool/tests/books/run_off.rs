@@ -643,7 +643,7 @@ fn a_replay_finds_a_scheme_that_was_left_before_it_had_paid() {
 
 /// What may come while a scheme is run off.
 #[derive(Clone, Debug)]
-enum Step {
+pub enum Step {
     Share(u8, u64),
     Block(u8, u64),
     Swap(u8),
@@ -653,7 +653,7 @@ enum Step {
     Crash,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0_u8..3, 1_u64..400).prop_map(|(miner, work)| Step::Share(miner, work)),
         6 => (0_u8..3, 0_u64..1 << 40).prop_map(|(miner, amount)| Step::Block(miner, amount)),
@@ -678,7 +678,7 @@ fn follower(which: u8) -> Wanted {
 }
 
 /// A pool through some steps; the miner d works before the first block alone. What each income gave him in the end.
-fn through(first: &Wanted, steps: &[Step], swaps: bool) -> (Pool, BTreeMap<Vec<u8>, u64>) {
+pub fn through(first: &Wanted, steps: &[Step], swaps: bool) -> (Pool, BTreeMap<Vec<u8>, u64>) {
     let mut pool = Pool::start(first);
     let mut last = first.clone();
     let [d, miners @ ..] = ["d", "a", "b", "c"].map(|name| pool.miner(name));
