@@ -10,6 +10,7 @@ use crate::decide::{self, income_key};
 use crate::policy::Bound;
 use millpond_journal::{Answered, BlockFate, Income, IncomeAt};
 use millpond_ledger::{Entry, IncomeKey, IncomeStatus, Reversal};
+use millpond_payout::SchemeState;
 use millpond_types::{Amount, ShareSeq, UnixMillis};
 use std::collections::HashSet;
 
@@ -96,13 +97,8 @@ impl Books {
     /// a crash interrupted is found again in the scheme's state.
     pub(crate) fn divide_again(&self, inner: &mut Inner) -> Result<(), BooksError> {
         self.divide_all_again(inner)?;
-        while let Some(key) = inner.state.again().first().cloned() {
-            let open = self.journal.open_incomes().into_iter().find(|open| open.key == key.as_bytes());
-            let Some(income) = open else {
-                // The chain lost it too, or it was spent: its own record says so.
-                inner.state.forget(&key);
-                continue;
-            };
+        while let Some(income) = self.first_again(inner)? {
+            let key = income_key(&income.key)?;
             let status = self.ledger.income_status(&key);
             if status == Some(IncomeStatus::Immature) {
                 let (how, proof) = (Reversal::Restore, DIVIDED_AGAIN.to_owned());
@@ -113,6 +109,39 @@ impl Books {
         }
         let all = ShareSeq(self.ledger.accrued_to());
         self.give_again(inner, all, inner.clock)
+    }
+
+    /// The first income, in the order of their shares, that is to be divided again: taken back already, where a crash came
+    /// behind that, or standing still.
+    fn first_again(&self, inner: &mut Inner) -> Result<Option<Income>, BooksError> {
+        let incomes = self.in_their_order();
+        let is_open = |key: &IncomeKey| incomes.iter().any(|open| open.key == key.as_bytes());
+        // The chain lost it too, or it was spent: its own record says so.
+        let gone: Vec<_> = inner.state.again().iter().filter(|key| !is_open(key)).cloned().collect();
+        gone.iter().for_each(|key| inner.state.forget(key));
+        for income in &incomes {
+            let key = income_key(&income.key)?;
+            if inner.state.again().contains(&key) {
+                return Ok(Some(income.clone()));
+            }
+            let is_back = matches!(self.ledger.income_status(&key), Some(IncomeStatus::Reversed(_)));
+            if is_back && self.given_to(inner, income)?.is_some_and(|given| given <= income.end.seq) {
+                return Ok(Some(income.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest share that counts in the state on which an income is divided, where it has an order.
+    fn given_to(&self, inner: &Inner, income: &Income) -> Result<Option<ShareSeq>, BooksError> {
+        let (_, bound) = self.policy_of(income)?;
+        Ok(if inner.state.is_asides(&bound.scheme) {
+            inner.state.aside().and_then(SchemeState::given)
+        } else if bound.scheme.takes_again() {
+            inner.state.given()
+        } else {
+            bound.given_to_old(&inner.state)
+        })
     }
 
     /// Where shares are paid once all that is to be divided again is taken back first, and then divided in the order of its shares:

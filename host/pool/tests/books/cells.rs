@@ -19,7 +19,7 @@ fn int(name: &str, value: i64) -> (String, Setting) {
 }
 
 /// Half of a score outlives a block, and nearly all of it the work of one.
-fn dgm() -> Wanted {
+pub fn dgm() -> Wanted {
     Wanted { reserve: RESERVE, ..wanted("dgm", vec![int("c_bp", 3_000), int("o_bp", 7_000)], 100) }
 }
 
@@ -27,7 +27,7 @@ fn pps() -> Wanted {
     run_off(Wanted { reserve: RESERVE, ..wanted("pps", Vec::new(), 100) })
 }
 
-fn plain(name: &str) -> Wanted {
+pub fn plain(name: &str) -> Wanted {
     wanted(name, Vec::new(), 100)
 }
 
@@ -69,26 +69,26 @@ fn who_waits_in_a_queue_keeps_his_turn_among_those_who_came_later() {
     assert!(paid[1..].iter().any(|amount| *amount > 0));
 }
 
-struct Mine {
-    pool: Pool,
+pub struct Mine {
+    pub pool: Pool,
     miners: [MinerId; 3],
 }
 
 impl Mine {
     /// c worked before the first block alone, behind which this one follows.
-    fn start(first: &Wanted, next: &Wanted) -> Self {
+    pub fn start(first: &Wanted, next: Option<&Wanted>) -> Self {
         let mut pool = Pool::start(first);
         let miners = ["a", "b", "c"].map(|name| pool.miner(name));
         for (miner, work) in [(2, 700), (0, 33), (1, 91), (2, 411)] {
             pool.share(miners[miner], work);
         }
         pool.credit_shares();
-        pool.swap(next);
+        next.into_iter().for_each(|next| pool.swap(next));
         Self { pool, miners }
     }
 
     /// Some shares, and a block that is not reported yet.
-    fn block(&mut self, finder: usize) -> Vec<u8> {
+    pub fn block(&mut self, finder: usize) -> Vec<u8> {
         for (miner, work) in [(0, 57), (1, 101), (0, 19)] {
             self.pool.share(self.miners[miner], work);
             self.pool.credit_shares();
@@ -98,13 +98,13 @@ impl Mine {
         block
     }
 
-    fn report(&self, block: &[u8]) -> Income {
+    pub fn report(&self, block: &[u8]) -> Income {
         let income = self.pool.report(block, 5_000_000_019);
         self.pool.books.divide(&income).unwrap();
         income
     }
 
-    fn orphan(&self, block: &[u8]) {
+    pub fn orphan(&self, block: &[u8]) {
         let (fate, time) = (BlockFate::Orphan("another".to_owned()), UnixMillis(self.pool.clock));
         self.pool.journal.record(Fate { block: block.to_vec(), fate, time }).wait().unwrap();
     }
@@ -115,7 +115,7 @@ impl Mine {
     }
 
     /// What everybody has, of all incomes that stand.
-    fn amounts(&self) -> BTreeMap<Owner, (u64, u64)> {
+    pub fn amounts(&self) -> BTreeMap<Owner, (u64, u64)> {
         let book = self.pool.ledger.book();
         let rows = book.payables().map(|row| row.0).collect::<Vec<_>>();
         let mut amounts: BTreeMap<Owner, (u64, u64)> =
@@ -139,8 +139,8 @@ fn what_stands_is_what_would_stand_had_the_lost_income_never_come() {
     let others = [run_off(pplns(2_000)), run_off(plain("smpps")), run_off(plain("cppsrb"))];
     for (first, next) in [dgm(), plain("shifts"), dgm()].into_iter().zip(others) {
         for lost in 0..3 {
-            let mut straight = Mine::start(&first, &next);
-            let mut other = Mine::start(&first, &next);
+            let mut straight = Mine::start(&first, Some(&next));
+            let mut other = Mine::start(&first, Some(&next));
             let mut open = Vec::new();
             for at in 0..4 {
                 let block = straight.block(at % 2);
@@ -172,7 +172,7 @@ fn what_stands_is_what_would_stand_had_the_lost_income_never_come() {
 /// boundary's block the old scheme says.
 #[test]
 fn with_a_scheme_that_bears_the_loss_of_blocks_miners_keep_what_both_gave() {
-    let mut mine = Mine::start(&dgm(), &pps());
+    let mut mine = Mine::start(&dgm(), Some(&pps()));
     let incomes = [0, 1, 0].map(|finder| {
         let block = mine.block(finder);
         mine.report(&block)
@@ -202,7 +202,7 @@ fn with_a_scheme_that_bears_the_loss_of_blocks_miners_keep_what_both_gave() {
 #[test]
 fn an_income_of_before_that_comes_late_is_divided_on_what_was_set_aside() {
     let amounts = |late: bool| {
-        let mut mine = Mine::start(&dgm(), &pps());
+        let mut mine = Mine::start(&dgm(), Some(&pps()));
         let boundary = mine.block(0);
         if !late {
             mine.report(&boundary);
@@ -226,7 +226,7 @@ fn an_income_of_before_that_comes_late_is_divided_on_what_was_set_aside() {
 #[test]
 fn after_its_last_income_a_scheme_is_forgotten_with_a_word_and_drops_out_of_the_state() {
     let next = Wanted { run_off: Some(2), ..run_off(pplns(2_000)) };
-    let mut mine = Mine::start(&dgm(), &next);
+    let mut mine = Mine::start(&dgm(), Some(&next));
     let incomes = [0, 1, 0, 1, 0].map(|finder| {
         let block = mine.block(finder);
         mine.report(&block)
@@ -274,7 +274,7 @@ fn nobody_forgets_what_is_kept_of_miners_without_an_order_to_settle_it() {
 /// A policy that says too early that nothing is owed any more.
 #[test]
 fn a_replay_finds_a_scheme_that_was_left_while_it_kept_something_of_miners() {
-    let mut mine = Mine::start(&dgm(), &run_off(wanted("solo", Vec::new(), 0)));
+    let mut mine = Mine::start(&dgm(), Some(&run_off(wanted("solo", Vec::new(), 0))));
     let boundary = mine.block(0);
     mine.report(&boundary);
     let policy = mine.pool.journal.newest_policy().unwrap();

@@ -10,6 +10,7 @@ mod conduct;
 mod fees;
 mod gate;
 mod history;
+mod interrupted;
 mod kept;
 mod notice;
 mod once;
