@@ -272,7 +272,7 @@ section! {
         reserve: Option<Reserve>;
         /// Another scheme or fee policy is announced for this long before it takes over, and miners see it in the API: it does behind the first block that is found after that.
         notice: Duration = "\"0s\"";
-        /// When this scheme follows another, what the windows of that one still owe for work of before is paid by its own rule, out of each income, and this one pays the work behind. No third scheme takes over before that is settled. Schemes that keep cells, and coinbases that pay miners, are left as they are.
+        /// When this scheme follows another, what that one still owes for work of before, by its windows or by what it keeps of each miner, is paid by its own rule, out of each income, and this one pays the work behind. No third scheme takes over before that is settled. Where the coinbase pays miners nothing is settled so; and without it a scheme that keeps cells cannot be left before they hold less than a unit each.
         run_off: bool = "true";
         /// After so many incomes the scheme of before pays no more, whatever it still owes.
         run_off_limit: u64 = "1000";

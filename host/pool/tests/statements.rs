@@ -308,49 +308,70 @@ async fn what_was_counted_in_slices_is_shown_beside_the_work() {
     pool.stop().await;
 }
 
-/// Who has worked under the scheme of before alone is paid by it, and sees for what.
+/// Who has worked under the scheme of before alone is paid by it, and sees for what: by its window, or by what it keeps of him,
+/// where both see the work that it was given since.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_statement_of_an_income_that_two_schemes_divide_shows_the_windows_of_both() {
-    let folder = tempfile::tempdir().unwrap();
-    let (chain, text) = rig().await;
-    let process = process(folder.path());
-    let miners: Vec<String> = (1..=2).map(|number| stranger("bcrt", number).0).collect();
-    let pool = Arc::new(start(&process, &text).await);
-    let mut clients = [client(&pool, &miners[0]).await, client(&pool, &miners[1]).await];
-    mine(&chain, &mut clients[1], 3, false).await;
-    let swapped = Arc::clone(&pool);
-    let swap = move || swapped.swap(millpond_admin::Role::Scheme, "solo", "test");
-    tokio::task::spawn_blocking(swap).await.unwrap().unwrap();
-    let said = pool.view().policy.next.unwrap().takes_over;
-    assert!(said.contains("pays by its own rule for work of before"), "{said}");
-    for blocks in 1..=2 {
-        mine(&chain, &mut clients[0], 2, true).await;
-        until(&pool, "an income", || statuses(&pool).len() == blocks).await;
+    for (name, in_cells) in [("pplns", false), ("shifts", true)] {
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, text) = rig().await;
+        let text = text.replace("scheme = \"pplns\"", &format!("scheme = \"{name}\""));
+        let process = process(folder.path());
+        let miners: Vec<String> = (1..=2).map(|number| stranger("bcrt", number).0).collect();
+        let pool = Arc::new(start(&process, &text).await);
+        let mut clients = [client(&pool, &miners[0]).await, client(&pool, &miners[1]).await];
+        mine(&chain, &mut clients[1], 3, false).await;
+        let swapped = Arc::clone(&pool);
+        let swap = move || swapped.swap(millpond_admin::Role::Scheme, "solo", "test");
+        tokio::task::spawn_blocking(swap).await.unwrap().unwrap();
+        let said = pool.view().policy.next.unwrap().takes_over;
+        assert!(said.contains("pays by its own rule") && said.contains("work of before"), "{said}");
+        for blocks in 1..=2 {
+            mine(&chain, &mut clients[0], 2, true).await;
+            until(&pool, "an income", || statuses(&pool).len() == blocks).await;
+        }
+        let divided =
+            |record: &Record| matches!(record.entry, Entry::IncomeAllocated(_) | Entry::Accrued { .. });
+        signed(&pool, records(pool.ledger()).iter().filter(|record| divided(record)).count() as u64).await;
+        let key = public_key(process.disk.as_ref(), &folder.path().join("dev")).unwrap().unwrap();
+        let heads = pool.heads(None, 100);
+        let policy = pool.view().policy;
+        let (boundary, follows) = (policy.from, policy.follows.unwrap());
+        assert_eq!((follows.scheme.name.as_str(), follows.up_to), (name, boundary));
+        assert_eq!(follows.incomes_left, 999, "one of a thousand is divided");
+        let of = |miner: usize| {
+            let mut found: Vec<Statement> = statements(&pool, &miners[miner..=miner]).into_values().collect();
+            found.retain(|statement| kind(statement) == "income");
+            found.sort_by_key(|statement| division(statement).number);
+            found
+        };
+        let (found, of_other) = (of(1), of(0));
+        let [alone, both] = &found[..] else { panic!("{found:?}") };
+        let own = usize::from(!in_cells);
+        assert_eq!((division(alone).scheme.name.as_str(), division(alone).windows.len()), (name, own));
+        let said = division(both);
+        assert_eq!((said.scheme.name.as_str(), said.windows.len()), ("solo", 2));
+        assert!(said.windows[0].counted.is_none(), "the finder's own");
+        let first = said.windows[1].counted.as_ref().unwrap().first.0;
+        assert!(both.credit.as_ref().unwrap().value > 0 && boundary < said.end.share.0, "{both:?}");
+        if in_cells {
+            // Its own work of before is in its cells; it was given what came behind.
+            assert_eq!((&said.windows[1].span, first), (&Span::Batch, boundary + 1));
+            let work: u128 = of_other.last().unwrap().work.iter().map(|leaf| leaf.value).sum();
+            assert!(both.work.iter().all(|leaf| leaf.value == 0) && work > 0, "{both:?}");
+            assert_ne!(said.state_before, said.state_after);
+        } else {
+            let [work] = &both.work[..] else { panic!("{both:?}") };
+            assert!(first <= boundary && work.value > 0, "{both:?}");
+        }
+        for statement in found.iter().chain(&of_other) {
+            good(statement, key, &heads);
+            others_agree(folder.path(), statement, key, true);
+        }
+        pool.stop().await;
+        drop(pool);
+        check_replay(&process, &folder.path().join("dev"));
     }
-    signed(&pool, 2).await;
-    let key = public_key(process.disk.as_ref(), &folder.path().join("dev")).unwrap().unwrap();
-    let heads = pool.heads(None, 100);
-    let policy = pool.view().policy;
-    let (boundary, follows) = (policy.from, policy.follows.unwrap());
-    assert_eq!((follows.scheme.name.as_str(), follows.up_to), ("pplns", boundary));
-    assert_eq!(follows.incomes_left, 999, "one of a thousand is divided");
-    let mut found: Vec<Statement> = statements(&pool, &miners[1..]).into_values().collect();
-    found.sort_by_key(|statement| division(statement).number);
-    let [alone, both] = &found[..] else { panic!("{found:?}") };
-    assert_eq!((division(alone).scheme.name.as_str(), division(alone).windows.len()), ("pplns", 1));
-    let said = division(both);
-    assert_eq!((said.scheme.name.as_str(), said.windows.len()), ("solo", 2));
-    assert!(said.windows[0].counted.is_none(), "the finder's own");
-    assert!(said.windows[1].counted.as_ref().unwrap().first.0 <= boundary && boundary < said.end.share.0);
-    let [work] = &both.work[..] else { panic!("{both:?}") };
-    assert!(work.value > 0 && both.credit.as_ref().unwrap().value > 0, "{both:?}");
-    for statement in [alone, both] {
-        good(statement, key, &heads);
-        others_agree(folder.path(), statement, key, true);
-    }
-    pool.stop().await;
-    drop(pool);
-    check_replay(&process, &folder.path().join("dev"));
 }
 
 /// What a window of unpaid shares counted is committed by the list as it was before its income, and both implementations read it.
