@@ -37,7 +37,9 @@ const PAYS_WHAT_IS_OWED: [&str; 2] = ["owed", "equalised"];
 pub struct Owed {
     /// Credits to miners and fee recipients.
     pub parts: Vec<(Owner, Amount)>,
-    /// What is left of the income.
+    /// What of the carry account was divided along with the income.
+    pub carry_in: Amount,
+    /// What is left of both.
     pub rest: Amount,
     /// What of the reserve is in the parts.
     pub from_reserve: Amount,
@@ -47,18 +49,20 @@ pub struct Owed {
     pub audit: Vec<AuditRecord>,
 }
 
-/// Whether a scheme of these terms owes for shares by its windows alone, and beyond the next block, so that [`owed`] can tell
+/// Whether a scheme of these terms owes for shares by its windows alone, and beyond the next block (a round does when that is lost), so that [`owed`] can tell
 /// what: no state, no reserve, nothing of the operator's.
 #[must_use]
 pub fn owes_by_windows(terms: &Terms) -> bool {
     let reaches_on = |span: Span| match span {
-        Span::Shares(_)
+        // Of a round whose block is lost: the next one reaches back to it.
+        Span::Round
+        | Span::Shares(_)
         | Span::Work(_)
         | Span::Millis(_)
         | Span::Coord(_)
         | Span::Slices(..)
         | Span::Shifts(..) => true,
-        Span::Round | Span::StandingRound | Span::Finder | Span::State | Span::Unpaid(_) => false,
+        Span::StandingRound | Span::Finder | Span::State | Span::Unpaid(_) => false,
     };
     is_stateless(terms) && terms.windows.iter().any(|window| reaches_on(window.span))
 }
@@ -85,7 +89,7 @@ pub fn owes_in_cells(scheme: &BoundScheme) -> bool {
     let terms = &scheme.terms;
     terms.cells > 0
         && terms.reversal == Reversal::Restore
-        && (terms.batch == 0 || scheme.takes_again())
+        && scheme.takes_again()
         && !scheme.owes_less_than_a_unit()
         && terms.windows.iter().all(|window| window.span == Span::State)
 }
@@ -110,6 +114,7 @@ pub struct Followed<'a> {
     rows: BTreeMap<MinerId, Vec<u64>>,
     memo: Option<String>,
     given: Option<ShareSeq>,
+    forgets: bool,
     audit: Vec<AuditRecord>,
 }
 
@@ -118,7 +123,15 @@ impl<'a> Followed<'a> {
     #[must_use]
     pub fn new(scheme: &'a BoundScheme, state: &SchemeState) -> Self {
         let state = state.cells_alone();
-        Self { scheme, state, rows: BTreeMap::new(), memo: None, given: None, audit: Vec::new() }
+        Self {
+            scheme,
+            state,
+            rows: BTreeMap::new(),
+            memo: None,
+            given: None,
+            forgets: false,
+            audit: Vec::new(),
+        }
     }
 
     /// Gives it shares behind the boundary, at most as many as its terms say.
@@ -147,13 +160,13 @@ impl<'a> Followed<'a> {
 
     /// What it changed in all.
     fn changed(self) -> (StateChange, Vec<AuditRecord>) {
-        let Self { scheme, rows, memo, given, audit, .. } = self;
+        let Self { scheme, rows, memo, given, forgets, audit, .. } = self;
         let (format, width, since) = (scheme.terms.state_format.clone(), scheme.terms.cells, scheme.since);
         let rows = rows.into_iter().collect();
-        (StateChange { format, width, since, memo, rows, given, ..StateChange::default() }, audit)
+        (StateChange { format, width, since, memo, rows, given, forgets, ..StateChange::default() }, audit)
     }
 
-    /// What it owes of an income to the miners of before, less its fees. Of what it gives the operator or the reserve, or takes
+    /// What it owes of an income, and of what is carried to it, to the miners of before, less its fees. Of what it gives the operator or the reserve, or takes
     /// out of the reserve, their part is to the whole as what they get is to what all get. Where an income of any size would
     /// pay none of them a unit, they are forgotten.
     ///
@@ -162,18 +175,18 @@ impl<'a> Followed<'a> {
     pub fn owed(
         mut self,
         fees: &[BoundFee],
-        facts: &IncomeFacts,
+        (facts, carry_in): (&IncomeFacts, Amount),
         attributes: &dyn Attributes,
     ) -> Result<Owed, PayoutError> {
         let windows = self.windows();
         let Called { income, checked, change, audit } =
-            call(self.scheme, facts, Amount::ZERO, &windows, &self.state)?;
+            call(self.scheme, facts, carry_in, &windows, &self.state)?;
         self.audit.extend(audit);
         self.change(change)?;
-        self.forget(facts)?;
+        self.forget(facts);
         let scheme = self.scheme;
         let (change, audit) = self.changed();
-        let part = Part { scheme, fees, facts, income, checked, audit };
+        let part = Part { scheme, fees, facts, carry_in, income, checked, audit };
         let owed = part.of(attributes, is_of_before)?;
         Ok(Owed { change: Some(change), ..owed })
     }
@@ -183,26 +196,29 @@ impl<'a> Followed<'a> {
         self.scheme.terms.windows.iter().map(|_| WindowSums::default()).collect()
     }
 
-    fn forget(&mut self, facts: &IncomeFacts) -> Result<(), PayoutError> {
+    fn forget(&mut self, facts: &IncomeFacts) {
         let mut claims = PAYS_WHAT_IS_OWED.into_iter();
         if !claims.any(|claim| self.scheme.claims(claim)) || !self.state.has(is_of_before) {
-            return Ok(());
+            return;
         }
         let subsidy = self.scheme.terms.needs_subsidy.then_some(PLENTY);
         let facts =
             IncomeFacts { amount: PLENTY, subsidy, reserve: Amount::ZERO, finder: None, ..facts.clone() };
         let windows = self.windows();
-        let Called { checked, audit, .. } = call(self.scheme, &facts, Amount::ZERO, &windows, &self.state)?;
+        // Who cannot say it owes still: the income itself was divided.
+        let Ok(Called { checked, audit, .. }) =
+            call(self.scheme, &facts, Amount::ZERO, &windows, &self.state)
+        else {
+            return;
+        };
         let named =
             |audit: AuditRecord| AuditRecord { function: format!("{}-left", audit.function), ..audit };
         self.audit.extend(audit.into_iter().map(named));
         if checked.rows.iter().any(|row| is_of_before(row.0)) {
-            return Ok(());
+            return;
         }
-        let width = usize::from(self.scheme.terms.cells);
-        let before: Vec<_> = self.state.miners().filter(|miner| is_of_before(*miner)).collect();
-        self.rows.extend(before.into_iter().map(|miner| (miner, vec![0; width])));
-        Ok(())
+        self.rows.retain(|miner, _| !is_of_before(*miner));
+        self.forgets = true;
     }
 }
 
@@ -221,7 +237,8 @@ pub fn owed(
 ) -> Result<Owed, PayoutError> {
     let state = SchemeState::new(&scheme.terms);
     let Called { income, checked, audit, .. } = call(scheme, facts, Amount::ZERO, windows, &state)?;
-    Part { scheme, fees, facts, income, checked, audit }.of(attributes, |miner| miner != others)
+    let carry_in = Amount::ZERO;
+    Part { scheme, fees, facts, carry_in, income, checked, audit }.of(attributes, |miner| miner != others)
 }
 
 /// An answer, of which the part of those of before is taken.
@@ -229,6 +246,7 @@ struct Part<'a> {
     scheme: &'a BoundScheme,
     fees: &'a [BoundFee],
     facts: &'a IncomeFacts,
+    carry_in: Amount,
     income: Income,
     checked: Checked,
     audit: Vec<AuditRecord>,
@@ -236,7 +254,7 @@ struct Part<'a> {
 
 impl Part<'_> {
     fn of(self, attributes: &dyn Attributes, is_own: impl Fn(MinerId) -> bool) -> Result<Owed, PayoutError> {
-        let Self { scheme, fees, facts, income, checked, mut audit } = self;
+        let Self { scheme, fees, facts, carry_in, income, checked, mut audit } = self;
         let sum =
             |rows: &[(MinerId, u64)]| rows.iter().fold(0_u128, |sum, row| sum.saturating_add(row.1.into()));
         let all = sum(&checked.rows);
@@ -262,13 +280,14 @@ impl Part<'_> {
             parts.push((Owner::Reserve, Amount(to_reserve)));
         }
         let paid = u128::from(given) + u128::from(operator) + u128::from(to_reserve);
-        let have = u128::from(facts.amount.0) + u128::from(from_reserve);
+        let have = u128::from(facts.amount.0) + u128::from(carry_in.0) + u128::from(from_reserve);
         let rest = have.checked_sub(paid).and_then(|rest| u64::try_from(rest).ok()).ok_or_else(|| {
             PayoutError::Input(format!(
                 "scheme {} owes {paid} of an income of {} with {from_reserve} of the reserve",
                 scheme.name, facts.amount
             ))
         })?;
-        Ok(Owed { parts, rest: Amount(rest), from_reserve: Amount(from_reserve), change: None, audit })
+        let from_reserve = Amount(from_reserve);
+        Ok(Owed { parts, carry_in, rest: Amount(rest), from_reserve, change: None, audit })
     }
 }

@@ -1,6 +1,7 @@
 //! A scheme's state between calls: a memo and up to eight integers per miner. The scheme's debts are in here, so every
 //! change is stored in the ledger entry that it belongs to, and the state is what those entries add up to.
 
+use crate::owed::is_of_before;
 use crate::pseudonyms::Pseudonyms;
 use crate::{BoundScheme, PayoutError, Rule};
 use millpond_contracts::payout::{State, Terms};
@@ -38,6 +39,14 @@ pub struct StateChange {
     /// What becomes of the state of a scheme that this one followed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beside: Option<Beside>,
+    /// Miners of before a boundary are forgotten: none of them would get a unit.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub forgets: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// What a change says of the state of a scheme that another followed, and that still pays what it owes.
@@ -50,7 +59,7 @@ pub enum Beside {
     Changed {
         /// What is changed.
         change: Box<StateChange>,
-        /// What it left of the income.
+        /// What it left of the income and of what was carried to it.
         rest: Amount,
     },
     /// It is dropped: nothing is owed by it any more.
@@ -61,7 +70,7 @@ impl StateChange {
     /// As it stands in the ledger's entry; nothing for no change.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
-        let nothing = self.memo.is_none() && self.rows.is_empty() && self.beside.is_none();
+        let nothing = self.memo.is_none() && self.rows.is_empty() && self.beside.is_none() && !self.forgets;
         if nothing && self.given.is_none() && self.unpaid.is_none() {
             return Vec::new();
         }
@@ -284,14 +293,20 @@ impl SchemeState {
             self.set_aside(change);
         }
         let of_aside = |change: &StateChange| {
-            self.aside.as_ref().is_some_and(|aside| aside.is_in(&change.format, change.width))
+            let is_older = change.since < self.since;
+            self.aside().is_some_and(|aside| is_older && aside.is_in(&change.format, change.width))
         };
         let (own, of_old) = match (change, beside) {
-            (Some(change), _) if of_aside(&change) => (None, Some(change)),
+            (Some(change), None) if of_aside(&change) => (None, Some(change)),
+            (_, Some(Beside::Changed { .. })) if self.aside.is_none() => {
+                return Err(PayoutError::Input("a change of a state that is not aside".to_owned()));
+            }
             (own, Some(Beside::Changed { change, .. })) => (own, Some(*change)),
             (own, Some(Beside::Settled)) => {
                 let gone = self.aside.take();
                 self.take(own, income)?;
+                // Where it owes nobody anything, whatever is lost, there is nothing to put back.
+                let gone = gone.filter(|gone| gone.may_have(is_of_before));
                 if let Some(undo) = self.undo.last_mut().filter(|_| income.is_some()) {
                     undo.aside = gone;
                 }
@@ -328,7 +343,7 @@ impl SchemeState {
             unpaid: undo.unpaid.take(),
             aside: None,
         }));
-        own.aside = Some(Box::new(std::mem::replace(self, Self::default())));
+        own.aside = Some(Box::new(std::mem::take(self)));
         *self = own;
     }
 
@@ -360,7 +375,8 @@ impl SchemeState {
         if let Some(undo) = self.undo.last_mut()
             && (income.is_some() || change.given.is_some())
         {
-            undo.keep(&self.rows, drops, change.rows.iter().map(|row| row.0));
+            let forgotten = self.rows.keys().copied().filter(|miner| change.forgets && is_of_before(*miner));
+            undo.keep(&self.rows, drops, change.rows.iter().map(|row| row.0).chain(forgotten));
         }
         (self.format, self.width) = (change.format, change.width);
         self.since = self.since.max(change.since);
@@ -376,6 +392,9 @@ impl SchemeState {
         }
         for (miner, cells) in change.rows {
             self.set(miner, cells);
+        }
+        if change.forgets {
+            self.rows.retain(|miner, _| !is_of_before(*miner));
         }
         Ok(())
     }
@@ -488,10 +507,16 @@ impl SchemeState {
         self.aside.as_deref()
     }
 
-    /// Whether what is aside is a scheme's.
+    /// Whether what is aside is a scheme's, that came into force before the one which followed it.
     #[must_use]
     pub fn is_asides(&self, scheme: &BoundScheme) -> bool {
-        self.aside().is_some_and(|aside| aside.is_of(&scheme.terms))
+        scheme.since < self.since && self.aside().is_some_and(|aside| aside.is_of(&scheme.terms))
+    }
+
+    /// Whether anything is aside, or would be again where an open income is lost: until that is over nobody else is followed.
+    #[must_use]
+    pub fn holds_aside(&self) -> bool {
+        self.aside.is_some() || self.undo.iter().any(|undo| undo.aside.is_some())
     }
 
     /// What a scheme of these terms keeps of miners that another one followed: aside, or where it was as long as that changed

@@ -94,17 +94,19 @@ pub enum BooksError {
         /// From when on its day is whole.
         from: UnixMillis,
     },
-    /// A coinbase that nobody divides with a scheme of before, which keeps something of miners.
+    /// What a scheme of before keeps of miners is aside, and nobody divides what another coinbase pays.
     #[error(
-        "another coinbase comes into force when {old} has settled what it keeps of miners for work up to share {floor}, since nobody \
-         holds an income that two could divide then: start with the coinbase of before until that is done"
+        "another coinbase comes into force when what a scheme of before keeps of miners (format {0:?}) is settled and the income \
+         behind that is final, since nobody holds an income that two could divide then: start with the coinbase of before until \
+         that is done"
     )]
-    Unsettled {
-        /// Who still pays.
-        old: String,
-        /// For work up to this share.
-        floor: ShareSeq,
-    },
+    Unsettled(String),
+    /// A repair by the scheme whose debts the failing one pays beside its own.
+    #[error(
+        "{0} is still paid what it keeps of miners for work of before: it does not take the place of the scheme that followed it \
+         before that is settled; order another version of that one, or another scheme"
+    )]
+    IsFollowed(String),
     /// A component failed a moment ago and is asked again after a pause.
     #[error("the plugin failed and is asked again in a moment")]
     Pause,
@@ -266,7 +268,7 @@ impl Books {
             return Err(BooksError::Uncredited { given, newest });
         }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
-        self.is_settled(&old, &inner.state)?;
+        self.is_settled(&inner.state)?;
         self.has_day(&bound, newest)?;
         self.withdraw(&mut inner, "blocks are paid by another coinbase from this start on", now)?;
         policy.from = newest;
@@ -403,6 +405,7 @@ impl Books {
         }
         // Who waits for whom it follows alone is not repaired by another scheme: it would go on as it is.
         let goes_on = run_off::takes_up((&in_force, &old), (&policy, &bound));
+        let is_followed = old.old_in_cells().is_some_and(|old| !run_off::leaves_cells(&old.bound, &bound));
         let repairs = |inner: &Inner, failed: &Bound| {
             inner.conduct.stopped_itself(failed).is_some()
                 || (goes_on && inner.conduct.stopped(failed).is_some())
@@ -412,6 +415,9 @@ impl Books {
             repaired_any |= repairs(&inner, &self.loader.bind(failed)?);
         }
         if repaired_any {
+            if is_followed {
+                return Err(BooksError::IsFollowed(bound.scheme.name().to_owned()));
+            }
             check_repair(&old.scheme, &bound.scheme, &inner.state)?;
         }
         let at_once = repairs(&inner, &old);
@@ -463,16 +469,17 @@ impl Books {
         let in_force = self.journal.newest_policy().ok_or(BooksError::NoPolicy(end))?;
         let old = self.loader.bind(&in_force)?;
         let mut inner = self.inner.lock();
-        let due = inner.pending.clone().filter(|waiting| waiting.is_due(now));
+        let mut due = inner.pending.clone().filter(|waiting| waiting.is_due(now));
         let is_over = self.is_run_off(&inner.state, &old, end, now)?;
-        if due.is_none() && is_over != Some(true) {
-            return Ok(false);
-        }
         if let Some(next) = &due
-            && is_over == Some(false)
             && !run_off::takes_up((&in_force, &old), (&next.policy, &next.bound))
+            && (is_over == Some(false) || inner.state.holds_aside())
         {
+            // There is room for one state aside, and for nobody's whom two have followed.
             self.tell_waiting(&old, &next.policy);
+            due = None;
+        }
+        if due.is_none() && is_over != Some(true) {
             return Ok(false);
         }
         // What the old scheme owes for each share is credited by it before another takes over.
@@ -542,7 +549,11 @@ impl Books {
     pub fn divide(&self, income: &Income) -> Result<(), BooksError> {
         let mut inner = self.inner.lock();
         inner.clock = inner.clock.max(income.time);
-        self.divide_again(&mut inner)?;
+        match self.divide_again(&mut inner) {
+            // What is to be divided again waits for this one, or for one before it.
+            Err(BooksError::Waits) if self.is_before_again(&inner, income)? => {}
+            done => done?,
+        }
         self.divide_one(&mut inner, income)?;
         self.keep(&mut inner, income.time);
         Ok(())

@@ -13,6 +13,7 @@ use millpond_ledger::{
 };
 use millpond_payout::{
     Accrual, AccruedShare, AuditRecord, Beside, Decision, IncomeFacts, PayoutError, SchemeState, WindowSums,
+    is_of_before,
 };
 use millpond_types::{Amount, MinerId, ShareSeq, WorkSum};
 use std::collections::{BTreeMap, BTreeSet};
@@ -146,10 +147,17 @@ pub fn divide(
         return Ok(run_off::alone(bound, decision, state)?);
     };
     let reserve = standing.reserve.checked_sub(of_old.from_reserve).unwrap_or_default();
-    let left = Standing { reserve, ..*standing };
-    let Decision { entry, audit } = divide_alone(bound, income, of_old.rest, view, (&left, state))?;
+    // What the old one was told of what is carried, and left of it, is told the new one, or carried on.
+    let carried = of_old.rest.min(of_old.carry_in);
+    let rest = of_old.rest.checked_sub(carried).unwrap_or_default();
+    let told = Amount(standing.carry.0.saturating_sub(of_old.carry_in.0).saturating_add(carried.0));
+    let left = Standing { reserve, carry: told, ..*standing };
+    let Decision { entry, audit } = divide_alone(bound, income, rest, view, (&left, state))?;
     let of_new = entry.parts.shares().iter().map(|share| (share.0.clone(), share.1));
-    let parts = Allocation::merged(of_old.parts.into_iter().chain(of_new))?;
+    let carried_on = carried.checked_sub(entry.carry_in).unwrap_or_default();
+    let carry_in = Amount(of_old.carry_in.0.max(entry.carry_in.0));
+    let carried_on = (carried_on > Amount::ZERO).then_some((Owner::Carry, carried_on));
+    let parts = Allocation::merged(of_old.parts.into_iter().chain(of_new).chain(carried_on))?;
     let from_reserve = entry.reserve_in.checked_add(of_old.from_reserve);
     let from_reserve =
         from_reserve.ok_or(LedgerError::Allocation("both draw on the reserve beyond 64 bits"))?;
@@ -160,7 +168,7 @@ pub fn divide(
         }
         None => entry.state,
     };
-    let drawn = [entry.carry_in, from_reserve];
+    let drawn = [carry_in, from_reserve];
     let both = IncomeAllocated::drawing(entry.key, income.amount, drawn, parts, change)?;
     Ok(Decision { entry: both.ending(entry.end), audit: of_old.audit.into_iter().chain(audit).collect() })
 }
@@ -212,6 +220,11 @@ fn divide_alone(
     let decided =
         millpond_payout::allocate(&bound.scheme, &bound.fees, &facts, carry, &windows, state, &columns);
     let mut decision = columns.told(decided)?;
+    let is_nobody = |owner: &Owner| matches!(owner, Owner::Miner(miner) if !is_of_before(*miner));
+    if decision.entry.parts.shares().iter().any(|share| is_nobody(&share.0)) {
+        let what = "a part is for a number that no miner of the pool has".to_owned();
+        return Err(PayoutError::Input(what).into());
+    }
     if bound.direct {
         decision.entry = decision.entry.paid_directly();
     }

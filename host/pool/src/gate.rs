@@ -10,7 +10,7 @@ use crate::decide::{self, income_key};
 use crate::policy::Bound;
 use millpond_journal::{Answered, BlockFate, Income, IncomeAt};
 use millpond_ledger::{Entry, IncomeKey, IncomeStatus, Reversal};
-use millpond_payout::SchemeState;
+use millpond_payout::{PayoutError, SchemeState};
 use millpond_types::{Amount, ShareSeq, UnixMillis};
 use std::collections::HashSet;
 
@@ -23,8 +23,8 @@ pub(crate) const DIVIDED_AGAIN: &str = "an earlier income was lost: divided agai
 
 impl Books {
     /// The first share, from the newest given one on, that ends the window of a block whose income is to come or to be
-    /// divided. `but` is left out. By the list of unpaid shares no share is given, and what is divided is divided.
-    fn gate(&self, inner: &Inner, but: Option<&Income>, (given, by_list): (u64, bool)) -> Option<ShareSeq> {
+    /// divided. `but` is left out.
+    fn gate(&self, inner: &Inner, but: Option<&Income>, given: u64) -> Option<ShareSeq> {
         let incomes = self.journal.open_incomes();
         let known: HashSet<&[u8]> = incomes
             .iter()
@@ -38,11 +38,8 @@ impl Books {
             !gone && !known.contains(open.block.as_slice()) && inner.clock.since(open.time) < GATE_MS
         });
         let book = self.ledger.book();
-        // Divided and closed since, while the block may still be followed: its share is the last that was given, where shares
-        // are.
-        let closed = |end: ShareSeq| {
-            (end.0 == given || by_list) && book.incomes().any(|(_, income)| income.end == end)
-        };
+        // Divided and closed since, while the block may still be followed.
+        let closed = |end: ShareSeq| end.0 >= given && book.incomes().any(|(_, income)| income.end == end);
         let blocks = blocks.filter(|open| !closed(open.end));
         let undivided = incomes.iter().filter(|income| {
             let status = IncomeKey::new(income.key.clone()).and_then(|key| Some(book.income(&key)?.status));
@@ -56,7 +53,7 @@ impl Books {
     /// Cuts shares that are due at the gate; `None` when the first one is behind it.
     pub(crate) fn gated(&self, inner: &Inner, mut due: decide::Due) -> Option<decide::Due> {
         if due.bound.scheme.takes_again()
-            && let Some(gate) = self.gate(inner, None, (self.ledger.accrued_to(), false))
+            && let Some(gate) = self.gate(inner, None, self.ledger.accrued_to())
         {
             due.last = due.last.min(gate);
         }
@@ -67,9 +64,8 @@ impl Books {
     pub(crate) fn in_order(&self, inner: &Inner, bound: &Bound, income: &Income) -> Result<(), BooksError> {
         // A scheme that is followed is given shares with the incomes, for as long as it owes something.
         let old = bound.given_to_old(&inner.state).filter(|_| !bound.scheme.takes_again());
-        let by_list = bound.scheme.pays_once().is_some() || old.is_some();
         let given = old.map_or_else(|| self.ledger.accrued_to(), |given| given.0);
-        let gate = || self.gate(inner, Some(income), (given, by_list));
+        let gate = || self.gate(inner, Some(income), given);
         let waits =
             (bound.scheme.keeps_order() || old.is_some()) && gate().is_some_and(|gate| gate < income.end.seq);
         if waits { Err(BooksError::Waits) } else { Ok(()) }
@@ -92,18 +88,24 @@ impl Books {
         Ok(decide::gives_again(&self.journal.policies(), &self.loader, state, [accrued_to; 2])?)
     }
 
-    /// After the loss of an income that was undone: takes back, oldest first, what was divided on top of it and divides it
-    /// again, each on the state of its own share, and gives the shares between to the scheme that takes them. A step that
-    /// a crash interrupted is found again in the scheme's state.
+    /// After the loss of an income that was undone: takes back all that was divided on top of it, and divides it again in its order,
+    /// each on the state of its own share, with the shares between given to the scheme that takes them. All is taken back first:
+    /// what a later income left over goes with none of the earlier ones. What a crash interrupted waits, and is divided in the same
+    /// order.
     pub(crate) fn divide_again(&self, inner: &mut Inner) -> Result<(), BooksError> {
-        self.divide_all_again(inner)?;
-        while let Some(income) = self.first_again(inner)? {
-            let key = income_key(&income.key)?;
-            let status = self.ledger.income_status(&key);
-            if status == Some(IncomeStatus::Immature) {
-                let (how, proof) = (Reversal::Restore, DIVIDED_AGAIN.to_owned());
-                self.ledger.append(income.time, Entry::Reversed { key: key.clone(), how, proof })?;
+        for key in inner.state.again().to_vec() {
+            let open = self.journal.open_incomes().into_iter().find(|open| open.key == key.as_bytes());
+            let Some(income) = open else {
+                // The chain lost it too, or it was spent: its own record says so.
+                inner.state.forget(&key);
+                continue;
+            };
+            if self.ledger.income_status(&key) == Some(IncomeStatus::Immature) {
+                let entry = Entry::Reversed { key, how: Reversal::Restore, proof: DIVIDED_AGAIN.to_owned() };
+                self.ledger.append(income.time, entry)?;
             }
+        }
+        while let Some(income) = self.first_again(inner)? {
             self.give_again(inner, income.end.seq, income.time)?;
             self.divide_one(inner, &income)?;
         }
@@ -111,25 +113,25 @@ impl Books {
         self.give_again(inner, all, inner.clock)
     }
 
-    /// The first income, in the order of their shares, that is to be divided again: taken back already, where a crash came
-    /// behind that, or standing still.
-    fn first_again(&self, inner: &mut Inner) -> Result<Option<Income>, BooksError> {
-        let incomes = self.in_their_order();
-        let is_open = |key: &IncomeKey| incomes.iter().any(|open| open.key == key.as_bytes());
-        // The chain lost it too, or it was spent: its own record says so.
-        let gone: Vec<_> = inner.state.again().iter().filter(|key| !is_open(key)).cloned().collect();
-        gone.iter().for_each(|key| inner.state.forget(key));
-        for income in &incomes {
+    /// The income that is to be divided again next: the first that was taken back, of those that the state names, and of those that
+    /// it names no more since a crash came between, whose shares do not count in it.
+    fn first_again(&self, inner: &Inner) -> Result<Option<Income>, BooksError> {
+        for income in self.in_their_order() {
             let key = income_key(&income.key)?;
             if inner.state.again().contains(&key) {
-                return Ok(Some(income.clone()));
+                return Ok(Some(income));
             }
-            let is_back = matches!(self.ledger.income_status(&key), Some(IncomeStatus::Reversed(_)));
-            if is_back && self.given_to(inner, income)?.is_some_and(|given| given <= income.end.seq) {
-                return Ok(Some(income.clone()));
+            let is_back = self.ledger.income_status(&key) == Some(IncomeStatus::Reversed(Reversal::Restore));
+            if is_back && self.given_to(inner, &income)?.is_some_and(|given| given <= income.end.seq) {
+                return Ok(Some(income));
             }
         }
         Ok(None)
+    }
+
+    /// Whether an income comes before the next one that is to be divided again.
+    pub(crate) fn is_before_again(&self, inner: &Inner, income: &Income) -> Result<bool, BooksError> {
+        Ok(self.first_again(inner)?.is_some_and(|next| income.end.seq < next.end.seq))
     }
 
     /// The newest share that counts in the state on which an income is divided, where it has an order.
@@ -144,33 +146,16 @@ impl Books {
         })
     }
 
-    /// Where shares are paid once all that is to be divided again is taken back first, and then divided in the order of its shares:
-    /// what a later income left over goes with none of the earlier ones. After a crash in between they are incomes that wait,
-    /// and divided in the same order.
-    fn divide_all_again(&self, inner: &mut Inner) -> Result<(), BooksError> {
-        let incomes = self.in_their_order();
-        let mut taken = HashSet::new();
-        for key in inner.state.again().to_vec() {
-            let Some(income) = incomes.iter().find(|open| open.key == key.as_bytes()) else { continue };
-            let stands = self.ledger.income_status(&key) == Some(IncomeStatus::Immature);
-            if stands && self.policy_of(income)?.1.scheme.pays_once().is_some() {
-                taken.insert(income.key.clone());
-                let entry = Entry::Reversed { key, how: Reversal::Restore, proof: DIVIDED_AGAIN.to_owned() };
-                self.ledger.append(income.time, entry.clone())?;
-                inner.follow(&entry)?;
-            }
-        }
-        incomes
-            .iter()
-            .filter(|income| taken.contains(&income.key))
-            .try_for_each(|it| self.divide_one(inner, it))
-    }
-
     /// Gives shares again, up to this one.
     fn give_again(&self, inner: &mut Inner, until: ShareSeq, now: UnixMillis) -> Result<(), BooksError> {
+        let mut before = None;
         while let Some(mut due) = self.gives_again(inner)? {
             if due.first > until {
                 return Ok(());
+            }
+            if before.replace(due.first) == Some(due.first) {
+                let what = format!("shares from {} on were given again, and count in no state", due.first);
+                return Err(PayoutError::Input(what).into());
             }
             due.last = due.last.min(until);
             let clock = UnixMillis::now();

@@ -101,9 +101,12 @@ pub fn boundary(
     }
     let known = policies.clone();
     policies.extend_from_slice(others);
-    for policy in &policies {
-        let bound = loader.bind(policy)?;
-        let Bound { scheme, .. } = &bound;
+    let bounds = policies.iter().map(|policy| loader.bind(policy)).collect::<Result<Vec<_>, _>>()?;
+    // Whom a policy follows may be given shares with the incomes, and again when one is lost.
+    let follows = bounds.iter().any(|bound| bound.old_in_cells().is_some());
+    let state = if follows { Some(Sums::read(ledger)?.sums.state) } else { None };
+    for (policy, bound) in policies.iter().zip(&bounds) {
+        let Bound { scheme, .. } = bound;
         let above = |floor: ShareSeq| ShareSeq(floor.0.saturating_add(1));
         let least = above(bound.clip().floor);
         if let Some(old) = bound.old() {
@@ -128,10 +131,13 @@ pub fn boundary(
                 }
             }
         }
-        if bound.run_off.is_some() {
-            // Whom it follows is given shares with the incomes, and again when one is lost.
-            let state = Sums::read(ledger)?.sums.state;
-            let given = state.oldest_given_aside().or(bound.given_to_old(&state));
+        if let Some(state) = &state
+            && bound.old_in_cells().is_some()
+        {
+            // Should one of these incomes be lost, what it keeps may be there again.
+            let boundary = bound.clip().floor;
+            let may_be = || ends.iter().any(|end| end.seq <= boundary).then_some(boundary);
+            let given = state.oldest_given_aside().or(bound.given_to_old(state)).or_else(may_be);
             kept = given.into_iter().map(above).fold(kept, ShareSeq::min);
         }
         let terms = scheme.terms();

@@ -21,6 +21,7 @@ use millpond_journal::{
     Clip, Counted, Income, JournalView, OTHERS, PluginInForce, Policy, RUN_OFF, Setting, Span, Window,
     WindowEnd,
 };
+use millpond_ledger::IncomeAllocated;
 use millpond_payout::{
     Beside, Decision, Followed as Cells, IncomeFacts, NoAttributes, Owed, PayoutError, SchemeState,
     StateChange, SwapError, WindowSums, check_upgrade, is_of_before, later, owed, owes_by_windows,
@@ -455,7 +456,9 @@ pub(crate) fn of_old(
     if let Some(old) = bound.old_in_cells() {
         let Some((cells, facts)) = cells(bound, income, view, (standing, state))? else { return Ok(None) };
         let columns = Columns::new(&old.bound, view, income.end.seq, standing.reserve);
-        let of_old = cells.owed(&old.bound.fees, &facts, &columns);
+        // A reserve has what it leaves over.
+        let carry = if old.bound.scheme.terms().reserve { Amount::ZERO } else { standing.carry };
+        let of_old = cells.owed(&old.bound.fees, (&facts, carry), &columns);
         return Ok(Some(columns.told(of_old)?));
     }
     let Some(run_off) = bound.run_off.as_ref().filter(|_| bound.old().is_some()) else { return Ok(None) };
@@ -522,29 +525,33 @@ fn facts(old: &Old, income: &Income, view: &JournalView, number: u64) -> Result<
     })
 }
 
-/// How much of an income was the policy's own, where its windows depend on that: windows that pay a share once.
+/// How much of an income, and of what was carried to it, was the policy's own, where its windows depend on that: windows that pay
+/// a share once.
 pub(crate) fn rest(
     bound: &Bound,
     income: &Income,
     view: &JournalView,
-    (number, change): (u64, &[u8]),
+    (number, entry): (u64, &IncomeAllocated),
 ) -> Result<Amount, DecideError> {
-    if let Some(Beside::Changed { rest, .. }) = StateChange::from_bytes(change)?.and_then(|it| it.beside) {
+    if let Some(Beside::Changed { rest, .. }) =
+        StateChange::from_bytes(&entry.state)?.and_then(|it| it.beside)
+    {
         return Ok(rest);
     }
+    let with_carried = |rest: Amount| Amount(rest.0.saturating_add(entry.carry_in.0));
     let here = (income.finder.is_some(), number);
     let still =
         bound.run_off.as_ref().filter(|_| bound.old().is_some() && bound.scheme.pays_once().is_some());
     let Some((old, windows)) =
         still.map(|run_off| run_off.at(view, &income.end, here)).transpose()?.flatten()
     else {
-        return Ok(income.amount);
+        return Ok(with_carried(income.amount));
     };
     let windows: Vec<_> = windows.into_iter().map(|(_, counted)| WindowSums(counted.rows)).collect();
     // Fees are taken of what it gives: they change nothing of what is left.
     let given =
         owed(&old.bound.scheme, &[], &facts(old, income, view, number)?, &windows, OTHERS, &NoAttributes);
-    Ok(given?.rest)
+    Ok(with_carried(given?.rest))
 }
 
 /// The newest share that a scheme which is followed was given with an income, by the change that its entry holds.
@@ -579,14 +586,11 @@ pub(crate) fn ends_early(
 }
 
 /// What becomes of a lost income that two schemes divided, where the new one would have miners keep it: what the old one gave
-/// goes, as it does by a scheme with windows. Where the old one's state is put back with the income, the new one's is too; and
-/// where the operator bears the loss of incomes, he bears all of it: miners keep what they have.
+/// goes, as it does by a scheme with windows. Where the old one keeps something of miners that is put back with the income, and all
+/// that was divided of it goes.
 pub(crate) fn reversal(bound: &Bound, own: contract::Reversal) -> contract::Reversal {
     if bound.old_in_cells().is_some() {
-        return match own {
-            contract::Reversal::Drop | contract::Reversal::Restore => contract::Reversal::Restore,
-            contract::Reversal::Keep | contract::Reversal::KeepReserve => contract::Reversal::Keep,
-        };
+        return contract::Reversal::Restore;
     }
     match own {
         contract::Reversal::Keep if bound.old().is_some() => contract::Reversal::KeepReserve,
@@ -643,19 +647,12 @@ impl Books {
         Ok(())
     }
 
-    /// That nobody whom a policy follows still keeps anything of miners.
-    pub(crate) fn is_settled(&self, in_force: &Bound, state: &SchemeState) -> Result<(), BooksError> {
-        let Some(old) = in_force.old_in_cells() else { return Ok(()) };
-        let kept = state.kept_by(old.bound.scheme.terms());
-        match kept
-            .filter(|kept| kept.may_have(is_of_before) && old.is_asked(self.incomes().saturating_add(1)))
-        {
-            None => Ok(()),
-            Some(_) => Err(BooksError::Unsettled {
-                old: old.bound.scheme.name().to_owned(),
-                floor: in_force.clip().floor,
-            }),
+    /// That nothing is aside of a scheme that was followed.
+    pub(crate) fn is_settled(&self, state: &SchemeState) -> Result<(), BooksError> {
+        if !state.holds_aside() {
+            return Ok(());
         }
+        Err(BooksError::Unsettled(state.aside().map(|aside| aside.format().to_owned()).unwrap_or_default()))
     }
 
     /// What a scheme keeps of miners is forgotten with it, after as many incomes as it may pay of.
@@ -676,7 +673,16 @@ impl Books {
 
     /// Another policy has to wait until the scheme of before is settled.
     pub(crate) fn tell_waiting(&self, in_force: &Bound, next: &Policy) {
-        let Some(old) = in_force.old() else { return };
+        let Some(old) = in_force.old() else {
+            let text = format!(
+                "what a scheme of before kept of miners is settled; {} waits for a block behind the first income that {} divided alone, \
+                 until no open income could bring anything of it back",
+                next.scheme.name,
+                in_force.scheme.name()
+            );
+            self.alarms.raise(Level::Warning, &self.pool, "swap", text);
+            return;
+        };
         let floor = in_force.clip().floor;
         let text = format!(
             "scheme {} still pays for work up to share {floor}: {} waits for a block by which that is done, at the latest for \

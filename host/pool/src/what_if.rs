@@ -564,27 +564,12 @@ impl Follower {
         };
         let how = decide::reversal(&self.asked.bound, status);
         self.book(Entry::Reversed { key, how, proof: lost.reason.clone() }, lost.time)?;
-        // What stood on it is divided again, on the state of its own share.
-        if self.asked.bound.scheme.pays_once().is_some() {
-            return self.divide_all_again(view);
-        }
-        while let Some(key) = self.state.again().first().cloned() {
-            let Some(income) = self.open.get(&key).cloned() else {
-                self.state.forget(&key);
-                continue;
-            };
-            if self.status(&key) == Some(IncomeStatus::Immature) {
-                let (how, proof) = (Reversal::Restore, DIVIDED_AGAIN.to_owned());
-                self.book(Entry::Reversed { key: key.clone(), how, proof }, income.time)?;
-            }
-            self.give_again(view, income.end.seq)?;
-            self.divide(view, &key, &income)?;
-        }
-        self.give_again(view, ShareSeq(self.book.accrued_to()))
+        self.divide_again(view)
     }
 
-    /// All of it is taken back first, and divided in the order of its shares, as a pool does it where shares are paid once.
-    fn divide_all_again(&mut self, view: &JournalView) -> Result<(), WhatIfError> {
+    /// What stood on it is divided again, as a pool does it: all of it is taken back first, and divided in the order of its shares,
+    /// each on the state of its own.
+    fn divide_again(&mut self, view: &JournalView) -> Result<(), WhatIfError> {
         let again = self.state.again().to_vec();
         let mut stood = Vec::new();
         for key in again {
@@ -599,7 +584,11 @@ impl Follower {
             stood.push((key, income));
         }
         stood.sort_by(|(_, a), (_, b)| (a.end.seq, a.time, &a.key).cmp(&(b.end.seq, b.time, &b.key)));
-        stood.into_iter().try_for_each(|(key, income)| self.divide(view, &key, &income))
+        for (key, income) in stood {
+            self.give_again(view, income.end.seq)?;
+            self.divide(view, &key, &income)?;
+        }
+        self.give_again(view, ShareSeq(self.book.accrued_to()))
     }
 
     fn give_again(&mut self, view: &JournalView, until: ShareSeq) -> Result<(), WhatIfError> {

@@ -171,8 +171,7 @@ impl Maker<'_> {
         }
         let begins = pays_behind(&policies, self.core.books.loader(), policy)?;
         // What the policy itself divided, where one that it follows had a part before it.
-        let rest = run_off::rest(&bound, &recorded, &view, (number, &income.state))?;
-        let gross = Amount(rest.0.saturating_add(income.carry_in.0));
+        let gross = run_off::rest(&bound, &recorded, &view, (number, income))?;
         let mut windows = Vec::new();
         let mut work = Vec::new();
         // The scheme's own windows and, behind them, those of the one that it follows where that still owed.

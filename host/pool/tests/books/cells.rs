@@ -1,10 +1,10 @@
 //! What a scheme keeps of miners in cells is settled by its own rule when another follows it, to the unit and once.
 
 use crate::run_off::{Step, follows, history, in_force, is_open, parts, pplns, run_off, step, through};
-use crate::support::{Pool, wanted};
+use crate::support::{Pool, trapping, wanted};
 use millpond_contracts::Setting;
 use millpond_journal::{BlockFate, Fate, Income, Policy, RUN_OFF, Setting as Recorded};
-use millpond_ledger::{IncomeKey, IncomeStatus, Owner, Reversal};
+use millpond_ledger::{Entry, IncomeKey, IncomeStatus, Owner, Reversal};
 use millpond_payout::SwapError;
 use millpond_pool::books::BooksError;
 use millpond_pool::policy::Wanted;
@@ -132,17 +132,20 @@ impl Mine {
     }
 }
 
-/// The boundary's own block, the first of both schemes' and the one behind it: whichever is lost, what stands is as if it had
-/// never earned anything.
+/// One block of before, the boundary's own, the first of both schemes' and the one behind it: whichever is lost, what stands is as
+/// if it had never earned anything.
 #[test]
 fn what_stands_is_what_would_stand_had_the_lost_income_never_come() {
-    let others = [run_off(pplns(2_000)), run_off(plain("smpps")), run_off(plain("cppsrb"))];
-    for (first, next) in [dgm(), plain("shifts"), dgm()].into_iter().zip(others) {
-        for lost in 0..3 {
-            let mut straight = Mine::start(&first, Some(&next));
-            let mut other = Mine::start(&first, Some(&next));
+    let others = [run_off(pplns(2_000)), run_off(plain("smpps")), run_off(plain("cppsrb")), pps()];
+    for (first, next) in [dgm(), plain("shifts"), dgm(), plain("smpps")].into_iter().zip(others) {
+        for lost in 0..4 {
+            let mut straight = Mine::start(&first, None);
+            let mut other = Mine::start(&first, None);
             let mut open = Vec::new();
             for at in 0..4 {
+                for mine in [&mut straight, &mut other] {
+                    mine.pool.schedule(if at == 0 { &first } else { &next }).unwrap();
+                }
                 let block = straight.block(at % 2);
                 if at == lost {
                     straight.orphan(&block)
@@ -152,13 +155,12 @@ fn what_stands_is_what_would_stand_had_the_lost_income_never_come() {
                 let block = other.block(at % 2);
                 open.push(other.report(&block));
             }
-            assert!(is_open(&other.pool));
+            assert!(follows(&other.pool).is_some());
             other.orphan(&open[lost].key);
             other.pool.lose(&open[lost]);
             other.pool.books.catch_up().unwrap();
             assert_eq!(other.status(&open[lost]), Some(IncomeStatus::Reversed(Reversal::Restore)));
-            assert_eq!(straight.amounts(), other.amounts(), "{} of {}", lost, next.scheme.name);
-            // It is there after all, and is divided last.
+            assert_eq!(straight.amounts(), other.amounts(), "{lost} of {}", next.scheme.name);
             assert_eq!(straight.pool.replay().unwrap().incomes, 3);
             assert!(other.pool.replay().unwrap().incomes >= 4);
             let same = other.amounts();
@@ -168,33 +170,106 @@ fn what_stands_is_what_would_stand_had_the_lost_income_never_come() {
     }
 }
 
-/// PPS credits shares whatever becomes of blocks: with it the operator bears what the old scheme gave of a lost one too. Of the
-/// boundary's block the old scheme says.
+/// What everybody gets of each income, by name of the owner.
+fn all_parts(pool: &Pool) -> Vec<BTreeMap<Owner, u64>> {
+    let mut all = Vec::new();
+    let each = &mut |line: &millpond_ledger::Record, _: &_| {
+        if let Entry::IncomeAllocated(income) = &line.entry {
+            all.push(income.parts.shares().iter().map(|part| (part.0.clone(), part.1.0)).collect());
+        }
+        Ok(())
+    };
+    pool.ledger.reader().for_each_record(each).unwrap();
+    all
+}
+
+/// The second one owes a miner who leaves at its end; the third, ordered while the first still owes, waits for both, and has
+/// nothing of theirs.
 #[test]
-fn with_a_scheme_that_bears_the_loss_of_blocks_miners_keep_what_both_gave() {
-    let mut mine = Mine::start(&dgm(), Some(&pps()));
-    let incomes = [0, 1, 0].map(|finder| {
-        let block = mine.block(finder);
-        mine.report(&block)
-    });
-    let gave = |mine: &Mine| of_c(&mine.pool, &mine.miners);
-    let before = gave(&mine);
-    assert!(before[1] > 0 && before[2] > 0, "{before:?}");
-    mine.orphan(&incomes[1].key);
-    mine.pool.lose(&incomes[1]);
-    assert_eq!(mine.status(&incomes[1]), Some(IncomeStatus::Reversed(Reversal::Keep)));
-    assert_eq!((gave(&mine), mine.pool.payable(mine.miners[2])), (before.clone(), before[1]));
-    // Behind the boundary's block all is divided again, by more of the score.
-    mine.orphan(&incomes[0].key);
-    mine.pool.lose(&incomes[0]);
-    mine.pool.books.catch_up().unwrap();
-    assert_eq!(mine.status(&incomes[0]), Some(IncomeStatus::Reversed(Reversal::Restore)));
-    let after = gave(&mine);
-    assert_eq!(after.len(), 4, "the third once more: {after:?}");
-    assert!(after[3] > before[2], "{after:?}");
-    mine.pool.mature(&incomes[2]);
-    assert_eq!(mine.pool.payable(mine.miners[2]), before[1] + after[3]);
-    assert!(mine.pool.ledger.totals().conserved);
+fn a_third_scheme_waits_until_nothing_is_aside_and_the_debts_of_the_second_are_paid() {
+    let limited = |wanted: Wanted, limit| Wanted { run_off: Some(limit), ..wanted };
+    for third in [run_off(plain("shifts")), pps(), run_off(pplns(2_000)), run_off(dgm())] {
+        let paid = |third: Option<&Wanted>| {
+            let mut mine = Mine::start(&dgm(), Some(&limited(plain("smpps"), 2)));
+            let d = mine.pool.miner("d");
+            let mut blocks = 0;
+            let mut block = |mine: &mut Mine| {
+                blocks += 1;
+                // More than three blocks' worth, which smpps owes for long.
+                if blocks == 3 {
+                    mine.pool.share(d, 4_000);
+                    mine.pool.credit_shares();
+                }
+                let block = mine.block(0);
+                let income = mine.report(&block);
+                mine.pool.mature(&income);
+            };
+            block(&mut mine);
+            third.into_iter().for_each(|third| mine.pool.swap(third));
+            (0..9).for_each(|_| block(&mut mine));
+            if let Some(third) = third {
+                assert_eq!(in_force(&mine.pool), third.scheme.name);
+                let took_over = |policy: &Policy| policy.scheme.name == third.scheme.name;
+                let policies = mine.pool.journal.policies();
+                let first = policies.iter().find(|policy| took_over(policy)).unwrap();
+                assert!(format!("{:?}", first.scheme.settings).contains("smpps"));
+            }
+            assert!(mine.pool.ledger.totals().conserved);
+            assert_eq!(mine.pool.replay().unwrap().incomes, 10);
+            let parts = all_parts(&mine.pool);
+            let is_known = |owner: &Owner| !matches!(owner, Owner::Miner(miner) if miner.0 > 4);
+            assert!(parts.iter().flat_map(BTreeMap::keys).all(is_known), "{parts:?}");
+            parts.iter().map(|row| row.get(&Owner::Miner(d)).copied().unwrap_or(0)).collect::<Vec<_>>()
+        };
+        let (straight, followed) = (paid(None), paid(Some(&third)));
+        assert!(straight.iter().filter(|amount| **amount > 0).count() >= 5, "{straight:?}");
+        let rounded = straight.iter().zip(&followed).all(|(one, other)| one.abs_diff(*other) <= 1);
+        assert!(rounded, "{}: {straight:?} {followed:?}", third.scheme.name);
+    }
+}
+
+/// The first scheme comes back, and finds neither what it forgot nor what others worked meanwhile.
+#[test]
+fn a_scheme_that_comes_back_begins_anew() {
+    let mut mine = Mine::start(&dgm(), Some(&Wanted { run_off: Some(1), ..wanted("solo", Vec::new(), 0) }));
+    let mut open = Vec::new();
+    for at in 0..12 {
+        let block = mine.block(at % 2);
+        open.push(mine.report(&block));
+        if at == 3 {
+            mine.pool.swap(&run_off(dgm()));
+        }
+        // What was settled by the limit may come back for as long as its incomes are open.
+        if at == 8 {
+            assert_eq!(in_force(&mine.pool), "solo");
+            open.iter().for_each(|income| mine.pool.mature(income));
+        }
+    }
+    assert_eq!(in_force(&mine.pool), "dgm");
+    let parts = all_parts(&mine.pool);
+    let c = Owner::Miner(mine.miners[2]);
+    let of_c: Vec<bool> = parts.iter().map(|row| row.contains_key(&c)).collect();
+    assert_eq!(of_c, [true, true, false, false, false, false, false, false, false, false, false, false]);
+    let is_known = |owner: &Owner| !matches!(owner, Owner::Miner(miner) if miner.0 > 3);
+    assert!(parts.iter().flat_map(BTreeMap::keys).all(is_known), "{parts:?}");
+    assert!(parts[11].contains_key(&Owner::Miner(mine.miners[0])));
+    mine.pool.replay().unwrap();
+}
+
+/// Both would divide by the same cells.
+#[test]
+fn a_scheme_whose_debts_are_settled_repairs_nobody_who_followed_it() {
+    let mut mine = Mine::start(&plain("smpps"), Some(&run_off(trapping())));
+    let boundary = mine.block(0);
+    mine.report(&boundary);
+    let block = mine.block(1);
+    let income = mine.pool.report(&block, 5_000_000_019);
+    mine.pool.catch_up_until("quarantine", |pool| pool.books.stuck().is_some());
+    let told = mine.pool.schedule(&run_off(plain("smpps"))).unwrap_err();
+    assert!(matches!(told, BooksError::IsFollowed(_)), "{told}");
+    assert!(mine.pool.schedule(&run_off(wanted("solo", Vec::new(), 0))).unwrap(), "at once");
+    mine.pool.catch_up_until("its division", |pool| pool.books.is_divided(&income).unwrap());
+    assert!(of_c(&mine.pool, &mine.miners)[1] > 0 && is_open(&mine.pool));
     mine.pool.replay().unwrap();
 }
 
@@ -236,9 +311,12 @@ fn after_its_last_income_a_scheme_is_forgotten_with_a_word_and_drops_out_of_the_
     assert_eq!(parts, [true, true, true, false, false], "{paid:?}");
     let told = |text: &str| mine.pool.alarms.list().iter().any(|alarm| alarm.text.contains(text));
     assert!(told("still keeps of 3 miners") && !is_open(&mine.pool));
-    incomes.iter().for_each(|income| mine.pool.mature(income));
-    // A third may follow now, and another coinbase.
+    // A third may follow when what was forgotten cannot come back.
     mine.pool.swap(&run_off(plain("prop")));
+    let block = mine.block(0);
+    let last = mine.report(&block);
+    assert_eq!(in_force(&mine.pool), "pplns");
+    incomes.iter().chain([&last]).for_each(|income| mine.pool.mature(income));
     mine.block(0);
     assert_eq!(in_force(&mine.pool), "prop");
     mine.pool.replay().unwrap();
@@ -265,7 +343,7 @@ fn nobody_forgets_what_is_kept_of_miners_without_an_order_to_settle_it() {
     pool.block(a, 1_000_000);
     let (disk, clock, blocks) = (pool.disk.clone(), pool.clock, pool.blocks);
     let told = pool.try_restart(&direct).err().unwrap();
-    assert!(told.contains("has settled what it keeps"), "{told}");
+    assert!(told.contains("keeps of miners (format \"score-1\")"), "{told}");
     let pool = Pool::open(disk, &run_off(wanted("solo", Vec::new(), 0)), clock, blocks);
     assert!(is_open(&pool));
     pool.replay().unwrap();
@@ -312,10 +390,8 @@ proptest! {
         first in owing(),
         steps in proptest::collection::vec(step(), 10..60),
     ) {
-        let loses = steps.iter().any(|step| matches!(step, Step::Lose(_)));
         let steps: Vec<Step> = steps.into_iter().map(|step| match step {
-            // With PPS the loss is the operator's; the other has the same cells, and takes them up.
-            Step::Swap(2) if loses => Step::Swap(0),
+            // It has the same cells, and takes them up.
             Step::Swap(4) => Step::Swap(7),
             step => step,
         }).collect();
