@@ -4,8 +4,9 @@
 mod support;
 
 use millpond_devchain::{DevChain, Options};
+use millpond_load::node::{MockNode, Shape};
 use serde_json::{Value, json};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use support::{PATIENCE, Running, chain_of, ended, json, millpond, pool, until};
@@ -358,12 +359,105 @@ fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
     page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
+const WALK_THROUGH: &str = include_str!("../../../docs/walkthrough-fee-policy.md");
+
+/// The page's own pool, as it stands there but for ports and folder: it starts, its miners are divided for, and each verifies what he
+/// got.
+#[test]
+fn the_walk_throughs_pool_is_whole_and_its_miners_can_check_it() {
+    const MINE: &str = "millpond mine 127.0.0.1:18433 --user ";
+    let [_, whole, ..] = blocks(WALK_THROUGH, "toml")[..] else { panic!("the pool's file") };
+    let [text, ..] = blocks(WALK_THROUGH, "text")[..] else { panic!("the commands beside a pool") };
+    let [looks] = blocks(WALK_THROUGH, "sh")[..] else { panic!("what a miner can check") };
+    let bits = text.split("--bits ").nth(1).unwrap().split(' ').next().unwrap();
+    let bits = u32::from_str_radix(bits, 16).unwrap();
+    let shape = Shape { transactions: 5, bytes: 2_000, bits, ..Shape::default() };
+    let node = MockNode::start("127.0.0.1:0".parse().unwrap(), shape).unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    let (file, data) = (temporary.path().join("pool.toml"), temporary.path().join("DATA"));
+    let replaced = [
+        ("\"DATA\"", format!("{data:?}")),
+        ("http://127.0.0.1:18490", node.url()),
+        ("127.0.0.1:18433", "127.0.0.1:0".to_owned()),
+        ("127.0.0.1:8080", "127.0.0.1:0".to_owned()),
+    ];
+    let written = replaced.into_iter().fold(whole.to_owned(), |text, (from, to)| {
+        assert_eq!(text.matches(from).count(), 1, "{from}");
+        text.replace(from, &to)
+    });
+    std::fs::write(&file, written).unwrap();
+    let (_running, address) = Rig::run(&file);
+    let http = _running.says("the page is at ").rsplit('/').nth(1).unwrap().to_owned();
+    let data = data.to_str().unwrap();
+
+    let logins: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix(MINE)).collect();
+    let logins: Vec<&str> = logins.iter().map(|rest| rest.split(' ').next().unwrap()).collect();
+    assert_eq!(logins.len(), 2, "two miners, or there is nothing to divide");
+    let miners: Vec<&str> = logins.iter().map(|login| login.split('.').next().unwrap()).collect();
+    let entries = |miner: &str| {
+        let body = get(&http, &format!("/api/v1/pools/dev/miners/{miner}/entries"));
+        body.and_then(|body| serde_json::from_str::<Value>(&body).ok()).unwrap_or_default()
+    };
+    let divided = |entries: &Value| {
+        let all = entries.as_array().cloned().unwrap_or_default();
+        all.iter().find_map(|entry| entry["seq"].as_u64())
+    };
+    until("an entry of each miner", || {
+        logins.iter().for_each(|login| {
+            json(&["mine", &address, "--user", login, "--shares", "10", "--json"]);
+        });
+        miners.iter().all(|miner| divided(&entries(miner)).is_some()).then_some(())
+    });
+    let mut verified = 0;
+    for miner in miners {
+        let mut key = String::new();
+        let seq = divided(&entries(miner)).unwrap().to_string();
+        for line in looks.lines() {
+            let line = line.replace("DATA", data).replace("ADDRESS", miner).replace("SEQ", &seq);
+            let line = line.replace("KEY", &key);
+            let words: Vec<&str> = line.split(' ').collect();
+            match words[..] {
+                ["millpond", "heads", ..] => {
+                    key = ended(0, &words[1..]).trim().rsplit(" ").next().unwrap().to_owned()
+                }
+                ["curl", "-s", url, ref rest @ ..] => {
+                    let path = url.strip_prefix("http://127.0.0.1:8080").unwrap();
+                    // A head follows within a second.
+                    let body = until(path, || get(&http, path));
+                    if let [">", name] = rest {
+                        std::fs::write(temporary.path().join(name), body).unwrap();
+                    }
+                }
+                ["millpond", "verify-statement", name, ref rest @ ..] => {
+                    let name = temporary.path().join(name);
+                    let said = ended(0, &[&["verify-statement", name.to_str().unwrap()], rest].concat());
+                    assert!(said.contains(miner) && said.contains("divided by prop "), "{said}");
+                    verified += 1;
+                }
+                _ => panic!("{line} is no command of the page"),
+            }
+        }
+    }
+    assert_eq!(verified, 2);
+}
+
+/// What a pool's page answers, where that is 200.
+fn get(http: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    head.starts_with("HTTP/1.1 200 ").then(|| body.to_owned())
+}
+
 /// `docs/walkthrough-fee-policy.md`, command by command. Where plugins are not to be built for wasm the bundled fee stands
 /// in for the page's own.
 #[test]
 fn the_walk_through_of_a_fee_policy_is_what_happens() {
     const COMPONENT: &str = "tenth-fee/tenth-fee.wasm";
-    let page = include_str!("../../../docs/walkthrough-fee-policy.md");
+    let page = WALK_THROUGH;
     let builds = std::env::var_os("MILLPOND_GUEST_BUILDS").is_some_and(|value| value == "1");
     let own = |text: &str| if builds { text.to_owned() } else { text.replace(COMPONENT, "flat-fee") };
     let mut rig = Rig::start();
@@ -371,7 +465,7 @@ fn the_walk_through_of_a_fee_policy_is_what_happens() {
     let sdk = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../sdk/guest").canonicalize().unwrap();
     let file = rig.folder.join("pool.toml");
     let before = std::fs::read_to_string(&file).unwrap();
-    let toml = blocks(page, "toml");
+    let [scenario, _, shadow, fee] = blocks(page, "toml")[..] else { panic!("four files or parts of one") };
     let [rust] = blocks(page, "rust")[..] else { panic!("one policy") };
     let mut ran = Vec::new();
     for line in blocks(page, "console").join("").lines() {
@@ -391,16 +485,16 @@ fn the_walk_through_of_a_fee_policy_is_what_happens() {
                 command.env("CARGO_TARGET_DIR", rig.folder.join("native"));
             }
             ["millpond", "simulate", "run", name] => {
-                let short = own(toml[0]).replace("blocks = 2000", "blocks = 200");
+                let short = own(scenario).replace("blocks = 2000", "blocks = 200");
                 std::fs::write(rig.folder.join(name), short).unwrap();
             }
-            ["millpond", "check", _] => std::fs::write(&file, before.clone() + &own(toml[1])).unwrap(),
+            ["millpond", "check", _] => std::fs::write(&file, before.clone() + &own(shadow)).unwrap(),
             // Shadows are read at a start.
             ["millpond", "shadow", ..] => {
                 rig.restart("-TERM");
             }
             ["millpond", "reload", ..] => {
-                std::fs::write(&file, before.clone() + &own(toml[1]) + &own(toml[2])).unwrap();
+                std::fs::write(&file, before.clone() + &own(shadow) + &own(fee)).unwrap();
             }
             // The last command looks at what the policy has done.
             ["millpond", "replay", "--data", _] => {

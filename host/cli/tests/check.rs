@@ -68,6 +68,19 @@ fn tls(folder: &Path, certificate: &str, key: &str) -> String {
 }
 
 #[test]
+fn a_component_that_is_nowhere_is_told_with_where_it_was_looked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = format!(
+        "{}[pool.fee]\npolicy = \"mine/mine.wasm\"\nrecipient = [{{ name = \"operator\" }}]\n",
+        good()
+    );
+    let found = wrong(folder.path(), &text);
+    // From the file's folder, and not from the one of who asks.
+    let looked = folder.path().join("mine/mine.wasm");
+    tells(&found, line(&text, "[pool.fee]"), &["no file", looked.to_str().unwrap()]);
+}
+
+#[test]
 fn a_mistyped_address_of_a_fee_recipient_is_an_error_of_its_line() {
     let folder = tempfile::tempdir().unwrap();
     let mistyped = ADDRESS.replace("ac85", "ac86");

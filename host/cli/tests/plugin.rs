@@ -90,9 +90,9 @@ fn check_says_exactly_what_does_not_fit_and_fails() {
         assert!(said.contains("schema: network: the plugin's schema needs a type of string"), "{said}");
     }
 
-    assert!(
-        ended(folder, 2, &["check", "nowhere.wasm"]).contains("no such file; bundled plugins are bitcoin, ")
-    );
+    let looked = folder.canonicalize().unwrap().join("nowhere.wasm");
+    let words = format!("there is no file {}; bundled plugins are bitcoin, ", looked.display());
+    assert!(ended(folder, 2, &["check", "nowhere.wasm"]).contains(&words));
 }
 
 #[test]

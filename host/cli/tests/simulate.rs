@@ -3,7 +3,7 @@
 
 mod support;
 
-use support::{ended, json};
+use support::{ended, json, millpond};
 
 #[test]
 fn an_example_is_printed_played_and_written_out() {
@@ -19,13 +19,29 @@ fn an_example_is_printed_played_and_written_out() {
     let out = folder.path().join("out");
     let run = ["simulate", "run", file, "--replications", "3"];
     let written = [&run[..], &["--out", out.to_str().unwrap(), "--format", "csv,json,html"]].concat();
-    let table = ended(0, &written);
+    let played = millpond(&written);
+    assert_eq!(played.status.code(), Some(0));
+    let table = String::from_utf8(played.stdout).unwrap();
+    // A step a line where there is no terminal, from the first one on.
+    let steps = String::from_utf8(played.stderr).unwrap();
+    assert!(steps.starts_with("1 of 3: replications\n") && !steps.contains("4 of 3"), "{steps}");
     assert!(table.contains("| pps | all | 1.000000 ± 0.000000 |"), "{table}");
     let files = |end: &str| {
         let names = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_str().unwrap().ends_with(end)).count()
     };
     assert_eq!((files(".csv"), files(".html"), files(".parquet")), (4, 1, 0));
+    // The page names the columns as they are.
+    let csv = std::fs::read_to_string(out.join("classes.csv")).unwrap();
+    let columns: Vec<&str> = csv.lines().find(|line| !line.starts_with('#')).unwrap().split(',').collect();
+    let page = include_str!("../../../docs/simulate.md");
+    let table = page.split("| column of `classes` |").nth(1).unwrap().lines().skip(2);
+    let named: Vec<&str> = table
+        .take_while(|row| row.starts_with('|'))
+        .flat_map(|row| row.split('`').skip(1).step_by(2))
+        .filter(|name| *name != "pay" || columns.contains(name))
+        .collect();
+    assert!(named.len() >= 10 && named.iter().all(|name| columns.contains(name)), "{named:?} {columns:?}");
     let page = std::fs::read_to_string(out.join("report.html")).unwrap();
     assert!(page.contains("Lost blocks") && page.contains("<svg"));
 
@@ -48,6 +64,11 @@ fn what_is_wrong_with_a_scenario_is_told_with_its_line() {
     let told = ended(2, &["simulate", "run", file.to_str().unwrap()]);
     assert!(told.contains("wrong.toml") && told.contains("line 12") && told.contains("warm-up"), "{told}");
     assert!(ended(2, &["simulate", "run", "/no/such/file"]).contains("/no/such/file"));
+    // A component is looked for from the current folder, and the error says where that was.
+    std::fs::write(&file, text.replace("plugin = \"pplns\"", "plugin = \"mine/mine.wasm\"")).unwrap();
+    let told = ended(2, &["simulate", "run", file.to_str().unwrap()]);
+    let looked = std::env::current_dir().unwrap().join("mine/mine.wasm");
+    assert!(told.contains(looked.to_str().unwrap()), "{told}");
     assert!(ended(2, &["simulate", "example", "nothing"]).contains("there are backpay, coming-and-going"));
 }
 

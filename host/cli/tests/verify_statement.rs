@@ -75,6 +75,39 @@ fn every_vector_is_judged_as_it_says() {
 }
 
 #[test]
+fn who_divided_by_which_settings_and_in_which_units_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let cases = vectors("statements.json");
+    write(folder, "statement.json", &cases[0]["statement"]);
+    let arguments = ["verify-statement", "statement.json", "--key", cases[0]["key"].as_str().unwrap()];
+    let done = millpond(folder, &arguments);
+    assert_eq!(done.status.code(), Some(0));
+    let said = String::from_utf8(done.stdout).unwrap();
+    let income = &cases[0]["statement"]["commitment"]["what"]["income"];
+    let component = |of: &Value| of["component"].as_str().unwrap().to_owned();
+    let (scheme, fee) = (component(&income["scheme"]), component(&income["fees"][0]));
+    for line in [
+        format!("  divided by pplns {scheme}, finder = true, label = \"n\", window = -2"),
+        format!("  fee policy flat {fee}, without settings; a miner's credit is what it left"),
+        "  the work in window 0: 8000 of 12001, among 4 owners; in work of 2^32 hashes".to_owned(),
+    ] {
+        assert!(said.lines().any(|one| one == line), "{line}\n{said}");
+    }
+    let json = millpond(folder, &[&arguments[..], &["--json"]].concat());
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    assert_eq!(json["scheme"]["settings"], json!({"finder": true, "label": "n", "window": -2}));
+    assert_eq!((&json["fees"][0]["name"], &json["follows"]), (&json!("flat"), &Value::Null));
+    assert_eq!(json["parts"][1]["unit"], "work of 2^32 hashes", "{json}");
+
+    // A payment is divided by nobody.
+    let payment = cases.iter().find(|case| case["name"] == "a payment").unwrap();
+    write(folder, "statement.json", &payment["statement"]);
+    let said = String::from_utf8(millpond(folder, &arguments).stdout).unwrap();
+    assert!(!said.contains("divided by") && !said.contains("hashes"), "{said}");
+}
+
+#[test]
 fn two_heads_of_one_number_leave_evidence_and_one_head_twice_none() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();

@@ -11,6 +11,7 @@ use millpond_report::SchemeHead;
 use millpond_runtime::{LogSink, Sandbox, TracingSink};
 use millpond_types::Digest;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use toml::Spanned;
 
@@ -202,10 +203,16 @@ impl Plugins {
 /// A component's bytes: of a file, or a bundled one that is of the kind that is looked for.
 fn component(plugin: &str, known: impl Fn(&str) -> bool) -> Result<Option<Vec<u8>>, String> {
     if is_path(plugin) {
-        return std::fs::read(plugin).map(Some).map_err(|why| format!("{plugin}: {why}"));
+        let read = std::fs::read(plugin).map(Some);
+        return read.map_err(|why| format!("{}: {why}", in_full(plugin).display()));
     }
     let bundled = millpond_bundled::get(plugin).filter(|plugin| known(plugin.name));
     Ok(bundled.map(|plugin| plugin.bytes.to_vec()))
+}
+
+/// A path as it was looked for: from the current folder.
+fn in_full(path: &str) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path))
 }
 
 /// Settings as a scheme is called with them: those that are given and its own defaults.

@@ -13,6 +13,7 @@ mod bench_vardiff;
 pub mod check;
 pub mod config;
 pub mod demo;
+mod divided_by;
 pub mod doctor;
 pub mod heads;
 pub mod ledger;

@@ -171,8 +171,10 @@ impl Component {
             Some(found) => Ok(Self { name: plugin.to_owned(), bytes: found.bytes.to_vec() }),
             None => {
                 let names: Vec<&str> = bundled::all().iter().map(|plugin| plugin.name).collect();
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
                 Err(Failure::usage(format!(
-                    "{plugin}: no such file; bundled plugins are {}",
+                    "{plugin}: there is no file {}; bundled plugins are {}",
+                    path.display(),
                     names.join(", ")
                 )))
             }

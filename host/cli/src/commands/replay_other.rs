@@ -169,7 +169,7 @@ impl Other {
             let step = done.saturating_mul(STEPS).checked_div(total);
             if let (Some(step), true) = (step, step != told) {
                 let (step, steps) = (usize::try_from(step).unwrap_or(0), usize::try_from(STEPS).unwrap_or(1));
-                bar.step("records", step.min(steps.saturating_sub(1)), steps);
+                bar.step(&format!("parts of {total} records"), step.min(steps.saturating_sub(1)), steps);
             }
             told = step;
         })?;

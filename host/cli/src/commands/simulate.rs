@@ -109,6 +109,9 @@ impl SimulateRun {
         let own = scenario.scheme.iter().any(millpond_simulate::SchemeSection::has_components);
         let plugins = if how == How::Native && !own { Plugins::native() } else { components()? };
         let bar = Mutex::new(StepBar::new());
+        if let Ok(mut bar) = bar.lock() {
+            bar.step("replications", 0, usize::try_from(scenario.replications.get()).unwrap_or(usize::MAX));
+        }
         let outcome = run(&scenario, &plugins, how, self.threads, &|done, total| {
             // Where there is no terminal each step is a line: not one for each of many.
             let every = (total / 16).max(1);

@@ -1,10 +1,11 @@
 //! `millpond verify-statement`: what a pool's statements prove, without the pool.
 
+use crate::commands::divided_by::DividedBy;
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
 use millpond_proofs::{
-    Against, Evidence, FormError, KeysInForce, NotLookedAt, Proven, PublicKey, SignedHead, SignedReceipt,
-    Statement, StatementError, verify_all,
+    Against, Evidence, FormError, KeysInForce, NotLookedAt, Part, Proven, PublicKey, SignedHead,
+    SignedReceipt, Statement, StatementError, verify_all,
 };
 use millpond_types::Digest;
 use serde_json::{Value, json};
@@ -116,8 +117,15 @@ impl VerifyStatement {
                     proven.head,
                     proven.key
                 );
+                let line = |about: &str, what: &str| println!("  {about}{}", plain(what));
+                let by = DividedBy::of(&statement.commitment.what);
+                by.iter().flat_map(DividedBy::lines).for_each(|said| line("", &said));
                 for part in &proven.parts {
-                    println!("  {}: {} of {}, among {} owners", part.tree, part.value, part.sum, part.owners);
+                    let unit = by.as_ref().map(|by| format!("; in {}", by.unit(part))).unwrap_or_default();
+                    let of = by.as_ref().and_then(|by| by.followed(part));
+                    let of = of.map(|old| format!(", of {old}")).unwrap_or_default();
+                    let Part { tree, value, sum, owners } = part;
+                    line("", &format!("{tree}{of}: {value} of {sum}, among {owners} owners{unit}"));
                 }
                 for (window, sums) in &proven.receipts {
                     println!(
@@ -125,9 +133,8 @@ impl VerifyStatement {
                         sums.work
                     );
                 }
-                let line = |about: &str, what: String| println!("  {about}: {}", plain(&what));
-                proven.not_looked_at.iter().for_each(|what| line("not looked at", what.to_string()));
-                proven.ask_a_node.iter().for_each(|what| line("ask a node", what.to_string()));
+                proven.not_looked_at.iter().for_each(|what| line("not looked at: ", &what.to_string()));
+                proven.ask_a_node.iter().for_each(|what| line("ask a node: ", &what.to_string()));
             }
         }
     }
@@ -163,14 +170,19 @@ fn as_json(file: &str, told: &Result<(&Statement, Proven), (&str, String)>) -> V
     match told {
         Err((code, why)) => json!({"file": file, "good": false, "code": code, "why": why}),
         Ok((statement, proven)) => {
+            let by = DividedBy::of(&statement.commitment.what);
             let parts = proven.parts.iter().map(|part| {
+                let (unit, of) =
+                    (by.as_ref().map(|by| by.unit(part)), by.as_ref().and_then(|by| by.followed(part)));
                 json!({"tree": part.tree.to_string(), "value": part.value.to_string(), "sum": part.sum.to_string(),
-                    "owners": part.owners})
+                    "owners": part.owners, "unit": unit, "of": of})
             });
+            let (scheme, fees, follows) = by.as_ref().map(DividedBy::json).unwrap_or_default();
             let texts = |texts: Vec<String>| Value::from(texts);
             json!({"file": file, "good": true, "pool": proven.pool, "address": proven.address, "owner": proven.owner,
                 "subject": proven.subject, "ledger_seq": statement.entry.ledger_seq, "commitment": proven.commitment,
                 "head": proven.head, "time": proven.time, "key": proven.key, "parts": parts.collect::<Vec<_>>(),
+                "scheme": scheme, "fees": fees, "follows": follows,
                 "not_looked_at": texts(proven.not_looked_at.iter().map(ToString::to_string).collect()),
                 "ask_a_node": texts(proven.ask_a_node.iter().map(ToString::to_string).collect())})
         }
