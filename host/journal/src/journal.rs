@@ -249,13 +249,13 @@ impl Journal {
     #[must_use]
     pub fn view(&self) -> JournalView {
         // Taken in the order in which a later one may know more than an earlier one needs.
-        let (newest, dropped, lists) = {
+        let (newest, dropped, lists, tally) = {
             let state = self.published.state.lock();
-            (state.newest(), state.dropped, Arc::clone(&state.lists))
+            (state.newest(), state.dropped, Arc::clone(&state.lists), self.published.tally.lock().clone())
         };
         let log = self.log.view();
         let totals = Arc::clone(&self.published.totals.lock());
-        JournalView { log, totals, newest, dropped, lists }
+        JournalView { log, totals, tally, newest, dropped, lists }
     }
 
     /// A miner by number.

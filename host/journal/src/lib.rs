@@ -30,6 +30,8 @@ mod records;
 mod shares;
 mod state;
 mod summary;
+mod sums;
+mod tally;
 mod view;
 mod window;
 

@@ -2,8 +2,9 @@
 //! whoever asks has the list of them, and gets the list after the income.
 
 use crate::records::WindowEnd;
+use crate::sums::Sums;
 use crate::view::JournalView;
-use crate::window::{Sums, of_share};
+use crate::window::of_share;
 use crate::{Counted, JournalError, Span, Window};
 use millpond_types::{Amount, ShareSeq};
 use millpond_windows::{Look, Paying, Unpaid};

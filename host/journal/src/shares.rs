@@ -4,7 +4,7 @@
 //! can be summed years later from this block and nothing else.
 
 use crate::WorkerId;
-use crate::codec::{Field, Input, Versions};
+use crate::codec::{DecodeError, Field, Input, Versions};
 use millpond_types::{Amount, JobId, MinerId, ShareSeq, UnixMillis, Work};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -173,6 +173,32 @@ impl Versions for ShareBlock {
     }
 
     fn take_version(version: u8, from: &mut Input<'_>) -> Option<Self> {
+        let mut block = Self::take_front(version, from)?;
+        for share in &mut block.shares {
+            share.worker = WorkerId::take(from)?;
+        }
+        for share in &mut block.shares {
+            share.id = from.array()?;
+        }
+        // One value has one version.
+        (block.version() == version).then_some(block)
+    }
+}
+
+impl ShareBlock {
+    /// A record's shares as far as a window weighs them: workers and ids, which take most of its bytes, stand behind the rest
+    /// and are not read.
+    pub(crate) fn weighed(payload: &[u8]) -> Result<Self, DecodeError> {
+        let mut input = Input(payload);
+        let version: u8 = input.field("a record's version")?;
+        if !(1..=2).contains(&version) {
+            return Err(DecodeError::Version { what: "Shares", version });
+        }
+        Self::take_front(version, &mut input).ok_or(DecodeError::Malformed { what: "Shares" })
+    }
+
+    /// The columns in front.
+    fn take_front(version: u8, from: &mut Input<'_>) -> Option<Self> {
         let first = ShareSeq::take(from)?;
         let rows = from.count()?;
         // Numbers must not run over.
@@ -200,15 +226,7 @@ impl Versions for ShareBlock {
             let (worker, id) = (WorkerId(0), [0; 32]);
             shares.push(Share { miner, worker, job, coord, network_work, reward, subsidy, work, time, id });
         }
-        for share in &mut shares {
-            share.worker = WorkerId::take(from)?;
-        }
-        for share in &mut shares {
-            share.id = from.array()?;
-        }
-        let block = Self { first, shares };
-        // One value has one version.
-        (block.version() == version).then_some(block)
+        Some(Self { first, shares })
     }
 }
 

@@ -2,13 +2,15 @@
 
 use crate::lists::Lists;
 use crate::records::{CoinbasePlan, Job, OF_BLOCKS, Record, Retention, SHARES, Solution, WindowEnd};
-use crate::summary::{self, SegmentShares};
+use crate::summary::{self, Block, SegmentShares};
+use crate::tally::Tally;
 use crate::window::{self, Clip, Counted, Window};
-use crate::{FORMAT, JournalError, Share, State};
+use crate::{FORMAT, JournalError, Share, ShareBlock, State};
 use millpond_disk::Disk;
-use millpond_segments::{Iter, LogError, RecordRef, SegmentInfo, Verified, View};
+use millpond_segments::{Iter, LogError, Marks, RecordRef, SegmentInfo, Verified, View};
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use std::sync::Arc;
 pub struct JournalView {
     pub(crate) log: View,
     pub(crate) totals: Arc<Vec<(u64, SegmentShares)>>,
+    pub(crate) tally: Tally,
     pub(crate) newest: ShareSeq,
     pub(crate) dropped: Retention,
     pub(crate) lists: Arc<Lists>,
@@ -76,15 +79,23 @@ impl JournalView {
             totals.push((segment.first, total));
         }
         let mut state = State::default();
+        let mut tally = Tally::default();
         if let Some(newest) = log.segments().next_back() {
+            tally = Tally::begin(newest.first);
             log.read(newest, |record| -> Result<(), LogError> {
                 let entry = decode(record)?;
+                if newest.sealed.is_none() && log.newest_marks().is_before(record.index) {
+                    tally.mark(record.index);
+                }
+                if let Record::Shares(block) = &entry.record {
+                    tally.add(record.index, block);
+                }
                 state.apply(entry.position, &entry.record);
                 Ok(())
             })?;
         }
         let (newest, dropped, lists) = (state.newest(), state.dropped, Arc::clone(&state.lists));
-        Ok((Self { log, totals: Arc::new(totals), newest, dropped, lists }, state))
+        Ok((Self { log, totals: Arc::new(totals), tally, newest, dropped, lists }, state))
     }
 
     /// The operator's or miners' list of this name, as it stood for a window that ends at this share; empty where there
@@ -417,6 +428,35 @@ impl JournalView {
         window::compute(self, window, end, finder, clip)
     }
 
+    /// The sums of the segment that is written to, as they were when the view was taken; `None` of any other.
+    pub(crate) fn tally(&self, segment: &SegmentInfo) -> Option<&Tally> {
+        let is_newest = segment.sealed.is_none() && segment.first == self.tally.segment();
+        is_newest.then_some(&self.tally)
+    }
+
+    /// The totals of a segment's shares, of the one that is written to those up to this view's newest.
+    pub(crate) fn known(&self, segment: &SegmentInfo) -> Option<SegmentShares> {
+        self.tally(segment).map(|tally| *tally.total()).or_else(|| self.total(segment))
+    }
+
+    /// The parts of a segment that can be read by themselves, with the marks to do so, and where the last one ends. None of a
+    /// segment whose footer does not tell them.
+    pub(crate) fn blocks(&self, segment: &SegmentInfo) -> Result<(Vec<Block>, Marks, u64), LogError> {
+        if let Some(tally) = self.tally(segment) {
+            return Ok((tally.blocks().to_vec(), self.log.newest_marks().clone(), tally.next()));
+        }
+        if segment.sealed.is_none() {
+            return Ok((Vec::new(), Marks::default(), segment.next));
+        }
+        let (footer, marks) = self.log.footer(segment)?;
+        let blocks = summary::blocks(&footer).map_err(|error| LogError::Owner {
+            segment: segment.name(),
+            offset: segment.bytes,
+            what: error.to_string(),
+        })?;
+        Ok((blocks, marks, segment.next))
+    }
+
     /// The totals of a sealed segment's shares.
     pub(crate) fn total(&self, segment: &SegmentInfo) -> Option<SegmentShares> {
         segment.sealed?;
@@ -434,6 +474,23 @@ impl JournalView {
                 return Ok(());
             }
             let Entry { record: Record::Shares(block), .. } = decode(record)? else { return Ok(()) };
+            block.numbered().try_for_each(|(seq, share)| visit(seq, share))
+        })
+    }
+
+    /// Gives the shares in these records of a segment, without their workers and ids: what windows are made of.
+    pub(crate) fn visit_records<E: From<LogError>>(
+        &self,
+        segment: &SegmentInfo,
+        marks: &Marks,
+        records: Range<u64>,
+        mut visit: impl FnMut(ShareSeq, &Share) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.log.read_range(segment, marks, records, |record| {
+            if record.kind != SHARES {
+                return Ok(());
+            }
+            let block = ShareBlock::weighed(record.payload).map_err(|error| record.refuse(error))?;
             block.numbered().try_for_each(|(seq, share)| visit(seq, share))
         })
     }
