@@ -52,6 +52,13 @@ fn decode(record: RecordRef<'_>) -> Result<Entry, LogError> {
     Ok(Entry { position: record.index, record: decoded })
 }
 
+/// Records that can be read by themselves, and what their shares add up to where that is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch {
+    pub records: Range<u64>,
+    pub total: Option<SegmentShares>,
+}
+
 /// What [`JournalView::work_on`] found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkedOn {
@@ -439,22 +446,30 @@ impl JournalView {
         self.tally(segment).map(|tally| *tally.total()).or_else(|| self.total(segment))
     }
 
-    /// The parts of a segment that can be read by themselves, with the marks to do so, and where the last one ends. None of a
-    /// segment whose footer does not tell them.
-    pub(crate) fn blocks(&self, segment: &SegmentInfo) -> Result<(Vec<Block>, Marks, u64), LogError> {
-        if let Some(tally) = self.tally(segment) {
-            return Ok((tally.blocks().to_vec(), self.log.newest_marks().clone(), tally.next()));
+    /// The stretches of a segment that can be read by themselves, with the marks to do so: the whole segment where its footer
+    /// does not tell them.
+    pub(crate) fn stretches(&self, segment: &SegmentInfo) -> Result<(Vec<Stretch>, Marks), LogError> {
+        let (blocks, marks, end) = if let Some(tally) = self.tally(segment) {
+            (tally.blocks().to_vec(), self.log.newest_marks().clone(), tally.next())
+        } else if segment.sealed.is_some() {
+            let (footer, marks) = self.log.footer(segment)?;
+            let blocks = summary::blocks(&footer).map_err(|error| LogError::Owner {
+                segment: segment.name(),
+                offset: segment.bytes,
+                what: error.to_string(),
+            })?;
+            (blocks, marks, segment.next)
+        } else {
+            (Vec::new(), Marks::default(), segment.next)
+        };
+        if blocks.is_empty() {
+            let whole = Stretch { records: segment.first..segment.next, total: self.known(segment) };
+            return Ok((vec![whole], marks));
         }
-        if segment.sealed.is_none() {
-            return Ok((Vec::new(), Marks::default(), segment.next));
-        }
-        let (footer, marks) = self.log.footer(segment)?;
-        let blocks = summary::blocks(&footer).map_err(|error| LogError::Owner {
-            segment: segment.name(),
-            offset: segment.bytes,
-            what: error.to_string(),
-        })?;
-        Ok((blocks, marks, segment.next))
+        let ends = blocks.iter().skip(1).map(|block| block.from).chain([end]);
+        let stretch =
+            |(block, end): (&Block, u64)| Stretch { records: block.from..end, total: Some(block.total) };
+        Ok((blocks.iter().zip(ends).map(stretch).collect(), marks))
     }
 
     /// The totals of a sealed segment's shares.
@@ -490,8 +505,7 @@ impl JournalView {
             if record.kind != SHARES {
                 return Ok(());
             }
-            let block = ShareBlock::weighed(record.payload).map_err(|error| record.refuse(error))?;
-            block.numbered().try_for_each(|(seq, share)| visit(seq, share))
+            ShareBlock::weigh(record.payload, &mut visit).map_err(|error| record.refuse(error))?
         })
     }
 }

@@ -4,7 +4,7 @@
 use crate::records::WindowEnd;
 use crate::summary::{Column, SegmentShares};
 use crate::sums::{self, Sums, What};
-use crate::view::JournalView;
+use crate::view::{JournalView, Stretch};
 use crate::{JournalError, Share};
 use millpond_segments::{Marks, SegmentInfo};
 use millpond_types::{Amount, MinerId, ShareSeq};
@@ -312,19 +312,16 @@ fn add_blocks(
     asked: &Asked<'_>,
     sums: &mut Sums,
 ) -> Result<ControlFlow<()>, JournalError> {
-    let (blocks, marks, end) = journal.blocks(segment)?;
-    let ends = blocks.iter().skip(1).map(|block| block.from).chain([end]);
-    let blocks: Vec<(Range<u64>, SegmentShares)> =
-        blocks.iter().zip(ends).map(|(block, end)| (block.from..end, block.total)).collect();
-    // Where nobody told what they add up to.
-    if known.is_none() || blocks.is_empty() {
-        let whole = segment.first..segment.next;
-        return add_shares(journal, segment, &marks, whole, asked, sums);
-    }
+    let (stretches, marks) = journal.stretches(segment)?;
     let (mut inside, mut outside) = (Vec::new(), Vec::new());
     let mut flow = ControlFlow::Continue(());
-    for (records, total) in blocks.into_iter().rev() {
-        let part = if flow.is_break() { Part::Older } else { asked.part(&total, sums.total) };
+    for Stretch { records, total } in stretches.into_iter().rev() {
+        let part = match &total {
+            _ if flow.is_break() => Part::Older,
+            Some(total) => asked.part(total, sums.total),
+            None => Part::Some,
+        };
+        let total = total.unwrap_or_default();
         match part {
             Part::All => {
                 if let Some(sum) = counts_all(asked, &total, sums)? {
