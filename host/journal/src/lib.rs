@@ -32,6 +32,7 @@ mod state;
 mod summary;
 mod sums;
 mod tally;
+mod verify;
 mod view;
 mod window;
 

@@ -2,10 +2,10 @@
 //! add up once it is known which ones count.
 
 use crate::summary::{self, Column};
-use crate::view::JournalView;
+use crate::view::{JournalView, refuse_footer};
 use crate::window::Counted;
 use crate::{JournalError, Share};
-use millpond_segments::{LogError, Marks, SegmentInfo};
+use millpond_segments::{Marks, SegmentInfo};
 use millpond_types::{MinerId, ShareSeq};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -207,10 +207,7 @@ fn add_part(
     part: &Part,
     sums: &mut PerMiner,
 ) -> Result<(), JournalError> {
-    let refuse = |what: String| {
-        let (segment, offset) = (part.segment.name(), part.segment.bytes);
-        JournalError::from(LogError::Owner { segment, offset, what })
-    };
+    let refuse = |what: String| JournalError::from(refuse_footer(&part.segment, what));
     let mut sum = 0_u128;
     let mut add = |miner: MinerId, value: u128| {
         sum = sum.checked_add(value).ok_or(JournalError::Overflow)?;

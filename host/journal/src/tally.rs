@@ -1,7 +1,8 @@
 //! What the shares of the segment that is written to add up to: its footer while it has none.
 
 use crate::ShareBlock;
-use crate::summary::{self, Block, MinerShares, SegmentShares};
+use crate::codec::DecodeError;
+use crate::summary::{self, Block, Column, MinerShares, SegmentShares};
 use millpond_types::MinerId;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -108,6 +109,27 @@ impl Tally {
             work: row.work,
             units: row.units,
         })
+    }
+
+    /// Whether a footer says what this does; which blocks there are is left to it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(crate) fn is_told_by(&self, footer: &[u8]) -> Result<bool, DecodeError> {
+        let shares = |blocks: &[Block]| {
+            blocks.iter().filter(|block| block.total.count > 0).copied().collect::<Vec<_>>()
+        };
+        let blocks = summary::blocks(footer)?;
+        let mut told = summary::decode_total(footer)? == self.total
+            && (blocks.is_empty() || shares(&blocks) == shares(&self.blocks));
+        for column in [Column::Count, Column::Work, Column::Units] {
+            let mut rows = self.rows().map(|row| (row.miner, column.of(&row)));
+            for row in summary::rows(footer, column)? {
+                told &= rows.next() == Some(row?);
+            }
+            told &= rows.next().is_none();
+        }
+        Ok(told)
     }
 
     /// The footer's bytes.

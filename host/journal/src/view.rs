@@ -7,7 +7,7 @@ use crate::tally::Tally;
 use crate::window::{self, Clip, Counted, Window};
 use crate::{FORMAT, JournalError, Share, ShareBlock, State};
 use millpond_disk::Disk;
-use millpond_segments::{Iter, LogError, Marks, RecordRef, SegmentInfo, Verified, View};
+use millpond_segments::{Iter, LogError, Marks, RecordRef, SegmentInfo, View};
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -47,7 +47,12 @@ impl Iterator for Records {
     }
 }
 
-fn decode(record: RecordRef<'_>) -> Result<Entry, LogError> {
+/// The error for a footer that cannot be read, or says what is not so.
+pub(crate) fn refuse_footer(segment: &SegmentInfo, what: impl ToString) -> LogError {
+    LogError::Owner { segment: segment.name(), offset: segment.bytes, what: what.to_string() }
+}
+
+pub(crate) fn decode(record: RecordRef<'_>) -> Result<Entry, LogError> {
     let decoded = Record::decode(record.kind, record.payload).map_err(|error| record.refuse(error))?;
     Ok(Entry { position: record.index, record: decoded })
 }
@@ -78,12 +83,8 @@ impl JournalView {
         let log = View::open(disk, dir, FORMAT)?;
         let mut totals = Vec::new();
         for segment in log.segments().filter(|segment| segment.sealed.is_some()) {
-            let total = summary::decode_total(&log.summary(segment)?).map_err(|error| LogError::Owner {
-                segment: segment.name(),
-                offset: segment.bytes,
-                what: error.to_string(),
-            })?;
-            totals.push((segment.first, total));
+            let total = summary::decode_total(&log.summary(segment)?);
+            totals.push((segment.first, total.map_err(|error| refuse_footer(segment, error))?));
         }
         let mut state = State::default();
         let mut tally = Tally::default();
@@ -128,32 +129,6 @@ impl JournalView {
     #[must_use]
     pub fn dropped(&self) -> Retention {
         self.dropped
-    }
-
-    /// Walks the chain over everything that is kept, and decodes every record.
-    ///
-    /// # Errors
-    /// At the first place that does not check.
-    pub fn verify(&self) -> Result<Verified, JournalError> {
-        let verified = self.log.verify()?;
-        // Where dropping was cut short the first shares that are left are older than it says.
-        let mut due = (self.dropped.last.0 == 0).then_some(1);
-        for entry in self.records(0) {
-            let entry = entry?;
-            if let Record::Shares(block) = &entry.record {
-                if let Some(due) = due.filter(|due| *due != block.first.0) {
-                    let what = format!("shares begin at {} where {due} was due", block.first);
-                    return Err(self.refuse_at(entry.position, what).into());
-                }
-                due = block.first.0.checked_add(block.shares.len() as u64);
-            }
-        }
-        Ok(verified)
-    }
-
-    fn refuse_at(&self, position: u64, what: String) -> LogError {
-        let segment = self.log.segments().rev().find(|segment| segment.first <= position);
-        LogError::Owner { segment: segment.map(SegmentInfo::name).unwrap_or_default(), offset: 0, what }
     }
 
     /// Records from a position on, as they were written: shares as blocks, and what was carried over at the front
@@ -453,11 +428,7 @@ impl JournalView {
             (tally.blocks().to_vec(), self.log.newest_marks().clone(), tally.next())
         } else if segment.sealed.is_some() {
             let (footer, marks) = self.log.footer(segment)?;
-            let blocks = summary::blocks(&footer).map_err(|error| LogError::Owner {
-                segment: segment.name(),
-                offset: segment.bytes,
-                what: error.to_string(),
-            })?;
+            let blocks = summary::blocks(&footer).map_err(|error| refuse_footer(segment, error))?;
             (blocks, marks, segment.next)
         } else {
             (Vec::new(), Marks::default(), segment.next)
