@@ -68,7 +68,7 @@ pub struct Options {
     /// Names what the log holds, up to 16 ASCII characters; a log with another name does not open.
     pub format: &'static str,
     /// A segment is sealed when this many bytes were written to it after its first group, and at least three times as
-    /// many as that has. Default 8 MiB: a start reads the newest segment, and a window the two at its edges.
+    /// many as that has. Default 8 MiB: a start reads the newest segment.
     pub segment_bytes: u64,
     /// About how many bytes lie between two places from which a segment can be read. Default 1 MiB: what is read and thrown
     /// away at either end of a part.

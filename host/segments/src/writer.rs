@@ -490,7 +490,7 @@ impl<O: Owner> Writer<O> {
 }
 
 /// A segment is written to until it holds so many times what it began with. More would save little more of the disk, and
-/// a start and the edges of a window read a segment whole.
+/// a start reads a segment whole, a window up to half of each of two.
 const CARRIED: u64 = 3;
 
 /// The place behind everything that a segment holds.
