@@ -99,6 +99,37 @@ impl<'a> Input<'a> {
     }
 }
 
+/// A number that is read byte by byte.
+trait Long: Sized {
+    fn take_long(from: &mut Input<'_>) -> Option<Self>;
+}
+
+/// A number of up to eight bytes, of which eight are left to look at: nearly all are, and this is most of what reading a
+/// journal costs. The outer `None` says that it is to be read byte by byte, the inner one that it has not its one form.
+#[inline]
+fn short(from: &mut Input<'_>) -> Option<Option<u64>> {
+    const ENDS: u64 = 0x8080_8080_8080_8080;
+    let word = u64::from_le_bytes(*from.0.first_chunk()?);
+    let ends = !word & ENDS;
+    if ends == 0 {
+        return None;
+    }
+    let bytes = ends.trailing_zeros() / 8 + 1;
+    let unused = 64 - 8 * bytes;
+    let own = (word << unused) >> unused;
+    // A last byte of zero would be a second form of the same number.
+    if bytes > 1 && own >> (8 * (bytes - 1)) == 0 {
+        return Some(None);
+    }
+    // Pairs of seven bits, then of fourteen, then of twenty-eight.
+    let own = own & !ENDS;
+    let own = (own & 0x007f_007f_007f_007f) | ((own & 0x7f00_7f00_7f00_7f00) >> 1);
+    let own = (own & 0x0000_3fff_0000_3fff) | ((own & 0x3fff_0000_3fff_0000) >> 2);
+    let own = (own & 0x0000_0000_0fff_ffff) | ((own & 0x0fff_ffff_0000_0000) >> 4);
+    from.0 = from.0.get(bytes as usize..).unwrap_or_default();
+    Some(Some(own))
+}
+
 /// Seven bits a byte, lowest first; the top bit says that more follow.
 macro_rules! varint {
     ($($type:ty),*) => {$(
@@ -113,6 +144,15 @@ macro_rules! varint {
             }
 
             fn take(from: &mut Input<'_>) -> Option<Self> {
+                match short(from) {
+                    Some(value) => value.map(Self::from),
+                    None => Self::take_long(from),
+                }
+            }
+        }
+
+        impl Long for $type {
+            fn take_long(from: &mut Input<'_>) -> Option<Self> {
                 let mut value: $type = 0;
                 for shift in (0..<$type>::BITS).step_by(7) {
                     let [byte] = from.array()?;
@@ -365,6 +405,28 @@ mod tests {
             round_trip(d);
             round_trip(vec![e]);
             round_trip(f);
+        }
+
+        /// Eight bytes at once are the same numbers as one by one.
+        #[test]
+        fn a_number_is_the_same_read_at_once_and_byte_by_byte(
+            tops in prop::collection::vec(any::<bool>(), 0..24),
+            bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(1), any::<u8>()], 24),
+        ) {
+            let top = tops.iter().map(|top| u8::from(*top) << 7).chain(std::iter::repeat(0));
+            let bytes: Vec<u8> = bytes.iter().zip(top).map(|(byte, top)| byte & 0x7f | top).collect();
+            for len in 0..=bytes.len() {
+                fn both<T: Field + Long>(bytes: &[u8]) -> [Option<(T, usize)>; 2] {
+                    [T::take, T::take_long].map(|take| {
+                        let mut input = Input(bytes);
+                        take(&mut input).map(|value| (value, input.0.len()))
+                    })
+                }
+                let [at_once, one_by_one] = both::<u64>(&bytes[..len]);
+                prop_assert_eq!(at_once, one_by_one);
+                let [at_once, one_by_one] = both::<u128>(&bytes[..len]);
+                prop_assert_eq!(at_once, one_by_one);
+            }
         }
 
         #[test]

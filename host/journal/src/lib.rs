@@ -12,8 +12,9 @@
 //! - Decoding is total: bytes that are no record give an error that names segment and offset.
 //!
 //! # Reading
-//! Each sealed segment's footer has per-miner subtotals, so that a window reads footers and at most two segments at
-//! its edges. A window that pays a share once ([`JournalView::pays`]) reads what it pays. [`JournalView`] reads without a writer: for replay, audits and commands beside a running pool.
+//! Each sealed segment's footer has per-miner subtotals, and totals of each stretch between two marks, so that a window reads
+//! footers and at most half of two segments at its edges. The segment that is written to has the same in memory, some 50 bytes
+//! a miner. A window that pays a share once ([`JournalView::pays`]) reads what it pays. [`JournalView`] reads without a writer: for replay, audits and commands beside a running pool.
 //!
 //! # Retention
 //! Every segment begins with what older ones said that still matters, so old ones can be dropped
@@ -30,6 +31,9 @@ mod records;
 mod shares;
 mod state;
 mod summary;
+mod sums;
+mod tally;
+mod verify;
 mod view;
 mod window;
 

@@ -2,8 +2,10 @@
 //! whoever asks has the list of them, and gets the list after the income.
 
 use crate::records::WindowEnd;
-use crate::view::JournalView;
-use crate::window::{Sums, of_share};
+use crate::summary::SegmentShares;
+use crate::sums::Sums;
+use crate::view::{JournalView, Stretch};
+use crate::window::of_share;
 use crate::{Counted, JournalError, Span, Window};
 use millpond_types::{Amount, ShareSeq};
 use millpond_windows::{Look, Paying, Unpaid};
@@ -22,7 +24,7 @@ pub struct Pays<'a> {
 }
 
 impl JournalView {
-    /// What an income pays of unpaid shares, and what is unpaid after it. Footers say which segments have nothing to pay;
+    /// What an income pays of unpaid shares, and what is unpaid after it. Footers say which stretches of segments have nothing to pay;
     /// of those that have, shares are read, since footers do not know what they were worth. An income reads about as many as
     /// it pays.
     ///
@@ -50,31 +52,40 @@ impl JournalView {
 
     /// Newest segment first.
     fn walk(&self, window: &Window, paying: &mut Paying, sums: &mut Sums) -> Result<(), JournalError> {
+        let nothing = |paying: &Paying, total: &SegmentShares| {
+            total.count == 0 || !paying.wants(total.first.0, total.last.0)
+        };
         let mut shares = Vec::new();
         for segment in self.log.segments().rev() {
             if paying.is_done() {
                 break;
             }
-            let nothing =
-                |total: crate::SegmentShares| total.count == 0 || !paying.wants(total.first.0, total.last.0);
-            if self.total(segment).is_some_and(nothing) {
+            if self.known(segment).is_some_and(|total| nothing(paying, &total)) {
                 continue;
             }
-            shares.clear();
-            self.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
-                if paying.wants(seq.0, seq.0) {
-                    shares.push((seq, share.miner, of_share(window.measure, share)));
-                }
-                Ok(())
-            })?;
-            for (seq, miner, value) in shares.drain(..).rev() {
+            let (stretches, marks) = self.stretches(segment)?;
+            for Stretch { records, total } in stretches.into_iter().rev() {
                 if paying.is_done() {
                     break;
                 }
-                let counts = paying.pay(seq.0, value).map_err(|_| JournalError::Overflow)?;
-                if counts > 0 {
-                    sums.counts(seq);
-                    sums.add(miner, counts)?;
+                if total.is_some_and(|total| nothing(paying, &total)) {
+                    continue;
+                }
+                self.visit_records(segment, &marks, records, |seq, share| -> Result<(), JournalError> {
+                    if paying.wants(seq.0, seq.0) {
+                        shares.push((seq, share.miner, of_share(window.measure, share)));
+                    }
+                    Ok(())
+                })?;
+                for (seq, miner, value) in shares.drain(..).rev() {
+                    if paying.is_done() {
+                        break;
+                    }
+                    let counts = paying.pay(seq.0, value).map_err(|_| JournalError::Overflow)?;
+                    if counts > 0 {
+                        sums.counts(seq);
+                        sums.add(miner, counts)?;
+                    }
                 }
             }
         }

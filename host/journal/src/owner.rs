@@ -3,7 +3,8 @@
 use crate::carry::PART;
 use crate::records::Solution;
 use crate::state::State;
-use crate::summary::{self, SegmentShares, Tally};
+use crate::summary::{self, SegmentShares};
+use crate::tally::Tally;
 use crate::{Record, Share, ShareBlock};
 use millpond_segments::{GroupBuilder, LogError, Owner, RecordRef, Resolver, SegmentInfo};
 use millpond_types::ShareSeq;
@@ -18,6 +19,8 @@ pub(crate) struct Published {
     /// Totals of the sealed segments, by first index, ascending.
     pub totals: Mutex<Arc<Vec<(u64, SegmentShares)>>>,
     pub progress: Mutex<Running>,
+    /// Of the segment that is written to. Changes with the state and under its lock.
+    pub tally: Mutex<Tally>,
 }
 
 /// Ends of rounds that are remembered: blocks whose income is not reported yet.
@@ -60,14 +63,13 @@ pub(crate) struct Packer {
     next_share: u64,
     /// Encoded, not yet durable.
     pending: Vec<(u64, Record)>,
-    tally: Tally,
     /// Whoever waits until the group is written.
     written: Vec<Resolver<()>>,
 }
 
 impl Packer {
     pub(crate) fn new(published: Arc<Published>) -> Self {
-        Self { published, next_share: 1, pending: Vec::new(), tally: Tally::default(), written: Vec::new() }
+        Self { published, next_share: 1, pending: Vec::new(), written: Vec::new() }
     }
 
     fn push(&mut self, group: &mut GroupBuilder, record: Record, bytes: &[u8]) -> u64 {
@@ -149,7 +151,7 @@ impl Owner for Packer {
         for (position, record) in self.pending.drain(..) {
             match &record {
                 Record::Shares(block) => {
-                    let units = self.tally.add(block);
+                    let units = self.published.tally.lock().add(position, block);
                     let mut running = self.published.progress.lock();
                     running.units = running.units.saturating_add(units);
                 }
@@ -165,14 +167,20 @@ impl Owner for Packer {
         }
     }
 
+    fn marked(&mut self, next: u64) {
+        self.published.tally.lock().mark(next);
+    }
+
     fn summary(&mut self) -> Vec<u8> {
-        self.tally.encode()
+        // Not under the lock: a view waits for that.
+        let tally = self.published.tally.lock().clone();
+        tally.encode()
     }
 
     fn sealed(&mut self, segment: &SegmentInfo, footer: &[u8]) -> Result<(), String> {
         let total = summary::decode_total(footer).map_err(|error| error.to_string())?;
         Arc::make_mut(&mut *self.published.totals.lock()).push((segment.first, total));
-        self.tally = Tally::default();
+        *self.published.tally.lock() = Tally::begin(segment.next);
         Ok(())
     }
 
@@ -186,11 +194,16 @@ impl Owner for Packer {
     fn recover(&mut self, record: RecordRef<'_>) -> Result<(), String> {
         let decoded = Record::decode(record.kind, record.payload).map_err(|error| error.to_string())?;
         let mut state = self.published.state.lock();
+        let mut tally = self.published.tally.lock();
+        // The first one of a log whose oldest segments were dropped.
+        if tally.segment() != record.segment {
+            *tally = Tally::begin(record.segment);
+        }
         if let Record::Shares(block) = &decoded {
             if block.first.0 != state.next_share {
                 return Err(format!("shares begin at {} where {} was due", block.first, state.next_share));
             }
-            self.tally.add(block);
+            tally.add(record.index, block);
         }
         state.apply(record.index, &decoded);
         self.next_share = state.next_share;

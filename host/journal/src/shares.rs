@@ -4,9 +4,10 @@
 //! can be summed years later from this block and nothing else.
 
 use crate::WorkerId;
-use crate::codec::{Field, Input, Versions};
+use crate::codec::{DecodeError, Field, Input, Versions};
 use millpond_types::{Amount, JobId, MinerId, ShareSeq, UnixMillis, Work};
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 
 /// A share that was judged and accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,23 +104,33 @@ impl<T: Field + Ord + Copy> Column<T> {
         }
     }
 
-    fn take(from: &mut Input<'_>, rows: usize) -> Option<Vec<T>> {
-        let distinct: Vec<T> = Field::take(from)?;
-        if distinct.iter().collect::<BTreeSet<_>>().len() != distinct.len() {
+    /// The column of so many rows.
+    fn take(from: &mut Input<'_>, rows: usize) -> Option<Self> {
+        let mut column = Self { distinct: Field::take(from)?, rows: Vec::new() };
+        let distinct = column.distinct.len();
+        if column.distinct.iter().collect::<BTreeSet<_>>().len() != distinct {
             return None;
         }
+        if distinct < 2 {
+            return (distinct == rows.min(1)).then_some(column);
+        }
         let mut used = 0;
-        let mut values = Vec::with_capacity(rows);
+        column.rows.reserve_exact(rows);
         for _ in 0..rows {
-            let place = if distinct.len() > 1 { usize::try_from(u64::take(from)?).ok()? } else { 0 };
+            let place = u64::take(from)?;
             // In the order of first use, so that a block has one form.
-            if place > used {
+            if place > used || place >= distinct as u64 {
                 return None;
             }
-            used = used.max(place + 1);
-            values.push(*distinct.get(place)?);
+            used = used.max(place.saturating_add(1));
+            column.rows.push(place);
         }
-        (used == distinct.len()).then_some(values)
+        (used == distinct as u64).then_some(column)
+    }
+
+    fn get(&self, row: usize) -> Option<&T> {
+        let place = if self.distinct.len() < 2 { 0 } else { *self.rows.get(row)? };
+        self.distinct.get(usize::try_from(place).ok()?)
     }
 }
 
@@ -173,43 +184,77 @@ impl Versions for ShareBlock {
     }
 
     fn take_version(version: u8, from: &mut Input<'_>) -> Option<Self> {
-        let first = ShareSeq::take(from)?;
-        let rows = from.count()?;
-        // Numbers must not run over.
-        first.0.checked_add(rows as u64)?;
-        // Each row takes at least its id.
-        if from.0.len() / 32 < rows {
-            return None;
-        }
-        let contexts: Vec<(Context, Option<Amount>)> = if version == 1 {
-            Column::take(from, rows)?.into_iter().map(|context| (context, None)).collect()
-        } else {
-            Column::take(from, rows)?
-        };
-        let works: Vec<Work> = Column::take(from, rows)?;
-        let mut before = 0_u64;
-        let mut times = Vec::with_capacity(rows);
-        for _ in 0..rows {
-            before = before.wrapping_add(i64::take(from)? as u64);
-            times.push(UnixMillis(before));
-        }
-        let mut shares = Vec::with_capacity(rows);
-        for ((context, work), time) in contexts.into_iter().zip(works).zip(times) {
-            let ((job, coord, network_work, reward), subsidy) = context;
-            let miner = MinerId::take(from)?;
-            let (worker, id) = (WorkerId(0), [0; 32]);
-            shares.push(Share { miner, worker, job, coord, network_work, reward, subsidy, work, time, id });
-        }
-        for share in &mut shares {
+        let mut shares = Vec::new();
+        let first = take_front(version, from, |_, share| {
+            shares.push(*share);
+            Ok::<_, Infallible>(())
+        });
+        let mut block = Self { first: first?.ok()?, shares };
+        for share in &mut block.shares {
             share.worker = WorkerId::take(from)?;
         }
-        for share in &mut shares {
+        for share in &mut block.shares {
             share.id = from.array()?;
         }
-        let block = Self { first, shares };
         // One value has one version.
         (block.version() == version).then_some(block)
     }
+}
+
+impl ShareBlock {
+    /// Gives a record's shares as far as a window weighs them: workers and ids, which take most of its bytes, stand behind the
+    /// rest and are not read.
+    pub(crate) fn weigh<E>(
+        payload: &[u8],
+        visit: impl FnMut(ShareSeq, &Share) -> Result<(), E>,
+    ) -> Result<Result<(), E>, DecodeError> {
+        let mut input = Input(payload);
+        let version: u8 = input.field("a record's version")?;
+        if !(1..=2).contains(&version) {
+            return Err(DecodeError::Version { what: "Shares", version });
+        }
+        let visited = take_front(version, &mut input, visit);
+        visited.map(|visited| visited.map(|_| ())).ok_or(DecodeError::Malformed { what: "Shares" })
+    }
+}
+
+/// The columns in front: gives the shares without their workers and ids, and the first one's number.
+fn take_front<E>(
+    version: u8,
+    from: &mut Input<'_>,
+    mut visit: impl FnMut(ShareSeq, &Share) -> Result<(), E>,
+) -> Option<Result<ShareSeq, E>> {
+    let first = ShareSeq::take(from)?;
+    let rows = from.count()?;
+    // Numbers must not run over.
+    first.0.checked_add(rows as u64)?;
+    // Each row takes at least its id.
+    if from.0.len() / 32 < rows {
+        return None;
+    }
+    let contexts: Column<(Context, Option<Amount>)> = if version == 1 {
+        let Column { distinct, rows } = Column::take(from, rows)?;
+        Column { distinct: distinct.into_iter().map(|context| (context, None)).collect(), rows }
+    } else {
+        Column::take(from, rows)?
+    };
+    let works: Column<Work> = Column::take(from, rows)?;
+    let mut before = 0_u64;
+    let mut times = Vec::with_capacity(rows);
+    for _ in 0..rows {
+        before = before.wrapping_add(i64::take(from)? as u64);
+        times.push(UnixMillis(before));
+    }
+    for (row, time) in times.into_iter().enumerate() {
+        let ((job, coord, network_work, reward), subsidy) = *contexts.get(row)?;
+        let (work, miner) = (*works.get(row)?, MinerId::take(from)?);
+        let (worker, id) = (WorkerId(0), [0; 32]);
+        let share = Share { miner, worker, job, coord, network_work, reward, subsidy, work, time, id };
+        if let Err(error) = visit(ShareSeq(first.0.saturating_add(row as u64)), &share) {
+            return Some(Err(error));
+        }
+    }
+    Some(Ok(first))
 }
 
 #[cfg(test)]
@@ -306,6 +351,22 @@ mod tests {
             let record = Record::Shares(ShareBlock { first: ShareSeq(first), shares });
             let bytes = record.encode();
             prop_assert_eq!(Record::decode(record.kind(), &bytes), Ok(record));
+        }
+
+        /// What a window is given is what the block says, but for workers and ids.
+        #[test]
+        fn a_share_is_weighed_as_it_is(first in 1_u64..1 << 40, shares in prop::collection::vec(any_share(), 0..40)) {
+            let block = ShareBlock { first: ShareSeq(first), shares };
+            let bytes = Record::Shares(block.clone()).encode();
+            let mut weighed = Vec::new();
+            let visited = ShareBlock::weigh(&bytes, |seq, share| {
+                weighed.push((seq, *share));
+                if weighed.len() == 30 { Err("enough") } else { Ok(()) }
+            });
+            prop_assert_eq!(visited, Ok(if block.shares.len() < 30 { Ok(()) } else { Err("enough") }));
+            let bare = |share: &Share| Share { worker: WorkerId(0), id: [0; 32], ..*share };
+            let expected: Vec<_> = block.numbered().take(30).map(|(seq, share)| (seq, bare(share))).collect();
+            prop_assert_eq!(weighed, expected);
         }
 
         #[test]

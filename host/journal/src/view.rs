@@ -2,13 +2,15 @@
 
 use crate::lists::Lists;
 use crate::records::{CoinbasePlan, Job, OF_BLOCKS, Record, Retention, SHARES, Solution, WindowEnd};
-use crate::summary::{self, SegmentShares};
+use crate::summary::{self, Block, SegmentShares};
+use crate::tally::Tally;
 use crate::window::{self, Clip, Counted, Window};
-use crate::{FORMAT, JournalError, Share, State};
+use crate::{FORMAT, JournalError, Share, ShareBlock, State};
 use millpond_disk::Disk;
-use millpond_segments::{Iter, LogError, RecordRef, SegmentInfo, Verified, View};
+use millpond_segments::{Iter, LogError, Marks, RecordRef, SegmentInfo, View};
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +19,7 @@ use std::sync::Arc;
 pub struct JournalView {
     pub(crate) log: View,
     pub(crate) totals: Arc<Vec<(u64, SegmentShares)>>,
+    pub(crate) tally: Tally,
     pub(crate) newest: ShareSeq,
     pub(crate) dropped: Retention,
     pub(crate) lists: Arc<Lists>,
@@ -44,9 +47,21 @@ impl Iterator for Records {
     }
 }
 
-fn decode(record: RecordRef<'_>) -> Result<Entry, LogError> {
+/// The error for a footer that cannot be read, or says what is not so.
+pub(crate) fn refuse_footer(segment: &SegmentInfo, what: impl ToString) -> LogError {
+    LogError::Owner { segment: segment.name(), offset: segment.bytes, what: what.to_string() }
+}
+
+pub(crate) fn decode(record: RecordRef<'_>) -> Result<Entry, LogError> {
     let decoded = Record::decode(record.kind, record.payload).map_err(|error| record.refuse(error))?;
     Ok(Entry { position: record.index, record: decoded })
+}
+
+/// Records that can be read by themselves, and what their shares add up to where that is known.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch {
+    pub records: Range<u64>,
+    pub total: Option<SegmentShares>,
 }
 
 /// What [`JournalView::work_on`] found.
@@ -68,23 +83,27 @@ impl JournalView {
         let log = View::open(disk, dir, FORMAT)?;
         let mut totals = Vec::new();
         for segment in log.segments().filter(|segment| segment.sealed.is_some()) {
-            let total = summary::decode_total(&log.summary(segment)?).map_err(|error| LogError::Owner {
-                segment: segment.name(),
-                offset: segment.bytes,
-                what: error.to_string(),
-            })?;
-            totals.push((segment.first, total));
+            let total = summary::decode_total(&log.summary(segment)?);
+            totals.push((segment.first, total.map_err(|error| refuse_footer(segment, error))?));
         }
         let mut state = State::default();
+        let mut tally = Tally::default();
         if let Some(newest) = log.segments().next_back() {
+            tally = Tally::begin(newest.first);
             log.read(newest, |record| -> Result<(), LogError> {
                 let entry = decode(record)?;
+                if newest.sealed.is_none() && log.newest_marks().is_before(record.index) {
+                    tally.mark(record.index);
+                }
+                if let Record::Shares(block) = &entry.record {
+                    tally.add(record.index, block);
+                }
                 state.apply(entry.position, &entry.record);
                 Ok(())
             })?;
         }
         let (newest, dropped, lists) = (state.newest(), state.dropped, Arc::clone(&state.lists));
-        Ok((Self { log, totals: Arc::new(totals), newest, dropped, lists }, state))
+        Ok((Self { log, totals: Arc::new(totals), tally, newest, dropped, lists }, state))
     }
 
     /// The operator's or miners' list of this name, as it stood for a window that ends at this share; empty where there
@@ -110,32 +129,6 @@ impl JournalView {
     #[must_use]
     pub fn dropped(&self) -> Retention {
         self.dropped
-    }
-
-    /// Walks the chain over everything that is kept, and decodes every record.
-    ///
-    /// # Errors
-    /// At the first place that does not check.
-    pub fn verify(&self) -> Result<Verified, JournalError> {
-        let verified = self.log.verify()?;
-        // Where dropping was cut short the first shares that are left are older than it says.
-        let mut due = (self.dropped.last.0 == 0).then_some(1);
-        for entry in self.records(0) {
-            let entry = entry?;
-            if let Record::Shares(block) = &entry.record {
-                if let Some(due) = due.filter(|due| *due != block.first.0) {
-                    let what = format!("shares begin at {} where {due} was due", block.first);
-                    return Err(self.refuse_at(entry.position, what).into());
-                }
-                due = block.first.0.checked_add(block.shares.len() as u64);
-            }
-        }
-        Ok(verified)
-    }
-
-    fn refuse_at(&self, position: u64, what: String) -> LogError {
-        let segment = self.log.segments().rev().find(|segment| segment.first <= position);
-        LogError::Owner { segment: segment.map(SegmentInfo::name).unwrap_or_default(), offset: 0, what }
     }
 
     /// Records from a position on, as they were written: shares as blocks, and what was carried over at the front
@@ -417,6 +410,39 @@ impl JournalView {
         window::compute(self, window, end, finder, clip)
     }
 
+    /// The sums of the segment that is written to, as they were when the view was taken; `None` of any other.
+    pub(crate) fn tally(&self, segment: &SegmentInfo) -> Option<&Tally> {
+        let is_newest = segment.sealed.is_none() && segment.first == self.tally.segment();
+        is_newest.then_some(&self.tally)
+    }
+
+    /// The totals of a segment's shares, of the one that is written to those up to this view's newest.
+    pub(crate) fn known(&self, segment: &SegmentInfo) -> Option<SegmentShares> {
+        self.tally(segment).map(|tally| *tally.total()).or_else(|| self.total(segment))
+    }
+
+    /// The stretches of a segment that can be read by themselves, with the marks to do so: the whole segment where its footer
+    /// does not tell them.
+    pub(crate) fn stretches(&self, segment: &SegmentInfo) -> Result<(Vec<Stretch>, Marks), LogError> {
+        let (blocks, marks, end) = if let Some(tally) = self.tally(segment) {
+            (tally.blocks().to_vec(), self.log.newest_marks().clone(), tally.next())
+        } else if segment.sealed.is_some() {
+            let (footer, marks) = self.log.footer(segment)?;
+            let blocks = summary::blocks(&footer).map_err(|error| refuse_footer(segment, error))?;
+            (blocks, marks, segment.next)
+        } else {
+            (Vec::new(), Marks::default(), segment.next)
+        };
+        if blocks.is_empty() {
+            let whole = Stretch { records: segment.first..segment.next, total: self.known(segment) };
+            return Ok((vec![whole], marks));
+        }
+        let ends = blocks.iter().skip(1).map(|block| block.from).chain([end]);
+        let stretch =
+            |(block, end): (&Block, u64)| Stretch { records: block.from..end, total: Some(block.total) };
+        Ok((blocks.iter().zip(ends).map(stretch).collect(), marks))
+    }
+
     /// The totals of a sealed segment's shares.
     pub(crate) fn total(&self, segment: &SegmentInfo) -> Option<SegmentShares> {
         segment.sealed?;
@@ -435,6 +461,22 @@ impl JournalView {
             }
             let Entry { record: Record::Shares(block), .. } = decode(record)? else { return Ok(()) };
             block.numbered().try_for_each(|(seq, share)| visit(seq, share))
+        })
+    }
+
+    /// Gives the shares in these records of a segment, without their workers and ids: what windows are made of.
+    pub(crate) fn visit_records<E: From<LogError>>(
+        &self,
+        segment: &SegmentInfo,
+        marks: &Marks,
+        records: Range<u64>,
+        mut visit: impl FnMut(ShareSeq, &Share) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.log.read_range(segment, marks, records, |record| {
+            if record.kind != SHARES {
+                return Ok(());
+            }
+            ShareBlock::weigh(record.payload, &mut visit).map_err(|error| record.refuse(error))?
         })
     }
 }

@@ -2,14 +2,14 @@
 //! window's near end, which is recorded with the income.
 
 use crate::records::WindowEnd;
-use crate::summary::{self, MinerShares, SegmentShares};
-use crate::view::JournalView;
+use crate::summary::{Column, SegmentShares};
+use crate::sums::{self, Sums, What};
+use crate::view::{JournalView, Stretch};
 use crate::{JournalError, Share};
-use millpond_segments::SegmentInfo;
+use millpond_segments::{Marks, SegmentInfo};
 use millpond_types::{Amount, MinerId, ShareSeq};
 use millpond_windows::Slices;
-use std::collections::BTreeMap;
-use std::ops::{ControlFlow, RangeInclusive};
+use std::ops::{ControlFlow, Range, RangeInclusive};
 
 pub use millpond_windows::{Edge, Measure, Span, Window};
 
@@ -26,23 +26,19 @@ pub(crate) fn of_share(measure: Measure, share: &Share) -> u128 {
     millpond_windows::value(share.work.0, amount.0, share.network_work).unwrap_or(u128::MAX)
 }
 
-/// By its footer, where that says it.
-pub(crate) fn of_segment(measure: Measure, total: &SegmentShares) -> Option<u128> {
+/// What a footer says of this measure, if anything.
+fn column(measure: Measure) -> Option<Column> {
     match measure {
-        Measure::Work => Some(total.work),
-        Measure::Units => Some(total.units),
-        Measure::Count => Some(total.count.into()),
+        Measure::Work => Some(Column::Work),
+        Measure::Units => Some(Column::Units),
+        Measure::Count => Some(Column::Count),
         Measure::Value | Measure::SubsidyValue | Measure::FeeValue => None,
     }
 }
 
-fn of_miner(measure: Measure, row: &MinerShares) -> Option<u128> {
-    match measure {
-        Measure::Work => Some(row.work),
-        Measure::Units => Some(row.units),
-        Measure::Count => Some(row.count.into()),
-        Measure::Value | Measure::SubsidyValue | Measure::FeeValue => None,
-    }
+/// By its footer, where that says it.
+pub(crate) fn of_segment(measure: Measure, total: &SegmentShares) -> Option<u128> {
+    column(measure).map(|column| column.of_total(total))
 }
 
 /// Which shares count, in one of three forms.
@@ -75,60 +71,6 @@ impl Field {
             Self::Time => (total.time_min.0, total.time_max.0),
             Self::Coord => (total.coord_min, total.coord_max),
         }
-    }
-}
-
-/// Below this a miner has a place of his own in [`Sums`], 16 bytes for each: numbers are given from 1 on. Those above are
-/// looked up, so that no number in a file makes a table as long as itself.
-const PLACES: usize = 1 << 22;
-
-/// Sums per miner, and of all.
-#[derive(Debug, Default)]
-pub(crate) struct Sums {
-    places: Vec<u128>,
-    beyond: BTreeMap<MinerId, u128>,
-    total: u128,
-    /// The smallest number of a share that was counted.
-    first: Option<ShareSeq>,
-    /// What of that share was not, since it lies on the far edge.
-    over: u128,
-}
-
-impl Sums {
-    pub(crate) fn add(&mut self, miner: MinerId, value: u128) -> Result<(), JournalError> {
-        if value == u128::MAX {
-            return Err(JournalError::Overflow);
-        }
-        let place = usize::try_from(miner.0).ok().filter(|place| *place < PLACES);
-        if let Some(place) = place
-            && place >= self.places.len()
-        {
-            self.places.resize(place.saturating_add(1), 0);
-        }
-        let sum = match place.and_then(|place| self.places.get_mut(place)) {
-            Some(sum) => sum,
-            None => self.beyond.entry(miner).or_default(),
-        };
-        *sum = sum.checked_add(value).ok_or(JournalError::Overflow)?;
-        self.total = self.total.checked_add(value).ok_or(JournalError::Overflow)?;
-        Ok(())
-    }
-
-    /// A share was counted, the first of several with numbers that ascend, or one.
-    pub(crate) fn counts(&mut self, seq: ShareSeq) {
-        self.first = Some(self.first.map_or(seq, |first| first.min(seq)));
-    }
-
-    /// What was counted, of a window behind whose near end is this share.
-    pub(crate) fn counted(self, behind: ShareSeq) -> Counted {
-        let first = self.first.unwrap_or(behind);
-        Counted { rows: self.rows(), first }
-    }
-
-    /// Ascending, without those that weigh nothing.
-    fn rows(self) -> Vec<(MinerId, u128)> {
-        let near = (0..).map(MinerId).zip(self.places);
-        near.chain(self.beyond).filter(|(_, sum)| *sum > 0).collect()
     }
 }
 
@@ -205,7 +147,8 @@ pub(crate) fn compute(
         Span::Coord(steps) => Reach::After(Field::Coord, end.coord.checked_sub(steps)),
     };
     let mut sums = Sums::default();
-    let reached = walk(journal, &walked, end.seq, reach, clip, &mut sums)?;
+    let asked = Asked { window: &walked, end: end.seq, reach, clip };
+    let reached = walk(journal, &asked, &mut sums)?;
     let dropped = &journal.dropped;
     let needs_dropped = dropped.last > clip.floor
         && match reach {
@@ -218,9 +161,13 @@ pub(crate) fn compute(
         return Err(JournalError::Dropped { last: dropped.last });
     }
     let first = sums.first.unwrap_or(behind);
+    // Of these it is only how far they reach that footers say.
     if let (Span::Slices(_, step), Measure::FeeValue) = (window.span, window.measure) {
         let rows = by_fees(journal, step, first..=end.seq, sums.over, clip)?.rows();
         return Ok(Counted { rows, first });
+    }
+    if let Some(column) = column(window.measure) {
+        sums.settle(journal, column)?;
     }
     Ok(sums.counted(behind))
 }
@@ -277,56 +224,58 @@ fn by_fees(
     Ok(sums)
 }
 
-/// Newest segment first. `Break` when the window is full.
-fn walk(
-    journal: &JournalView,
-    window: &Window,
+/// What is asked of every part of the journal.
+struct Asked<'a> {
+    window: &'a Window,
     end: ShareSeq,
     reach: Reach,
-    clip: &Clip,
-    sums: &mut Sums,
-) -> Result<ControlFlow<()>, JournalError> {
-    if matches!(reach, Reach::Sum(0)) {
+    clip: &'a Clip,
+}
+
+impl Asked<'_> {
+    /// How much of these shares counts, behind which so much does.
+    fn part(&self, total: &SegmentShares, so_far: u128) -> Part {
+        if total.count > 0 && total.last <= self.clip.floor {
+            return Part::Older;
+        }
+        // Shares on both sides of a boundary are told apart one by one.
+        let parted = |at: ShareSeq| total.first <= at && at < total.last;
+        let whole = of_segment(self.window.measure, total).is_some()
+            && !parted(self.clip.floor)
+            && !self.clip.others.is_some_and(parted);
+        // Nor does a footer say what shares were worth; those of which it does not are as long as their work says.
+        let measure = if column(self.window.measure).is_some() { self.window.measure } else { Measure::Work };
+        match part(measure, total, self.end, self.reach, so_far) {
+            Part::All if !whole => Part::Some,
+            part => part,
+        }
+    }
+}
+
+/// Newest segment first. `Break` when the window is full.
+fn walk(journal: &JournalView, asked: &Asked<'_>, sums: &mut Sums) -> Result<ControlFlow<()>, JournalError> {
+    if matches!(asked.reach, Reach::Sum(0)) {
         return Ok(ControlFlow::Break(()));
     }
     for segment in journal.log.segments().rev() {
-        let part = match journal.total(segment) {
-            Some(total) if total.count > 0 && total.last <= clip.floor => Part::Older,
-            // The segment that is written to has no footer yet.
-            None => Part::Some,
-            // Nor does a footer say what shares were worth.
-            Some(total) if of_segment(window.measure, &total).is_none() => {
-                match part(Measure::Work, &total, end, reach, sums.total) {
-                    Part::All => Part::Some,
-                    part => part,
+        let known = journal.known(segment);
+        // A segment that was sealed a moment ago may have no totals yet.
+        let part = known.map_or(Part::Some, |total| asked.part(&total, sums.total));
+        match (part, known) {
+            (Part::None, _) => {}
+            (Part::All, Some(total)) => {
+                if let Some(sum) = counts_all(asked, &total, sums)? {
+                    sums.later(sums::Part {
+                        segment: segment.clone(),
+                        what: What::Rows,
+                        shares: total.count,
+                        sum,
+                    });
                 }
             }
-            Some(total) => part(window.measure, &total, end, reach, sums.total),
-        };
-        // Shares of one segment on both sides of a boundary are told apart one by one.
-        let cut = |total: SegmentShares| {
-            let parted = |at: ShareSeq| total.first <= at && at < total.last;
-            parted(clip.floor) || clip.others.is_some_and(parted)
-        };
-        let part = match part {
-            Part::All if journal.total(segment).is_some_and(cut) => Part::Some,
-            part => part,
-        };
-        match part {
-            Part::None => {}
-            Part::All => {
-                let Some(total) = journal.total(segment) else { continue };
-                sums.counts(total.first);
-                if clip.is_of_others(total.first) {
-                    let all = of_segment(window.measure, &total).ok_or(JournalError::NoSuchWindow)?;
-                    sums.add(OTHERS, all)?;
-                } else {
-                    add_footer(journal, segment, window.measure, sums)?;
-                }
-            }
-            Part::Older => return Ok(ControlFlow::Break(())),
-            Part::Some => {
-                if add_shares(journal, segment, window, (end, reach, clip), sums)?.is_break() {
+            (Part::Older, _) => return Ok(ControlFlow::Break(())),
+            (Part::Some | Part::All, _) => {
+                if add_blocks(journal, segment, known.as_ref(), asked, sums)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
             }
@@ -335,7 +284,105 @@ fn walk(
     Ok(ControlFlow::Continue(()))
 }
 
-/// How much of a sealed segment is in the window.
+/// All of these shares count: at once as those of others, or as their miners', which are to be added later and come to this.
+fn counts_all(
+    asked: &Asked<'_>,
+    total: &SegmentShares,
+    sums: &mut Sums,
+) -> Result<Option<u128>, JournalError> {
+    let sum = of_segment(asked.window.measure, total).ok_or(JournalError::NoSuchWindow)?;
+    sums.counts(total.first);
+    if asked.clip.is_of_others(total.first) {
+        sums.add(OTHERS, sum)?;
+        return Ok(None);
+    }
+    sums.expect(sum)?;
+    Ok(Some(sum))
+}
+
+/// Blocks that are read together, about so many MiB.
+const TOGETHER: usize = 4;
+
+/// A segment that counts in part: by its blocks, newest first, and share by share only those on an edge. Where more of it
+/// counts than does not it is its rows without what does not, so that half of it is read at most.
+fn add_blocks(
+    journal: &JournalView,
+    segment: &SegmentInfo,
+    known: Option<&SegmentShares>,
+    asked: &Asked<'_>,
+    sums: &mut Sums,
+) -> Result<ControlFlow<()>, JournalError> {
+    let (stretches, marks) = journal.stretches(segment)?;
+    let (mut inside, mut outside) = (Vec::new(), Vec::new());
+    let mut flow = ControlFlow::Continue(());
+    for Stretch { records, total } in stretches.into_iter().rev() {
+        let part = match &total {
+            _ if flow.is_break() => Part::Older,
+            Some(total) => asked.part(total, sums.total),
+            None => Part::Some,
+        };
+        let total = total.unwrap_or_default();
+        match part {
+            Part::All => {
+                if let Some(sum) = counts_all(asked, &total, sums)? {
+                    inside.push((records, total.count, sum));
+                    continue;
+                }
+            }
+            Part::Some => flow = add_shares(journal, segment, &marks, records.clone(), asked, sums)?,
+            Part::Older => flow = ControlFlow::Break(()),
+            Part::None => {}
+        }
+        if total.count > 0 {
+            outside.push((records, total.count, of_segment(asked.window.measure, &total)));
+        }
+    }
+    let total = known.filter(|total| {
+        let most = inside.iter().fold(0_u64, |count, (_, more, _)| count.saturating_add(*more));
+        most > total.count / 2 && of_segment(asked.window.measure, total).is_some_and(|sum| sum < u128::MAX)
+    });
+    let (read, rows) = match total {
+        None => (inside, None),
+        Some(total) => {
+            let outside = outside.into_iter().map(|(records, count, sum)| Some((records, count, sum?)));
+            let outside: Option<Vec<_>> = outside.collect();
+            (outside.ok_or(JournalError::NoSuchWindow)?, Some(total))
+        }
+    };
+    if let Some(total) = rows {
+        let sum = of_segment(asked.window.measure, total).ok_or(JournalError::NoSuchWindow)?;
+        sums.later(sums::Part { segment: segment.clone(), what: What::Rows, shares: total.count, sum });
+    }
+    for (records, shares, sum) in joined(read)? {
+        let marks = marks.clone();
+        let what = if rows.is_some() { What::Without(records, marks) } else { What::Shares(records, marks) };
+        sums.later(sums::Part { segment: segment.clone(), what, shares, sum });
+    }
+    Ok(flow)
+}
+
+/// Neighbours as one, up to [`TOGETHER`] of them. They come newest first.
+fn joined(blocks: Vec<(Range<u64>, u64, u128)>) -> Result<Vec<(Range<u64>, u64, u128)>, JournalError> {
+    let mut joined: Vec<(Range<u64>, u64, u128)> = Vec::new();
+    let mut together = 0;
+    for (records, shares, sum) in blocks {
+        match joined.last_mut() {
+            Some(newer) if newer.0.start == records.end && together < TOGETHER => {
+                newer.0.start = records.start;
+                newer.1 = newer.1.saturating_add(shares);
+                newer.2 = newer.2.checked_add(sum).ok_or(JournalError::Overflow)?;
+                together += 1;
+            }
+            _ => {
+                joined.push((records, shares, sum));
+                together = 1;
+            }
+        }
+    }
+    Ok(joined)
+}
+
+/// How much of a segment or of a part of it is in the window.
 enum Part {
     None,
     All,
@@ -370,35 +417,17 @@ fn part(measure: Measure, total: &SegmentShares, end: ShareSeq, reach: Reach, so
     }
 }
 
-fn add_footer(
-    journal: &JournalView,
-    segment: &SegmentInfo,
-    measure: Measure,
-    sums: &mut Sums,
-) -> Result<(), JournalError> {
-    let footer = journal.log.summary(segment)?;
-    let refuse = |error: crate::DecodeError| millpond_segments::LogError::Owner {
-        segment: segment.name(),
-        offset: segment.bytes,
-        what: error.to_string(),
-    };
-    for row in summary::rows(&footer).map_err(refuse)? {
-        let row = row.map_err(refuse)?;
-        // Asked for where the footer says it alone.
-        sums.add(row.miner, of_miner(measure, &row).ok_or(JournalError::NoSuchWindow)?)?;
-    }
-    Ok(())
-}
-
 fn add_shares(
     journal: &JournalView,
     segment: &SegmentInfo,
-    window: &Window,
-    (end, reach, clip): (ShareSeq, Reach, &Clip),
+    marks: &Marks,
+    records: Range<u64>,
+    asked: &Asked<'_>,
     sums: &mut Sums,
 ) -> Result<ControlFlow<()>, JournalError> {
+    let Asked { window, end, reach, clip } = *asked;
     let Reach::Sum(limit) = reach else {
-        journal.visit_segment(segment, |seq, share| {
+        journal.visit_records(segment, marks, records, |seq, share| {
             let counts = seq <= end
                 && seq > clip.floor
                 && match reach {
@@ -415,7 +444,7 @@ fn add_shares(
         return Ok(ControlFlow::Continue(()));
     };
     let mut shares = Vec::new();
-    journal.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
+    journal.visit_records(segment, marks, records, |seq, share| -> Result<(), JournalError> {
         if seq <= end && seq > clip.floor {
             shares.push((seq, clip.miner(seq, share.miner), of_share(window.measure, share)));
         }

@@ -140,6 +140,27 @@ fn any_window() -> impl Strategy<Value = Window> {
         .prop_filter("computed", Window::is_computed)
 }
 
+/// How far apart marks are, before a restart and after it: at every group, now and then, and not at all, as in journals of
+/// before there were marks.
+fn any_marks() -> impl Strategy<Value = [u64; 2]> {
+    let marks = || prop::sample::select(vec![1, 600, u64::MAX]);
+    [marks(), marks()]
+}
+
+fn marked(disk: &SimDisk, mark_bytes: u64) -> Journal {
+    let options = Options { mark_bytes, ..options() };
+    Journal::open(Arc::new(disk.clone()), Path::new(DIR), options).unwrap().0
+}
+
+fn record(journal: &Journal, shares: &[Share]) {
+    for group in shares.chunks(9) {
+        let commits: Vec<_> = group.iter().map(|share| journal.share(*share)).collect();
+        for commit in commits {
+            commit.wait().unwrap();
+        }
+    }
+}
+
 /// Shares whose clock and coordinates go back now and then.
 fn any_shares() -> impl Strategy<Value = Vec<Share>> {
     // Numbers from 2^22 on have no place of their own in a window's sums.
@@ -190,19 +211,19 @@ proptest! {
         shares in any_shares(),
         windows in prop::collection::vec((any_window(), any::<prop::sample::Index>(), 0_u64..600, 0_u64..50), 1..12),
         restart: bool,
+        marks in any_marks(),
     ) {
         let disk = SimDisk::new();
-        let (mut journal, _) = open(&disk);
-        for group in shares.chunks(9) {
-            let commits: Vec<_> = group.iter().map(|share| journal.share(*share)).collect();
-            for commit in commits {
-                commit.wait().unwrap();
-            }
-        }
+        let mut journal = marked(&disk, marks[0]);
+        let (before, after) = shares.split_at(if restart { shares.len() / 2 } else { shares.len() });
+        record(&journal, before);
         if restart {
             drop(journal);
-            journal = open(&disk).0;
+            journal = marked(&disk, marks[1]);
+            record(&journal, after);
         }
+        // As a command beside the pool sees it.
+        let (beside, _) = JournalView::open(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
         let view = journal.view();
         for (window, end, round_after, jitter) in windows {
             let seq = end.index(shares.len()) as u64 + 1;
@@ -217,6 +238,7 @@ proptest! {
             let expected = naive(&shares, &window, &end);
             let counted = view.counted(&window, &end, None).unwrap();
             prop_assert_eq!(&counted, &expected, "{:?} {:?}", window, end);
+            prop_assert_eq!(&beside.counted(&window, &end, None).unwrap(), &expected, "{:?} {:?}", window, end);
             // Nothing before what retention is told to keep is read.
             let needed = view.needed_from(&window, &end, 1);
             let begins = begins(&shares, &window, counted.first);
@@ -236,18 +258,16 @@ proptest! {
             (any_window(), any::<prop::sample::Index>(), 0_u64..600, [0_u64..610, 0_u64..610]), 1..8
         ),
         restart: bool,
+        marks in any_marks(),
     ) {
         let disk = SimDisk::new();
-        let (mut journal, _) = open(&disk);
-        for group in shares.chunks(9) {
-            let commits: Vec<_> = group.iter().map(|share| journal.share(*share)).collect();
-            for commit in commits {
-                commit.wait().unwrap();
-            }
-        }
+        let mut journal = marked(&disk, marks[0]);
+        let (before, after) = shares.split_at(if restart { shares.len() / 2 } else { shares.len() });
+        record(&journal, before);
         if restart {
             drop(journal);
-            journal = open(&disk).0;
+            journal = marked(&disk, marks[1]);
+            record(&journal, after);
         }
         let view = journal.view();
         for (window, end, round_after, [floor, after]) in windows {
@@ -414,32 +434,96 @@ fn a_sum_that_does_not_fit_is_an_error_and_not_a_smaller_sum() {
 }
 
 #[test]
-fn a_window_over_many_segments_reads_footers_and_only_its_edges_whole() {
+fn a_window_over_many_segments_reads_footers_and_a_part_of_two_segments_at_its_edges() {
     let disk = Arc::new(CountingDisk::new(SimDisk::new()));
-    let (journal, _) = Journal::open(disk.clone(), Path::new(DIR), options()).unwrap();
-    fill(&journal, 1, 3000);
+    let options = Options { segment_bytes: 20_000, mark_bytes: 2_000, ..options() };
+    let (journal, _) = Journal::open(disk.clone(), Path::new(DIR), options).unwrap();
+    fill(&journal, 1, 9_000);
     let view = journal.view();
     let segments: Vec<_> = view.log().segments().cloned().collect();
-    assert!(segments.len() > 20);
-    let last = share(3000);
-    let end = WindowEnd {
-        seq: ShareSeq(3000),
-        time: last.time,
-        coord: last.coord,
-        network_work: last.network_work,
-        round_after: ShareSeq(333),
-    };
-    for span in [Span::Round, Span::Shares(2500), Span::Work(15_000), Span::Millis(25_000), Span::Coord(40)] {
-        disk.read.lock().clear();
-        let window = Window { span, measure: Measure::Work, edge: Edge::Split };
-        let rows = view.window(&window, &end, None).unwrap();
-        assert_eq!(rows.len(), 7, "{span:?}");
-        let read = disk.read.lock().clone();
-        let whole = segments.iter().filter(|segment| {
-            read.get(&Path::new(DIR).join(segment.name())).is_some_and(|bytes| *bytes >= segment.bytes)
-        });
-        let whole = whole.count();
-        assert!((1..=2).contains(&whole), "{span:?} read {whole} segments whole");
-        assert!(read.len() > 10, "{span:?} reached back over {} segments only", read.len());
+    assert!(segments.len() > 10);
+    for (newest, spans) in [
+        (
+            9_000,
+            [Span::Round, Span::Shares(7_500), Span::Work(45_000), Span::Millis(75_000), Span::Coord(120)],
+        ),
+        (
+            7_777,
+            [Span::Round, Span::Shares(6_400), Span::Work(38_000), Span::Millis(64_000), Span::Coord(100)],
+        ),
+    ] {
+        let last = share(newest);
+        let end = WindowEnd {
+            seq: ShareSeq(newest),
+            time: last.time,
+            coord: last.coord,
+            network_work: last.network_work,
+            round_after: ShareSeq(1_333),
+        };
+        for span in spans {
+            disk.read.lock().clear();
+            let window = Window { span, measure: Measure::Work, edge: Edge::Split };
+            let rows = view.window(&window, &end, None).unwrap();
+            assert_eq!(rows.len(), 7, "{span:?}");
+            let read = disk.read.lock().clone();
+            let of = |segment: &millpond_segments::SegmentInfo| {
+                read.get(&Path::new(DIR).join(segment.name())).copied().unwrap_or(0)
+            };
+            // Footers and heads take less than a tenth.
+            let edges: Vec<_> = segments.iter().filter(|segment| of(segment) > segment.bytes / 10).collect();
+            assert!(edges.len() <= 2, "{span:?} read more than the footer of {} segments", edges.len());
+            for edge in edges {
+                assert!(of(edge) < edge.bytes / 4 * 3, "{span:?} read {} bytes of {}", of(edge), edge.bytes);
+            }
+            // What is written to has its sums in memory.
+            assert!(newest < 9_000 || of(segments.last().unwrap()) == 0, "{span:?}");
+            assert!(read.len() > 5, "{span:?} reached back over {} segments only", read.len());
+        }
+    }
+}
+
+#[test]
+fn a_window_from_one_thread_and_from_several_is_the_same() {
+    let disk = SimDisk::new();
+    let options = Options { segment_bytes: 400_000, mark_bytes: 20_000, ..options() };
+    let (journal, _) = Journal::open(Arc::new(disk), Path::new(DIR), options).unwrap();
+    let shares: Vec<_> = (1..=60_000).map(share).collect();
+    for group in shares.chunks(1_000) {
+        let commits: Vec<_> = group.iter().map(|share| journal.share(*share)).collect();
+        commits.into_iter().for_each(|commit| _ = commit.wait().unwrap());
+    }
+    let view = journal.view();
+    assert!(view.log().segments().count() > 4);
+    for (newest, count) in [(60_000, 60_000), (58_123, 57_000), (59_999, 19_000), (35_500, 24_000)] {
+        let end = WindowEnd { seq: ShareSeq(newest), ..WindowEnd::default() };
+        for measure in [Measure::Work, Measure::Units, Measure::Count] {
+            let window = Window { span: Span::Shares(count), measure, edge: Edge::Whole };
+            let counted = view.counted(&window, &end, None).unwrap();
+            assert_eq!(counted, naive(&shares, &window, &end), "{count} up to {newest} by {measure:?}");
+        }
+    }
+}
+
+/// A view stays what it was while shares come, and windows of both are those of their shares.
+#[test]
+fn a_view_counts_what_was_durable_when_it_was_taken() {
+    let disk = SimDisk::new();
+    let (journal, _) = open(&disk);
+    let shares: Vec<_> = (1..=900).map(share).collect();
+    let views: Vec<_> = (0..=900_u64)
+        .map(|newest| {
+            if newest > 0 {
+                journal.share(shares[newest as usize - 1]).wait().unwrap();
+            }
+            (newest, journal.view())
+        })
+        .collect();
+    for (newest, view) in views {
+        for end in [newest, newest - newest / 30] {
+            let end = WindowEnd { seq: ShareSeq(end), ..WindowEnd::default() };
+            let window = Window { span: Span::Shares(newest), measure: Measure::Work, edge: Edge::Whole };
+            let counted = view.counted(&window, &end, None).unwrap();
+            assert_eq!(counted, naive(&shares, &window, &end), "{end:?} of {newest}");
+        }
     }
 }

@@ -147,6 +147,11 @@ fn main() {
     let named = rows.len();
     let windows = median((0..3).map(|_| timed(|| view.window(&window, &end, None).unwrap()).1).collect());
     let floor = median((0..3).map(|_| timed(|| black_box(dense.iter().sum::<u128>())).1).collect());
+    // One that ends where shares came since, and begins inside a segment.
+    let cut_end = WindowEnd { seq: ShareSeq(shares - shares / 40), ..end };
+    let cut = Window { span: Span::Shares(shares / 6 * 5), ..window };
+    let cut_windows =
+        median((0..3).map(|_| timed(|| black_box(view.window(&cut, &cut_end, None).unwrap())).1).collect());
 
     let sandbox = Sandbox::new(None, Compiler::InProcess).unwrap();
     let sink: Arc<dyn LogSink> = Arc::new(TracingSink);
@@ -303,6 +308,7 @@ fn main() {
         println!("{what:<38} {took:>9.3} {floor:>9.3} {:>8.1}", took / floor);
     };
     line("window (an array's sum)", windows, floor);
+    line("window cut at both ends (the same)", cut_windows, floor);
     line("division, fee, checks (one pass)", allocation, plain);
     let entry = if indexed { "entry with index (its bytes, synced)" } else { "entry (its bytes, synced)" };
     line(entry, append, sync);
@@ -333,7 +339,7 @@ fn main() {
         json!({
             "bench": "million", "index": indexed, "miners": miners, "named": named, "shares": shares, "segments": segments,
             "shares_per_second": shares as f64 / writing * 1e3, "journal_bytes_per_share": per_million,
-            "window_ms": windows, "window_floor_ms": floor, "allocation_ms": allocation, "allocation_floor_ms": plain,
+            "window_ms": windows, "cut_window_ms": cut_windows, "window_floor_ms": floor, "allocation_ms": allocation, "allocation_floor_ms": plain,
             "append_ms": append, "append_floor_ms": sync, "mature_ms": mature,
             "balance_idle_ms": median(idle), "balance_floor_ms": look,
             "balance_busy_ms": {"p50": at(0.5), "p999": at(0.999), "worst": at(1.0), "worst_floor": worst_plain},

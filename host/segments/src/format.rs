@@ -223,20 +223,51 @@ impl Checkpoint {
     }
 }
 
-/// What a sealed segment says of itself.
+/// A place between two groups from which a segment can be read without what is before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// Where the group behind it starts.
+    pub offset: u64,
+    /// The index of the first record behind it.
+    pub next_index: u64,
+    /// The chain of everything before it.
+    pub chain: Chain,
+}
+
+impl Mark {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.offset.to_le_bytes());
+        out.extend_from_slice(&self.next_index.to_le_bytes());
+        out.extend_from_slice(&self.chain.0);
+    }
+
+    fn take(from: &mut Bytes<'_>) -> Option<Self> {
+        Some(Self { offset: from.u64()?, next_index: from.u64()?, chain: Chain(from.array()?) })
+    }
+}
+
+/// What a sealed segment says of itself. Without marks it has the form that was the only one before there were marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Footer {
     pub sealed: UnixMillis,
     pub checkpoint: Option<Checkpoint>,
+    /// Ascending.
+    pub marks: Vec<Mark>,
     pub summary: Vec<u8>,
 }
 
 impl Footer {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = vec![1, u8::from(self.checkpoint.is_some())];
+        let version = if self.marks.is_empty() { 1 } else { 2 };
+        let mut bytes = vec![version, u8::from(self.checkpoint.is_some())];
         bytes.extend_from_slice(&self.sealed.0.to_le_bytes());
         if let Some(checkpoint) = &self.checkpoint {
             bytes.extend_from_slice(&checkpoint.encode());
+        }
+        if version == 2 {
+            let count = u32::try_from(self.marks.len()).unwrap_or(u32::MAX);
+            bytes.extend_from_slice(&count.to_le_bytes());
+            self.marks.iter().for_each(|mark| mark.put(&mut bytes));
         }
         bytes.extend_from_slice(&self.summary);
         bytes
@@ -247,11 +278,24 @@ impl Footer {
         let [version, has_checkpoint] = bytes.array()?;
         let sealed = UnixMillis(bytes.u64()?);
         let checkpoint = match (version, has_checkpoint) {
-            (1, 0) => None,
-            (1, 1) => Some(Checkpoint::decode(bytes.take(40)?)?),
+            (1 | 2, 0) => None,
+            (1 | 2, 1) => Some(Checkpoint::decode(bytes.take(40)?)?),
             _ => return None,
         };
-        Some(Self { sealed, checkpoint, summary: bytes.0.to_vec() })
+        let mut marks = Vec::new();
+        if version == 2 {
+            for _ in 0..bytes.u32()? {
+                marks.push(Mark::take(&mut bytes)?);
+            }
+            let ascend = marks
+                .array_windows()
+                .all(|[one, next]: &[Mark; 2]| one.offset < next.offset && one.next_index <= next.next_index);
+            // One footer has one form.
+            if marks.is_empty() || !ascend {
+                return None;
+            }
+        }
+        Some(Self { sealed, checkpoint, marks, summary: bytes.0.to_vec() })
     }
 }
 
@@ -305,10 +349,17 @@ mod tests {
         }
 
         #[test]
-        fn a_footer_survives_its_bytes(sealed: u64, summary: Vec<u8>, first: Option<u64>) {
+        fn a_footer_survives_its_bytes(sealed: u64, summary: Vec<u8>, first: Option<u64>, marks in 0_u64..4) {
             let checkpoint = first.map(|first| Checkpoint { first, chain: Chain([5; 32]) });
-            let footer = Footer { sealed: UnixMillis(sealed), checkpoint, summary };
-            prop_assert_eq!(Footer::decode(&footer.encode()), Some(footer));
+            let mark = |at| Mark { offset: at * 100, next_index: at / 2, chain: Chain([at as u8; 32]) };
+            let marks: Vec<_> = (1..=marks).map(mark).collect();
+            let footer = Footer { sealed: UnixMillis(sealed), checkpoint, marks, summary };
+            let bytes = footer.encode();
+            prop_assert_eq!(bytes.first().copied(), Some(if footer.marks.is_empty() { 1 } else { 2 }));
+            let mut turned = footer.clone();
+            turned.marks.reverse();
+            prop_assert_eq!(Footer::decode(&turned.encode()).is_some(), turned.marks.len() < 2);
+            prop_assert_eq!(Footer::decode(&bytes), Some(footer));
         }
     }
 }

@@ -17,7 +17,11 @@
 //!
 //! The chain of a file starts with the hash of its header, which holds the last chain of the file before. The first
 //! group of a file holds what the owner carries over; a sealed file ends with a group that holds only a footer: the
-//! owner's summary and the latest checkpoint. Kinds from 0xff00 belong to this crate.
+//! owner's summary, the latest checkpoint and marks. Kinds from 0xff00 belong to this crate.
+//!
+//! A mark is a place between two groups, about one every MiB, with the chain up to there: what lies between two marks
+//! can be read and checked without the rest ([`View::read_range`]). Marks are derived from the groups. Those of the file that
+//! is written to are kept in memory, and a file without any has a footer of version 1, as all had before there were marks.
 //!
 //! # Promises
 //! - [`Commit`] resolves after `fdatasync` of the group; a group is written only after the one before was synced.
@@ -45,4 +49,4 @@ pub use format::{Chain, MAX_PAYLOAD, RESERVED_KINDS};
 pub use log::{GroupLog, Opened, Options, Owner, Truncated};
 pub use plain::{Log, Plain};
 pub use scan::GroupBuilder;
-pub use view::{Iter, Record, RecordRef, SegmentInfo, Verified, View};
+pub use view::{Iter, Marks, Record, RecordRef, SegmentInfo, Verified, View};

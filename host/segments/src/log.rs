@@ -34,6 +34,10 @@ pub trait Owner: Send + 'static {
     /// The group encoded last is durable. Called before its commits resolve.
     fn synced(&mut self);
 
+    /// All records before this index are durable, and the segment can be read from here ([`View::read_range`]). Called after
+    /// [`Owner::synced`], for an owner that keeps what it knows of a segment in parts that can be read; at open too.
+    fn marked(&mut self, _next: u64) {}
+
     /// The summary for the footer of the segment that is about to be sealed. Called once per sealed segment.
     fn summary(&mut self) -> Vec<u8>;
 
@@ -55,14 +59,20 @@ pub trait Owner: Send + 'static {
     fn recover(&mut self, record: RecordRef<'_>) -> Result<(), String>;
 }
 
+/// See [`Options::mark_bytes`].
+pub(crate) const MARK_BYTES: u64 = 1 << 20;
+
 /// How a log is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Names what the log holds, up to 16 ASCII characters; a log with another name does not open.
     pub format: &'static str,
     /// A segment is sealed when this many bytes were written to it after its first group, and at least three times as
-    /// many as that has. Default 8 MiB: a start reads the newest segment, and a window the two at its edges.
+    /// many as that has. Default 8 MiB: a start reads the newest segment.
     pub segment_bytes: u64,
+    /// About how many bytes lie between two places from which a segment can be read. Default 1 MiB: what is read and thrown
+    /// away at either end of a part.
+    pub mark_bytes: u64,
     /// How long the first item of a group may wait for company. Default 1 ms; 0 commits at once, and what comes
     /// while a sync runs is the next group.
     pub max_wait: Duration,
@@ -83,6 +93,7 @@ impl Options {
         Self {
             format,
             segment_bytes: 8 << 20,
+            mark_bytes: MARK_BYTES,
             max_wait: Duration::from_millis(1),
             group_bytes: 4 << 20,
             queue_items: 65_536,

@@ -1,10 +1,10 @@
 //! Finding out what a folder holds: sealed segments by their footers, the newest by its groups.
 
-use crate::format::{CHECKPOINT, Checkpoint, FOOTER, Footer, HEADER_LEN, Header, RESERVED_KINDS};
-use crate::log::{Options, Owner, Truncated};
+use crate::format::{CHECKPOINT, Checkpoint, FOOTER, Footer, HEADER_LEN, Header, Mark, RESERVED_KINDS};
+use crate::log::{MARK_BYTES, Options, Owner, Truncated};
 use crate::scan::{Cursor, has_later_group};
 use crate::view::{RecordRef, broken_at, corrupt, follows, header_of, inspect_sealed, name_of};
-use crate::{LogError, SegmentInfo, View};
+use crate::{LogError, Marks, SegmentInfo, View};
 use millpond_disk::{Disk, read_file};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ pub(crate) struct Found {
     pub sealed: Vec<SegmentInfo>,
     /// The segment to go on writing to; `None` when a new one is needed.
     pub active: Option<SegmentInfo>,
+    /// Of that segment.
+    pub marks: Vec<Mark>,
     pub checkpoint: Option<Checkpoint>,
     pub truncated: Option<Truncated>,
 }
@@ -24,6 +26,7 @@ struct Newest {
     bytes: Vec<u8>,
     info: SegmentInfo,
     footer: Option<Footer>,
+    marks: Vec<Mark>,
     checkpoint: Option<Checkpoint>,
     /// Bytes after the last complete group.
     torn: u64,
@@ -44,7 +47,12 @@ fn list(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>, LogError> {
     Ok(names.iter().filter_map(index).collect())
 }
 
-fn read_newest(disk: &dyn Disk, dir: &Path, first: u64, format: &'static str) -> Result<State, LogError> {
+fn read_newest(
+    disk: &dyn Disk,
+    dir: &Path,
+    first: u64,
+    (format, mark_bytes): (&'static str, u64),
+) -> Result<State, LogError> {
     let bytes = read_file(disk, &dir.join(name_of(first)))?;
     let unfinished = || State::Unfinished { bytes: bytes.len() as u64 };
     // A file's first group is written with its header and acknowledges nothing: without a second group behind it,
@@ -56,6 +64,7 @@ fn read_newest(disk: &dyn Disk, dir: &Path, first: u64, format: &'static str) ->
     };
     let mut cursor = Cursor::new(&header);
     let (mut footer, mut checkpoint, mut groups) = (None, None, 0);
+    let mut marks = Vec::new();
     let torn = loop {
         let group = match cursor.next(&bytes) {
             Ok(Some(group)) => group,
@@ -81,6 +90,7 @@ fn read_newest(disk: &dyn Disk, dir: &Path, first: u64, format: &'static str) ->
             }
             break 0;
         }
+        put_mark(&mut marks, cursor.mark(), mark_bytes);
     };
     if groups == 0 {
         return Ok(unfinished());
@@ -95,7 +105,17 @@ fn read_newest(disk: &dyn Disk, dir: &Path, first: u64, format: &'static str) ->
         chain: cursor.chain,
     };
     let checkpoint = checkpoint.or_else(|| footer.as_ref()?.checkpoint);
-    Ok(State::Whole(Box::new(Newest { bytes, info, footer, checkpoint, torn })))
+    Ok(State::Whole(Box::new(Newest { bytes, info, footer, marks, checkpoint, torn })))
+}
+
+/// Adds a mark where groups of so many bytes lie behind the one before; whether it did.
+pub(crate) fn put_mark(marks: &mut Vec<Mark>, mark: Mark, every: u64) -> bool {
+    let before = marks.last().map_or(HEADER_LEN as u64, |mark| mark.offset);
+    let far = mark.offset.saturating_sub(before) >= every;
+    if far {
+        marks.push(mark);
+    }
+    far
 }
 
 /// Everything but the newest segment, checked to continue from checkpoint to newest.
@@ -149,7 +169,7 @@ pub(crate) fn read_write<O: Owner>(
     let mut truncated = None;
     let newest = loop {
         let Some(first) = firsts.pop() else { break None };
-        match read_newest(disk, dir, first, options.format)? {
+        match read_newest(disk, dir, first, (options.format, options.mark_bytes))? {
             State::Whole(newest) => break Some(newest),
             State::Unfinished { bytes } => {
                 if truncated.is_some() || (firsts.is_empty() && first != 1) {
@@ -178,7 +198,8 @@ pub(crate) fn read_write<O: Owner>(
         sealed.push(info);
     }
     let Some(newest) = newest else {
-        return Ok(Found { sealed, active: None, checkpoint: older.checkpoint, truncated });
+        let (active, marks) = (None, Vec::new());
+        return Ok(Found { sealed, active, marks, checkpoint: older.checkpoint, truncated });
     };
     // What a killed process wrote but did not sync is in the page cache only: from here on it counts as durable.
     let file = disk.open(&dir.join(newest.info.name()))?;
@@ -198,7 +219,7 @@ pub(crate) fn read_write<O: Owner>(
             None
         }
     };
-    Ok(Found { sealed, active, checkpoint: older.checkpoint, truncated })
+    Ok(Found { sealed, active, marks: newest.marks, checkpoint: older.checkpoint, truncated })
 }
 
 fn tell_sealed<O: Owner>(owner: &mut O, info: &SegmentInfo, footer: &Footer) -> Result<(), LogError> {
@@ -217,6 +238,9 @@ fn tell_records<O: Owner>(owner: &mut O, newest: &Newest, format: &'static str) 
             let record = RecordRef { index, kind, payload, segment: first, offset };
             owner.recover(record).map_err(|what| record.refuse(what))?;
         }
+        if newest.marks.binary_search_by_key(&cursor.at, |mark| mark.offset).is_ok() {
+            owner.marked(cursor.next_index);
+        }
     }
     Ok(())
 }
@@ -226,12 +250,14 @@ pub(crate) fn read_only(disk: Arc<dyn Disk>, dir: &Path, format: &'static str) -
     let mut firsts = list(disk.as_ref(), dir)?;
     let mut newest = None;
     while let Some(first) = firsts.pop() {
-        if let State::Whole(found) = read_newest(disk.as_ref(), dir, first, format)? {
+        if let State::Whole(found) = read_newest(disk.as_ref(), dir, first, (format, MARK_BYTES))? {
             newest = Some(found);
             break;
         }
     }
     let older = read_older(disk.as_ref(), dir, &firsts, newest.as_deref(), format)?;
     let sealed = Arc::new(older.sealed.into_iter().map(|(info, _)| info).collect());
-    Ok(View { disk, dir: dir.into(), format, sealed, active: newest.map(|newest| newest.info) })
+    let (active, marks) = newest.map(|newest| (newest.info, newest.marks)).unzip();
+    let marks = Marks(Arc::new(marks.unwrap_or_default()));
+    Ok(View { disk, dir: dir.into(), format, sealed, active, marks })
 }

@@ -1,7 +1,7 @@
 //! Building groups and reading them back from a segment's bytes.
 
 use crate::format::{
-    self, CHAIN, CHAIN_FRAME_LEN, Chain, ChainFrame, FRAME_LEN, HEADER_LEN, MAX_PAYLOAD, RESERVED_KINDS,
+    self, CHAIN, CHAIN_FRAME_LEN, Chain, ChainFrame, FRAME_LEN, HEADER_LEN, MAX_PAYLOAD, Mark, RESERVED_KINDS,
 };
 
 /// Collects the records of one commit group.
@@ -83,9 +83,11 @@ pub(crate) struct Broken {
     pub what: &'static str,
 }
 
-/// Walks the groups of one segment's bytes.
+/// Walks the groups of one segment's bytes, or of its bytes from a mark on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cursor {
+    /// Where in the file the bytes begin.
+    base: u64,
     pub at: u64,
     pub next_index: u64,
     pub chain: Chain,
@@ -94,14 +96,25 @@ pub(crate) struct Cursor {
 impl Cursor {
     /// At the first group of a segment.
     pub(crate) fn new(header: &format::Header) -> Self {
-        Self { at: HEADER_LEN as u64, next_index: header.first, chain: header.chain() }
+        Self { base: 0, at: HEADER_LEN as u64, next_index: header.first, chain: header.chain() }
+    }
+
+    /// At the group behind a mark, in bytes that begin there.
+    pub(crate) fn behind(mark: &Mark) -> Self {
+        Self { base: mark.offset, at: mark.offset, next_index: mark.next_index, chain: mark.chain }
+    }
+
+    /// Where it stands, for whoever comes back.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { offset: self.at, next_index: self.next_index, chain: self.chain }
     }
 
     /// The next group, or `None` at the end of the bytes.
     pub(crate) fn next<'a>(&mut self, file: &'a [u8]) -> Result<Option<Group<'a>>, Broken> {
         let start = self.at;
         let broken = |offset, what| Broken { group_start: start, offset, what };
-        let whole = usize::try_from(start).ok().and_then(|start| file.get(start..));
+        let from = start.checked_sub(self.base).and_then(|from| usize::try_from(from).ok());
+        let whole = from.and_then(|from| file.get(from..));
         let whole = whole.ok_or_else(|| broken(start, "the file is shorter than its group"))?;
         if whole.is_empty() {
             return Ok(None);
@@ -129,7 +142,7 @@ impl Cursor {
             }
             let end = start + (whole.len() - after.len()) as u64;
             let group = Group { frames, first: self.next_index };
-            *self = Self { at: end, next_index, chain: expected.chain };
+            *self = Self { base: self.base, at: end, next_index, chain: expected.chain };
             return Ok(Some(group));
         }
     }

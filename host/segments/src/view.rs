@@ -1,12 +1,13 @@
 //! Reading a log: what was durable when the view was taken.
 
 use crate::LogError;
-use crate::format::{CHAIN_FRAME_LEN, Chain, ChainFrame, FOOTER, Footer, Header, RESERVED_KINDS, VERSION};
-use crate::format::{describe, padded, read_frame};
+use crate::format::{CHAIN_FRAME_LEN, Chain, ChainFrame, FOOTER, Footer, Header, Mark, RESERVED_KINDS};
+use crate::format::{VERSION, describe, padded, read_frame};
 use crate::scan::{Broken, Cursor};
 use millpond_disk::{Disk, read_exact_at};
 use millpond_types::UnixMillis;
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -105,6 +106,28 @@ pub struct Verified {
     pub chain: Chain,
 }
 
+/// Places from which a segment can be read without what is before them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Marks(pub(crate) Arc<Vec<Mark>>);
+
+impl Marks {
+    /// Whether one lies right before the record of this index.
+    #[must_use]
+    pub fn is_before(&self, index: u64) -> bool {
+        self.at(index).is_some_and(|mark| mark.next_index == index)
+    }
+
+    /// The last place that no record from this index on lies before.
+    fn at(&self, index: u64) -> Option<&Mark> {
+        self.0.get(self.0.partition_point(|mark| mark.next_index <= index).checked_sub(1)?)
+    }
+
+    /// The first place behind a record of a lower index and all of those before it.
+    fn behind(&self, index: u64) -> Option<&Mark> {
+        self.0.get(self.0.partition_point(|mark| mark.next_index < index))
+    }
+}
+
 /// A log as it was durable at one moment. Cheap to clone; reads on demand, one segment at a time.
 #[derive(Clone, Debug)]
 pub struct View {
@@ -113,6 +136,8 @@ pub struct View {
     pub(crate) format: &'static str,
     pub(crate) sealed: Arc<Vec<SegmentInfo>>,
     pub(crate) active: Option<SegmentInfo>,
+    /// Of that segment.
+    pub(crate) marks: Marks,
 }
 
 impl View {
@@ -147,8 +172,46 @@ impl View {
     /// # Errors
     /// When the segment is not sealed or does not check.
     pub fn summary(&self, segment: &SegmentInfo) -> Result<Vec<u8>, LogError> {
+        Ok(self.footer(segment)?.0)
+    }
+
+    /// The same with the places from which the segment can be read: none when it was sealed before there were such.
+    ///
+    /// # Errors
+    /// As [`View::summary`].
+    pub fn footer(&self, segment: &SegmentInfo) -> Result<(Vec<u8>, Marks), LogError> {
         let (_, footer) = inspect_sealed(self.disk.as_ref(), &self.dir, segment.first, self.format)?;
-        Ok(footer.summary)
+        Ok((footer.summary, Marks(Arc::new(footer.marks))))
+    }
+
+    /// The places from which the segment that is written to can be read.
+    #[must_use]
+    pub fn newest_marks(&self) -> &Marks {
+        &self.marks
+    }
+
+    /// Gives the records of one segment with these indexes, in order, and reads little more than them: from the last of the
+    /// segment's marks before them to the first one behind them. Checks checksums, and the chain from mark to mark.
+    ///
+    /// # Errors
+    /// The visitor's own, or when what is read does not check.
+    pub fn read_range<E: From<LogError>>(
+        &self,
+        segment: &SegmentInfo,
+        marks: &Marks,
+        indexes: Range<u64>,
+        mut visit: impl FnMut(RecordRef<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if indexes.is_empty() {
+            return Ok(());
+        }
+        let mut loaded = self.load_between(segment, marks.at(indexes.start), marks.behind(indexes.end))?;
+        while let Some(result) = loaded
+            .next_group(|record| if indexes.contains(&record.index) { visit(record) } else { Ok(()) })?
+        {
+            result?;
+        }
+        Ok(())
     }
 
     /// Gives every record of one segment, in order, checking checksums and chain on the way.
@@ -174,7 +237,8 @@ impl View {
         Iter { view: self.clone(), from, segments, loaded: None, pending: VecDeque::new() }
     }
 
-    /// Reads everything and checks every checksum, every chain hash, and that nothing is missing between segments.
+    /// Reads everything and checks every checksum, every chain hash, that nothing is missing between segments, and that
+    /// marks say what lies before them.
     ///
     /// # Errors
     /// At the first place that does not check.
@@ -187,6 +251,8 @@ impl View {
             } else {
                 follows(segment, verified.next, verified.chain)?;
             }
+            let marks = if segment.sealed.is_some() { self.footer(segment)?.1 } else { self.marks.clone() };
+            let mut marks = marks.0.iter().peekable();
             let mut loaded = self.load(segment)?;
             let mut records = 0;
             let mut count = |_: RecordRef<'_>| -> Result<(), LogError> {
@@ -196,6 +262,16 @@ impl View {
             while let Some(result) = loaded.next_group(&mut count)? {
                 result?;
                 verified.groups += 1;
+                let here = loaded.cursor.mark();
+                if let Some(mark) = marks.next_if(|mark| mark.offset <= here.offset)
+                    && *mark != here
+                {
+                    return Err(corrupt(
+                        segment.first,
+                        mark.offset,
+                        "the footer marks no end of a group here",
+                    ));
+                }
             }
             verified.segments += 1;
             verified.records += records;
@@ -205,16 +281,34 @@ impl View {
     }
 
     fn load(&self, segment: &SegmentInfo) -> Result<Loaded, LogError> {
+        self.load_between(segment, None, None)
+    }
+
+    /// What lies between two marks of a segment, of which none is its beginning or its end.
+    fn load_between(
+        &self,
+        segment: &SegmentInfo,
+        from: Option<&Mark>,
+        until: Option<&Mark>,
+    ) -> Result<Loaded, LogError> {
         let path = self.dir.join(segment.name());
         let file = self.disk.open_read(&path)?;
-        let len = usize::try_from(segment.bytes).map_err(|_| too_long(segment.first))?;
-        let bytes = read_exact_at(file.as_ref(), &path, 0, len)?;
+        let (begin, end) =
+            (from.map_or(0, |mark| mark.offset), until.map_or(segment.bytes, |mark| mark.offset));
+        let end_chain = until.map_or(segment.chain, |mark| mark.chain);
+        let len =
+            end.checked_sub(begin).ok_or_else(|| corrupt(segment.first, begin, "a mark lies outside"))?;
+        let len = usize::try_from(len).map_err(|_| too_long(segment.first))?;
+        let bytes = read_exact_at(file.as_ref(), &path, begin, len)?;
+        if let Some(mark) = from {
+            return Ok(Loaded { first: segment.first, bytes, cursor: Cursor::behind(mark), end: end_chain });
+        }
         let header = header_of(&bytes, segment.first, self.format)?;
         if header.previous != segment.previous {
             return Err(corrupt(segment.first, 0, "the header changed while the log was open"));
         }
         let cursor = Cursor::new(&header);
-        Ok(Loaded { first: segment.first, bytes, cursor, end: segment.chain })
+        Ok(Loaded { first: segment.first, bytes, cursor, end: end_chain })
     }
 }
 
@@ -369,6 +463,9 @@ pub(crate) fn inspect_sealed(
         _ => None,
     };
     let footer = footer.ok_or_else(unsealed)?;
+    if footer.marks.last().is_some_and(|mark| mark.offset > chain.group_start) {
+        return Err(corrupt(first, chain.group_start, "the footer marks a place behind its segment"));
+    }
     let info = SegmentInfo {
         first,
         next: chain.next_index,
@@ -379,4 +476,65 @@ pub(crate) fn inspect_sealed(
         chain: chain.chain,
     };
     Ok((info, footer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::GroupBuilder;
+    use millpond_disk::SimDisk;
+
+    /// A sealed segment of three groups whose footer marks what it is told to.
+    fn sealed(marks: impl FnOnce(&[Mark]) -> Vec<Mark>) -> View {
+        let (name, created, previous) = (padded("test"), UnixMillis(1), Chain::default());
+        let header = Header { version: VERSION, name, first: 1, created, previous };
+        let mut bytes = header.encode();
+        let mut cursor = Cursor::new(&header);
+        let mut ends = Vec::new();
+        for number in 0..3 {
+            let mut group = GroupBuilder::new(cursor.next_index);
+            group.push(1, &[number; 40]);
+            bytes.extend(group.close(cursor.chain, cursor.at).0);
+            cursor.next(&bytes).unwrap().unwrap();
+            ends.push(cursor.mark());
+        }
+        let mut group = GroupBuilder::new(cursor.next_index);
+        let marks = marks(&ends);
+        let footer = Footer { sealed: UnixMillis(2), checkpoint: None, marks, summary: Vec::new() };
+        group.push_own(FOOTER, &footer.encode());
+        bytes.extend(group.close(cursor.chain, cursor.at).0);
+        let disk = Arc::new(SimDisk::new());
+        disk.make_dir(Path::new("/log")).unwrap();
+        disk.create(&Path::new("/log").join(name_of(1))).unwrap().append(&bytes).unwrap();
+        View::open(disk, Path::new("/log"), "test").unwrap()
+    }
+
+    #[test]
+    fn a_mark_that_is_not_where_a_group_ends_is_found_by_verify() {
+        sealed(<[Mark]>::to_vec).verify().unwrap();
+        sealed(|ends| vec![ends[1]]).verify().unwrap();
+        sealed(|_| Vec::new()).verify().unwrap();
+        let forged = |forge: fn(&mut Mark)| {
+            let view = sealed(|ends| {
+                let mut mark = ends[1];
+                forge(&mut mark);
+                vec![mark]
+            });
+            let segment = view.segments().next().unwrap().clone();
+            let marks = view.footer(&segment).map(|(_, marks)| marks);
+            let read = |marks: &Marks| {
+                view.read_range(&segment, marks, 3..4, |record| -> Result<(), LogError> {
+                    assert_eq!(record.payload, [2; 40]);
+                    Ok(())
+                })
+            };
+            // Whoever reads from it finds no chain there, unless it says only what its records are called.
+            (view.verify().is_err(), marks.and_then(|marks| read(&marks)).is_err())
+        };
+        assert_eq!(forged(|_| ()), (false, false));
+        assert_eq!(forged(|mark| mark.offset += 1), (true, true));
+        assert_eq!(forged(|mark| mark.offset = 1 << 40), (true, true));
+        assert_eq!(forged(|mark| mark.chain = Chain([9; 32])), (true, true));
+        assert_eq!(forged(|mark| mark.next_index = 2), (true, true));
+    }
 }

@@ -1,10 +1,10 @@
 //! The one thread that writes: takes groups from the queue, appends, syncs, and only then lets commits resolve.
 
-use crate::format::{CHECKPOINT, Chain, Checkpoint, FOOTER, Footer, Header, VERSION, padded};
+use crate::format::{CHECKPOINT, Chain, Checkpoint, FOOTER, Footer, Header, Mark, VERSION, padded};
 use crate::log::{Options, Owner};
-use crate::open::Found;
+use crate::open::{Found, put_mark};
 use crate::scan::GroupBuilder;
-use crate::{Commit, LogError, Resolver, SegmentInfo, View};
+use crate::{Commit, LogError, Marks, Resolver, SegmentInfo, View};
 use millpond_disk::{Disk, DiskFile};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
@@ -69,6 +69,8 @@ pub(crate) enum Request {
 struct Durable {
     sealed: Arc<Vec<SegmentInfo>>,
     active: SegmentInfo,
+    /// Of that segment.
+    marks: Arc<Vec<Mark>>,
 }
 
 /// One turn of the writer.
@@ -138,7 +140,8 @@ impl<O: Owner> Shared<O> {
         let durable = self.durable.lock();
         let (disk, dir) = (Arc::clone(&self.disk), Arc::clone(&self.dir));
         let (sealed, active) = (Arc::clone(&durable.sealed), Some(durable.active.clone()));
-        View { disk, dir, format: self.options.format, sealed, active }
+        let marks = Marks(Arc::clone(&durable.marks));
+        View { disk, dir, format: self.options.format, sealed, active, marks }
     }
 
     pub(crate) fn waiting(&self) -> usize {
@@ -279,6 +282,8 @@ pub(crate) struct Writer<O: Owner> {
     opened_with: u64,
     /// Whether the last group has no group behind it that proves it was synced.
     unconfirmed: bool,
+    /// Whether a mark was put behind the last group, which the owner is told once it knows of that.
+    marked: bool,
 }
 
 impl<O: Owner> Writer<O> {
@@ -289,18 +294,20 @@ impl<O: Owner> Writer<O> {
         mut owner: O,
         found: Found,
     ) -> Result<(Self, Arc<Shared<O>>), LogError> {
-        let (file, active, opened_with) = match found.active {
-            Some(active) => (disk.open(&dir.join(active.name()))?, active, 0),
+        let (file, active, opened_with, marks) = match found.active {
+            Some(active) => (disk.open(&dir.join(active.name()))?, active, 0, found.marks),
             None => {
                 let last = found.sealed.last();
                 let (next, chain) = last.map_or((1, Chain::default()), |last| (last.next, last.chain));
                 let (file, active) = create(disk.as_ref(), dir, &options, &mut owner, next, chain)?;
                 owner.synced();
                 let opened_with = active.bytes;
-                (file, active, opened_with)
+                let marks = marks_of(&active, &options, &mut owner);
+                (file, active, opened_with, marks)
             }
         };
-        let durable = Mutex::new(Durable { sealed: Arc::new(found.sealed), active: active.clone() });
+        let (sealed, marks) = (Arc::new(found.sealed), Arc::new(marks));
+        let durable = Mutex::new(Durable { sealed, active: active.clone(), marks });
         let queue = Mutex::new(Queue {
             items: VecDeque::new(),
             urgent: VecDeque::new(),
@@ -322,6 +329,7 @@ impl<O: Owner> Writer<O> {
             checkpoint,
             opened_with,
             unconfirmed: false,
+            marked: false,
         };
         Ok((writer, shared))
     }
@@ -378,6 +386,7 @@ impl<O: Owner> Writer<O> {
             return Ok(());
         }
         self.owner.synced();
+        self.tell_mark();
         // All outcomes first: who is woken finds everything of his in this group.
         let settled = std::mem::take(&mut taken.resolvers).into_iter().zip(receipts);
         let wakers: Vec<_> = settled.filter_map(|(resolver, receipt)| resolver.settle(Ok(receipt))).collect();
@@ -402,8 +411,17 @@ impl<O: Owner> Writer<O> {
         self.active.next = chain.next_index;
         self.active.chain = chain.chain;
         self.unconfirmed = true;
-        self.shared.durable.lock().active = self.active.clone();
+        let mut durable = self.shared.durable.lock();
+        durable.active = self.active.clone();
+        let every = self.shared.options.mark_bytes;
+        self.marked = put_mark(Arc::make_mut(&mut durable.marks), mark_behind(&self.active), every);
         Ok(())
+    }
+
+    fn tell_mark(&mut self) {
+        if std::mem::take(&mut self.marked) {
+            self.owner.marked(self.active.next);
+        }
     }
 
     fn roll(&mut self) -> Result<(), LogError> {
@@ -413,7 +431,8 @@ impl<O: Owner> Writer<O> {
         }
         let summary = self.owner.summary();
         let sealed = (self.shared.options.clock)();
-        let footer = Footer { sealed, checkpoint: self.checkpoint, summary };
+        let marks = self.shared.durable.lock().marks.to_vec();
+        let footer = Footer { sealed, checkpoint: self.checkpoint, marks, summary };
         let mut group = GroupBuilder::new(self.active.next);
         group.push_own(FOOTER, &footer.encode());
         self.write(group)?;
@@ -433,10 +452,12 @@ impl<O: Owner> Writer<O> {
         let before = std::mem::replace(&mut self.active, active);
         self.opened_with = self.active.bytes;
         self.file = file;
-        self.unconfirmed = false;
+        (self.unconfirmed, self.marked) = (false, false);
+        let marks = marks_of(&self.active, &self.shared.options, &mut self.owner);
         let mut durable = self.shared.durable.lock();
         Arc::make_mut(&mut durable.sealed).push(before);
         durable.active = self.active.clone();
+        durable.marks = Arc::new(marks);
         Ok(())
     }
 
@@ -452,6 +473,7 @@ impl<O: Owner> Writer<O> {
         let mut group = GroupBuilder::new(self.active.next);
         group.push_own(CHECKPOINT, &checkpoint.encode());
         self.write(group)?;
+        self.tell_mark();
         self.checkpoint = Some(checkpoint);
         // Readers no longer see the segments before their files go.
         Arc::make_mut(&mut self.shared.durable.lock().sealed).drain(..count);
@@ -468,8 +490,22 @@ impl<O: Owner> Writer<O> {
 }
 
 /// A segment is written to until it holds so many times what it began with. More would save little more of the disk, and
-/// a start and the edges of a window read a segment whole.
+/// a start reads a segment whole, a window up to half of each of two.
 const CARRIED: u64 = 3;
+
+/// The place behind everything that a segment holds.
+fn mark_behind(segment: &SegmentInfo) -> Mark {
+    Mark { offset: segment.bytes, next_index: segment.next, chain: segment.chain }
+}
+
+/// The marks of a segment that holds its first group alone.
+fn marks_of<O: Owner>(segment: &SegmentInfo, options: &Options, owner: &mut O) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    if put_mark(&mut marks, mark_behind(segment), options.mark_bytes) {
+        owner.marked(segment.next);
+    }
+    marks
+}
 
 /// Creates a segment: header and first group in one write, file synced, folder synced.
 fn create<O: Owner>(

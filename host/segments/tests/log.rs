@@ -17,7 +17,7 @@ use std::time::Duration;
 const DIR: &str = "/log";
 
 fn options() -> Options {
-    Options { max_wait: Duration::ZERO, segment_bytes: 1000, ..Options::new("test") }
+    Options { max_wait: Duration::ZERO, segment_bytes: 1000, mark_bytes: 250, ..Options::new("test") }
 }
 
 fn open(disk: &SimDisk) -> Result<(Log, millpond_segments::Opened), LogError> {
@@ -340,6 +340,70 @@ fn the_forecast_follows_the_pace_of_the_newest_segments() {
     assert_eq!(forecast.days_left, Some(10_000 / (2 * bytes)));
     let idle = millpond_segments::Forecast::of(&log.view(), UnixMillis(1_000), 10_000);
     assert_eq!(idle.days_left, None);
+}
+
+/// The records of a segment with these indexes, as its marks give them.
+fn range(view: &View, segment: &SegmentInfo, indexes: std::ops::Range<u64>) -> Result<Vec<u64>, LogError> {
+    let marks = if segment.sealed.is_some() { view.footer(segment)?.1 } else { view.newest_marks().clone() };
+    let mut found = Vec::new();
+    view.read_range(segment, &marks, indexes, |read| -> Result<(), LogError> {
+        assert_eq!(read.payload, record(read.index).1);
+        found.push(read.index);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+#[test]
+fn any_part_of_a_segment_is_read_from_its_marks_while_it_is_written_sealed_and_found_again() {
+    for mark_bytes in [1, 250, u64::MAX] {
+        let disk = SimDisk::new();
+        let options = Options { mark_bytes, ..options() };
+        let open = || Log::open(Arc::new(disk.clone()), Path::new(DIR), options.clone()).unwrap().0;
+        let log = open();
+        append(&log, 1..30);
+        let views = [
+            log.view(),
+            {
+                drop(log);
+                open().view()
+            },
+            View::open(Arc::new(disk.clone()), Path::new(DIR), "test").unwrap(),
+        ];
+        for view in views {
+            view.verify().unwrap();
+            for segment in view.segments() {
+                for first in segment.first..=segment.next {
+                    for next in segment.first..=segment.next {
+                        let found = range(&view, segment, first..next).unwrap();
+                        assert_eq!(found, (first..next).collect::<Vec<_>>(), "{first}..{next}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_part_of_a_segment_is_read_without_the_rest_and_checked() {
+    let disk = SimDisk::new();
+    let (log, _) = open(&disk).unwrap();
+    append(&log, 1..30);
+    let view = log.view();
+    let first = view.segments().next().unwrap();
+    let path = Path::new(DIR).join(first.name());
+    // What is damaged is told by the parts that hold it, and by no other.
+    let records = first.first..first.next;
+    let mut whole = 0;
+    for damaged in [100, first.bytes / 2, first.bytes / 3 * 2] {
+        disk.flip_bit(&path, damaged, 3).unwrap();
+        let sound: Vec<_> = records.clone().filter(|at| range(&view, first, *at..at + 1).is_ok()).collect();
+        assert!((1..records.clone().count()).contains(&sound.len()), "{sound:?} at {damaged}");
+        assert!(range(&view, first, records.clone()).is_err());
+        whole += sound.len();
+        disk.flip_bit(&path, damaged, 3).unwrap();
+    }
+    assert!(whole > records.count());
 }
 
 /// Breaks down over one number, or when it is to sum up.

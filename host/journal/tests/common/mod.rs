@@ -13,7 +13,7 @@ use std::time::Duration;
 pub const DIR: &str = "/journal";
 
 pub fn options() -> Options {
-    Options { max_wait: Duration::ZERO, segment_bytes: 4000, ..Options::new(FORMAT) }
+    Options { max_wait: Duration::ZERO, segment_bytes: 4000, mark_bytes: 600, ..Options::new(FORMAT) }
 }
 
 pub fn open(disk: &SimDisk) -> (Journal, Recovered) {
