@@ -336,6 +336,15 @@ fn a_policy_of_the_shadow_is_announced_withdrawn_and_promoted_and_was_never_earl
     assert_eq!(policy(&rig)["next"], Value::Null);
     assert!(ended(1, &cancel).contains("no other policy is announced"));
 
+    // What is ordered without a shadow has its reason too.
+    let swap = |words: &[&str]| {
+        json(&[&["plugin", "swap", "--data", &rig.data, "--yes", "--pool", "dev"], words].concat())
+    };
+    swap(&["scheme", "prop", "--reason", "because"]);
+    let next = policy(&rig)["next"].clone();
+    assert_eq!((&next["scheme"]["name"], &next["reason"]), (&json!("prop"), &json!("because")), "{next}");
+    json(&cancel);
+
     // Without a time and without a promised notice: behind the next block.
     let said = rig.ask(&shadow(&["promote", "solo"]))["done"].to_string();
     assert!(said.contains("after the next block") && said.contains("[pool.payout]"), "{said}");
@@ -346,6 +355,7 @@ fn a_policy_of_the_shadow_is_announced_withdrawn_and_promoted_and_was_never_earl
     assert!(from > before["from"].as_u64().unwrap());
     a_block(&rig);
     let ledger = rig.ledger();
+    assert!(has(&ledger, "plugin_swap", "scheme prop because"));
     assert!(has(&ledger, "policy_cancel", "solo no trial") && has(&ledger, "shadow_promote", "solo -"));
     rig.running.signal("-TERM");
     assert_eq!(rig.running.ended(), Some(0));

@@ -331,7 +331,7 @@ fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn
         "plugin": text("a bundled name or a path: of plugin_swap"),
         "name": text("a shadow: of shadow_promote"),
         "not_before": count("milliseconds since 1970, not before the end of the configured notice: of shadow_promote; may be left out"),
-        "reason": text("for the pool's miners, on one line: of shadow_promote and policy_cancel; may be left out"),
+        "reason": text("for the pool's miners, on one line: of plugin_swap, shadow_promote and policy_cancel; may be left out"),
         "about": text("as the alarm says: of alarms_clear"),
         "dry_run": flag("of reload"),
         "text": text("up to 200 characters on one line: of miners_message"),

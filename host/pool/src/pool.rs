@@ -7,6 +7,7 @@ use crate::edges::Edges;
 use crate::handover::{self, HandedOver};
 use crate::leading::{Leading, Roles, stratum_chain};
 use crate::maturity::NodesCount;
+use crate::notice::Announcement;
 use crate::payments::Payments;
 use crate::plan::Planner;
 use crate::plugins::{Component, PluginStore};
@@ -364,17 +365,21 @@ impl Pool {
     }
 
     /// Swaps a plugin while miners are connected. An adapter takes over at its first valid job, within 30 seconds; a
-    /// scheme or fee policy after the next block. Blocks.
+    /// scheme or fee policy after the next block. Miners see the reason while that is announced; an adapter's is recorded
+    /// alone. Blocks.
     ///
     /// # Errors
     /// Why the running version stays.
-    pub fn swap(&self, role: Role, plugin: &str, actor: &str) -> Result<String, String> {
-        let now = UnixMillis::now();
+    pub fn swap(&self, role: Role, plugin: &str, reason: &str, actor: &str) -> Result<String, String> {
+        let (now, reason) = (UnixMillis::now(), promotion::in_words(reason)?);
         let role_name = crate::show::role_name(role);
-        self.record_admin(actor, "plugin_swap", &[role_name, plugin])?;
+        self.record_admin(actor, "plugin_swap", &[role_name, plugin, reason])?;
         let outcome = match role {
             Role::Adapter => self.swap_adapter(plugin),
-            Role::Scheme | Role::Fee => self.swap_policy(role, plugin, actor, now),
+            Role::Scheme | Role::Fee => {
+                let how = Announcement { why: reason, ..Announcement::by(actor) };
+                self.swap_policy(role, plugin, &how, now)
+            }
         };
         if let Err(why) = &outcome {
             let text = format!("the swap of the {role_name} to {plugin} did not take place: {why}");
@@ -431,7 +436,13 @@ impl Pool {
         Ok(version.description().work_shift)
     }
 
-    fn swap_policy(&self, role: Role, plugin: &str, actor: &str, now: UnixMillis) -> Result<String, String> {
+    fn swap_policy(
+        &self,
+        role: Role,
+        plugin: &str,
+        how: &Announcement<'_>,
+        now: UnixMillis,
+    ) -> Result<String, String> {
         let Sections { configured, in_force: mut section, .. } = self.sections.read().clone();
         self.may_build_on(&section)?;
         match role {
@@ -458,7 +469,7 @@ impl Pool {
             setup::wanted(&section, self.work_shift()?, &self.beside, &process.sandbox, &process.sink)
                 .map_err(|errors| errors.join("; "))?;
         let waited = self.core.books.pending().is_some();
-        let at_once = self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
+        let at_once = self.core.books.announce(&wanted, how, now).map_err(|why| why.to_string())?;
         self.core.suspend_untold();
         self.sections.write().order(section, waited);
         Ok(self.takes_over(plugin, at_once, now))

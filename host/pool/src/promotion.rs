@@ -83,7 +83,8 @@ pub(crate) fn long(millis: u64) -> String {
     format!("{} {}", millis.div_ceil(unit.1), unit.0)
 }
 
-fn in_words(words: &str) -> Result<&str, String> {
+/// An operator's words to miners, when they are words.
+pub(crate) fn in_words(words: &str) -> Result<&str, String> {
     let fits = words.chars().count() <= WORDS && !words.chars().any(char::is_control);
     fits.then_some(words).ok_or_else(|| format!("a reason is at most {WORDS} characters on one line"))
 }

@@ -65,7 +65,7 @@ impl Rig {
     /// Swaps cannot wait on the runtime's threads.
     async fn swap(&self, plugin: &str) -> Result<String, String> {
         let (pool, plugin) = (Arc::clone(&self.pool), plugin.to_owned());
-        tokio::task::spawn_blocking(move || pool.swap(Role::Scheme, &plugin, "test")).await.unwrap()
+        tokio::task::spawn_blocking(move || pool.swap(Role::Scheme, &plugin, "", "test")).await.unwrap()
     }
 
     /// Both miners send a share of the newest job, and the pool takes both.

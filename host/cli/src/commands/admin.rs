@@ -241,7 +241,7 @@ impl Swap {
     pub fn run(self) -> Outcome {
         let Self { door, pool, reason, role, plugin, .. } = self;
         door.send(&match (role, plugin) {
-            (Some(role), Some(plugin)) => Command::PluginSwap { pool, role: role.into(), plugin },
+            (Some(role), Some(plugin)) => Command::PluginSwap { pool, role: role.into(), plugin, reason },
             _ => Command::PolicyCancel { pool, reason },
         })
     }
