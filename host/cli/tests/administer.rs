@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use support::{PATIENCE, Running, chain_of, ended, json, millpond, pool, until};
+use support::{PATIENCE, Running, chain_of, ended, json, millpond, pool, unread, until};
 
 /// An address whose key the pool's wallet does not have.
 const MINER: &str = "bcrt1qft5p2uhsdcdc3l2ua4ap5qqfg4pjaqlp250x7us7a8qqhrxrxfsqseac85";
@@ -527,6 +527,16 @@ fn miners_are_listed_spoken_to_and_sent_elsewhere_and_bans_hold_until_they_are_l
     assert!(has(&ledger, "bans_add", "127.0.0.1") && has(&ledger, "bans_lift", "127.0.0.1"));
 
     assert!(rig.ask(&["alarms", "--json", "list"]).is_array());
+    for words in
+        [&["alarms", "list"][..], &["miners", "--pool", "dev", "list"], &["shadow", "--pool", "dev", "list"]]
+    {
+        let done = unread(&rig.with(words));
+        assert_eq!(
+            (done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()),
+            (Some(0), ""),
+            "{words:?}"
+        );
+    }
     assert_eq!(ended(0, &rig.with(&["alarms", "clear", "node", "--pool", "dev"])), "cleared\n");
     assert!(has(&ledger, "alarms_clear", "node"));
     let release = ["plugin", "release", "--data", &rig.data, "--yes", "--pool", "dev", "scheme"];

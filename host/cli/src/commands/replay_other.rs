@@ -112,7 +112,7 @@ impl Export {
             File::create_new(file).map_err(|why| Failure::usage(format!("{}: {why}", file.display())))?,
         );
         let written = share_log::export(&journal, ShareSeq(since), &key, self.reward_digits, &mut out)?;
-        println!("{pool}: {written} shares in {}", file.display());
+        say!("{pool}: {written} shares in {}", file.display());
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -177,7 +177,7 @@ impl Other {
         if json {
             println!("{}", serde_json::json!({"pool": pool, "other": answer}));
         } else {
-            print!("{}", self.table(&pool, &answer));
+            put!("{}", self.table(&pool, &answer));
         }
         Ok(ExitCode::SUCCESS)
     }

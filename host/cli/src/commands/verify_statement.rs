@@ -77,10 +77,10 @@ impl VerifyStatement {
             let bytes = serde_json::to_vec_pretty(&evidence)?;
             std::fs::write(&self.evidence, bytes)?;
             let file = self.evidence.display();
-            eprintln!("the pool signed two things that cannot both be true: {file} holds both");
+            tell!("the pool signed two things that cannot both be true: {file} holds both");
         }
         if key.is_none() {
-            eprintln!(
+            tell!(
                 "no --key was given: the signatures are good for the keys in the files, and whose those are you have to know"
             );
         }
@@ -93,22 +93,18 @@ impl VerifyStatement {
 
     fn say(&self, file: &str, told: &Result<(&Statement, Proven), (&str, String)>) {
         if self.json {
-            println!("{}", as_json(file, told));
+            say!("{}", as_json(file, told));
             return;
         }
         match told {
-            Err((code, why)) => println!("{file}: REFUSED ({code}): {}", plain(why)),
+            Err((code, why)) => say!("{file}: REFUSED ({code}): {}", plain(why)),
             Ok((statement, proven)) => {
                 if proven.not_looked_at.contains(&NotLookedAt::Nobody) {
-                    println!("{file}: good, about the entry, of nobody in particular");
+                    say!("{file}: good, about the entry, of nobody in particular");
                 } else {
-                    println!(
-                        "{file}: good, for {} ({})",
-                        plain(shown(&proven.address)),
-                        plain(&proven.owner)
-                    );
+                    say!("{file}: good, for {} ({})", plain(shown(&proven.address)), plain(&proven.owner));
                 }
-                println!(
+                say!(
                     "  {} {}, ledger entry {}, signed in head {} by {}",
                     kind(statement),
                     plain(&proven.subject),
@@ -117,15 +113,15 @@ impl VerifyStatement {
                     proven.key
                 );
                 for part in &proven.parts {
-                    println!("  {}: {} of {}, among {} owners", part.tree, part.value, part.sum, part.owners);
+                    say!("  {}: {} of {}, among {} owners", part.tree, part.value, part.sum, part.owners);
                 }
                 for (window, sums) in &proven.receipts {
-                    println!(
+                    say!(
                         "  receipts inside of window {window}: {} of work, no more than was counted",
                         sums.work
                     );
                 }
-                let line = |about: &str, what: String| println!("  {about}: {}", plain(&what));
+                let line = |about: &str, what: String| say!("  {about}: {}", plain(&what));
                 proven.not_looked_at.iter().for_each(|what| line("not looked at", what.to_string()));
                 proven.ask_a_node.iter().for_each(|what| line("ask a node", what.to_string()));
             }
