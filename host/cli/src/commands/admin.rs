@@ -12,10 +12,10 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub struct Door {
     /// The data folder of the running process.
-    #[arg(long, default_value = "millpond-data")]
+    #[arg(long, global = true, default_value = "millpond-data")]
     data: PathBuf,
     /// Confirm what changes money at once, without asking.
-    #[arg(long)]
+    #[arg(long, global = true)]
     yes: bool,
 }
 

@@ -13,7 +13,7 @@ pub struct Alarms {
     #[command(flatten)]
     door: Door,
     /// JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     what: What,

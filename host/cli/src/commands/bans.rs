@@ -19,7 +19,7 @@ pub struct Bans {
     #[arg(long)]
     pool: String,
     /// JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     what: What,

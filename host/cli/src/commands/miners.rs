@@ -16,7 +16,7 @@ pub struct Miners {
     #[arg(long)]
     pool: String,
     /// JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     what: What,
