@@ -9,6 +9,7 @@ use millpond_chain::{AddressCheck, BitcoinAddresses, BitcoinCoinbase, Grant, Tru
 use millpond_config::settings::check;
 use millpond_config::{Chain, Payout, Pool as Section, Secret, Span};
 use millpond_contracts::chain::{ChainAdapter, Output, Payee, TransportKind};
+use millpond_contracts::payout::Terms;
 use millpond_contracts::{Setting, Settings, load_adapter, load_fee_policy, load_scheme, schema};
 use millpond_dialect::Dialect;
 use millpond_ledger::FeeName;
@@ -319,8 +320,17 @@ pub fn credits_shares(
     let load = |why| PolicyError::Load { name: scheme.name.clone(), why };
     let loaded = load_scheme(sandbox, &scheme.name, &scheme.bytes, sink).map_err(load)?;
     let bound = BoundScheme::new(&scheme.name, loaded, settings.clone())?;
-    Ok(bound.terms().reserve && bound.terms().batch > 0)
+    Ok(credits_from_reserve(bound.terms()))
 }
+
+/// Whether a scheme of these terms credits shares as they come, from the operator's reserve.
+pub(crate) fn credits_from_reserve(terms: &Terms) -> bool {
+    terms.reserve && terms.batch > 0
+}
+
+/// What such a scheme does without one.
+pub(crate) const NO_RESERVE: &str = "it credits each share from the operator's reserve, and none is declared: it credits nothing until an \
+     income fills it; [pool.payout.reserve] declares one";
 
 /// Who decides about money, as the section says. `work_shift` is the chain's unit of work.
 ///
