@@ -249,9 +249,18 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
     assert_eq!(of("operator", "actual"), 0, "{shadow}");
     assert_eq!(of("miners", "other") + of("operator", "other"), of("standing", "other"), "{shadow}");
     // The same records under another scheme, and as a log for research.
+    // A list that the records do not have is told.
+    let rebate = ["replay", "--data", &rig.data, "--pool", "dev", "--scheme", "solo", "--fee", "fee-rebate"];
+    let done = millpond(&rebate);
+    assert!(
+        String::from_utf8_lossy(&done.stderr).contains("list:rebate, and nobody stands in it"),
+        "{done:?}"
+    );
+    assert_eq!(json(&[&rebate[..], &["--json"]].concat())["empty_lists"], json!(["rebate"]));
     let asked = ["replay", "--data", &rig.data, "--pool", "dev", "--scheme", "solo", "--fee", "flat-fee"];
-    let other =
-        json(&[&asked[..], &["--fee-settings", "basis_points=100", "--json"]].concat())["other"].clone();
+    let other = json(&[&asked[..], &["--fee-settings", "basis_points=100", "--json"]].concat());
+    assert_eq!(other["empty_lists"], json!([]));
+    let other = other["other"].clone();
     assert_eq!(other["standing"]["actual"], other["standing"]["other"], "{other}");
     let sum = |of: &str| other[of]["other"].as_i64().unwrap();
     assert_eq!(sum("miners_in_all") + sum("operator") + sum("carry"), sum("standing"), "{other}");
