@@ -14,8 +14,8 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Neither bundled nor a file.
-    #[error("there is no bundled plugin {0:?} (there are: {1}) and no file of this name")]
-    Unknown(String, String),
+    #[error("there is no bundled plugin {0:?} (there are: {1}) and no file {path}", path = .2.display())]
+    Unknown(String, String, PathBuf),
     /// A file that cannot be read.
     #[error("the component {0} cannot be read: {1}")]
     Unreadable(PathBuf, std::io::Error),
@@ -79,7 +79,7 @@ impl PluginStore {
             Ok(about) => about.len(),
             Err(why) if why.kind() == std::io::ErrorKind::NotFound => {
                 let known: Vec<_> = millpond_bundled::all().iter().map(|plugin| plugin.name).collect();
-                return Err(StoreError::Unknown(name.to_owned(), known.join(", ")));
+                return Err(StoreError::Unknown(name.to_owned(), known.join(", "), path));
             }
             Err(why) => return Err(StoreError::Unreadable(path, why)),
         };

@@ -146,7 +146,7 @@ async fn through_each_hostile_scheme_miners_are_served_and_the_next_good_one_div
     for Hostile { name, wasm, told } in hostile() {
         let file = rig.guest(name, &wasm);
         let said = rig.swap(&file).await.unwrap_or_else(|why| panic!("{name}: {why}"));
-        assert!(said.contains("takes over after the next block; "), "{said}");
+        assert!(said.contains("takes over after the next block, in the place of "), "{said}");
         // The boundary: this block is still divided by the scheme before.
         rig.block(0).await;
         expected += 1;
