@@ -86,6 +86,9 @@ pub enum Command {
         role: Role,
         /// By what.
         plugin: String,
+        /// Why, for the pool's miners; of an adapter it is recorded alone.
+        #[serde(default)]
+        reason: String,
     },
     /// Put what a shadow divides by in force, with notice.
     ShadowPromote {
@@ -336,8 +339,18 @@ mod tests {
             Command::PaymentsResume { pool: pool(), again: Vec::new() },
             Command::PaymentsRelease { pool: pool(), payment: 1, wallet_restarted: false },
             Command::PaymentsUndo { pool: pool(), payment: 1, why: "gone".into() },
-            Command::PluginSwap { pool: pool(), role: Role::Scheme, plugin: "solo".into() },
-            Command::PluginSwap { pool: pool(), role: Role::Fee, plugin: "flat-fee".into() },
+            Command::PluginSwap {
+                pool: pool(),
+                role: Role::Scheme,
+                plugin: "solo".into(),
+                reason: String::new(),
+            },
+            Command::PluginSwap {
+                pool: pool(),
+                role: Role::Fee,
+                plugin: "flat-fee".into(),
+                reason: String::new(),
+            },
             Command::ShadowPromote {
                 pool: pool(),
                 name: "tides".into(),

@@ -212,7 +212,7 @@ mod tests {
     async fn a_handler_can_ask_for_a_wider_scope_and_for_no_narrower_one() {
         let desk = Desk::new(Arc::new(Trusting));
         let role = crate::Role::Adapter;
-        let swap = Command::PluginSwap { pool: "x".into(), role, plugin: "y".into() };
+        let swap = Command::PluginSwap { pool: "x".into(), role, plugin: "y".into(), reason: String::new() };
         let answer = desk.take("token:op", Scope::Operate, swap.clone(), None).await;
         assert_eq!(answer, Answer::Refused(Refused::Scope { needs: Scope::Money }));
         let Answer::Confirm { code, .. } = desk.take("token:m", Scope::Money, swap.clone(), None).await

@@ -2,10 +2,13 @@
 //!
 //! Exit codes: 0 done, 1 it did not work, 2 the command line or a file given is wrong.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+#[macro_use]
+mod terminal;
 mod commands;
 mod heap;
 mod progress;
-mod terminal;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -132,11 +135,9 @@ fn main() -> ExitCode {
         Command::Recipe(command) => command.run(),
         Command::Dialect(command) => command.run(),
     };
-    match outcome {
-        Ok(code) => code,
-        Err(failure) => {
-            eprintln!("millpond: {}", failure.text);
-            failure.code()
-        }
-    }
+    let code = outcome.unwrap_or_else(|failure| {
+        tell!("millpond: {}", failure.text);
+        failure.code()
+    });
+    terminal::ended(code)
 }

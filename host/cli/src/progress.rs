@@ -99,7 +99,7 @@ impl StepBar {
         match &self.steps {
             // Whether somebody sees it changes nothing.
             Some(steps) => drop(steps.send((what.to_owned(), done, total))),
-            None => eprintln!("{} of {total}: {what}", done + 1),
+            None => tell!("{} of {total}: {what}", done + 1),
         }
     }
 }

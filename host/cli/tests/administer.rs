@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use support::{PATIENCE, Running, chain_of, ended, json, millpond, pool, until};
+use support::{PATIENCE, Running, chain_of, ended, json, millpond, pool, unread, until};
 
 /// An address whose key the pool's wallet does not have.
 const MINER: &str = "bcrt1qft5p2uhsdcdc3l2ua4ap5qqfg4pjaqlp250x7us7a8qqhrxrxfsqseac85";
@@ -250,9 +250,18 @@ fn payments_are_planned_confirmed_and_made_and_the_books_are_read_beside_the_poo
     assert_eq!(of("operator", "actual"), 0, "{shadow}");
     assert_eq!(of("miners", "other") + of("operator", "other"), of("standing", "other"), "{shadow}");
     // The same records under another scheme, and as a log for research.
+    // A list that the records do not have is told.
+    let rebate = ["replay", "--data", &rig.data, "--pool", "dev", "--scheme", "solo", "--fee", "fee-rebate"];
+    let done = millpond(&rebate);
+    assert!(
+        String::from_utf8_lossy(&done.stderr).contains("list:rebate, and nobody stands in it"),
+        "{done:?}"
+    );
+    assert_eq!(json(&[&rebate[..], &["--json"]].concat())["empty_lists"], json!(["rebate"]));
     let asked = ["replay", "--data", &rig.data, "--pool", "dev", "--scheme", "solo", "--fee", "flat-fee"];
-    let other =
-        json(&[&asked[..], &["--fee-settings", "basis_points=100", "--json"]].concat())["other"].clone();
+    let other = json(&[&asked[..], &["--fee-settings", "basis_points=100", "--json"]].concat());
+    assert_eq!(other["empty_lists"], json!([]));
+    let other = other["other"].clone();
     assert_eq!(other["standing"]["actual"], other["standing"]["other"], "{other}");
     let sum = |of: &str| other[of]["other"].as_i64().unwrap();
     assert_eq!(sum("miners_in_all") + sum("operator") + sum("carry"), sum("standing"), "{other}");
@@ -295,7 +304,10 @@ fn a_policy_of_the_shadow_is_announced_withdrawn_and_promoted_and_was_never_earl
     let promote =
         ["shadow", "--pool", "dev", "promote", "solo", "--not-before", &tomorrow, "--reason", "a trial"];
     let said = rig.ask(&promote)["done"].to_string();
-    assert!(said.contains("solo takes over after the first block that is found in 24 h or later"), "{said}");
+    assert!(
+        said.contains("solo with flat-fee takes over after the first block that is found in 24 h or later"),
+        "{said}"
+    );
     let announced = policy(&rig)["next"].clone();
     assert_eq!(
         (&announced["scheme"]["name"], &announced["not_before"], &announced["reason"]),
@@ -311,11 +323,6 @@ fn a_policy_of_the_shadow_is_announced_withdrawn_and_promoted_and_was_never_earl
     assert_eq!(policy(&rig)["next"], announced);
     // It waits through a kill and blocks, and the plugins that decide are those of before.
     rig.restart("-KILL");
-    assert_eq!(policy(&rig)["next"], announced);
-    // Nor does an order that would build on the file's scheme take its place.
-    let swap = ["plugin", "swap", "--data", &rig.data, "--yes", "--pool", "dev", "scheme", "prop"];
-    let said = ended(1, &swap);
-    assert!(said.contains("scheme solo") && said.contains("--cancel"), "{said}");
     assert_eq!(policy(&rig)["next"], announced);
     let found = |rig: &Rig| rig.ask(&["status"])["pools"][0]["blocks"].as_u64().unwrap();
     let a_block = |rig: &Rig| {
@@ -333,9 +340,18 @@ fn a_policy_of_the_shadow_is_announced_withdrawn_and_promoted_and_was_never_earl
 
     let cancel =
         ["plugin", "swap", "--data", &rig.data, "--yes", "--pool", "dev", "--cancel", "--reason", "no trial"];
-    assert!(json(&cancel)["done"].as_str().unwrap().contains("solo does not take over"));
+    assert!(json(&cancel)["done"].as_str().unwrap().contains("solo with flat-fee does not take over"));
     assert_eq!(policy(&rig)["next"], Value::Null);
     assert!(ended(1, &cancel).contains("no other policy is announced"));
+
+    // What is ordered without a shadow has its reason too.
+    let swap = |words: &[&str]| {
+        json(&[&["plugin", "swap", "--data", &rig.data, "--yes", "--pool", "dev"], words].concat())
+    };
+    swap(&["scheme", "prop", "--reason", "because"]);
+    let next = policy(&rig)["next"].clone();
+    assert_eq!((&next["scheme"]["name"], &next["reason"]), (&json!("prop"), &json!("because")), "{next}");
+    json(&cancel);
 
     // Without a time and without a promised notice: behind the next block.
     let said = rig.ask(&shadow(&["promote", "solo"]))["done"].to_string();
@@ -347,10 +363,100 @@ fn a_policy_of_the_shadow_is_announced_withdrawn_and_promoted_and_was_never_earl
     assert!(from > before["from"].as_u64().unwrap());
     a_block(&rig);
     let ledger = rig.ledger();
+    assert!(has(&ledger, "plugin_swap", "scheme prop because"));
     assert!(has(&ledger, "policy_cancel", "solo no trial") && has(&ledger, "shadow_promote", "solo -"));
     rig.running.signal("-TERM");
     assert_eq!(rig.running.ended(), Some(0));
     assert_eq!(json(&["replay", "--data", &rig.data, "--json"])["same"], json!(true));
+}
+
+#[test]
+fn an_order_names_what_it_changes_and_what_it_leaves_is_that_in_force() {
+    let mut rig = Rig::start();
+    rig.earn();
+    let policy = |rig: &Rig| rig.ask(&["shadow", "--pool", "dev", "list"])["policy"].clone();
+    let order = |rig: &Rig, words: &[&str]| -> String {
+        let swap = ["plugin", "swap", "--data", &rig.data, "--yes", "--pool", "dev"];
+        json(&[&swap, words].concat())["done"].as_str().unwrap().to_owned()
+    };
+    let next = |rig: &Rig| {
+        let next = policy(rig)["next"].clone();
+        let names = |of: &Value| of["name"].as_str().unwrap().to_owned();
+        next["scheme"].is_object().then(|| {
+            (names(&next["scheme"]), next["fees"].as_array().unwrap().iter().map(names).collect::<Vec<_>>())
+        })
+    };
+    let is = |scheme: &str, fees: &[&str]| {
+        Some((scheme.to_owned(), fees.iter().map(|fee| (*fee).to_owned()).collect::<Vec<_>>()))
+    };
+
+    // What is in force is no other policy, and an order for it withdraws one.
+    let said = order(&rig, &["scheme", "pplns"]);
+    assert!(said.starts_with("pplns with no fee is in force already") && next(&rig).is_none(), "{said}");
+    let said = order(&rig, &["scheme", "prop"]);
+    let changes = "in the place of pplns with no fee (another scheme, the fee stays)";
+    assert!(
+        said.starts_with("prop with no fee takes over after the next block, ") && said.contains(changes),
+        "{said}"
+    );
+    let said = order(&rig, &["scheme", "pplns"]);
+    assert_eq!(said, "prop with no fee is withdrawn: pplns with no fee stays in force");
+    assert_eq!(next(&rig), None);
+
+    // The shadow's policy in force, and a file that says another: a start announces that, and says so.
+    rig.ask(&["shadow", "--pool", "dev", "promote", "solo"]);
+    until("solo in force", || {
+        json(&["mine", &rig.address, "--user", MINER, "--shares", "20", "--json"]);
+        (policy(&rig)["scheme"]["name"] == "solo").then_some(())
+    });
+    rig.restart("-TERM");
+    assert_eq!(next(&rig), is("pplns", &[]));
+    assert!(policy(&rig)["next"]["reason"].as_str().unwrap().contains("configuration"));
+    let alarms = rig.ask(&["alarms", "list", "--json"]).to_string();
+    assert!(
+        alarms.contains("the configuration says pplns with no fee") && alarms.contains("solo with flat-fee"),
+        "{alarms}"
+    );
+
+    // Withdrawn again, an order for a scheme keeps the fee in force, whatever the file says, and one for a fee the scheme.
+    let said = order(&rig, &["--cancel"]);
+    assert_eq!(said, "pplns with no fee does not take over: solo with flat-fee stays in force");
+    let said = order(&rig, &["scheme", "prop"]);
+    assert!(said.contains("in the place of solo with flat-fee (another scheme, the fee stays)"), "{said}");
+    assert_eq!(next(&rig), is("prop", &["flat-fee"]));
+    assert_eq!(policy(&rig)["next"]["fees"], policy(&rig)["fees"]);
+    // A second order builds on the first, and says so.
+    let said = order(&rig, &["fee", "fee-rebate"]);
+    assert!(said.starts_with("prop with fee-rebate takes over"), "{said}");
+    assert!(
+        said.contains("and of prop with flat-fee, which was announced (another scheme, another fee)"),
+        "{said}"
+    );
+    assert!(said.contains("nobody stands in the list rebate"), "{said}");
+    assert_eq!(next(&rig), is("prop", &["fee-rebate"]));
+    order(&rig, &["--cancel"]);
+    let said = order(&rig, &["fee", "fee-rebate"]);
+    assert!(
+        said.starts_with("solo with fee-rebate takes over")
+            && said.contains("(the scheme stays, another fee)"),
+        "{said}"
+    );
+    assert_eq!(next(&rig), is("solo", &["fee-rebate"]));
+    // A start announces what the file says, and an order builds on that.
+    rig.restart("-KILL");
+    let said = order(&rig, &["scheme", "prop"]);
+    assert!(said.contains("and of pplns with no fee, which was announced"), "{said}");
+    assert_eq!(next(&rig), is("prop", &[]));
+    let said = order(&rig, &["scheme", "pps"]);
+    assert!(said.contains("none is declared: it credits nothing until an income fills it"), "{said}");
+
+    // What is wrong with an order stands in no line of a file.
+    for (role, option) in [("fee", "fee.policy"), ("scheme", "payout.scheme")] {
+        let swap = ["plugin", "swap", "--data", &rig.data, "--yes", "--pool", "dev", role, "no-such.wasm"];
+        let why = ended(1, &swap);
+        let path = rig.folder.join("no-such.wasm").display().to_string();
+        assert!(why.starts_with(&format!("millpond: {option}: ")) && why.contains(&path), "{why}");
+    }
 }
 
 /// The blocks of a page that are written in this language.
@@ -611,6 +717,16 @@ fn miners_are_listed_spoken_to_and_sent_elsewhere_and_bans_hold_until_they_are_l
     assert!(has(&ledger, "bans_add", "127.0.0.1") && has(&ledger, "bans_lift", "127.0.0.1"));
 
     assert!(rig.ask(&["alarms", "--json", "list"]).is_array());
+    for words in
+        [&["alarms", "list"][..], &["miners", "--pool", "dev", "list"], &["shadow", "--pool", "dev", "list"]]
+    {
+        let done = unread(&rig.with(words));
+        assert_eq!(
+            (done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()),
+            (Some(0), ""),
+            "{words:?}"
+        );
+    }
     assert_eq!(ended(0, &rig.with(&["alarms", "clear", "node", "--pool", "dev"])), "cleared\n");
     assert!(has(&ledger, "alarms_clear", "node"));
     let release = ["plugin", "release", "--data", &rig.data, "--yes", "--pool", "dev", "scheme"];

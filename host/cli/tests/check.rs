@@ -233,3 +233,25 @@ fn documents_of_an_adapter_that_do_not_compile_are_told_with_their_own_lines() {
     tells(&found, chain, &["chain.adapter", "recipe 0 of the adapter:3:"]);
     tells(&found, chain, &["chain.adapter", "dialect 0 of the adapter:2:", "dialect 0 of the adapter:3:"]);
 }
+
+#[test]
+fn a_scheme_that_credits_from_a_reserve_that_nobody_declares_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pool.toml");
+    let checked = |payout: &str| {
+        let text = good().replace("[pool.payout]\n", &format!("[pool.payout]\n{payout}"));
+        std::fs::write(&file, &text).unwrap();
+        let told = json(&["check", file.to_str().unwrap(), "--json"]);
+        assert_eq!(told["good"], json!(true), "{told}");
+        (told["warnings"].as_array().unwrap().clone(), line(&text, "[pool.payout]"))
+    };
+    let (warnings, at) = checked("scheme = \"pps\"\n");
+    assert_eq!((warnings.len(), &warnings[0]["line"]), (1, &json!(at)), "{warnings:?}");
+    let text = warnings[0]["text"].as_str().unwrap();
+    assert!(text.starts_with("payout.scheme: pps: ") && text.contains("[pool.payout.reserve]"), "{text}");
+    let done = millpond(&["check", file.to_str().unwrap()]);
+    assert_eq!(done.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&done.stderr).contains(text), "{done:?}");
+    assert_eq!(checked("scheme = \"pps\"\nreserve = { amount = 1000 }\n").0, [] as [Value; 0]);
+    assert_eq!(checked("scheme = \"prop\"\n").0, [] as [Value; 0]);
+}

@@ -6,7 +6,7 @@ mod support;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
-use support::{ended, millpond};
+use support::{ended, millpond, nobody, saying_to, unread};
 
 /// A shipped document.
 fn family(name: &str) -> String {
@@ -140,4 +140,57 @@ fn what_is_bundled_is_what_was_built_in_whatever_the_environment_says() {
 
 fn blake3_of(bytes: &[u8]) -> String {
     millpond_types::Digest::of(bytes).to_string()
+}
+
+#[test]
+fn a_command_whose_reader_has_gone_ends_quietly_and_with_its_own_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = folder.path().join("ledger");
+    let disk = std::sync::Arc::new(millpond_disk::RealDisk);
+    millpond_pool::orders::note_at_rest(disk, &ledger, ("test", "note"), &["one"]).unwrap();
+    let (ledger, recipe) = (ledger.display().to_string(), family("bitcoin/bitcoin.recipe"));
+    let of_ledger = |what: &'static str| vec!["ledger", "--ledger", &ledger, what];
+    for words in [
+        vec!["config"],
+        vec!["config", "--reference"],
+        vec!["recipe", "check", &recipe],
+        of_ledger("export"),
+        of_ledger("verify"),
+        of_ledger("balances"),
+    ] {
+        assert!(!ended(0, &words).is_empty(), "{words:?} says nothing");
+        let done = unread(&words);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!((done.status.code(), said.as_str()), (Some(0), ""), "{words:?}");
+    }
+    let wrong = ["recipe", "check", "/no/such.recipe"];
+    assert_eq!(saying_to(nobody(), nobody(), &wrong).status.code(), Some(2));
+}
+
+/// Linux has a file that takes nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_written_for_another_reason_is_a_failure() {
+    let full = std::fs::File::create("/dev/full").unwrap();
+    let done = saying_to(full.into(), std::process::Stdio::piped(), &["config"]);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("standard output cannot be written"), "{said}");
+}
+
+#[test]
+fn what_confirms_a_command_stands_before_or_behind_its_last_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().to_str().unwrap();
+    let nobody = format!("no millpond runs on {data}");
+    for command in
+        [&["shadow", "--pool", "dev", "promote", "tides"][..], &["payments", "--pool", "dev", "run"]]
+    {
+        for words in [
+            [command, &["--yes", "--data", data]].concat(),
+            [&command[..1], &["--yes", "--data", data], &command[1..]].concat(),
+        ] {
+            assert!(ended(1, &words).contains(&nobody), "{words:?}");
+        }
+    }
 }

@@ -88,8 +88,8 @@ const show = (pool, blocks, miners, payments) => {
     pool.plugins.map((p) => [p.role, p.name, p.state, p.digest.slice(0, 12), p.first_error ?? ""]), "None."));
   if (pool.shadows.length > 0) {
     const more = (both) => `${both.other >= both.actual ? "+" : ""}${units(both.other - both.actual)}`;
-    part.append(table("In shadow, beside the ledger", [["Name", ""], ["Scheme", "long"], ["State", ""], ["Incomes", "number"], ["Miners", "number"], ["Difference", "number"], ["Operator", "number"], ["Difference", "number"]],
-      pool.shadows.map((s) => [s.name, s.scheme, s.why ?? s.state, s.incomes, units(s.miners.other), more(s.miners), units(s.operator.other), more(s.operator)]), "None."));
+    part.append(table("In shadow, beside the ledger", [["Name", ""], ["Scheme", "long"], ["Fee", "long"], ["State", ""], ["Incomes", "number"], ["Miners", "number"], ["Difference", "number"], ["Operator", "number"], ["Difference", "number"]],
+      pool.shadows.map((s) => [s.name, s.scheme, s.fees.join(", ") || "none", s.why ?? s.state, s.incomes, units(s.miners.other), more(s.miners), units(s.operator.other), more(s.operator)]), "None."));
   }
   if (pool.trusted_to_adapter.length > 0) {
     part.append(make("h3", "Trusted to the adapter"));

@@ -233,13 +233,15 @@ fn shadow() -> serde_json::Map<String, Value> {
     let text = |about: &str| json!({"type": "string", "description": about});
     let link = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
     let both = || json!({"actual": sum("by the ledger"), "other": sum("by the other policy")});
+    let names = |about: &str| json!({"type": "array", "items": {"type": "string"}, "description": about});
+    let fees = || names("its fee policies in the order in which they apply, likewise");
     let mut miner = both();
     if let Some(properties) = miner.as_object_mut() {
         properties.insert("name".to_owned(), text("of the shadow"));
         properties.insert("scheme".to_owned(), text("and the start of its digest"));
+        properties.insert("fees".to_owned(), fees());
         properties.insert("newest".to_owned(), count("the share up to which both are compared"));
     }
-    let names = |about: &str| json!({"type": "array", "items": {"type": "string"}, "description": about});
     let decides = || {
         json!({"scheme": link("PolicyPlugin"),
             "fees": {"type": "array", "items": link("PolicyPlugin"), "description": "in the order in which they apply"}})
@@ -300,7 +302,7 @@ fn shadow() -> serde_json::Map<String, Value> {
         ),
         (
             "Shadow",
-            json!({"name": text("as configured"), "scheme": text("and the start of its digest"),
+            json!({"name": text("as configured"), "scheme": text("and the start of its digest"), "fees": fees(),
                 "state": text("reading, following or stopped"),
                 "why": {"type": ["string", "null"], "description": "it was stopped"},
                 "since": count("the share behind which it begins"),
@@ -331,7 +333,7 @@ fn admin(text: &dyn Fn(&str) -> Value, count: &dyn Fn(&str) -> Value, flag: &dyn
         "plugin": text("a bundled name or a path: of plugin_swap"),
         "name": text("a shadow: of shadow_promote"),
         "not_before": count("milliseconds since 1970, not before the end of the configured notice: of shadow_promote; may be left out"),
-        "reason": text("for the pool's miners, on one line: of shadow_promote and policy_cancel; may be left out"),
+        "reason": text("for the pool's miners, on one line: of plugin_swap, shadow_promote and policy_cancel; may be left out"),
         "about": text("as the alarm says: of alarms_clear"),
         "dry_run": flag("of reload"),
         "text": text("up to 200 characters on one line: of miners_message"),

@@ -188,6 +188,7 @@ impl Source for Fixed {
         let shadow = ShadowView {
             name: "other\"".into(),
             scheme: "pps (00)".into(),
+            fees: vec!["flat-fee (11)".into()],
             state: "stopped".into(),
             why: Some("it failed".into()),
             newest: 12,
@@ -201,7 +202,8 @@ impl Source for Fixed {
     }
     fn miner_shadows(&self, pool: &str, address: &str) -> Option<Vec<MinerShadowView>> {
         let earned = Both { actual: 5, other: 6 };
-        let row = MinerShadowView { name: "other".into(), scheme: "pps (00)".into(), newest: 12, earned };
+        let (scheme, fees) = ("pps (00)".into(), vec!["flat-fee (11)".into()]);
+        let row = MinerShadowView { name: "other".into(), scheme, fees, newest: 12, earned };
         (pool == "btc" && address == "bcrt1").then(|| vec![row])
     }
     fn payment(&self, pool: &str, payment: u64) -> Option<PaymentDetail> {

@@ -6,7 +6,7 @@
 //! works here; nothing here waits for a miner, a node or a notification.
 
 use crate::columns::REACH;
-use crate::conduct::{Conduct, Stopped};
+use crate::conduct::{Conduct, LAST_GOOD, Stopped};
 use crate::decide::{self, DecideError, Standing, income_key};
 use crate::edges::{Edge, Edges};
 use crate::notice::{Announcement, Waiting, as_repair};
@@ -447,7 +447,9 @@ impl Books {
             self.deposit(&mut inner, wanted.reserve, now)?;
             return Ok(true);
         }
-        if inner.pending.is_some() && wanted.is(&in_force) {
+        // An older version that stands in for one in quarantine is ordered in earnest by this.
+        let stands_in = in_force.reason.starts_with(LAST_GOOD);
+        if wanted.is(&in_force) && (inner.pending.is_some() || !stands_in) {
             self.withdraw(&mut inner, "the policy in force stays", now)?;
             return Ok(false);
         }

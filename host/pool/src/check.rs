@@ -13,6 +13,7 @@ use millpond_config::{Pool as Section, Secret, Span};
 use millpond_dialect::Dialect;
 use millpond_runtime::{LogSink, Sandbox};
 use millpond_stratum::TlsConfig;
+use millpond_types::Amount;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -72,6 +73,19 @@ pub fn section(section: &Section, beside: &Path, sandbox: &Sandbox, sink: &Arc<d
     all.sort();
     all.dedup();
     all
+}
+
+/// What a pool starts with all the same, and its operator should look at.
+#[must_use]
+pub fn doubts(section: &Section, beside: &Path, sandbox: &Sandbox, sink: &Arc<dyn LogSink>) -> Vec<Problem> {
+    // What is wrong is told by the errors. The chain's unit of work changes nothing here.
+    let Ok(wanted) = setup::wanted(section, 0, beside, sandbox, sink) else { return Vec::new() };
+    let credits = setup::credits_shares(&wanted.scheme, &wanted.scheme_settings, sandbox, sink);
+    if wanted.reserve > Amount::ZERO || !credits.unwrap_or(false) {
+        return Vec::new();
+    }
+    let why = format!("{}: {}", wanted.scheme.name, setup::NO_RESERVE);
+    vec![Problem::of(&at(section.payout.span, "payout.scheme", &why))]
 }
 
 fn problems(messages: impl Iterator<Item = String>) -> Vec<Problem> {

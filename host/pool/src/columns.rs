@@ -125,6 +125,13 @@ fn asked(bound: &Bound) -> impl Iterator<Item = &str> {
     bound.fees.iter().flat_map(|fee| fee.columns()).map(String::as_str)
 }
 
+/// The operator's lists that the policies ask for and in which nobody stands: everybody's number is 0 by them.
+pub(crate) fn empty_lists(bound: &Bound, view: &JournalView) -> Vec<String> {
+    let lists: BTreeSet<&str> = asked(bound).filter_map(|column| column.strip_prefix(LIST)).collect();
+    let empty = lists.into_iter().filter(|name| view.list(name, ShareSeq(u64::MAX)).is_empty());
+    empty.map(str::to_owned).collect()
+}
+
 /// The last share before the first whose time is later than this; at most the one before `end`.
 fn last_at(view: &JournalView, time: UnixMillis, end: ShareSeq) -> Result<ShareSeq, JournalError> {
     let mut first = end;

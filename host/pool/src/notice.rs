@@ -13,6 +13,7 @@ use crate::books::{Books, BooksError, Inner};
 use crate::conduct::LAST_GOOD;
 use crate::plugins::StoreError;
 use crate::policy::{Bound, PolicyError, Wanted, pays_alike};
+use crate::promotion::called;
 use crate::run_off;
 use crate::sums::CONFIGURATION;
 use millpond_alerts::Level;
@@ -32,6 +33,9 @@ pub struct Announcement<'a> {
     /// The configuration says so, and no command.
     pub by_file: bool,
 }
+
+/// What miners are told where a start orders what its file says.
+const AS_CONFIGURED: &str = "the pool was started with a configuration that says so";
 
 /// How the word ends on which an operator's order takes over at once.
 const REPAIR: &str = ", at once, as a repair";
@@ -200,8 +204,31 @@ impl Books {
             _ if self.announced_is(wanted) => Ok(()),
             Some(false) if wanted.is(in_force) => Ok(()),
             None if wanted.is(in_force) => Ok(()),
-            _ => self.announce(wanted, &Announcement::of_file(CONFIGURATION), now).map(drop),
+            _ => {
+                let how = Announcement { why: AS_CONFIGURED, ..Announcement::of_file(CONFIGURATION) };
+                self.announce(wanted, &how, now)?;
+                self.tell_followed(in_force);
+                Ok(())
+            }
         }
+    }
+
+    /// That a start orders another policy than the one that it found: an operator may have ordered that by command, and the
+    /// file says otherwise.
+    fn tell_followed(&self, in_force: &Policy) {
+        let (found, word) = (called(in_force), &in_force.reason);
+        let text = match self.pending() {
+            Some(next) => format!(
+                "the configuration says {}, which is announced by this start in the place of {found} (in force by the word of \
+                 {word}): to keep that, write it into the file and reload",
+                called(&next)
+            ),
+            None => format!(
+                "what an earlier configuration announced is withdrawn by this start: {found} stays in force, as the \
+                 configuration says"
+            ),
+        };
+        self.alarms.raise(Level::Warning, &self.pool, "swap", text);
     }
 
     /// Whether this is what is announced.

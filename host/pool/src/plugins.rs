@@ -14,7 +14,7 @@ const LARGEST: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Neither bundled nor a file.
-    #[error("there is no bundled plugin {0:?} (there are: {1}) and no file {2}")]
+    #[error("there is no bundled plugin {0:?} (there are: {1}) and no file {path}", path = .2.display())]
     Unknown(String, String, PathBuf),
     /// A file that cannot be read.
     #[error("the component {0} cannot be read: {1}")]

@@ -7,6 +7,7 @@
 use crate::columns::{Frozen, is_known, is_of_shares};
 use crate::plugins::{Component, PluginStore, StoreError};
 use crate::run_off::{Follows, RunOff};
+use millpond_config::{Fee, FeeRecipient, Payout, Pool as Section, Span as Place};
 use millpond_contracts::payout::{Reversal, Span, Terms, Window};
 use millpond_contracts::{Setting, Settings, load_fee_policy, load_scheme};
 use millpond_journal::{Income, PluginInForce, Policy, Setting as Recorded};
@@ -74,6 +75,41 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// What is recorded once more, by the components that the store keeps of it: whatever lies under their names since.
+    ///
+    /// # Errors
+    /// When the store has one of them no more.
+    pub(crate) fn again(
+        recorded: &Policy,
+        store: &PluginStore,
+        section: &Payout,
+    ) -> Result<Self, StoreError> {
+        let kept = |plugin: &PluginInForce| {
+            let kept = store.get(plugin.component)?;
+            Ok::<_, StoreError>(Component { name: plugin.name.clone(), ..kept })
+        };
+        let fee = |plugin: &PluginInForce| {
+            Ok(WantedFee {
+                component: kept(plugin)?,
+                settings: plugin_settings(plugin),
+                recipients: recipients_of(plugin),
+                to_reserve: says(plugin, TO_RESERVE),
+                work_shift: work_shift_of(plugin),
+                fractions: says(plugin, FRACTIONS),
+            })
+        };
+        Ok(Self {
+            scheme: kept(&recorded.scheme)?,
+            scheme_settings: plugin_settings(&recorded.scheme),
+            fees: recorded.fees.iter().map(fee).collect::<Result<_, StoreError>>()?,
+            reserve: reserve_of(recorded),
+            direct: is_direct(recorded),
+            planned: is_planned(recorded),
+            notice: section.notice,
+            run_off: section.run_off.then_some(section.run_off_limit),
+        })
+    }
+
     /// Whether the chain pays a block alike under a recorded policy: the pool, the finder less the same fee, or whom plans
     /// name. Versions of one fee policy with the same settings and recipients take the same.
     pub(crate) fn pays_as(&self, recorded: &Policy) -> bool {
@@ -165,6 +201,35 @@ fn recorded(settings: &Settings) -> Vec<(String, Recorded)> {
         Setting::Flag(flag) => Recorded::Flag(*flag),
     };
     settings.iter().map(|(name, setting)| (name.clone(), one(setting))).collect()
+}
+
+/// Has a section say what is recorded. Recipients keep the addresses that it has of them.
+pub(crate) fn pay_by(section: &mut Section, recorded: &Policy) {
+    let given = |plugin: &PluginInForce| {
+        let one = |setting: Setting| match setting {
+            Setting::Text(text) => toml::Value::String(text),
+            Setting::Int(number) => toml::Value::Integer(number),
+            Setting::Flag(flag) => toml::Value::Boolean(flag),
+        };
+        let own = plugin_settings(plugin).into_iter();
+        own.map(|(name, setting)| (name, (one(setting), Place::default()))).collect()
+    };
+    let known: Vec<FeeRecipient> = section.fee.iter().flat_map(|fee| &fee.recipient).cloned().collect();
+    let recipient = |one: Recipient| {
+        let name = one.name.to_string();
+        let address = known.iter().find(|known| known.name == name).and_then(|known| known.address.clone());
+        FeeRecipient { span: Place::default(), name, weight: one.weight, address }
+    };
+    let fee = |plugin: &PluginInForce| Fee {
+        span: Place::default(),
+        policy: plugin.name.clone(),
+        to_reserve: says(plugin, TO_RESERVE),
+        recipient: recipients_of(plugin).into_iter().map(recipient).collect(),
+        settings: given(plugin),
+    };
+    section.payout.scheme.clone_from(&recorded.scheme.name);
+    section.payout.settings = given(&recorded.scheme);
+    section.fee.0 = recorded.fees.iter().map(fee).collect();
 }
 
 /// What the plugin itself is called with.

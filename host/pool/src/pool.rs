@@ -7,10 +7,11 @@ use crate::edges::Edges;
 use crate::handover::{self, HandedOver};
 use crate::leading::{Leading, Roles, stratum_chain};
 use crate::maturity::NodesCount;
+use crate::notice::Announcement;
 use crate::payments::Payments;
 use crate::plan::Planner;
 use crate::plugins::{Component, PluginStore};
-use crate::policy::Loader;
+use crate::policy::{Loader, Wanted, WantedFee};
 use crate::promotion;
 use crate::proofs::{Opening, Proofs};
 use crate::setup::{Prepared, SetupError};
@@ -23,7 +24,7 @@ use millpond_admin::Role;
 use millpond_alerts::{Alarms, Level};
 use millpond_algorithms::Algorithms;
 use millpond_chain::{ChainHandle, Grant, NodesPort, Setup};
-use millpond_config::Pool as Section;
+use millpond_config::{OneOrMore, Pool as Section};
 use millpond_contracts::chain::ChainAdapter;
 use millpond_disk::{Disk, DiskError, read_file, replace_file};
 use millpond_journal::{Journal, JournalError, Options, Solution};
@@ -137,8 +138,6 @@ pub struct Pool {
 pub(crate) struct Sections {
     pub(crate) configured: Section,
     pub(crate) in_force: Section,
-    /// As it was in force before what is announced was ordered.
-    pub(crate) before: Option<Section>,
 }
 
 struct Stopping {
@@ -285,11 +284,8 @@ impl Pool {
         let of_money = Arc::clone(&core);
         let named = std::thread::Builder::new().name(format!("money-{}", core.name));
         let money = named.spawn(move || money::run(&of_money, &queue))?;
-        let sections = Arc::new(parking_lot::RwLock::new(Sections {
-            configured: section.clone(),
-            in_force: section,
-            before: None,
-        }));
+        let sections =
+            Arc::new(parking_lot::RwLock::new(Sections { configured: section.clone(), in_force: section }));
         let (ends, threads) = waiting(&core, maturity.as_ref(), &sections)?;
         let mut roles = BTreeMap::new();
         let component = &prepared.adapter_component;
@@ -364,17 +360,21 @@ impl Pool {
     }
 
     /// Swaps a plugin while miners are connected. An adapter takes over at its first valid job, within 30 seconds; a
-    /// scheme or fee policy after the next block. Blocks.
+    /// scheme or fee policy after the next block. Miners see the reason while that is announced; an adapter's is recorded
+    /// alone. Blocks.
     ///
     /// # Errors
     /// Why the running version stays.
-    pub fn swap(&self, role: Role, plugin: &str, actor: &str) -> Result<String, String> {
-        let now = UnixMillis::now();
+    pub fn swap(&self, role: Role, plugin: &str, reason: &str, actor: &str) -> Result<String, String> {
+        let (now, reason) = (UnixMillis::now(), promotion::in_words(reason)?);
         let role_name = crate::show::role_name(role);
-        self.record_admin(actor, "plugin_swap", &[role_name, plugin])?;
+        self.record_admin(actor, "plugin_swap", &[role_name, plugin, reason])?;
         let outcome = match role {
             Role::Adapter => self.swap_adapter(plugin),
-            Role::Scheme | Role::Fee => self.swap_policy(role, plugin, actor, now),
+            Role::Scheme | Role::Fee => {
+                let how = Announcement { why: reason, ..Announcement::by(actor) };
+                self.swap_policy(role, plugin, &how, now)
+            }
         };
         if let Err(why) = &outcome {
             let text = format!("the swap of the {role_name} to {plugin} did not take place: {why}");
@@ -431,13 +431,34 @@ impl Pool {
         Ok(version.description().work_shift)
     }
 
-    fn swap_policy(&self, role: Role, plugin: &str, actor: &str, now: UnixMillis) -> Result<String, String> {
-        let Sections { configured, in_force: mut section, .. } = self.sections.read().clone();
-        self.may_build_on(&section)?;
+    fn swap_policy(
+        &self,
+        role: Role,
+        plugin: &str,
+        how: &Announcement<'_>,
+        now: UnixMillis,
+    ) -> Result<String, String> {
+        // An order changes a part of what takes over next or, when nothing is announced, of what is in force. The other part stays,
+        // by the component that is recorded, whatever the file says of it.
+        let waited = self.core.books.pending();
+        let stays = waited.clone().or_else(|| self.core.journal.newest_policy());
+        let stays = stays.ok_or("the pool has no policy yet")?;
+        let mut section = self.section_of(&stays)?;
+        let configured = self.sections.read().configured.clone();
+        if section.fee.is_empty() && role == Role::Fee {
+            section.fee.clone_from(&configured.fee);
+        }
         match role {
             Role::Fee => match section.fee.0.as_mut_slice() {
                 [] => return Err("the pool has no [pool.fee]: who would receive it?".to_owned()),
-                [fee] => plugin.clone_into(&mut fee.policy),
+                [fee] => {
+                    if let [known] = &*configured.fee
+                        && known.policy == plugin
+                    {
+                        fee.settings.clone_from(&known.settings);
+                    }
+                    plugin.clone_into(&mut fee.policy);
+                }
                 _ => {
                     let why = "the pool has several fee policies: change [[pool.fee]] in the file, then `millpond reload`";
                     return Err(why.to_owned());
@@ -453,15 +474,31 @@ impl Pool {
                 plugin.clone_into(&mut section.payout.scheme);
             }
         }
-        let process = &self.process;
-        let wanted =
-            setup::wanted(&section, self.work_shift()?, &self.beside, &process.sandbox, &process.sink)
-                .map_err(|errors| errors.join("; "))?;
-        let waited = self.core.books.pending().is_some();
-        let at_once = self.core.books.schedule(&wanted, actor, now).map_err(|why| why.to_string())?;
+        let (ordered, work_shift) = (setup::ordered(&section), self.work_shift()?);
+        let Process { sandbox, sink, .. } = &self.process;
+        let wrong = |errors: Vec<String>| errors.join("; ");
+        let store = self.core.books.loader().store();
+        let mut wanted = Wanted::again(&stays, store, &section.payout).map_err(|why| why.to_string())?;
+        let fractions = |wanted: &Wanted| {
+            setup::credits_shares(&wanted.scheme, &wanted.scheme_settings, sandbox, sink)
+                .map_err(|why| why.to_string())
+        };
+        if role == Role::Fee {
+            let of_scheme = (work_shift, fractions(&wanted)?);
+            wanted.fees =
+                setup::wanted_fees(&ordered, of_scheme, &self.beside, sandbox, sink).map_err(wrong)?;
+        } else {
+            let alone = Section { fee: OneOrMore(Vec::new()), ..ordered };
+            let scheme = setup::wanted(&alone, work_shift, &self.beside, sandbox, sink).map_err(wrong)?;
+            let fees = std::mem::take(&mut wanted.fees);
+            let fractions = fractions(&scheme)?;
+            let fees = fees.into_iter().map(|fee| WantedFee { fractions, ..fee }).collect();
+            wanted = Wanted { fees, ..scheme };
+        }
+        let at_once = self.core.books.announce(&wanted, how, now).map_err(|why| why.to_string())?;
         self.core.suspend_untold();
-        self.sections.write().order(section, waited);
-        Ok(self.takes_over(plugin, at_once, now))
+        self.sections.write().in_force = section;
+        Ok(self.takes_over((&wanted, at_once), waited.as_ref(), now))
     }
 
     /// The pool's section as it is in force: the file's, and what operators ordered since.

@@ -3,18 +3,20 @@
 //! What a shadow came to is never taken over. Its components and settings are announced as a swap's are, and what they
 //! begin with is computed from the journal's records, as for any policy.
 
+use crate::columns::empty_lists;
 use crate::conduct::LAST_GOOD;
 use crate::leading::Named;
 use crate::notice::Announcement;
-use crate::policy::{Bound, FEE_ROLES};
+use crate::policy::{Bound, FEE_ROLES, Wanted, pay_by, reserve_of};
 use crate::pool::{Pool, Sections};
 use crate::run_off;
-use crate::setup;
+use crate::setup::{self, NO_RESERVE, credits_from_reserve};
 use crate::view::{FollowedView, NextPolicy, PolicyPlugin, PolicyView};
 use millpond_config::Pool as Section;
 use millpond_journal::{Notice, PluginInForce, Policy, Setting};
+use millpond_ledger::Owner;
 use millpond_payout::{owes_by_windows, owes_nothing_behind_a_block};
-use millpond_types::UnixMillis;
+use millpond_types::{Amount, ShareSeq, UnixMillis};
 use parking_lot::MutexGuard;
 use serde_json::Value;
 
@@ -43,6 +45,39 @@ fn plugin(of: &PluginInForce) -> PolicyPlugin {
 
 fn plugins(of: &Policy) -> (PolicyPlugin, Vec<PolicyPlugin>) {
     (plugin(&of.scheme), of.fees.iter().map(plugin).collect())
+}
+
+/// Who decides, by name: the scheme with its fee policies.
+pub(crate) fn called(policy: &Policy) -> String {
+    let fees: Vec<&str> = policy.fees.iter().map(|fee| fee.name.as_str()).collect();
+    let fees = if fees.is_empty() { "no fee".to_owned() } else { fees.join(", ") };
+    format!("{} with {fees}", policy.scheme.name)
+}
+
+fn decides_alike(a: &Policy, b: &Policy) -> bool {
+    a.scheme.is_same_as(&b.scheme) && a.fees == b.fees
+}
+
+/// What of a policy another changes, and what it leaves.
+fn changes(old: &Policy, new: &Policy) -> String {
+    let part = |what: &str, old: &[PluginInForce], new: &[PluginInForce]| {
+        let alike = |same: fn(&PluginInForce, &PluginInForce) -> bool| {
+            old.len() == new.len() && old.iter().zip(new).all(|(old, new)| same(old, new))
+        };
+        if alike(PluginInForce::is_same_as) {
+            format!("the {what} stays")
+        } else if alike(|old, new| old.component == new.component) {
+            format!("the {what} has other settings")
+        } else if alike(|old, new| old.name == new.name) {
+            format!("the {what} is another version")
+        } else {
+            format!("another {what}")
+        }
+    };
+    let one = std::slice::from_ref::<PluginInForce>;
+    let (scheme, fee) =
+        (part("scheme", one(&old.scheme), one(&new.scheme)), part("fee", &old.fees, &new.fees));
+    format!("{scheme}, {fee}")
 }
 
 /// Who pays for the work that was done under a scheme that another follows.
@@ -87,7 +122,8 @@ pub(crate) fn long(millis: u64) -> String {
     format!("{} {}", millis.div_ceil(unit.1), unit.0)
 }
 
-fn in_words(words: &str) -> Result<&str, String> {
+/// An operator's words to miners, when they are words.
+pub(crate) fn in_words(words: &str) -> Result<&str, String> {
     let fits = words.chars().count() <= WORDS && !words.chars().any(char::is_control);
     fits.then_some(words).ok_or_else(|| format!("a reason is at most {WORDS} characters on one line"))
 }
@@ -145,11 +181,11 @@ impl Pool {
         let time = not_before.map_or_else(|| "-".to_owned(), |time| time.0.to_string());
         self.record_admin(actor, "shadow_promote", &[name, &time, reason])?;
         let how = Announcement { by: actor, why: reason, not_before, by_file: false };
-        let waited = self.core.books.pending().is_some();
+        let waited = self.core.books.pending();
         let at_once = self.core.books.announce(&wanted, &how, now).map_err(|why| why.to_string())?;
         self.core.suspend_untold();
-        let said = self.takes_over(&wanted.scheme.name, at_once, now);
-        self.sections.write().order(section, waited);
+        let said = self.takes_over((&wanted, at_once), waited.as_ref(), now);
+        self.sections.write().in_force = section;
         Ok(format!("{said}; write it into [pool.payout] and [pool.fee] too, which count at the next start"))
     }
 
@@ -164,41 +200,82 @@ impl Pool {
         };
         self.record_admin(actor, "policy_cancel", &[&next.scheme.name, reason])?;
         self.core.books.cancel(reason, UnixMillis::now()).map_err(|why| why.to_string())?;
-        self.sections.write().undo();
-        Ok(format!("{} does not take over: the policy in force stays", next.scheme.name))
+        let in_force = self.core.journal.newest_policy().ok_or("the pool has no policy")?;
+        // Read before it is written: what it says is asked of the plugins.
+        let section = self.section_of(&in_force)?;
+        self.sections.write().in_force = section;
+        Ok(format!("{} does not take over: {} stays in force", called(&next), called(&in_force)))
     }
 
-    /// That an order which changes a part of a section may build on this one: what is announced is what it says, or nothing is.
-    pub(crate) fn may_build_on(&self, section: &Section) -> Result<(), String> {
-        let Some(next) = self.core.books.pending() else { return Ok(()) };
-        let process = &self.process;
-        let wanted =
-            setup::wanted(section, self.work_shift()?, &self.beside, &process.sandbox, &process.sink);
-        if wanted.is_ok_and(|wanted| self.core.books.announced_is(&wanted)) {
-            return Ok(());
+    /// The pool's section, made to say a recorded policy: in its own words where it says that already, or the file does.
+    pub(crate) fn section_of(&self, recorded: &Policy) -> Result<Section, String> {
+        let Sections { configured, mut in_force } = self.sections.read().clone();
+        let (process, work_shift) = (&self.process, self.work_shift()?);
+        let says = |section: &Section| {
+            setup::wanted(section, work_shift, &self.beside, &process.sandbox, &process.sink)
+                .is_ok_and(|wanted| wanted.is(recorded))
+        };
+        if says(&in_force) {
+            return Ok(in_force);
         }
-        Err(format!(
-            "scheme {} with its fee policies is announced since before this start, and this order would silently build on \
-             the file's instead: withdraw it first (`millpond plugin swap --cancel`), or write both into the file, then \
-             `millpond reload`",
-            next.scheme.name
-        ))
+        pay_as(&mut in_force, &configured);
+        if !says(&in_force) {
+            pay_by(&mut in_force, recorded);
+        }
+        Ok(in_force)
     }
 
-    /// What an order came to, in a sentence. `plugins` is what it named.
-    pub(crate) fn takes_over(&self, plugins: &str, at_once: bool, now: UnixMillis) -> String {
+    /// What an order came to, in a sentence; `waited` was announced before it.
+    pub(crate) fn takes_over(
+        &self,
+        (ordered, at_once): (&Wanted, bool),
+        waited: Option<&Policy>,
+        now: UnixMillis,
+    ) -> String {
+        let ordered = ordered.policy(ShareSeq(0), "", now);
+        let named = called(&ordered);
         if at_once {
-            return format!("{plugins} takes over at once, and divides what was left undivided");
+            return format!("{named} takes over at once, and divides what was left undivided");
         }
-        match self.core.books.announced().map(|notice| notice.not_before.0.saturating_sub(now.0)) {
-            Some(0) => format!("{plugins} takes over after the next block; {}", self.before()),
-            Some(wait) => format!(
-                "{plugins} takes over after the first block that is found in {} or later, and is announced; {}",
-                long(wait),
-                self.before()
-            ),
-            None => format!("{plugins} stays in force, and nothing else is announced"),
+        let (announced, in_force) = (self.core.books.announced(), self.core.journal.newest_policy());
+        let (Some(notice), Some(in_force)) = (announced, in_force) else {
+            return match waited {
+                Some(waited) => format!("{} is withdrawn: {named} stays in force", called(waited)),
+                None => {
+                    format!("{named} is in force already, and nothing else is announced: nothing changes")
+                }
+            };
+        };
+        let when = match notice.not_before.0.saturating_sub(now.0) {
+            0 => "after the next block".to_owned(),
+            wait => format!("after the first block that is found in {} or later", long(wait)),
+        };
+        let withdrawn = waited.filter(|waited| !decides_alike(waited, &ordered));
+        let withdrawn = withdrawn.map(|waited| format!(", and of {}, which was announced", called(waited)));
+        format!(
+            "{named} takes over {when}, in the place of {}{} ({}); {}{}",
+            called(&in_force),
+            withdrawn.unwrap_or_default(),
+            changes(&in_force, &ordered),
+            self.before(),
+            self.lacks(&ordered)
+        )
+    }
+
+    /// What a policy decides by and the pool does not have yet; it takes over all the same.
+    fn lacks(&self, policy: &Policy) -> String {
+        let Ok(bound) = self.core.books.loader().bind(policy) else { return String::new() };
+        let mut lacks = Vec::new();
+        let reserve = reserve_of(policy).max(self.core.ledger.payable(&Owner::Reserve));
+        if credits_from_reserve(bound.scheme.terms()) && reserve == Amount::ZERO {
+            lacks.push(format!("; {}: {NO_RESERVE}", policy.scheme.name));
         }
+        for list in empty_lists(&bound, &self.core.journal.view()) {
+            lacks.push(format!(
+                "; nobody stands in the list {list}, so everybody's number in it is 0 until `millpond list set {list}`"
+            ));
+        }
+        lacks.concat()
     }
 
     /// Who pays for the work of before what is announced, and for what it has to wait.
@@ -290,22 +367,6 @@ pub(crate) fn pay_as(section: &mut Section, other: &Section) {
     section.payout.run_off = other.payout.run_off;
     section.payout.run_off_limit = other.payout.run_off_limit;
     section.fee.clone_from(&other.fee);
-}
-
-impl Sections {
-    /// A section was ordered. `waited` says whether another was announced already: then what is in force is older.
-    pub(crate) fn order(&mut self, section: Section, waited: bool) {
-        let old = std::mem::replace(&mut self.in_force, section);
-        if !waited {
-            self.before = Some(old);
-        }
-    }
-
-    /// What was announced is withdrawn.
-    fn undo(&mut self) {
-        let before = self.before.take().unwrap_or_else(|| self.configured.clone());
-        pay_as(&mut self.in_force, &before);
-    }
 }
 
 #[cfg(test)]

@@ -191,7 +191,7 @@ impl Pool {
             followed.failed.push(why.to_owned());
             return;
         }
-        let waited = self.core.books.pending().is_some();
+        let waited = self.core.books.pending();
         // The file says nothing new: what miners were told by command since goes on. An order without a notice lies above
         // the file until it is read again.
         let unchanged = millpond_config::decides_alike(&self.sections.read().configured, &new.section);
@@ -201,22 +201,17 @@ impl Pool {
             }
             return;
         }
+        let was_in_force = self.core.books.is_in_force(&new.wanted);
         match self.core.books.want(&new.wanted, actor, UnixMillis::now()) {
             Ok(scheduled) => {
                 if scheduled {
                     self.core.suspend_untold();
-                    let name = &new.wanted.scheme.name;
-                    let fees: Vec<&str> =
-                        new.wanted.fees.iter().map(|fee| fee.component.name.as_str()).collect();
-                    let fee = if fees.is_empty() { "no fee".to_owned() } else { fees.join(", ") };
-                    let plugins = format!("{name} with {fee}");
-                    let at_once = self.core.books.is_in_force(&new.wanted);
-                    followed.done.push(self.takes_over(&plugins, at_once, UnixMillis::now()));
+                    // What was withdrawn leaves in force what was in force.
+                    let at_once = self.core.books.is_in_force(&new.wanted) && !was_in_force;
+                    let now = UnixMillis::now();
+                    followed.done.push(self.takes_over((&new.wanted, at_once), waited.as_ref(), now));
                 }
-                let mut sections = self.sections.write();
-                let mut ordered = sections.in_force.clone();
-                promotion::pay_as(&mut ordered, &new.section);
-                sections.order(ordered, waited);
+                promotion::pay_as(&mut self.sections.write().in_force, &new.section);
             }
             Err(why) => followed.failed.push(format!("the payout scheme or fee policy stays: {why}")),
         }

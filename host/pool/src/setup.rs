@@ -9,6 +9,7 @@ use millpond_chain::{AddressCheck, BitcoinAddresses, BitcoinCoinbase, Grant, Tru
 use millpond_config::settings::check;
 use millpond_config::{Chain, Payout, Pool as Section, Secret, Span};
 use millpond_contracts::chain::{ChainAdapter, Output, Payee, TransportKind};
+use millpond_contracts::payout::Terms;
 use millpond_contracts::{Setting, Settings, load_adapter, load_fee_policy, load_scheme, schema};
 use millpond_dialect::Dialect;
 use millpond_ledger::FeeName;
@@ -265,8 +266,26 @@ pub fn other_adapter(
     sandbox: &Sandbox,
     sink: &Arc<dyn LogSink>,
 ) -> Result<Adapter, SetupError> {
-    let chain = Chain { adapter: name.to_owned(), ..section.chain.clone() };
+    let mut chain = Chain { adapter: name.to_owned(), span: Span::default(), ..section.chain.clone() };
+    forget_lines(&mut chain.settings);
     adapter(&chain, beside, sandbox, sink).map_err(SetupError)
+}
+
+/// What an order says stands in no file: its errors name the option alone.
+pub(crate) fn ordered(section: &Section) -> Section {
+    let mut ordered = section.clone();
+    ordered.payout.span = Span::default();
+    forget_lines(&mut ordered.payout.settings);
+    for fee in &mut ordered.fee.0 {
+        fee.span = Span::default();
+        forget_lines(&mut fee.settings);
+        fee.recipient.iter_mut().for_each(|recipient| recipient.span = Span::default());
+    }
+    ordered
+}
+
+fn forget_lines(settings: &mut BTreeMap<String, (toml::Value, Span)>) {
+    settings.values_mut().for_each(|(_, span)| *span = Span::default());
 }
 
 /// Policies in shadow, as the section says.
@@ -319,8 +338,17 @@ pub fn credits_shares(
     let load = |why| PolicyError::Load { name: scheme.name.clone(), why };
     let loaded = load_scheme(sandbox, &scheme.name, &scheme.bytes, sink).map_err(load)?;
     let bound = BoundScheme::new(&scheme.name, loaded, settings.clone())?;
-    Ok(bound.terms().reserve && bound.terms().batch > 0)
+    Ok(credits_from_reserve(bound.terms()))
 }
+
+/// Whether a scheme of these terms credits shares as they come, from the operator's reserve.
+pub(crate) fn credits_from_reserve(terms: &Terms) -> bool {
+    terms.reserve && terms.batch > 0
+}
+
+/// What such a scheme does without one.
+pub(crate) const NO_RESERVE: &str = "it credits each share from the operator's reserve, and none is declared: it credits nothing until an \
+     income fills it; [pool.payout.reserve] declares one";
 
 /// Who decides about money, as the section says. `work_shift` is the chain's unit of work.
 ///
@@ -345,12 +373,36 @@ pub fn wanted(
     let scheme_settings = plugin_settings(&text, &payout.settings, "payout", payout.span)?;
     let fractions = credits_shares(&scheme, &scheme_settings, sandbox, sink)
         .map_err(|why| vec![at(payout.span, "payout.scheme", &why)])?;
+    Ok(Wanted {
+        scheme,
+        scheme_settings,
+        fees: wanted_fees(section, (work_shift, fractions), beside, sandbox, sink)?,
+        reserve: payout.reserve.as_ref().map_or(Amount::ZERO, |reserve| reserve.amount),
+        direct: section.chain.coinbase != "pool",
+        planned: section.chain.coinbase == "scheme",
+        notice: payout.notice,
+        run_off: payout.run_off.then_some(payout.run_off_limit),
+    })
+}
+
+/// What the pool keeps, as the section says; `fractions` under a scheme that credits shares.
+///
+/// # Errors
+/// Every component and setting that does not fit.
+pub(crate) fn wanted_fees(
+    section: &Section,
+    (work_shift, fractions): (u8, bool),
+    beside: &Path,
+    sandbox: &Sandbox,
+    sink: &Arc<dyn LogSink>,
+) -> Result<Vec<WantedFee>, Vec<String>> {
     let mut fees = Vec::with_capacity(section.fee.len());
     for fee in &section.fee {
         // The bundled policy goes by its short name as well.
         let name = if fee.policy == "flat" { "flat-fee" } else { fee.policy.as_str() };
-        let component = find(name, "fee.policy", fee.span)?;
-        let text = ask(&component, "fee.policy", fee.span)?;
+        let wrong = |why: &dyn std::fmt::Display| vec![at(fee.span, "fee.policy", why)];
+        let component = PluginStore::find(name, beside).map_err(|why| wrong(&why))?;
+        let text = schema(sandbox, &component.name, &component.bytes, sink).map_err(|why| wrong(&why))?;
         let settings = plugin_settings(&text, &fee.settings, "fee", fee.span)?;
         let mut recipients = Vec::new();
         for recipient in &fee.recipient {
@@ -358,7 +410,6 @@ pub fn wanted(
                 .map_err(|why| vec![at(recipient.span, "fee.recipient.name", &why)])?;
             recipients.push(Recipient { name, weight: recipient.weight });
         }
-        let wrong = |why: &dyn std::fmt::Display| vec![at(fee.span, "fee.policy", why)];
         let policy =
             load_fee_policy(sandbox, &component.name, &component.bytes, sink).map_err(|why| wrong(&why))?;
         let columns = policy.describe(&settings).map_err(|why| wrong(&why))?.value;
@@ -369,16 +420,7 @@ pub fn wanted(
     if let Some(fee) = section.fee.get(MAX_FEES) {
         return Err(vec![at(fee.span, "fee", &PolicyError::Fees(section.fee.len()))]);
     }
-    Ok(Wanted {
-        scheme,
-        scheme_settings,
-        fees,
-        reserve: payout.reserve.as_ref().map_or(Amount::ZERO, |reserve| reserve.amount),
-        direct: section.chain.coinbase != "pool",
-        planned: section.chain.coinbase == "scheme",
-        notice: payout.notice,
-        run_off: payout.run_off.then_some(payout.run_off_limit),
-    })
+    Ok(fees)
 }
 
 /// What the adapter is granted: a bundled one what it asks for, another what the operator lists. The chain refuses

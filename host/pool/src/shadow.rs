@@ -71,6 +71,12 @@ impl Shadow {
         self.asked.bound.scheme.name()
     }
 
+    /// Its fee policies in the order in which they apply, each with the start of the digest.
+    #[must_use]
+    pub fn fees(&self) -> Vec<String> {
+        self.asked.bound.fees.iter().map(|fee| fee.name().to_owned()).collect()
+    }
+
     /// The policy, as if it were recorded: its windows reach back to shares that are kept for it.
     #[must_use]
     pub fn policy(&self) -> &Policy {

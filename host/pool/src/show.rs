@@ -49,6 +49,7 @@ fn shown(shadow: &Shadow, incomes: usize) -> ShadowView {
     let named = ShadowView {
         name: shadow.name().to_owned(),
         scheme: shadow.scheme().to_owned(),
+        fees: shadow.fees(),
         state: state.to_owned(),
         why: now.stopped,
         since: shadow.policy().from.0,
@@ -128,6 +129,7 @@ impl Pool {
             Some(MinerShadowView {
                 name: shadow.name().to_owned(),
                 scheme: shadow.scheme().to_owned(),
+                fees: shadow.fees(),
                 newest: answer.newest.0,
                 earned: row.map(|row| row.earned).unwrap_or_default(),
             })

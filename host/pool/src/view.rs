@@ -388,6 +388,8 @@ pub struct ShadowView {
     pub name: String,
     /// Its scheme and the start of the component's digest.
     pub scheme: String,
+    /// Its fee policies likewise, in the order in which they apply; empty where it takes none.
+    pub fees: Vec<String>,
     /// "reading" until all records of before are read, "following", "stopped".
     pub state: String,
     /// Why it was stopped.
@@ -423,6 +425,8 @@ pub struct MinerShadowView {
     pub name: String,
     /// Its scheme and the start of the component's digest.
     pub scheme: String,
+    /// Its fee policies likewise, in the order in which they apply.
+    pub fees: Vec<String>,
     /// The share up to which both are compared.
     pub newest: u64,
     /// What he earned, in base units.

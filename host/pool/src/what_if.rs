@@ -65,6 +65,14 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// Lists that its fee policies ask for and in which these records have nobody.
+    #[must_use]
+    pub fn empty_lists(&self, journal: &JournalView) -> Vec<String> {
+        crate::columns::empty_lists(&self.bound, journal)
+    }
+}
+
 /// It could not be said.
 #[derive(Debug, thiserror::Error)]
 pub enum WhatIfError {

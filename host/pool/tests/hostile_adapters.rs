@@ -215,7 +215,7 @@ impl Rig {
 
     async fn swap(&self, plugin: &str) -> Result<String, String> {
         let (pool, plugin) = (Arc::clone(&self.pool), plugin.to_owned());
-        tokio::task::spawn_blocking(move || pool.swap(Role::Adapter, &plugin, "test")).await.unwrap()
+        tokio::task::spawn_blocking(move || pool.swap(Role::Adapter, &plugin, "", "test")).await.unwrap()
     }
 
     async fn stop(self) {

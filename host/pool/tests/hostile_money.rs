@@ -65,7 +65,7 @@ impl Rig {
     /// Swaps cannot wait on the runtime's threads.
     async fn swap(&self, plugin: &str) -> Result<String, String> {
         let (pool, plugin) = (Arc::clone(&self.pool), plugin.to_owned());
-        tokio::task::spawn_blocking(move || pool.swap(Role::Scheme, &plugin, "test")).await.unwrap()
+        tokio::task::spawn_blocking(move || pool.swap(Role::Scheme, &plugin, "", "test")).await.unwrap()
     }
 
     /// Both miners send a share of the newest job, and the pool takes both.
@@ -146,7 +146,7 @@ async fn through_each_hostile_scheme_miners_are_served_and_the_next_good_one_div
     for Hostile { name, wasm, told } in hostile() {
         let file = rig.guest(name, &wasm);
         let said = rig.swap(&file).await.unwrap_or_else(|why| panic!("{name}: {why}"));
-        assert!(said.contains("takes over after the next block; "), "{said}");
+        assert!(said.contains("takes over after the next block, in the place of "), "{said}");
         // The boundary: this block is still divided by the scheme before.
         rig.block(0).await;
         expected += 1;

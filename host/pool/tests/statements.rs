@@ -322,7 +322,7 @@ async fn a_statement_of_an_income_that_two_schemes_divide_shows_the_windows_of_b
         let mut clients = [client(&pool, &miners[0]).await, client(&pool, &miners[1]).await];
         mine(&chain, &mut clients[1], 3, false).await;
         let swapped = Arc::clone(&pool);
-        let swap = move || swapped.swap(millpond_admin::Role::Scheme, "solo", "test");
+        let swap = move || swapped.swap(millpond_admin::Role::Scheme, "solo", "", "test");
         tokio::task::spawn_blocking(swap).await.unwrap().unwrap();
         let said = pool.view().policy.next.unwrap().takes_over;
         assert!(said.contains("pays by its own rule") && said.contains("work of before"), "{said}");

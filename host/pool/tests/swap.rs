@@ -51,7 +51,7 @@ fn another_version(folder: &Path, name: &str, text: &[u8]) -> PathBuf {
 /// Swaps cannot wait on the runtime's threads.
 async fn swap(pool: &Arc<Pool>, role: Role, plugin: &str) -> Result<String, String> {
     let (pool, plugin) = (Arc::clone(pool), plugin.to_owned());
-    tokio::task::spawn_blocking(move || pool.swap(role, &plugin, "test")).await.unwrap()
+    tokio::task::spawn_blocking(move || pool.swap(role, &plugin, "", "test")).await.unwrap()
 }
 
 fn digest(pool: &Pool, role: &str) -> String {

@@ -186,7 +186,7 @@ async fn a_job_that_does_not_tell_its_subsidy_earns_nothing_once_a_scheme_that_p
     let pool = Arc::new(start_prepared(&process, prepared).await);
     let order = || {
         let pool = Arc::clone(&pool);
-        let swap = move || pool.swap(millpond_admin::Role::Scheme, "pps-plus", "test");
+        let swap = move || pool.swap(millpond_admin::Role::Scheme, "pps-plus", "", "test");
         async { tokio::task::spawn_blocking(swap).await.unwrap() }
     };
     let mut client = Client::connect(pool.addresses()[0], &stranger("bcrt", 1).0, "sha256d").await.unwrap();

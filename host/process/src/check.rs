@@ -32,16 +32,25 @@ impl fmt::Display for Wrong {
     }
 }
 
+/// What was found in a configuration, each in the order of the file's lines.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// What it does not start with.
+    pub errors: Vec<Wrong>,
+    /// What it starts with, and its operator should look at.
+    pub warnings: Vec<Wrong>,
+}
+
 /// Looks at everything, in the order of the file's lines. `file` is where the configuration was read from; without a
 /// compiler only the file itself is looked at: no plugin is loaded, no secret or certificate read.
 ///
 /// # Errors
 /// When this machine cannot run plugins.
-pub fn check(config: &Config, file: &Path, compiler: Option<Compiler>) -> Result<Vec<Wrong>, LoadError> {
+pub fn check(config: &Config, file: &Path, compiler: Option<Compiler>) -> Result<Found, LoadError> {
     let beside = file.parent().unwrap_or(Path::new(""));
     let sink: Arc<dyn LogSink> = Arc::new(TracingSink);
     let sandbox = compiler.map(|compiler| Sandbox::new(None, compiler)).transpose()?;
-    let mut all = Vec::new();
+    let (mut all, mut warnings) = (Vec::new(), Vec::new());
     let mut of_process = |line: usize, why: RunError| {
         let text = why.to_string();
         let text = text.strip_prefix(&format!("line {line}: ")).unwrap_or(&text).to_owned();
@@ -63,8 +72,12 @@ pub fn check(config: &Config, file: &Path, compiler: Option<Compiler>) -> Result
             None => check::section_alone(section),
         };
         let of_pool = |Problem { line, text }| Wrong { line, pool: section.name.to_string(), text };
+        if let Some(sandbox) = sandbox.as_ref().filter(|_| found.is_empty()) {
+            warnings.extend(check::doubts(section, beside, sandbox, &sink).into_iter().map(of_pool));
+        }
         all.extend(found.into_iter().map(of_pool));
     }
     all.sort_by_key(|wrong| wrong.line);
-    Ok(all)
+    warnings.sort_by_key(|wrong| wrong.line);
+    Ok(Found { errors: all, warnings })
 }

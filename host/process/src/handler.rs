@@ -219,9 +219,9 @@ impl Handler for Commands {
                     Some(shown) => Ok(json!(shown)),
                     None => Err(format!("there is no payment {payment}")),
                 },
-                Command::PluginSwap { pool, role, plugin } => {
+                Command::PluginSwap { pool, role, plugin, reason } => {
                     let (pool, actor) = (self.pool(&pool)?, actor.to_owned());
-                    let done = blocking(move || pool.swap(role, &plugin, &actor)).await?;
+                    let done = blocking(move || pool.swap(role, &plugin, &reason, &actor)).await?;
                     Ok(json!({"done": done}))
                 }
                 Command::ShadowPromote { pool, name, not_before, reason } => {

@@ -50,7 +50,7 @@ async fn a_dialect_of_the_operators_own_is_a_file_and_a_line_of_the_configuratio
         if swapped {
             version(&folder.path().join("adapter.wasm"), "bitcoin", b"2");
             let (pool, plugin) = ("own".to_owned(), "adapter.wasm".to_owned());
-            let swap = Command::PluginSwap { pool, role: Role::Adapter, plugin };
+            let swap = Command::PluginSwap { pool, role: Role::Adapter, plugin, reason: String::new() };
             order(&folder.path().join("data"), swap).await.unwrap();
         }
         for (port, agent, says) in

@@ -121,6 +121,7 @@ async fn a_reload_swaps_what_changed_names_what_needs_a_restart_and_disconnects_
         pool: "dev".to_owned(),
         role: millpond_admin::Role::Scheme,
         plugin: "prop".to_owned(),
+        reason: String::new(),
     };
     order(&data, swap).await.unwrap();
     let back = running.reload("test").await.unwrap();

@@ -1,6 +1,6 @@
 //! Commands for a running process, through its admin socket: status, payments, plugins, miners' settings.
 
-use crate::terminal::{Failure, Outcome};
+use crate::terminal::{self, Failure, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
 use millpond_admin::{Answer, Command, Resolution, Role, ask};
 use millpond_types::Amount;
@@ -12,17 +12,17 @@ use std::process::ExitCode;
 #[derive(Debug, Args)]
 pub struct Door {
     /// The data folder of the running process.
-    #[arg(long, default_value = "millpond-data")]
+    #[arg(long, global = true, default_value = "millpond-data")]
     data: PathBuf,
     /// Confirm what changes money at once, without asking.
-    #[arg(long)]
+    #[arg(long, global = true)]
     yes: bool,
 }
 
 impl Door {
     /// Gives a command and prints what it came to.
     pub fn send(&self, command: &Command) -> Outcome {
-        println!("{}", serde_json::to_string_pretty(&self.ask(command)?)?);
+        say!("{}", serde_json::to_string_pretty(&self.ask(command)?)?);
         Ok(ExitCode::SUCCESS)
     }
 
@@ -60,7 +60,7 @@ pub fn field(of: &Value, key: &str) -> String {
 }
 
 fn confirmed(what: &str) -> Result<bool, Failure> {
-    eprint!("{what}\nThis changes money. Type yes to do it: ");
+    terminal::tell(format_args!("{what}\nThis changes money. Type yes to do it: "));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line)?;
     Ok(line.trim() == "yes")
@@ -155,7 +155,7 @@ impl Payments {
         let command = match self.what {
             What::Reconcile => {
                 let found = self.door.ask(&Command::PaymentsReconcile { pool })?;
-                println!("{}", serde_json::to_string_pretty(&found)?);
+                say!("{}", serde_json::to_string_pretty(&found)?);
                 let holds = found.get("holds").and_then(Value::as_bool) == Some(true);
                 return Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE });
             }
@@ -208,8 +208,8 @@ pub struct Swap {
     /// Withdraw the scheme or fee policy that is announced: what is in force stays.
     #[arg(long, conflicts_with_all = ["role", "plugin"])]
     cancel: bool,
-    /// Why, in words that the pool shows its miners.
-    #[arg(long, requires = "cancel", default_value = "")]
+    /// Why, in words that the pool shows its miners while a scheme or fee policy is announced; of an adapter they are recorded.
+    #[arg(long, default_value = "")]
     reason: String,
     /// Which plugin.
     #[arg(value_enum, required_unless_present = "cancel")]
@@ -241,7 +241,7 @@ impl Swap {
     pub fn run(self) -> Outcome {
         let Self { door, pool, reason, role, plugin, .. } = self;
         door.send(&match (role, plugin) {
-            (Some(role), Some(plugin)) => Command::PluginSwap { pool, role: role.into(), plugin },
+            (Some(role), Some(plugin)) => Command::PluginSwap { pool, role: role.into(), plugin, reason },
             _ => Command::PolicyCancel { pool, reason },
         })
     }

@@ -13,7 +13,7 @@ pub struct Alarms {
     #[command(flatten)]
     door: Door,
     /// JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     what: What,
@@ -46,7 +46,7 @@ impl Alarms {
         let value = self.door.ask(&command)?;
         match value.as_array() {
             Some(alarms) => alarms.iter().for_each(show),
-            None => println!("cleared"),
+            None => say!("cleared"),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -55,5 +55,5 @@ impl Alarms {
 fn show(alarm: &Value) {
     let text = |key: &str| field(alarm, key);
     let of = if text("pool").is_empty() { "process".to_owned() } else { text("pool") };
-    println!("{:<9} {of:<12} {:<10} x{:<4} {}", text("level"), text("about"), text("times"), text("text"));
+    say!("{:<9} {of:<12} {:<10} x{:<4} {}", text("level"), text("about"), text("times"), text("text"));
 }

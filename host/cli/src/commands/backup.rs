@@ -54,20 +54,20 @@ impl Backup {
         if json {
             let left = not_carried.as_ref().map(ToString::to_string);
             let not_pruned = not_pruned.as_ref().map(ToString::to_string);
-            println!(
+            say!(
                 "{}",
                 serde_json::json!({"path": made.path, "bytes": manifest.bytes(), "files": manifest.files.len(),
                     "pools": manifest.pools, "hook": left, "not_pruned": not_pruned})
             );
         } else {
-            println!(
+            say!(
                 "{}: whole, {} files, {} bytes",
                 made.path.display(),
                 manifest.files.len(),
                 manifest.bytes()
             );
             for pool in &manifest.pools {
-                println!(
+                say!(
                     "  {}: journal up to share {}, ledger up to entry {} ({})",
                     pool.pool,
                     pool.journal.share,

@@ -19,7 +19,7 @@ pub struct Bans {
     #[arg(long)]
     pool: String,
     /// JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     what: What,
@@ -56,12 +56,12 @@ impl Bans {
         let value = self.door.ask(&command)?;
         let ban = |ban: &serde_json::Value| {
             let text = |key: &str| field(ban, key);
-            println!("{:<40} {:<15} {:>8} s", text("source"), text("reason"), text("remaining"));
+            say!("{:<40} {:<15} {:>8} s", text("source"), text("reason"), text("remaining"));
         };
         match command {
             Command::BansList { .. } => value.as_array().into_iter().flatten().for_each(ban),
             Command::BansAdd { .. } => ban(&value),
-            _ => println!("lifted"),
+            _ => say!("lifted"),
         }
         Ok(ExitCode::SUCCESS)
     }

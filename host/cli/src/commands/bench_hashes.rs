@@ -82,14 +82,14 @@ impl BenchHashes {
                 .map_err(|why| Failure::new(format!("{} cannot be written: {why}", path.display())))?;
         }
         if self.json {
-            println!(
+            say!(
                 "{}",
                 serde_json::json!({
                     "bench": "hashes", "batch": BATCH, "threads": threads, "machine": machine, "rows": rows
                 })
             );
         } else {
-            print!("{}", table(&rows, threads));
+            put!("{}", table(&rows, threads));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -74,7 +74,7 @@ impl How {
         json: impl FnOnce() -> serde_json::Result<serde_json::Value>,
     ) -> Outcome {
         if self.json {
-            println!("{}", json()?);
+            say!("{}", json()?);
         }
         if !figures.off.is_empty() {
             let off = figures.off.join("\n  ");
@@ -85,7 +85,7 @@ impl How {
                 .map_err(|why| Failure::new(format!("{} cannot be written: {why}", path.display())))?;
         }
         if !self.json {
-            print!("{page}");
+            put!("{page}");
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -34,14 +34,14 @@ impl BenchSimulate {
         drop(bar);
         let same = speeds.iter().all(|speed| speed.same != Some(false));
         if self.json {
-            println!("{}", serde_json::json!({ "bench": "simulate", "shares": shares, "speeds": speeds }));
+            say!("{}", serde_json::json!({ "bench": "simulate", "shares": shares, "speeds": speeds }));
         } else {
-            println!(
+            say!(
                 "| schemes | how | rows of a batch | shares/s | share-steps/s | same bytes |\n|---|---|---|---|---|---|"
             );
             for speed in &speeds {
                 let same = speed.same.map_or("-", |same| if same { "yes" } else { "NO" });
-                println!(
+                say!(
                     "| {} | {} | {} | {:.2} M | {:.2} M | {same} |",
                     speed.schemes.join(", "),
                     speed.how,

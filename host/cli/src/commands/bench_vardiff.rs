@@ -34,10 +34,10 @@ impl BenchVardiff {
         let tables = tables(sessions, |what, done, total| bar.step(what, done, total));
         drop(bar);
         if self.json {
-            println!("{}", serde_json::json!({ "bench": "vardiff", "sessions": sessions, "tables": tables }));
+            say!("{}", serde_json::json!({ "bench": "vardiff", "sessions": sessions, "tables": tables }));
         } else {
             let text: Vec<String> = tables.iter().map(ToString::to_string).collect();
-            print!("{}", text.join("\n"));
+            put!("{}", text.join("\n"));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -2,7 +2,7 @@
 
 use crate::terminal::{Failure, Outcome};
 use clap::Args;
-use millpond_process::check::check;
+use millpond_process::check::{Found, check};
 use millpond_runtime::Compiler;
 use serde_json::json;
 use std::path::PathBuf;
@@ -11,7 +11,8 @@ use std::process::ExitCode;
 /// Check a configuration file: all errors at once, with their lines.
 ///
 /// Plugins are loaded with their settings, their recipes and dialects compiled, certificates and keys held against each
-/// other, secrets and cookies read. No node or wallet is asked: that is `millpond doctor`. Exit code 2 with any error.
+/// other, secrets and cookies read. No node or wallet is asked: that is `millpond doctor`. Exit code 2 with any error; what is well-formed
+/// and will not do what it seems to is a warning.
 #[derive(Debug, Args)]
 pub struct Check {
     /// The configuration.
@@ -19,7 +20,7 @@ pub struct Check {
     /// Look at the file alone: load no plugin, read no secret, no certificate.
     #[arg(long)]
     file_only: bool,
-    /// One JSON object: whether it is good, the pools, and each error with its line.
+    /// One JSON object: whether it is good, the pools, and each error and warning with its line.
     #[arg(long)]
     json: bool,
 }
@@ -36,23 +37,27 @@ impl Check {
                     "text": format!("{}: {}", error.option, error.message).trim_start_matches(": ")})
                 };
                 let errors: Vec<_> = errors.errors.iter().map(wrong).collect();
-                println!("{}", json!({"good": false, "pools": [], "errors": errors}));
+                say!("{}", json!({"good": false, "pools": [], "errors": errors, "warnings": []}));
                 return Ok(ExitCode::from(2));
             }
             Err(errors) => return Err(Failure::usage(errors.to_string())),
         };
         let compiler = if self.file_only { None } else { Some(Compiler::this_executable()?) };
-        let errors = check(&config, &self.file, compiler)?;
+        let Found { errors, warnings } = check(&config, &self.file, compiler)?;
         let names: Vec<_> = config.pool.iter().map(|pool| pool.name.to_string()).collect();
         if self.json {
-            println!("{}", json!({"good": errors.is_empty(), "pools": names, "errors": errors}));
+            let good = errors.is_empty();
+            say!("{}", json!({"good": good, "pools": names, "errors": errors, "warnings": warnings}));
             return Ok(ExitCode::from(if errors.is_empty() { 0 } else { 2 }));
+        }
+        for doubt in &warnings {
+            tell!("warning: {file}:{doubt}");
         }
         if !errors.is_empty() {
             let lines: Vec<_> = errors.iter().map(|wrong| format!("{file}:{wrong}")).collect();
             return Err(Failure::usage(lines.join("\n")));
         }
-        println!("{file}: good, {} pool(s): {}", names.len(), names.join(", "));
+        say!("{file}: good, {} pool(s): {}", names.len(), names.join(", "));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -15,7 +15,7 @@ pub struct ConfigCommand {
 impl ConfigCommand {
     /// Prints it.
     pub fn run(self) -> Outcome {
-        print!("{}", if self.reference { millpond_config::reference() } else { millpond_config::example() });
+        put!("{}", if self.reference { millpond_config::reference() } else { millpond_config::example() });
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -84,9 +84,9 @@ impl Demo {
         let stratum =
             pool.addresses().first().copied().ok_or_else(|| Failure::new("the demo has no port"))?;
         if let Some(page) = running.http() {
-            eprintln!("page     http://{page}/");
+            tell!("page     http://{page}/");
         }
-        eprintln!("stratum  {stratum}    try: millpond mine {stratum} --user {}.me", MINERS[0].0);
+        tell!("stratum  {stratum}    try: millpond mine {stratum} --user {}.me", MINERS[0].0);
         let start = |(address, worker): &(&str, &str)| {
             Miner::start(MinerOptions {
                 hashes_per_second: Some(60_000.0),
@@ -106,7 +106,7 @@ impl Demo {
                 "carried": view.carried, "conserved": totals.conserved && view.conserved,
                 "shares": shares, "plugins": plugins,
             });
-            println!("{summary}");
+            say!("{summary}");
         }
         Ok(if view.conserved { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -248,9 +248,13 @@ impl Screen {
             let line = (view.blocks, pool.matured(), money.paid.0);
             if self.last_line != Some(line) {
                 self.last_line = Some(line);
-                eprintln!(
+                tell!(
                     "blocks {} matured {} shares {} income {} paid {}",
-                    line.0, line.1, view.shares.accepted, money.income, money.paid
+                    line.0,
+                    line.1,
+                    view.shares.accepted,
+                    money.income,
+                    money.paid
                 );
             }
             return;

@@ -36,14 +36,14 @@ impl Doctor {
         let findings = examine(&config, &self.file, Compiler::this_executable()?, patience)?;
         let fit = fit(&findings);
         if self.json {
-            println!("{}", json!({"fit": fit, "findings": findings}));
+            say!("{}", json!({"fit": fit, "findings": findings}));
         } else {
             let colours = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
                 && std::io::stdout().is_terminal();
             findings.iter().for_each(|finding| show(finding, colours));
             let count = |health| findings.iter().filter(|finding| finding.health == health).count();
             let (bad, warnings) = (count(Health::Bad), count(Health::Warning));
-            println!("{} looked at, {warnings} to look after, {bad} to mend", findings.len());
+            say!("{} looked at, {warnings} to look after, {bad} to mend", findings.len());
         }
         Ok(ExitCode::from(u8::from(!fit)))
     }
@@ -57,8 +57,8 @@ fn show(finding: &Finding, colours: bool) {
     };
     let word = if colours { format!("\x1b[{colour}m{word}\x1b[0m") } else { word.to_owned() };
     let of = if finding.pool.is_empty() { "machine" } else { finding.pool.as_str() };
-    println!("{word}  {of:<12} {:<11} {}", finding.about, finding.text);
+    say!("{word}  {of:<12} {:<11} {}", finding.about, finding.text);
     if !finding.remedy.is_empty() {
-        println!("{:32}-> {}", "", finding.remedy);
+        say!("{:32}-> {}", "", finding.remedy);
     }
 }

@@ -72,8 +72,8 @@ impl HeadsCommand {
             Action::Key { data, pool } => {
                 for name in chosen(&data, pool)? {
                     match public_key(&RealDisk, &data.join(name.as_str()))? {
-                        Some(key) => println!("{name}: {key}"),
-                        None => println!("{name}: no key yet; it is made when the pool starts"),
+                        Some(key) => say!("{name}: {key}"),
+                        None => say!("{name}: no key yet; it is made when the pool starts"),
                     }
                 }
                 Ok(ExitCode::SUCCESS)
@@ -102,7 +102,7 @@ impl HeadsCommand {
                     let order = Resume { newest: head.clone(), nothing_published_since };
                     let bytes = serde_json::to_vec_pretty(&order)?;
                     replace_file(&RealDisk, &folder.join(FOLDER).join(RESUME), &bytes)?;
-                    println!(
+                    say!(
                         "{name}: goes on from head {}, which a running pool does within a moment and another when it starts",
                         head.body.number
                     );
@@ -120,13 +120,13 @@ fn compared(heads: &[SignedHead; 2], proof: Option<&Consistency>, evidence: &Pat
         Compared::Same => "they are the same head".to_owned(),
         Compared::Continues => "the later head continues the earlier one".to_owned(),
         Compared::NeedsProof { from, to } => {
-            println!(
+            say!(
                 "whether the later continues the earlier takes the pool's proof: /heads/consistency?from={from}&to={to}"
             );
             return Ok(ExitCode::from(2));
         }
         Compared::NotShown { from, to } => {
-            println!(
+            say!(
                 "the proof does not show that the history of {from} entries is the beginning of that of {to}"
             );
             return Ok(ExitCode::from(2));
@@ -135,7 +135,7 @@ fn compared(heads: &[SignedHead; 2], proof: Option<&Consistency>, evidence: &Pat
             "the later head declares a loss after the earlier one, in public".to_owned()
         }
         Compared::LossDeclared => {
-            println!(
+            say!(
                 "the pool declared a loss between them: their histories cannot be compared; compare each head between them with \
                  the next"
             );
@@ -145,11 +145,11 @@ fn compared(heads: &[SignedHead; 2], proof: Option<&Consistency>, evidence: &Pat
             if let Some(found) = Evidence::among(heads) {
                 std::fs::write(evidence, serde_json::to_vec_pretty(&found)?)?;
             }
-            println!("{why}; {} holds both heads: it convinces whoever knows the key", evidence.display());
+            say!("{why}; {} holds both heads: it convinces whoever knows the key", evidence.display());
             return Ok(ExitCode::FAILURE);
         }
     };
-    println!("{told}");
+    say!("{told}");
     Ok(ExitCode::SUCCESS)
 }
 

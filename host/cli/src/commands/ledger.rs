@@ -1,6 +1,6 @@
 //! `millpond ledger`: verify, export, statement, balances. Reads the files; works beside a running pool.
 
-use crate::terminal::{Failure, Outcome};
+use crate::terminal::{Failure, Out, Outcome};
 use clap::{Args, Subcommand, ValueEnum};
 use millpond_disk::RealDisk;
 use millpond_journal::JournalView;
@@ -148,19 +148,19 @@ impl LedgerCommand {
                 let good = reader.verify()?;
                 if json {
                     let head = serde_json::json!({"seq": good.head.seq, "digest": good.head.digest});
-                    println!(
+                    say!(
                         "{}",
                         serde_json::json!({"head": head, "groups": good.groups, "totals": good.totals})
                     );
                 } else {
                     let totals = &good.totals;
-                    println!("{} entries, chain good up to {}", good.head.seq, good.head.digest.short());
-                    println!("income    {:>20}", totals.income);
-                    println!("credited  {:>20}", totals.credited);
-                    println!("fees      {:>20}", totals.fees);
-                    println!("carried   {:>20}", totals.carried);
-                    println!("paid      {:>20}", totals.paid);
-                    println!("conserved {:>20}", if totals.conserved { "to the unit" } else { "NO" });
+                    say!("{} entries, chain good up to {}", good.head.seq, good.head.digest.short());
+                    say!("income    {:>20}", totals.income);
+                    say!("credited  {:>20}", totals.credited);
+                    say!("fees      {:>20}", totals.fees);
+                    say!("carried   {:>20}", totals.carried);
+                    say!("paid      {:>20}", totals.paid);
+                    say!("conserved {:>20}", if totals.conserved { "to the unit" } else { "NO" });
                 }
             }
             What::Export { format, commodity, decimals, each_miner, from } => {
@@ -175,9 +175,14 @@ impl LedgerCommand {
                     Format::Beancount => ExportFormat::Beancount(accounting()?),
                     Format::LedgerCli => ExportFormat::LedgerCli(accounting()?),
                 };
-                let mut out = BufWriter::new(std::io::stdout().lock());
-                reader.export(&format, &mut out)?;
-                out.flush()?;
+                let mut out = BufWriter::new(Out);
+                let exported = reader.export(&format, &mut out);
+                let written = out.flush();
+                // Who reads no more has what he wanted.
+                if Out::is_read() {
+                    exported?;
+                    written?;
+                }
             }
             What::Statement { miner, fee } => {
                 let owner = match (miner, fee) {
@@ -185,7 +190,7 @@ impl LedgerCommand {
                     (None, Some(name)) => Owner::Fee(FeeName::try_from(name)?),
                     (None, None) => return Err(Failure::usage("name --miner NUMBER or --fee NAME")),
                 };
-                println!("{}", serde_json::to_string_pretty(&reader.statement(&owner)?)?);
+                say!("{}", serde_json::to_string_pretty(&reader.statement(&owner)?)?);
             }
             What::Balances { when, account, json } => {
                 let past = when.past(&self.ledger)?;
@@ -199,10 +204,10 @@ impl LedgerCommand {
                         rows.map(|(name, balance)| (name, balance.to_string().into())).collect();
                     let head = serde_json::json!({"seq": head.seq, "digest": head.digest});
                     let whole = serde_json::json!({"head": head, "totals": book.totals(), "balances": rows});
-                    println!("{whole}");
+                    say!("{whole}");
                 } else {
-                    println!("after record {}", head.seq);
-                    rows.for_each(|(name, balance)| println!("{name:<40} {balance:>24}"));
+                    say!("after record {}", head.seq);
+                    rows.for_each(|(name, balance)| say!("{name:<40} {balance:>24}"));
                 }
             }
         }

@@ -213,7 +213,7 @@ impl Load {
             What::Node(command) => command.run(),
             What::Echo(EchoLoop { listen }) => {
                 let echo = Echo::bind(listen)?;
-                println!("echoes at {}", echo.address());
+                say!("echoes at {}", echo.address());
                 echo.run()?;
                 Ok(ExitCode::SUCCESS)
             }
@@ -257,9 +257,9 @@ impl Miners {
             for (name, part) in parts {
                 object.insert((*name).to_owned(), part.value()?);
             }
-            println!("{}", serde_json::Value::Object(object));
+            say!("{}", serde_json::Value::Object(object));
         } else {
-            parts.iter().for_each(|(_, part)| print!("{part}"));
+            parts.iter().for_each(|(_, part)| put!("{part}"));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -335,11 +335,8 @@ impl Node {
         };
         let node = MockNode::start(self.listen, shape)?;
         let bytes = node.template_bytes();
-        println!(
-            "the mock node answers at {}, any user and password; a template is {bytes} bytes",
-            node.url()
-        );
-        let block = || println!("block {}", node.new_block().0);
+        say!("the mock node answers at {}, any user and password; a template is {bytes} bytes", node.url());
+        let block = || say!("block {}", node.new_block().0);
         match every {
             Some(every) => loop {
                 std::thread::sleep(every);

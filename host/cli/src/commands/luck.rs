@@ -63,17 +63,14 @@ impl Luck {
         for name in chosen(&self.data, self.pool)? {
             let (rows, since) = rows(&self.data, &name)?;
             if self.json {
-                println!("{}", serde_json::json!({"pool": name, "after_share": since, "miners": rows}));
+                say!("{}", serde_json::json!({"pool": name, "after_share": since, "miners": rows}));
                 continue;
             }
-            println!("{name}: shares after {since}");
-            println!("{:>12} {:>8} {:>12} {:>12}  miner", "expected", "found", "so few", "so many");
+            say!("{name}: shares after {since}");
+            say!("{:>12} {:>8} {:>12} {:>12}  miner", "expected", "found", "so few", "so many");
             for row in rows {
                 let (few, many) = (row.at_most, row.at_least);
-                println!(
-                    "{:>12.4} {:>8} {few:>12.3e} {many:>12.3e}  {}",
-                    row.expected, row.found, row.address
-                );
+                say!("{:>12.4} {:>8} {few:>12.3e} {many:>12.3e}  {}", row.expected, row.found, row.address);
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -45,9 +45,9 @@ impl Mine {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let summary = runtime.block_on(self.mine())?;
         if self.json {
-            println!("{}", serde_json::to_string(&summary)?);
+            say!("{}", serde_json::to_string(&summary)?);
         } else {
-            println!(
+            say!(
                 "{} accepted, {} refused, {} in {:.0} s",
                 summary.accepted,
                 summary.rejected,
@@ -96,7 +96,7 @@ async fn report(progress: &Progress) {
         tokio::time::sleep(Duration::from_secs(10)).await;
         let now = progress.hashes();
         let speed = (now - hashes) as f64 / at.elapsed().as_secs_f64();
-        eprintln!("{}, {} accepted, {} refused", rate(speed), progress.accepted(), progress.rejected());
+        tell!("{}, {} accepted, {} refused", rate(speed), progress.accepted(), progress.rejected());
         (hashes, at) = (now, Instant::now());
     }
 }

@@ -16,7 +16,7 @@ pub struct Miners {
     #[arg(long)]
     pool: String,
     /// JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
     what: What,
@@ -61,13 +61,18 @@ impl Miners {
         let value = self.door.ask(&command)?;
         match value.as_array() {
             Some(sessions) => {
-                println!(
+                say!(
                     "{:<40} {:<40} {:<16} {:>12} {:>9} {:>8}  AGENT",
-                    "SOURCE", "ADDRESS", "WORKER", "DIFFICULTY", "ACCEPTED", "REFUSED"
+                    "SOURCE",
+                    "ADDRESS",
+                    "WORKER",
+                    "DIFFICULTY",
+                    "ACCEPTED",
+                    "REFUSED"
                 );
                 sessions.iter().for_each(show);
             }
-            None => println!("said to {} connections", field(&value, "connections")),
+            None => say!("said to {} connections", field(&value, "connections")),
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -75,7 +80,7 @@ impl Miners {
 
 fn show(session: &Value) {
     let text = |key: &str| field(session, key);
-    println!(
+    say!(
         "{:<40} {:<40} {:<16} {:>12} {:>9} {:>8}  {}",
         text("source"),
         text("address"),

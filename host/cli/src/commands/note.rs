@@ -61,6 +61,6 @@ fn at_rest(data: &Path, actor: &str, action: &str, args: &[&str]) -> Result<(), 
 /// Says that something was not recorded that is done all the same.
 pub fn unless_noted(noted: Result<(), Failure>) {
     if let Err(why) = noted {
-        eprintln!("millpond: not recorded: {}", why.text);
+        tell!("millpond: not recorded: {}", why.text);
     }
 }

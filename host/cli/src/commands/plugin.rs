@@ -217,23 +217,23 @@ impl PluginCommand {
                 let folder = dir.unwrap_or_else(|| PathBuf::from(&name));
                 let written = author::create(&kind, &name, &folder, sdk.as_deref()).map_err(in_full)?;
                 for file in written {
-                    println!("{}", file.display());
+                    say!("{}", file.display());
                 }
-                println!("next: cd {} && cargo test && millpond plugin build", folder.display());
+                say!("next: cd {} && cargo test && millpond plugin build", folder.display());
                 Ok(ExitCode::SUCCESS)
             }
             What::Build { dir, out } => {
                 let built = author::build(&dir, out.as_deref()).map_err(in_full)?;
-                println!("{}", built.file.display());
-                println!("{} bytes, blake3 {}", built.size, built.digest);
-                println!("built by {}", built.toolchain);
+                say!("{}", built.file.display());
+                say!("{} bytes, blake3 {}", built.size, built.digest);
+                say!("built by {}", built.toolchain);
                 Ok(ExitCode::SUCCESS)
             }
             What::Check { plugin, json } => print_check(&plugin, json),
             What::Schema { plugin } => {
                 let component = Component::find(&plugin)?;
                 let (sandbox, sink) = sandbox()?;
-                println!("{}", schema(&sandbox, &component.name, &component.bytes, &sink)?);
+                say!("{}", schema(&sandbox, &component.name, &component.bytes, &sink)?);
                 Ok(ExitCode::SUCCESS)
             }
             What::List { json } => {
@@ -262,11 +262,11 @@ fn list(as_json: bool) {
                     "size": plugin.bytes.len(), "blake3": plugin.digest.to_string()})
             })
             .collect();
-        println!("{}", json!(rows));
+        say!("{}", json!(rows));
         return;
     }
     for plugin in all {
-        println!("{:<16} {:<8} {:<40} {}", plugin.name, plugin.version, plugin.world, plugin.digest);
+        say!("{:<16} {:<8} {:<40} {}", plugin.name, plugin.version, plugin.world, plugin.digest);
     }
 }
 
@@ -310,18 +310,18 @@ fn print_check(plugin: &str, as_json: bool) -> Outcome {
     let fits = findings.is_empty();
     if as_json {
         let world = contract.map(|(_, world)| world);
-        println!(
+        say!(
             "{}",
             json!({"plugin": plugin, "blake3": digest.to_string(), "size": size, "contract": world,
                 "fits": fits, "findings": findings})
         );
     } else {
         let world = contract.map_or_else(|| "no contract".to_owned(), |(_, world)| world);
-        println!("{plugin}: {world}, {size} bytes, blake3 {digest}");
+        say!("{plugin}: {world}, {size} bytes, blake3 {digest}");
         for finding in &findings {
-            println!("  {finding}");
+            say!("  {finding}");
         }
-        println!("{}", if fits { "it fits" } else { "it does not fit" });
+        say!("{}", if fits { "it fits" } else { "it does not fit" });
     }
     Ok(if fits { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -387,12 +387,12 @@ impl Test {
 
 fn print_report(plugin: &str, report: &Report, as_json: bool) {
     if as_json {
-        println!("{}", json!({"plugin": plugin, "passed": report.passed(), "report": report}));
+        say!("{}", json!({"plugin": plugin, "passed": report.passed(), "report": report}));
         return;
     }
-    print!("{report}");
+    put!("{report}");
     let count = |wanted: fn(&Status) -> bool| report.verdicts.iter().filter(|v| wanted(&v.status)).count();
-    println!(
+    say!(
         "{plugin}: {} kept, {} broken, {} not claimed, {} not run (seed {})",
         count(|status| matches!(status, Status::Pass(_))),
         count(|status| matches!(status, Status::Fail(_))),
@@ -440,11 +440,11 @@ impl Run {
             let loaded = load_adapter(&sandbox, name, bytes, recording.settings(), &sink)?;
             return match adapter::replay(loaded.as_ref(), &recording) {
                 Ok(events) => {
-                    println!("{events} events replayed: the adapter does exactly what was recorded");
+                    say!("{events} events replayed: the adapter does exactly what was recorded");
                     Ok(ExitCode::SUCCESS)
                 }
                 Err(difference) => {
-                    println!("{difference}");
+                    say!("{difference}");
                     Ok(ExitCode::FAILURE)
                 }
             };
@@ -457,22 +457,22 @@ impl Run {
 
 fn print_sample(sample: &sample::Sample, as_json: bool) -> Outcome {
     if as_json {
-        println!("{}", serde_json::to_string(sample)?);
+        say!("{}", serde_json::to_string(sample)?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("income {} at share {}", sample.income, sample.at);
+    say!("income {} at share {}", sample.income, sample.at);
     for (miner, amount) in &sample.amounts {
-        println!("{amount:>20} {miner}");
+        say!("{amount:>20} {miner}");
     }
-    println!("{:>20} nobody", sample.rest);
+    say!("{:>20} nobody", sample.rest);
     if sample.carried > 0 {
-        println!("of which {} were left over by earlier incomes", sample.carried);
+        say!("of which {} were left over by earlier incomes", sample.carried);
     }
     if !sample.credited.is_empty() {
-        println!("credited for the shares up to it");
+        say!("credited for the shares up to it");
     }
     for (miner, amount) in &sample.credited {
-        println!("{amount:>20} {miner}");
+        say!("{amount:>20} {miner}");
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -76,13 +76,15 @@ impl Live {
             blocks: self.blocks,
             time: Duration::from_secs(self.seconds),
         };
-        let summary = run(adapter, settings, live, Arc::new(|line| println!("{line}")))?;
-        println!(
+        let summary = run(adapter, settings, live, Arc::new(|line| say!("{line}")))?;
+        say!(
             "{} jobs, {} blocks submitted, {} events refused",
-            summary.jobs, summary.blocks, summary.refused
+            summary.jobs,
+            summary.blocks,
+            summary.refused
         );
         if let Some(error) = &summary.first_error {
-            println!("the first error: {error}");
+            say!("the first error: {error}");
         }
         Ok(if summary.jobs > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }

@@ -48,10 +48,10 @@ impl RecipeCommand {
                 let names = |fields: &[millpond_recipe::Field]| {
                     fields.iter().map(|field| field.name.to_string()).collect::<Vec<_>>().join(" ")
                 };
-                println!("{}: recipe {:?} is good", file.display(), recipe.name());
-                println!("  job      {}", names(recipe.consts()));
-                println!("  session  {}", names(recipe.session_fields()));
-                println!("  share    {}", names(recipe.share_fields()));
+                say!("{}: recipe {:?} is good", file.display(), recipe.name());
+                say!("  job      {}", names(recipe.consts()));
+                say!("  session  {}", names(recipe.session_fields()));
+                say!("  share    {}", names(recipe.share_fields()));
                 Ok(ExitCode::SUCCESS)
             }
             What::Run { file, vectors, json } => run_vectors(&file, vectors, json, &algorithms),
@@ -75,14 +75,14 @@ fn run_vectors(file: &Path, given: Option<PathBuf>, json: bool, algorithms: &Alg
         for outcome in &report.outcomes {
             let values: serde_json::Map<_, _> =
                 outcome.values.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
-            println!(
+            say!(
                 "{}",
                 serde_json::json!({"vector": outcome.name, "source": outcome.source, "passed": outcome.passed(),
                     "values": values, "failures": outcome.failures})
             );
         }
     } else {
-        println!("{report}");
+        say!("{report}");
     }
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -125,7 +125,7 @@ impl DialectCommand {
                 .check_against(&register, &field, &session)
                 .map_err(|why| Failure::usage(why.to_string()))?;
         }
-        println!("{}: dialect {:?} is good", file.display(), dialect.name());
+        say!("{}: dialect {:?} is good", file.display(), dialect.name());
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -52,13 +52,13 @@ impl Replay {
         for name in chosen(&self.data, self.pool)? {
             match (replay_pool(&self.data, &name), self.json) {
                 (Ok(done), true) => {
-                    println!("{}", serde_json::json!({"pool": name, "same": true, "replay": done}))
+                    say!("{}", serde_json::json!({"pool": name, "same": true, "replay": done}))
                 }
                 (Err(why), true) => {
                     good = false;
-                    println!("{}", serde_json::json!({"pool": name, "same": false, "why": why.text}));
+                    say!("{}", serde_json::json!({"pool": name, "same": false, "why": why.text}));
                 }
-                (Ok(done), false) => println!(
+                (Ok(done), false) => say!(
                     "{name}: the same to the unit: {} entries, {} incomes, {} batches and {} plugin calls from {} \
                      journal records, head {}",
                     done.entries,
@@ -70,7 +70,7 @@ impl Replay {
                 ),
                 (Err(why), false) => {
                     good = false;
-                    eprintln!("millpond: pool {name}: {}", why.text);
+                    tell!("millpond: pool {name}: {}", why.text);
                 }
             }
         }

@@ -112,7 +112,7 @@ impl Export {
             File::create_new(file).map_err(|why| Failure::usage(format!("{}: {why}", file.display())))?,
         );
         let written = share_log::export(&journal, ShareSeq(since), &key, self.reward_digits, &mut out)?;
-        println!("{pool}: {written} shares in {}", file.display());
+        say!("{pool}: {written} shares in {}", file.display());
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -163,6 +163,12 @@ impl Other {
         };
         let (ledger, journal) = opened(data, &pool)?;
         let asked = Asked::new(&wanted, ShareSeq(self.since), sandbox.clone(), Arc::clone(&sink))?;
+        let empty_lists = asked.empty_lists(&journal);
+        for list in &empty_lists {
+            tell!(
+                "millpond: a fee policy asks for list:{list}, and nobody stands in it in these records: everybody's number is 0"
+            );
+        }
         let mut bar = StepBar::new();
         let mut told = None;
         let answer = what_if(&journal, &ledger, asked, &mut |done, total| {
@@ -175,9 +181,9 @@ impl Other {
         })?;
         drop(bar);
         if json {
-            println!("{}", serde_json::json!({"pool": pool, "other": answer}));
+            say!("{}", serde_json::json!({"pool": pool, "other": answer, "empty_lists": empty_lists}));
         } else {
-            print!("{}", self.table(&pool, &answer));
+            put!("{}", self.table(&pool, &answer));
         }
         Ok(ExitCode::SUCCESS)
     }

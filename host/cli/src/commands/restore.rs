@@ -54,16 +54,16 @@ impl Restore {
             }
             if self.json {
                 let pools = &drilled.pools;
-                println!(
+                say!(
                     "{}",
                     serde_json::json!({"drill": true, "made": drilled.manifest.made, "pools": pools,
                     "replayed": replayed})
                 );
             } else {
-                println!("{}: would restore", self.from.display());
+                say!("{}: would restore", self.from.display());
                 drilled.pools.iter().for_each(show);
                 if self.replay {
-                    println!("  every decision about money comes out the same");
+                    say!("  every decision about money comes out the same");
                 }
             }
             return Ok(ExitCode::SUCCESS);
@@ -73,11 +73,11 @@ impl Restore {
         drop(line);
         note(&data, "restore", &[&self.from.display().to_string()])?;
         if self.json {
-            println!("{}", serde_json::json!({"drill": false, "data": data, "pools": pools}));
+            say!("{}", serde_json::json!({"drill": false, "data": data, "pools": pools}));
         } else {
-            println!("{}: restored from {}", data.display(), self.from.display());
+            say!("{}: restored from {}", data.display(), self.from.display());
             pools.iter().for_each(show);
-            println!(
+            say!(
                 "Payments made after the backup are not in these ledgers, so nothing is paid ({} says why): compare each \
                  with its wallet's history, then `millpond payments --pool NAME resume`.\nAdmin tokens are not restored: \
                  make them anew with `millpond token make`.",
@@ -90,9 +90,9 @@ impl Restore {
 
 fn show(pool: &PoolReport) {
     let (heads, totals) = (&pool.heads, &pool.totals);
-    println!("  {}: {} records, newest share {}", heads.pool, pool.records, heads.journal.share);
-    println!("    ledger: {} entries, head {}", heads.ledger.seq, heads.ledger.digest.short());
-    println!(
+    say!("  {}: {} records, newest share {}", heads.pool, pool.records, heads.journal.share);
+    say!("    ledger: {} entries, head {}", heads.ledger.seq, heads.ledger.digest.short());
+    say!(
         "    income {} = credited {} + fees {} + carried {}; paid {}; payable {}; in flight {}",
         totals.income,
         totals.credited,
@@ -102,5 +102,5 @@ fn show(pool: &PoolReport) {
         totals.payable,
         totals.in_flight
     );
-    println!("    conserved {}", if totals.conserved { "to the unit" } else { "NO" });
+    say!("    conserved {}", if totals.conserved { "to the unit" } else { "NO" });
 }

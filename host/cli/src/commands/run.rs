@@ -41,11 +41,11 @@ impl Run {
             };
             for pool in running.pools() {
                 for address in pool.addresses() {
-                    eprintln!("pool {} takes miners at {address}", pool.name());
+                    tell!("pool {} takes miners at {address}", pool.name());
                 }
             }
             if let Some(address) = running.http() {
-                eprintln!("the page is at http://{address}/");
+                tell!("the page is at http://{address}/");
             }
             loop {
                 tokio::select! {
@@ -59,14 +59,14 @@ impl Run {
                             tell_service_manager();
                         }
                         Upgraded::Gone(process) => {
-                            eprintln!("process {process} goes on with the miners");
+                            tell!("process {process} goes on with the miners");
                             return Ok(ExitCode::SUCCESS);
                         }
                         Upgraded::Lost(why) => return Err(Failure::new(why)),
                     },
                 }
             }
-            eprintln!("stopping: shares on their way are recorded and answered");
+            tell!("stopping: shares on their way are recorded and answered");
             running.stop().await;
             Ok(ExitCode::SUCCESS)
         });
@@ -88,14 +88,14 @@ fn tell_service_manager() {
         None => from.send_to(words.as_bytes(), Path::new(&socket)),
     });
     if let Err(why) = told {
-        eprintln!("the service manager was not told of this process: {why}");
+        tell!("the service manager was not told of this process: {why}");
     }
 }
 
 /// Says what a reload came to, on standard error.
 fn say(reloaded: Result<Reloaded, String>) {
     match reloaded {
-        Err(why) => eprintln!("the configuration was not reloaded, nothing has changed:\n{why}"),
+        Err(why) => tell!("the configuration was not reloaded, nothing has changed:\n{why}"),
         Ok(Reloaded { applied, plugins, failed, needs_restart }) => {
             let kinds = [
                 ("applied", applied),
@@ -104,10 +104,10 @@ fn say(reloaded: Result<Reloaded, String>) {
                 ("needs a restart", needs_restart),
             ];
             if kinds.iter().all(|(_, lines)| lines.is_empty()) {
-                eprintln!("the configuration was reloaded: it says what is in force already");
+                tell!("the configuration was reloaded: it says what is in force already");
             }
             for (kind, lines) in kinds {
-                lines.iter().for_each(|line| eprintln!("reload: {kind}: {line}"));
+                lines.iter().for_each(|line| tell!("reload: {kind}: {line}"));
             }
         }
     }

@@ -58,7 +58,7 @@ impl Shadow {
                 let found = found.ok_or_else(|| Failure::new(format!("there is no pool {pool}")))?;
                 let of = |key: &str| found.get(key).cloned().unwrap_or_default();
                 let shown = serde_json::json!({"shadows": of("shadows"), "policy": of("policy")});
-                println!("{}", serde_json::to_string_pretty(&shown)?);
+                say!("{}", serde_json::to_string_pretty(&shown)?);
                 Ok(ExitCode::SUCCESS)
             }
         }

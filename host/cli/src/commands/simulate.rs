@@ -131,9 +131,9 @@ impl SimulateRun {
             write_folder(folder, formats, &outcome.head, &tables, &page)?;
         }
         if self.json {
-            println!("{}", serde_json::to_string(&outcome)?);
+            say!("{}", serde_json::to_string(&outcome)?);
         } else {
-            print!("{outcome}");
+            put!("{outcome}");
         }
         Ok(if outcome.holds() { ExitCode::SUCCESS } else { ExitCode::from(1) })
     }
@@ -151,7 +151,7 @@ impl SimulateExample {
         let Some(name) = self.name else {
             for (name, text) in EXAMPLES {
                 let title = text.lines().find_map(|line| line.strip_prefix("title = "));
-                println!("{name}: {}", title.unwrap_or("").trim_matches('"'));
+                say!("{name}: {}", title.unwrap_or("").trim_matches('"'));
             }
             return Ok(ExitCode::SUCCESS);
         };
@@ -159,7 +159,7 @@ impl SimulateExample {
         let text = example(&name).ok_or_else(|| {
             Failure::usage(format!("there is no scenario {name:?}; there are {}", names.join(", ")))
         })?;
-        print!("{text}");
+        put!("{text}");
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -50,12 +50,12 @@ impl SimulateSelftest {
             other => Failure::from(other),
         })?;
         if self.json {
-            println!("{}", serde_json::to_string(&report)?);
+            say!("{}", serde_json::to_string(&report)?);
         } else {
-            print!("{report}");
+            put!("{report}");
         }
         for complaint in report.complaints() {
-            eprintln!("millpond: {complaint}");
+            tell!("millpond: {complaint}");
         }
         Ok(if report.passes() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -64,14 +64,20 @@ impl SimulateSelftest {
 fn list(json: bool) -> Outcome {
     let rows = rows();
     if json {
-        println!("{}", serde_json::to_string(&rows)?);
+        say!("{}", serde_json::to_string(&rows)?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("| row | figure | code | formula | expected | n | twin |\n|---|---|---|---|---|---|---|");
+    say!("| row | figure | code | formula | expected | n | twin |\n|---|---|---|---|---|---|---|");
     for row in rows {
-        println!(
+        say!(
             "| {} | {} | {} | {} | {:.7} | {} | {} |",
-            row.row, row.what, row.code, row.formula, row.expected, row.samples, row.twin
+            row.row,
+            row.what,
+            row.code,
+            row.formula,
+            row.expected,
+            row.samples,
+            row.twin
         );
     }
     Ok(ExitCode::SUCCESS)

@@ -67,16 +67,16 @@ impl TokenCommand {
                     return Err(millpond_admin::TokensError::Taken(name).into());
                 }
                 note(&self.data, "token_make", &[&name, scope.name()])?;
-                println!("{}", tokens.make(&name, scope)?);
+                say!("{}", tokens.make(&name, scope)?);
             }
             What::List { json } => {
                 let all = tokens.all().iter().map(|token| (token.name.as_str(), token.scope.name()));
                 if json {
                     let all: Vec<_> =
                         all.map(|(name, scope)| serde_json::json!({"name": name, "scope": scope})).collect();
-                    println!("{}", serde_json::Value::Array(all));
+                    say!("{}", serde_json::Value::Array(all));
                 } else {
-                    all.for_each(|(name, scope)| println!("{name} {scope}"));
+                    all.for_each(|(name, scope)| say!("{name} {scope}"));
                 }
             }
             What::Revoke { name } => {

@@ -45,7 +45,7 @@ impl Upgrade {
             return self.door.send(&command);
         }
         let done = self.door.ask(&command)?;
-        println!(
+        say!(
             "process {} (millpond {}) goes on with {} sessions; miners waited {} ms",
             field(&done, "process"),
             field(&done, "version"),

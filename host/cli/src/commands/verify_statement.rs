@@ -78,10 +78,10 @@ impl VerifyStatement {
             let bytes = serde_json::to_vec_pretty(&evidence)?;
             std::fs::write(&self.evidence, bytes)?;
             let file = self.evidence.display();
-            eprintln!("the pool signed two things that cannot both be true: {file} holds both");
+            tell!("the pool signed two things that cannot both be true: {file} holds both");
         }
         if key.is_none() {
-            eprintln!(
+            tell!(
                 "no --key was given: the signatures are good for the keys in the files, and whose those are you have to know"
             );
         }
@@ -94,22 +94,18 @@ impl VerifyStatement {
 
     fn say(&self, file: &str, told: &Result<(&Statement, Proven), (&str, String)>) {
         if self.json {
-            println!("{}", as_json(file, told));
+            say!("{}", as_json(file, told));
             return;
         }
         match told {
-            Err((code, why)) => println!("{file}: REFUSED ({code}): {}", plain(why)),
+            Err((code, why)) => say!("{file}: REFUSED ({code}): {}", plain(why)),
             Ok((statement, proven)) => {
                 if proven.not_looked_at.contains(&NotLookedAt::Nobody) {
-                    println!("{file}: good, about the entry, of nobody in particular");
+                    say!("{file}: good, about the entry, of nobody in particular");
                 } else {
-                    println!(
-                        "{file}: good, for {} ({})",
-                        plain(shown(&proven.address)),
-                        plain(&proven.owner)
-                    );
+                    say!("{file}: good, for {} ({})", plain(shown(&proven.address)), plain(&proven.owner));
                 }
-                println!(
+                say!(
                     "  {} {}, ledger entry {}, signed in head {} by {}",
                     kind(statement),
                     plain(&proven.subject),
@@ -117,7 +113,7 @@ impl VerifyStatement {
                     proven.head,
                     proven.key
                 );
-                let line = |about: &str, what: &str| println!("  {about}{}", plain(what));
+                let line = |about: &str, what: &str| say!("  {about}{}", plain(what));
                 let by = DividedBy::of(&statement.commitment.what);
                 by.iter().flat_map(DividedBy::lines).for_each(|said| line("", &said));
                 for part in &proven.parts {
@@ -128,7 +124,7 @@ impl VerifyStatement {
                     line("", &format!("{tree}{of}: {value} of {sum}, among {owners} owners{unit}"));
                 }
                 for (window, sums) in &proven.receipts {
-                    println!(
+                    say!(
                         "  receipts inside of window {window}: {} of work, no more than was counted",
                         sums.work
                     );

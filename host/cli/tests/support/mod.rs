@@ -15,8 +15,24 @@ pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The binary, run to its end; one that does not end is killed, and the test fails with what it was asked.
 pub fn millpond(arguments: &[&str]) -> Output {
+    saying_to(Stdio::piped(), Stdio::piped(), arguments)
+}
+
+/// The same, while nobody reads what it says on standard output.
+pub fn unread(arguments: &[&str]) -> Output {
+    saying_to(nobody(), Stdio::piped(), arguments)
+}
+
+/// A pipe whose reader has gone.
+pub fn nobody() -> Stdio {
+    let (_, writer) = std::io::pipe().unwrap();
+    writer.into()
+}
+
+/// The same, with other outputs.
+pub fn saying_to(out: Stdio, err: Stdio, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_millpond"));
-    let child = command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.args(arguments).stdin(Stdio::null()).stdout(out).stderr(err);
     let child = child.spawn().unwrap();
     let pid = child.id().to_string();
     let (done, ended) = channel();

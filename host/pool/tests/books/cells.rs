@@ -160,7 +160,9 @@ fn what_stands_is_what_would_stand_had_the_lost_income_never_come() {
             other.pool.lose(&open[lost]);
             other.pool.books.catch_up().unwrap();
             assert_eq!(other.status(&open[lost]), Some(IncomeStatus::Reversed(Reversal::Restore)));
-            assert_eq!(straight.amounts(), other.amounts(), "{lost} of {}", next.scheme.name);
+            let shown = |mine: &Mine| all_parts(&mine.pool);
+            let told = (&next.scheme.name, shown(&straight), shown(&other));
+            assert_eq!(straight.amounts(), other.amounts(), "{lost} of {told:?}");
             assert_eq!(straight.pool.replay().unwrap().incomes, 3);
             assert!(other.pool.replay().unwrap().incomes >= 4);
             let same = other.amounts();

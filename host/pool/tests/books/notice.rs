@@ -168,8 +168,11 @@ fn what_is_announced_can_be_withdrawn_and_replaced() {
     pool.swap(&told("pplns"));
     let second = pool.books.announced().unwrap();
     assert_eq!(second.not_before.0, first.not_before.0 + 1_000);
-    assert!(!pool.schedule(&told("prop")).unwrap());
-    assert_eq!((next(&pool), pool.journal.notice()), (None, None));
+    // Once more it changes nothing, and says nothing to miners.
+    for _ in 0..2 {
+        assert!(!pool.schedule(&told("prop")).unwrap());
+        assert_eq!((next(&pool), pool.journal.notice()), (None, None));
+    }
     let words = view_of(&pool.disk).records(1).filter_map(|entry| match entry.unwrap().record {
         Record::Notice(notice) => Some((notice.policy.map(|policy| policy.scheme.name), notice.reason)),
         _ => None,
