@@ -255,7 +255,7 @@ impl Journal {
         };
         let log = self.log.view();
         let totals = Arc::clone(&self.published.totals.lock());
-        JournalView { log, totals, newest, dropped, lists }
+        JournalView { log, totals, newest, dropped, lists, kept: None }
     }
 
     /// A miner by number.

@@ -13,7 +13,9 @@
 //!
 //! # Reading
 //! Each sealed segment's footer has per-miner subtotals, so that a window reads footers and at most two segments at
-//! its edges. A window that pays a share once ([`JournalView::pays`]) reads what it pays. [`JournalView`] reads without a writer: for replay, audits and commands beside a running pool.
+//! its edges. A window that pays a share once ([`JournalView::pays`]) reads what it pays. [`JournalView`] reads without a writer:
+//! for replay, audits and commands beside a running pool. Who asks for the windows of many incomes has it keep what it reads
+//! ([`JournalView::keeping`]).
 //!
 //! # Retention
 //! Every segment begins with what older ones said that still matters, so old ones can be dropped
@@ -22,6 +24,7 @@
 mod carry;
 mod codec;
 mod journal;
+mod kept;
 mod lists;
 mod once;
 mod owner;

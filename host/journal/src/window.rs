@@ -255,10 +255,7 @@ fn by_fees(
         if journal.total(segment).is_some_and(|total| total.first > end) {
             break;
         }
-        journal.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
-            if seq < from || seq > end {
-                return Ok(());
-            }
+        journal.visit_between(segment, from..=end, |seq, share| -> Result<(), JournalError> {
             let (coord, fees) = (share.coord, share.fees().0);
             if slices.ends(coord, fees) {
                 take(&mut slices, &mut sums)?;
@@ -397,15 +394,17 @@ fn add_shares(
     (end, reach, clip): (ShareSeq, Reach, &Clip),
     sums: &mut Sums,
 ) -> Result<ControlFlow<()>, JournalError> {
+    let least = ShareSeq(clip.floor.0.saturating_add(1));
     let Reach::Sum(limit) = reach else {
-        journal.visit_segment(segment, |seq, share| {
-            let counts = seq <= end
-                && seq > clip.floor
-                && match reach {
-                    Reach::From(first) => seq.0 >= first,
-                    Reach::After(field, after) => after.is_none_or(|after| field.of(share) > after),
-                    Reach::Sum(_) => false,
-                };
+        let from = match reach {
+            Reach::From(first) => least.max(ShareSeq(first)),
+            Reach::After(..) | Reach::Sum(_) => least,
+        };
+        journal.visit_between(segment, from..=end, |seq, share| {
+            let counts = match reach {
+                Reach::After(field, after) => after.is_none_or(|after| field.of(share) > after),
+                Reach::From(_) | Reach::Sum(_) => true,
+            };
             if !counts {
                 return Ok(());
             }
@@ -414,21 +413,36 @@ fn add_shares(
         })?;
         return Ok(ControlFlow::Continue(()));
     };
+    let weighed = |(seq, share): (ShareSeq, &Share)| {
+        (seq, clip.miner(seq, share.miner), of_share(window.measure, share))
+    };
+    if let Some(kept) = journal.kept(segment)? {
+        let shares = kept.shares(&(least..=end)).iter().rev();
+        return up_to(limit, window.edge, shares.map(|(seq, share)| weighed((*seq, share))), sums);
+    }
     let mut shares = Vec::new();
-    journal.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
-        if seq <= end && seq > clip.floor {
-            shares.push((seq, clip.miner(seq, share.miner), of_share(window.measure, share)));
-        }
+    journal.visit_between(segment, least..=end, |seq, share| -> Result<(), JournalError> {
+        shares.push(weighed((seq, share)));
         Ok(())
     })?;
-    for (seq, miner, value) in shares.into_iter().rev() {
+    up_to(limit, window.edge, shares.into_iter().rev(), sums)
+}
+
+/// Counts shares, the newest first, up to a sum of all.
+fn up_to(
+    limit: u128,
+    edge: Edge,
+    newest_first: impl Iterator<Item = (ShareSeq, MinerId, u128)>,
+    sums: &mut Sums,
+) -> Result<ControlFlow<()>, JournalError> {
+    for (seq, miner, value) in newest_first {
         let room = limit.saturating_sub(sums.total);
         if value < room {
             sums.counts(seq);
             sums.add(miner, value)?;
             continue;
         }
-        let counted = window.edge.counts(value, room);
+        let counted = edge.counts(value, room);
         if counted > 0 {
             sums.counts(seq);
             sums.over = value.saturating_sub(counted);
