@@ -275,7 +275,7 @@ impl Journal {
         };
         let log = self.log.view();
         let totals = Arc::clone(&self.published.totals.lock());
-        JournalView { log, totals, tally, newest, dropped, lists }
+        JournalView { log, totals, tally, newest, dropped, lists, kept: None }
     }
 
     /// A miner by number.

@@ -14,7 +14,9 @@
 //! # Reading
 //! Each sealed segment's footer has per-miner subtotals, and totals of each stretch between two marks, so that a window reads
 //! footers and at most half of two segments at its edges. The segment that is written to has the same in memory, some 50 bytes
-//! a miner. A window that pays a share once ([`JournalView::pays`]) reads what it pays. [`JournalView`] reads without a writer: for replay, audits and commands beside a running pool.
+//! a miner. A window that pays a share once ([`JournalView::pays`]) reads what it pays. [`JournalView`] reads without a writer:
+//! for replay, audits and commands beside a running pool. Who asks for the windows of many incomes has it keep what it reads
+//! ([`JournalView::keeping`]).
 //!
 //! # Retention
 //! Every segment begins with what older ones said that still matters, so old ones can be dropped
@@ -23,6 +25,7 @@
 mod carry;
 mod codec;
 mod journal;
+mod kept;
 mod lists;
 mod once;
 mod owner;

@@ -121,6 +121,7 @@ records! {
     22 [1] Promise(Promise),
 }
 
+pub(crate) const JOB: u16 = 3;
 pub(crate) const SHARES: u16 = 4;
 /// Solutions, what nodes said of them, fates, incomes and lost incomes.
 pub(crate) const OF_BLOCKS: std::ops::RangeInclusive<u16> = 5..=9;

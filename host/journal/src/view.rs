@@ -1,7 +1,8 @@
 //! Reading the journal: what was durable when the view was taken.
 
+use crate::kept::Kept;
 use crate::lists::Lists;
-use crate::records::{CoinbasePlan, Job, OF_BLOCKS, Record, Retention, SHARES, Solution, WindowEnd};
+use crate::records::{CoinbasePlan, JOB, Job, OF_BLOCKS, Record, Retention, SHARES, Solution, WindowEnd};
 use crate::summary::{self, Block, SegmentShares};
 use crate::tally::Tally;
 use crate::window::{self, Clip, Counted, Window};
@@ -10,7 +11,7 @@ use millpond_disk::Disk;
 use millpond_segments::{Iter, LogError, Marks, RecordRef, SegmentInfo, View};
 use millpond_types::{JobId, MinerId, ShareSeq, UnixMillis};
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct JournalView {
     pub(crate) newest: ShareSeq,
     pub(crate) dropped: Retention,
     pub(crate) lists: Arc<Lists>,
+    /// What was read of shares and jobs, where it is kept.
+    pub(crate) kept: Option<Arc<Kept>>,
 }
 
 /// A record with its place.
@@ -103,7 +106,7 @@ impl JournalView {
             })?;
         }
         let (newest, dropped, lists) = (state.newest(), state.dropped, Arc::clone(&state.lists));
-        Ok((Self { log, totals: Arc::new(totals), tally, newest, dropped, lists }, state))
+        Ok((Self { log, totals: Arc::new(totals), tally, newest, dropped, lists, kept: None }, state))
     }
 
     /// The operator's or miners' list of this name, as it stood for a window that ends at this share; empty where there
@@ -192,24 +195,46 @@ impl JournalView {
         let mut found = BTreeMap::new();
         let Some(oldest) = wanted.first() else { return Ok(found) };
         for segment in self.log.segments().rev() {
-            let mut older = false;
-            self.log.read(segment, |record| {
-                if record.kind != SHARES
-                    && let Record::Job(job) = decode(record)?.record
-                {
-                    older |= job.id < *oldest;
-                    if wanted.contains(&job.id) {
-                        found.insert(job.id, job);
-                    }
-                }
-                Ok::<_, LogError>(())
-            })?;
+            let lowest = self.jobs_in(segment, wanted, &mut found)?;
             // Numbers ascend: what is not here behind an older one is nowhere.
-            if older || found.len() == wanted.len() {
+            if lowest.is_some_and(|lowest| lowest < *oldest) || found.len() == wanted.len() {
                 break;
             }
         }
         Ok(found)
+    }
+
+    /// Adds a segment's jobs that are wanted; gives the lowest number of all that it has.
+    fn jobs_in(
+        &self,
+        segment: &SegmentInfo,
+        wanted: &BTreeSet<JobId>,
+        found: &mut BTreeMap<JobId, Job>,
+    ) -> Result<Option<JobId>, LogError> {
+        if let Some(known) = self.kept.as_ref().and_then(|kept| kept.jobs_of(segment)) {
+            let here = known.and_then(|(low, high)| wanted.range(low..=high).next());
+            if here.is_none() {
+                return Ok(known.map(|(low, _)| low));
+            }
+        }
+        if let Some(kept) = self.kept(segment)? {
+            let of = |id| kept.jobs().get(id).map(|job| (*id, job.clone()));
+            found.extend(wanted.iter().filter_map(of));
+            return Ok(kept.jobs().keys().next().copied());
+        }
+        let mut lowest: Option<JobId> = None;
+        self.log.read(segment, |record| {
+            if record.kind == JOB
+                && let Record::Job(job) = decode(record)?.record
+            {
+                lowest = Some(lowest.map_or(job.id, |lowest| lowest.min(job.id)));
+                if wanted.contains(&job.id) {
+                    found.insert(job.id, job);
+                }
+            }
+            Ok::<_, LogError>(())
+        })?;
+        Ok(lowest)
     }
 
     /// The newest plan of a coinbase that is kept. Reads segments from the newest back.
@@ -293,7 +318,7 @@ impl JournalView {
             if self.total(segment).is_some_and(|total| total.count == 0 || total.last < from) {
                 continue;
             }
-            self.visit_segment(segment, |seq, share| if seq >= from { visit(seq, share) } else { Ok(()) })?;
+            self.visit_between(segment, from..=ShareSeq(u64::MAX), &mut visit)?;
         }
         Ok(())
     }
@@ -354,10 +379,8 @@ impl JournalView {
                 continue;
             }
             let mut found = None;
-            self.visit_segment(segment, |seq, share| -> Result<(), JournalError> {
-                if seq == wanted {
-                    found = Some(*share);
-                }
+            self.visit_between(segment, wanted..=wanted, |_, share| -> Result<(), JournalError> {
+                found = Some(*share);
                 Ok(())
             })?;
             if found.is_some() {
@@ -453,14 +476,28 @@ impl JournalView {
     pub(crate) fn visit_segment<E: From<LogError>>(
         &self,
         segment: &SegmentInfo,
+        visit: impl FnMut(ShareSeq, &Share) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.visit_between(segment, ShareSeq(0)..=ShareSeq(u64::MAX), visit)
+    }
+
+    /// Gives a segment's shares with these numbers, in order.
+    pub(crate) fn visit_between<E: From<LogError>>(
+        &self,
+        segment: &SegmentInfo,
+        numbers: RangeInclusive<ShareSeq>,
         mut visit: impl FnMut(ShareSeq, &Share) -> Result<(), E>,
     ) -> Result<(), E> {
+        if let Some(kept) = self.kept(segment)? {
+            return kept.shares(&numbers).iter().try_for_each(|(seq, share)| visit(*seq, share));
+        }
         self.log.read(segment, |record| {
             if record.kind != SHARES {
                 return Ok(());
             }
             let Entry { record: Record::Shares(block), .. } = decode(record)? else { return Ok(()) };
-            block.numbered().try_for_each(|(seq, share)| visit(seq, share))
+            let mut block = block.numbered().filter(|(seq, _)| numbers.contains(seq));
+            block.try_for_each(|(seq, share)| visit(seq, share))
         })
     }
 
@@ -472,6 +509,9 @@ impl JournalView {
         records: Range<u64>,
         mut visit: impl FnMut(ShareSeq, &Share) -> Result<(), E>,
     ) -> Result<(), E> {
+        if let Some(kept) = self.kept(segment)? {
+            return kept.in_records(&records).iter().try_for_each(|(seq, share)| visit(*seq, share));
+        }
         self.log.read_range(segment, marks, records, |record| {
             if record.kind != SHARES {
                 return Ok(());

@@ -66,6 +66,14 @@ fn jobs_and_solutions_of_many_blocks_are_found_with_one_reading_of_each_segment(
     assert!(read() - before <= size, "{} bytes read of {size}", read() - before);
     assert_eq!(jobs.into_values().collect::<Vec<_>>(), blocks.iter().map(|id| job(*id)).collect::<Vec<_>>());
 
+    // A reader that keeps segments reads each once, however often it asks and for whatever.
+    let (keeping, before) = (view.keeping(), read());
+    for id in blocks.iter().rev().chain(&blocks) {
+        assert_eq!(keeping.jobs(&[JobId(*id)].into()).unwrap().into_values().collect::<Vec<_>>(), [job(*id)]);
+    }
+    assert!(keeping.jobs(&[JobId(9_999)].into()).unwrap().is_empty());
+    assert!(read() - before <= size, "{} bytes read of {size}", read() - before);
+
     // The newest ones need the newest segments only; what was never recorded is left out, and costs no more.
     let newest = [JobId(60)].into();
     let before = read();

@@ -225,6 +225,7 @@ proptest! {
         // As a command beside the pool sees it.
         let (beside, _) = JournalView::open(Arc::new(disk.clone()), Path::new(DIR)).unwrap();
         let view = journal.view();
+        let keeping = view.keeping();
         for (window, end, round_after, jitter) in windows {
             let seq = end.index(shares.len()) as u64 + 1;
             let last = &shares[seq as usize - 1];
@@ -239,6 +240,8 @@ proptest! {
             let counted = view.counted(&window, &end, None).unwrap();
             prop_assert_eq!(&counted, &expected, "{:?} {:?}", window, end);
             prop_assert_eq!(&beside.counted(&window, &end, None).unwrap(), &expected, "{:?} {:?}", window, end);
+            let kept = keeping.counted(&window, &end, None).unwrap();
+            prop_assert_eq!(&kept, &expected, "of segments that are kept: {:?} {:?}", window, end);
             // Nothing before what retention is told to keep is read.
             let needed = view.needed_from(&window, &end, 1);
             let begins = begins(&shares, &window, counted.first);
@@ -270,6 +273,7 @@ proptest! {
             record(&journal, after);
         }
         let view = journal.view();
+        let keeping = view.keeping();
         for (window, end, round_after, [floor, after]) in windows {
             let seq = end.index(shares.len()) as u64 + 1;
             let last = &shares[seq as usize - 1];
@@ -280,8 +284,11 @@ proptest! {
                 network_work: last.network_work,
                 round_after: ShareSeq(round_after.min(seq)),
             };
-            let by = |others| view.clipped(&window, &end, None, &Clip { floor: ShareSeq(floor), others });
+            let clip = |others| Clip { floor: ShareSeq(floor), others };
+            let by = |others| view.clipped(&window, &end, None, &clip(others));
             prop_assert_eq!(by(None).unwrap(), clipped(&shares, &window, &end, floor), "{:?} {:?}", window, end);
+            let kept = keeping.clipped(&window, &end, None, &clip(Some(ShareSeq(after)))).unwrap();
+            prop_assert_eq!(kept, by(Some(ShareSeq(after))).unwrap(), "{:?} {:?}", window, end);
             let mut renamed = shares.clone();
             let behind = renamed.iter_mut().skip(after as usize);
             behind.for_each(|share| share.miner = OTHERS);
@@ -526,4 +533,41 @@ fn a_view_counts_what_was_durable_when_it_was_taken() {
             assert_eq!(counted, naive(&shares, &window, &end), "{end:?} of {newest}");
         }
     }
+}
+
+#[test]
+fn a_reader_of_many_windows_that_keeps_segments_reads_each_once() {
+    let disk = Arc::new(CountingDisk::new(SimDisk::new()));
+    let (journal, _) = Journal::open(disk.clone(), Path::new(DIR), options()).unwrap();
+    fill(&journal, 1, 3000);
+    let view = journal.view();
+    let segments: Vec<_> = view.log().segments().cloned().collect();
+    let size: u64 = segments.iter().map(|segment| segment.bytes).sum();
+    // Windows that are shorter than a segment: no footer is read.
+    let windows = |view: &JournalView| {
+        disk.read.lock().clear();
+        let rows: Vec<_> = (1..=300)
+            .map(|block: u64| {
+                let last = share(block * 10);
+                let end = WindowEnd {
+                    seq: ShareSeq(block * 10),
+                    network_work: last.network_work,
+                    ..WindowEnd::default()
+                };
+                let span = if block.is_multiple_of(2) { Span::Shares(10) } else { Span::Work(20) };
+                let window = Window { span, measure: Measure::Work, edge: Edge::Split };
+                view.window(&window, &end, None).unwrap()
+            })
+            .collect();
+        (rows, disk.read.lock().clone())
+    };
+    let (rows, read) = windows(&view.keeping());
+    for segment in &segments {
+        let bytes = read.get(&Path::new(DIR).join(segment.name())).copied().unwrap_or(0);
+        assert_eq!(bytes, segment.bytes, "{}", segment.name());
+    }
+    // One that keeps nothing reads a segment for each window, and the one that is written to.
+    let (same, read) = windows(&view);
+    assert_eq!(rows, same);
+    assert!(read.values().sum::<u64>() > 5 * size);
 }

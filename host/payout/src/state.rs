@@ -323,7 +323,9 @@ impl SchemeState {
 
     /// What is there is another scheme's from here on, that was followed by the one that changes something now.
     fn set_aside(&mut self, change: &StateChange) {
-        if self.aside.is_some() || self.is_empty() || self.is_in(&change.format, change.width) {
+        // An empty one may hold something again when an open income is lost.
+        let is_nothing = self.is_empty() && self.undo.is_empty();
+        if self.aside.is_some() || is_nothing || self.is_in(&change.format, change.width) {
             return;
         }
         let since = self.since.max(change.since);
@@ -523,8 +525,7 @@ impl SchemeState {
     /// nothing.
     #[must_use]
     pub fn kept_by(&self, terms: &Terms) -> Option<&Self> {
-        let own = self.aside().into_iter().chain([self]).find(|state| state.is_of(terms));
-        own.filter(|state| !state.is_empty())
+        self.aside().into_iter().chain([self]).find(|state| state.is_of(terms))
     }
 
     /// Whether miners of this kind have cells.

@@ -230,6 +230,7 @@ pub fn what_if(
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<WhatIf, WhatIfError> {
     let mut follower = Follower::new(asked)?;
+    let view = &view.keeping();
     follower.read(view)?;
     follower.act(view, UnixMillis(u64::MAX), progress)?;
     follower.give(view, view.newest())?;
@@ -348,6 +349,8 @@ impl Follower {
     /// # Errors
     /// When journal or ledger are damaged, or the other policy fails: it is of no use then.
     pub fn follow(&mut self, view: &JournalView, ledger: &Reader) -> Result<WhatIf, WhatIfError> {
+        // For as long as this takes: a shadow's first look is at all that there is.
+        let view = &view.keeping();
         self.read(view)?;
         // Where the order decides, until nothing can come before.
         let newest = view.share(view.newest())?.map_or(UnixMillis(0), |share| share.time);

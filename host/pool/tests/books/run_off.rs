@@ -56,7 +56,7 @@ pub fn follows(pool: &Pool) -> Option<String> {
     said(&pool.journal.newest_policy().unwrap())
 }
 
-fn said(policy: &Policy) -> Option<String> {
+pub fn said(policy: &Policy) -> Option<String> {
     policy.scheme.settings.iter().find_map(|(name, value)| match value {
         Recorded::Text(text) if name == RUN_OFF => Some(text.clone()),
         _ => None,
