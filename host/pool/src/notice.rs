@@ -18,6 +18,7 @@ use crate::run_off;
 use crate::sums::CONFIGURATION;
 use millpond_alerts::Level;
 use millpond_journal::{Notice, OpenBlock, Policy, Promise, Record};
+use millpond_payout::SwapError;
 use millpond_types::{ShareSeq, UnixMillis};
 use std::time::Duration;
 
@@ -206,7 +207,10 @@ impl Books {
             None if wanted.is(in_force) => Ok(()),
             _ => {
                 let how = Announcement { why: AS_CONFIGURED, ..Announcement::of_file(CONFIGURATION) };
-                self.announce(wanted, &how, now)?;
+                match self.announce(wanted, &how, now) {
+                    Err(BooksError::Swap(why)) => return self.stay(wanted, in_force, &why, now),
+                    announced => announced?,
+                };
                 self.tell_followed(in_force);
                 Ok(())
             }
@@ -229,6 +233,36 @@ impl Books {
             ),
         };
         self.alarms.raise(Level::Warning, &self.pool, "swap", text);
+    }
+
+    /// The configuration of a start orders what cannot take over. The policy in force can go on, so that miners are not cut
+    /// off for the order: it is not announced, and the operator is told.
+    fn stay(
+        &self,
+        wanted: &Wanted,
+        in_force: &Policy,
+        why: &SwapError,
+        now: UnixMillis,
+    ) -> Result<(), BooksError> {
+        let mut inner = self.inner.lock();
+        if inner.pending.as_ref().is_some_and(|waiting| waiting.notice.by_file) {
+            self.withdraw(&mut inner, "the configuration orders another policy by now", now)?;
+        }
+        let (asked, stays) = (&wanted.scheme.name, &in_force.scheme.name);
+        let settled = match wanted.run_off {
+            Some(1..) => String::new(),
+            Some(0) | None => format!(
+                ", or payout.run_off = true with a payout.run_off_limit above 0, which announces {asked} and has {stays} settle \
+                 what it owes"
+            ),
+        };
+        let text = format!(
+            "the configuration orders scheme {asked}, and the pool goes on with {stays}, which is in force; nothing is announced: \
+             {why}. Write payout.scheme = \"{stays}\" with its settings and fee policies as `millpond status` shows \
+             them{settled}"
+        );
+        self.alarms.raise(Level::Critical, &self.pool, "swap", text);
+        Ok(())
     }
 
     /// Whether this is what is announced.

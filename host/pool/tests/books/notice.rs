@@ -1,6 +1,7 @@
 //! What is announced takes over when it was said to, whatever happens in between, and no block earlier.
 
 use crate::support::{Pool, trapping, view_of, wanted};
+use millpond_alerts::Level;
 use millpond_disk::Keep;
 use millpond_journal::{Policy, Record};
 use millpond_pool::notice::Announcement;
@@ -335,4 +336,39 @@ fn who_ordered_it_is_not_told_by_his_name() {
     pool.books.want(&told("solo"), "alice", UnixMillis(pool.clock)).unwrap();
     let pool = pool.restart(&told("prop"));
     assert_eq!(next(&pool), None);
+}
+
+#[test]
+fn a_start_whose_file_orders_what_cannot_take_over_goes_on_with_what_is_in_force() {
+    // Each share has a place in the queue: what is owed stands in cells.
+    let mut pool = Pool::start(&told("queue"));
+    let a = pool.miner("a");
+    pool.share(a, 900);
+    pool.credit_shares();
+    pool.block(a, 1_000_000);
+    let critical = |pool: &Pool| -> Vec<String> {
+        let alarms = pool.alarms.list().into_iter().filter(|alarm| alarm.level == Level::Critical);
+        alarms.map(|alarm| alarm.text).collect()
+    };
+    for run_off in [None, Some(0)] {
+        pool = pool.restart(&Wanted { run_off, ..told("tides") });
+        assert_eq!((in_force(&pool).as_str(), next(&pool)), ("queue", None));
+        let texts = critical(&pool);
+        assert_eq!(texts.len(), 1, "{texts:?}");
+        for part in ["orders scheme tides", "payout.scheme = \"queue\"", "run_off = true", "in its cells"] {
+            assert!(texts[0].contains(part), "{part}: {}", texts[0]);
+        }
+        pool.share(a, 50);
+        pool.credit_shares();
+        pool.block(a, 1_000_000);
+    }
+    // What can be followed is announced as ever, and a file that says what is in force is in order.
+    pool = pool.restart(&told("queue"));
+    assert_eq!((next(&pool), critical(&pool)), (None, vec![]));
+    pool = pool.restart(&Wanted { run_off: Some(1_000), ..told("tides") });
+    assert_eq!((next(&pool).as_deref(), critical(&pool)), (Some("tides"), vec![]));
+    // An order of a file of before is withdrawn with it.
+    pool = pool.restart(&Wanted { run_off: None, ..told("pplns") });
+    assert_eq!((next(&pool), critical(&pool).len()), (None, 1));
+    pool.replay().unwrap();
 }
