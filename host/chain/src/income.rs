@@ -2,7 +2,8 @@
 //!
 //! An income is bounded by its job's recorded value: all incomes of one block together earn at most what the job said
 //! when miners worked on it. A key counts once. Maturity is the host's own count; the adapter's claim is noted and
-//! takes effect when the count agrees.
+//! takes effect when the count agrees. A claim that is ahead of the count is no lie yet: the node told the adapter of blocks
+//! whose jobs are still being made. Jobs of later blocks show which it was.
 
 use crate::job::ID;
 use crate::sink::CheckedIncome;
@@ -15,6 +16,11 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Blocks that a settled one stays in the book: as long as any chain may yet be reorganised, and some adapter may say
 /// once more what it said before. Three hours of a chain with ten blocks a second.
 const SETTLED: u64 = 100_000;
+
+/// So many times the chain is seen further on, by the jobs that the adapter itself publishes, before maturity that the host
+/// has still not counted is told as claimed too early. A job that was under way may be of an older block than the claim, the
+/// one behind it may not.
+const LOOKS: u8 = 2;
 
 /// A block of ours with what its job was worth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +79,8 @@ pub enum IncomeRefused {
 struct Entry {
     income: KnownIncome,
     claimed_mature: bool,
+    /// How often the chain is yet to be seen further on before the claim is held against the count.
+    looks: Option<u8>,
 }
 
 /// The book.
@@ -89,7 +97,7 @@ impl Book {
         let blocks = blocks.into_iter().map(|block| (block.watched.block.clone(), block)).collect();
         let entry = |income: KnownIncome| {
             let claimed_mature = income.mature;
-            (income.key.clone(), Entry { income, claimed_mature })
+            (income.key.clone(), Entry { income, claimed_mature, looks: None })
         };
         Self { blocks, incomes: incomes.into_iter().map(entry).collect(), coord: 0 }
     }
@@ -109,6 +117,8 @@ impl Book {
     pub(crate) fn saw_coord(&mut self, coord: u64) {
         if coord > self.coord {
             self.coord = coord;
+            let looks = self.incomes.values_mut().filter_map(|entry| entry.looks.as_mut());
+            looks.for_each(|looks| *looks = looks.saturating_sub(1));
             self.forget();
         }
     }
@@ -195,8 +205,8 @@ impl Book {
         Ok(())
     }
 
-    /// Notes a checked income; what the sink is to hear of it, and whether the adapter claimed maturity too early.
-    pub(crate) fn income(&mut self, income: Income, trust: &Trust) -> (Vec<CheckedIncome>, Option<String>) {
+    /// Notes a checked income; what the sink is to hear of it.
+    pub(crate) fn income(&mut self, income: Income, trust: &Trust) -> Vec<CheckedIncome> {
         let mut told = Vec::new();
         let known = self.incomes.entry(income.key.clone()).or_insert_with(|| {
             told.push(CheckedIncome {
@@ -209,6 +219,7 @@ impl Book {
             Entry {
                 income: KnownIncome { key, amount, at, mature: false, lost: false },
                 claimed_mature: false,
+                looks: None,
             }
         });
         if known.income.lost {
@@ -217,24 +228,34 @@ impl Book {
             let KnownIncome { key, amount, at, .. } = known.income.clone();
             told.push(CheckedIncome { key, amount, at, mature: false });
         }
-        let early = income.mature && !known.claimed_mature;
-        known.claimed_mature |= income.mature;
-        let matured = self.matured(trust);
-        let now_mature = matured.iter().any(|checked| checked.key == income.key);
-        told.extend(matured);
-        let is_mature = self.incomes.get(&income.key).is_some_and(|entry| entry.income.mature);
-        // Whether the node's count or the next job came first says nothing, nor what the nodes are still asked for: who asks
-        // them tells what they say.
-        let (_, depth) = depth(&self.blocks, self.coord, &income.at);
-        let far = self.coord > 0 && depth.saturating_add(1) < u64::from(trust.confirmations);
-        let early = (early && far && !now_mature && !is_mature).then(|| {
-            format!(
-                "the adapter calls income {} mature, the host has not counted {} confirmations yet: it waits",
-                shown(&income.key),
-                trust.confirmations
-            )
-        });
-        (told, early)
+        if income.mature && !known.claimed_mature {
+            known.claimed_mature = true;
+            known.looks = Some(LOOKS);
+        }
+        told.extend(self.matured(trust));
+        told
+    }
+
+    /// Incomes that the adapter called mature and that the host has still not counted as such, though it had the time to:
+    /// what the operator is told of each, once.
+    pub(crate) fn early(&mut self, trust: &Trust) -> Vec<String> {
+        let (blocks, coord) = (&self.blocks, self.coord);
+        let due = self.incomes.values_mut().filter(|entry| entry.looks == Some(0));
+        due.filter_map(|entry| {
+            entry.looks = None;
+            // Whether the node's count or the next job came first says nothing, nor what the nodes are still asked for: who
+            // asks them tells what they say.
+            let (_, depth) = depth(blocks, coord, &entry.income.at);
+            let far = depth.saturating_add(1) < u64::from(trust.confirmations);
+            (far && !entry.income.mature && !entry.income.lost).then(|| {
+                format!(
+                    "the adapter calls income {} mature, the host has not counted {} confirmations yet: it waits",
+                    shown(&entry.income.key),
+                    trust.confirmations
+                )
+            })
+        })
+        .collect()
     }
 
     /// Incomes that are mature by the adapter's word and by the host's own count, since the last time.
@@ -281,6 +302,7 @@ impl Book {
         let first = !entry.income.lost;
         entry.income.lost = true;
         entry.claimed_mature = false;
+        entry.looks = None;
         Ok(first)
     }
 
@@ -358,8 +380,8 @@ mod tests {
     #[test]
     fn a_key_counts_once_and_does_not_change() {
         let mut book = book();
-        assert_eq!(book.income(income(1, 5_000, false), &trust()).0.len(), 1);
-        assert_eq!(book.income(income(1, 5_000, false), &trust()).0.len(), 0);
+        assert_eq!(book.income(income(1, 5_000, false), &trust()).len(), 1);
+        assert_eq!(book.income(income(1, 5_000, false), &trust()).len(), 0);
         assert!(matches!(book.check(&[&income(1, 4_000, false)], &trust()), Err(IncomeRefused::Changed(_))));
     }
 
@@ -368,9 +390,14 @@ mod tests {
         let mut book = book();
         book.income(income(1, 5_000, false), &trust());
         book.saw_coord(105);
-        let (told, early) = book.income(income(1, 5_000, true), &trust());
-        assert_eq!(told, []);
-        assert!(early.unwrap().contains("the host has not counted 10 confirmations yet"));
+        assert_eq!(book.income(income(1, 5_000, true), &trust()), []);
+        let mut told = Vec::new();
+        for coord in [105, 106, 106, 107, 108] {
+            book.saw_coord(coord);
+            assert_eq!(book.matured(&trust()), []);
+            told.push(book.early(&trust()).len());
+        }
+        assert_eq!(told, [0, 0, 0, 1, 0], "two blocks later, and once");
         book.saw_coord(109);
         assert_eq!(book.matured(&trust()), []);
         book.saw_coord(110);
@@ -378,7 +405,7 @@ mod tests {
         assert_eq!(told.len(), 1);
         assert!(told[0].mature);
         assert_eq!(book.matured(&trust()), [], "once only");
-        assert_eq!(book.income(income(1, 5_000, true), &trust()), (vec![], None));
+        assert_eq!(book.income(income(1, 5_000, true), &trust()), []);
     }
 
     #[test]
@@ -389,16 +416,26 @@ mod tests {
                 None
             }
         }
-        let mut book = book();
-        book.saw_coord(109);
-        assert_eq!(book.income(income(1, 5_000, true), &trust()).1, None);
+        // How far the jobs are when the claim comes, and which come behind it: the node was at 110 each time.
+        for (at, later) in
+            [(0, vec![110, 111]), (109, vec![110, 111]), (106, vec![107, 110]), (104, vec![108, 109])]
+        {
+            let mut book = book();
+            book.saw_coord(at);
+            assert_eq!(book.income(income(1, 5_000, true), &trust()).len(), 1, "immature");
+            for coord in later {
+                book.saw_coord(coord);
+                book.matured(&trust());
+                assert_eq!(book.early(&trust()), Vec::<String>::new(), "{at} {coord}");
+            }
+        }
         let asking = Trust { maturity: Some(std::sync::Arc::new(Asking)), ..trust() };
         let mut book = self::book();
         book.saw_coord(110);
-        let (told, early) = book.income(income(1, 5_000, true), &asking);
-        assert_eq!((told.len(), early), (1, None), "immature, and nothing to tell");
-        let mut book = self::book();
-        assert_eq!(book.income(income(1, 5_000, true), &trust()).1, None, "no job came yet since the start");
+        assert_eq!(book.income(income(1, 5_000, true), &asking).len(), 1, "immature");
+        book.saw_coord(111);
+        book.saw_coord(112);
+        assert_eq!((book.matured(&asking), book.early(&asking)), (vec![], vec![]), "the nodes are asked");
     }
 
     #[test]
@@ -428,7 +465,7 @@ mod tests {
         assert_eq!(incomes.iter().map(|income| income.key[0]).collect::<Vec<_>>(), [2, 3]);
         let again = book.check(&[&of(1, true)], &trust());
         assert!(matches!(again, Err(IncomeRefused::ForeignBlock(_))), "{again:?}");
-        assert_eq!(book.income(by_coord, &trust()).0, [], "a key counts once");
+        assert_eq!(book.income(by_coord, &trust()), [], "a key counts once");
         book.income(of(2, true), &trust());
         book.saw_coord(102 + SETTLED);
         assert!(book.blocks.is_empty());
@@ -447,7 +484,7 @@ mod tests {
         let mut book = book();
         let asked = |count| Trust { maturity: Some(std::sync::Arc::new(Wallet(count))), ..trust() };
         book.saw_coord(500);
-        assert_eq!(book.income(income(1, 5_000, true), &asked(9)).0.len(), 1, "immature only");
+        assert_eq!(book.income(income(1, 5_000, true), &asked(9)).len(), 1, "immature only");
         assert_eq!(book.matured(&asked(10)).len(), 1);
     }
 
@@ -457,9 +494,9 @@ mod tests {
         book.income(income(1, 5_000, false), &trust());
         assert_eq!(book.lost(&[1]), Ok(true));
         assert_eq!(book.lost(&[1]), Ok(false));
-        assert_eq!(book.income(income(1, 5_000, false), &trust()).0.len(), 1);
+        assert_eq!(book.income(income(1, 5_000, false), &trust()).len(), 1);
         book.saw_coord(200);
-        assert_eq!(book.income(income(1, 5_000, true), &trust()).0.len(), 1);
+        assert_eq!(book.income(income(1, 5_000, true), &trust()).len(), 1);
         assert!(book.lost(&[1]).is_err());
     }
 

@@ -1,4 +1,5 @@
-//! A payout window over millions of shares: by footers and edges, and by reading everything.
+//! A payout window over millions of shares: by footers and edges, and by reading everything. And short windows of many
+//! incomes, one after the other, as a replay asks for them: by a view that keeps segments and by one that does not.
 //! `cargo bench --workspace --profile release --bench windows`; the last line is JSON.
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -18,6 +19,8 @@ use std::time::Instant;
 
 const SHARES: u64 = 2_000_000;
 const MINERS: u64 = 1000;
+/// Incomes, so many shares apart, each with a window as long.
+const INCOMES: u64 = 400;
 
 fn share(number: u64) -> Share {
     let miner = 1 + number * 7919 % MINERS;
@@ -89,6 +92,17 @@ fn main() {
     };
     let (by_height, by_fees) = (slices(0), slices(5));
 
+    let many = |view: &JournalView| {
+        let (began, apart) = (Instant::now(), SHARES / INCOMES);
+        for income in 1..=INCOMES {
+            let end = WindowEnd { seq: ShareSeq(income * apart), ..WindowEnd::default() };
+            let window = Window { span: Span::Shares(apart), measure: Measure::Work, edge: Edge::Whole };
+            assert_eq!(view.window(&window, &end, None).unwrap().len() as u64, MINERS);
+        }
+        began.elapsed().as_secs_f64() * 1e3 / INCOMES as f64
+    };
+    let (reading, keeping) = (many(&view), many(&view.keeping()));
+
     println!(
         "{SHARES} shares of {MINERS} miners, {segments} segments, {:.2} bytes a share",
         bytes as f64 / SHARES as f64
@@ -99,10 +113,13 @@ fn main() {
     println!("  every share          {:>10.2} {by_scan:>8.2}", bytes as f64 / 1e6);
     println!("  in slices, by height {:>21.2}", by_height);
     println!("  in slices, by fees   {:>21.2}", by_fees);
+    println!("{INCOMES} windows of {} shares, ms each", SHARES / INCOMES);
+    println!("  read for each        {reading:>21.2}");
+    println!("  of kept segments     {keeping:>21.2}    {:.0} to 1", reading / keeping);
     println!(
         "{{\"bench\":\"window\",\"shares\":{SHARES},\"segments\":{segments},\"bytes_per_share\":{:.2},\
          \"footers_ms\":{by_footers:.2},\"footers_bytes_read\":{read},\"scan_ms\":{by_scan:.2},\"scan_bytes\":{bytes},\
-         \"slices_ms\":[{by_height:.2},{by_fees:.2}]}}",
+         \"slices_ms\":[{by_height:.2},{by_fees:.2}],\"many_ms\":[{reading:.3},{keeping:.3}]}}",
         bytes as f64 / SHARES as f64
     );
 }

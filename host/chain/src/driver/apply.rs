@@ -102,14 +102,15 @@ impl Driver {
             Effect::Publish(job) => {
                 self.refusals = 0;
                 self.recent.note(job.reward);
-                let matured = {
+                let (matured, early) = {
                     let mut book = self.shared.book.lock();
                     book.saw_coord(job.coord);
-                    book.matured(&self.trust)
+                    (book.matured(&self.trust), book.early(&self.trust))
                 };
                 self.shared.status.lock().published(&job);
                 sink.publish(job);
                 matured.into_iter().for_each(|income| sink.income(income));
+                early.into_iter().for_each(|text| self.alarm(AlarmKind::Trust, text));
             }
             Effect::Tip { parent, coord } => sink.tip(&parent, coord),
             Effect::Fate { block, fate } => {
@@ -117,11 +118,8 @@ impl Driver {
                 sink.fate(&block, &fate);
             }
             Effect::Income(income) => {
-                let (told, early) = self.shared.book.lock().income(income, &self.trust);
+                let told = self.shared.book.lock().income(income, &self.trust);
                 told.into_iter().for_each(|income| sink.income(income));
-                if let Some(text) = early {
-                    self.alarm(AlarmKind::Trust, text);
-                }
             }
             Effect::IncomeLost(key) => {
                 let lost = self.shared.book.lock().lost(&key);
