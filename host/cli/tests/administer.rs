@@ -449,6 +449,7 @@ fn an_order_names_what_it_changes_and_what_it_leaves_is_that_in_force() {
     assert_eq!(next(&rig), is("prop", &[]));
     let said = order(&rig, &["scheme", "pps"]);
     assert!(said.contains("none is declared: it credits nothing until an income fills it"), "{said}");
+    order(&rig, &["--cancel"]);
 
     // What is wrong with an order stands in no line of a file.
     for (role, option) in [("fee", "fee.policy"), ("scheme", "payout.scheme")] {

@@ -114,7 +114,10 @@ fn a_good_file_is_good_with_certificate_cookie_and_secret() {
     std::fs::write(&file, text).unwrap();
     let file = file.to_str().unwrap();
     assert!(ended(0, &["check", file]).contains("good, 1 pool(s): dev"));
-    assert_eq!(json(&["check", file, "--json"]), json!({"good": true, "pools": ["dev"], "errors": []}));
+    assert_eq!(
+        json(&["check", file, "--json"]),
+        json!({"good": true, "pools": ["dev"], "errors": [], "warnings": []})
+    );
 }
 
 #[test]
