@@ -49,20 +49,18 @@ pub struct Owed {
     pub audit: Vec<AuditRecord>,
 }
 
-/// Whether a scheme of these terms owes for shares by its windows alone, and beyond the next block (a round does when that is lost), so that [`owed`] can tell
+/// Whether a scheme of these terms owes for shares by its windows alone, and beyond the next block, so that [`owed`] can tell
 /// what: no state, no reserve, nothing of the operator's.
 #[must_use]
 pub fn owes_by_windows(terms: &Terms) -> bool {
     let reaches_on = |span: Span| match span {
-        // Of a round whose block is lost: the next one reaches back to it.
-        Span::Round
-        | Span::Shares(_)
+        Span::Shares(_)
         | Span::Work(_)
         | Span::Millis(_)
         | Span::Coord(_)
         | Span::Slices(..)
         | Span::Shifts(..) => true,
-        Span::StandingRound | Span::Finder | Span::State | Span::Unpaid(_) => false,
+        Span::Round | Span::StandingRound | Span::Finder | Span::State | Span::Unpaid(_) => false,
     };
     is_stateless(terms) && terms.windows.iter().any(|window| reaches_on(window.span))
 }

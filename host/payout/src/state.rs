@@ -59,7 +59,7 @@ pub enum Beside {
     Changed {
         /// What is changed.
         change: Box<StateChange>,
-        /// What it left of the income and of what was carried to it.
+        /// What of the income and of what was carried to it was the other's to divide.
         rest: Amount,
     },
     /// It is dropped: nothing is owed by it any more.
@@ -435,6 +435,8 @@ impl SchemeState {
             }
             return Ok(());
         };
+        // What it was given since then by the scheme that is in force now is given again, also where that began behind it.
+        let began = self.given.map(|_| self.since);
         let undone = self.undo.split_off(at);
         let after: Vec<IncomeKey> = undone.iter().skip(1).map(|undo| undo.key.clone()).collect();
         for undo in undone.into_iter().rev() {
@@ -447,6 +449,7 @@ impl SchemeState {
                 Before::Changed(rows) => rows.into_iter().for_each(|(miner, cells)| self.set(miner, cells)),
             }
         }
+        self.given = self.given.or(began);
         // Those that waited already were divided later.
         self.again.splice(0..0, after);
         // Each income is known to both, but for those behind which nothing was aside any more.
@@ -500,7 +503,7 @@ impl SchemeState {
     /// Whether it depends on the order of incomes: what an earlier one changed is put back on the way to a later one.
     #[must_use]
     pub fn is_by_order(&self) -> bool {
-        self.given.is_some() || self.unpaid.is_some() || self.aside.is_some()
+        self.given.is_some() || self.unpaid.is_some() || self.holds_aside()
     }
 
     /// The state of a scheme that was followed, where that is set aside.
@@ -521,11 +524,13 @@ impl SchemeState {
         self.aside.is_some() || self.undo.iter().any(|undo| undo.aside.is_some())
     }
 
-    /// What a scheme of these terms keeps of miners that another one followed: aside, or where it was as long as that changed
-    /// nothing.
+    /// What a scheme of these terms keeps of miners that another one followed behind this share: aside, or where it was as long
+    /// as that changed nothing.
     #[must_use]
-    pub fn kept_by(&self, terms: &Terms) -> Option<&Self> {
-        self.aside().into_iter().chain([self]).find(|state| state.is_of(terms))
+    pub fn kept_by(&self, terms: &Terms, floor: ShareSeq) -> Option<&Self> {
+        // What came into force behind it is the state of one that has come back, and not its.
+        let own = (self.since < floor).then_some(self);
+        self.aside().into_iter().chain(own).find(|state| state.is_of(terms))
     }
 
     /// Whether miners of this kind have cells.

@@ -268,7 +268,7 @@ impl Books {
             return Err(BooksError::Uncredited { given, newest });
         }
         check_upgrade(&old.scheme, &bound.scheme, &inner.state)?;
-        self.is_settled(&inner.state)?;
+        self.is_settled(&old, &inner.state)?;
         self.has_day(&bound, newest)?;
         self.withdraw(&mut inner, "blocks are paid by another coinbase from this start on", now)?;
         policy.from = newest;
@@ -513,6 +513,9 @@ impl Books {
                 self.end_run_off(&mut inner, &in_force, (from, now))?;
             }
             return Err(why.into());
+        }
+        if is_over == Some(true) {
+            self.tell_forgotten(&inner.state, &old);
         }
         let behind = (from, self.ledger.book().income_count());
         let follows =

@@ -163,8 +163,8 @@ pub fn divide(
         from_reserve.ok_or(LedgerError::Allocation("both draw on the reserve beyond 64 bits"))?;
     let change = match of_old.change {
         Some(change) => {
-            let change = Box::new(change);
-            bound.beside(state, entry.state, Beside::Changed { change, rest: of_old.rest })?
+            let (change, rest) = (Box::new(change), Amount(rest.0.saturating_add(told.0)));
+            bound.beside(state, entry.state, Beside::Changed { change, rest })?
         }
         None => entry.state,
     };

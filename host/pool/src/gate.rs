@@ -7,7 +7,7 @@
 
 use crate::books::{Books, BooksError, Inner};
 use crate::decide::{self, income_key};
-use crate::policy::Bound;
+use crate::policy::{Bound, of_booked};
 use millpond_journal::{Answered, BlockFate, Income, IncomeAt};
 use millpond_ledger::{Entry, IncomeKey, IncomeStatus, Reversal};
 use millpond_payout::{PayoutError, SchemeState};
@@ -73,12 +73,26 @@ impl Books {
 
     /// That no income before this one may still be lost: its state would be needed to put back what it changed.
     pub(crate) fn may_settle(&self, inner: &Inner, key: &IncomeKey) -> Result<(), BooksError> {
-        if !inner.state.is_by_order() {
+        let book = self.ledger.book();
+        let open = |key: &&IncomeKey| book.income(key).is_some_and(|it| it.status == IncomeStatus::Immature);
+        let mut before = inner.state.before(key).filter(open).peekable();
+        if before.peek().is_none() {
             return Ok(());
         }
-        let book = self.ledger.book();
-        let open = |key: &IncomeKey| book.income(key).is_some_and(|it| it.status == IncomeStatus::Immature);
-        if inner.state.before(key).any(open) { Err(BooksError::Waits) } else { Ok(()) }
+        if inner.state.is_by_order() {
+            return Err(BooksError::Waits);
+        }
+        // Nor where it was divided beside a scheme that is settled by now.
+        let policies = self.journal.policies();
+        for key in before {
+            let policy = book.income(key).and_then(|it| of_booked(&policies, it.end, it.direct));
+            if let Some(policy) = policy
+                && self.loader.bind(policy)?.old_in_cells().is_some()
+            {
+                return Err(BooksError::Waits);
+            }
+        }
+        Ok(())
     }
 
     /// Whether shares that were given before are to be given again.
@@ -95,19 +109,23 @@ impl Books {
     pub(crate) fn divide_again(&self, inner: &mut Inner) -> Result<(), BooksError> {
         for key in inner.state.again().to_vec() {
             let open = self.journal.open_incomes().into_iter().find(|open| open.key == key.as_bytes());
-            let Some(income) = open else {
-                // The chain lost it too, or it was spent: its own record says so.
-                inner.state.forget(&key);
-                continue;
-            };
-            if self.ledger.income_status(&key) == Some(IncomeStatus::Immature) {
-                let entry = Entry::Reversed { key, how: Reversal::Restore, proof: DIVIDED_AGAIN.to_owned() };
-                self.ledger.append(income.time, entry)?;
+            match (open, self.ledger.income_status(&key)) {
+                (Some(income), Some(IncomeStatus::Immature)) => {
+                    let entry =
+                        Entry::Reversed { key, how: Reversal::Restore, proof: DIVIDED_AGAIN.to_owned() };
+                    self.ledger.append(income.time, entry.clone())?;
+                    inner.deferred.write().follow(&entry)?;
+                }
+                // The chain lost it too, and its own record is booked next; or it was there before this.
+                (Some(_), _) | (None, Some(IncomeStatus::Immature)) => {}
+                (None, _) => inner.state.forget(&key),
             }
         }
         while let Some(income) = self.first_again(inner)? {
             self.give_again(inner, income.end.seq, income.time)?;
             self.divide_one(inner, &income)?;
+            // Divided, or kept by miners since it was lost once: it waits no more.
+            inner.state.forget(&income_key(&income.key)?);
         }
         let all = ShareSeq(self.ledger.accrued_to());
         self.give_again(inner, all, inner.clock)

@@ -86,10 +86,6 @@ fn pays_for_before(old: &Bound, (next, bound): (&Policy, &Bound), takes_up: bool
     let name = old.scheme.name();
     match run_off::asked(next) {
         _ if takes_up => "the scheme stays, and work of before is paid as it was".to_owned(),
-        Some(_) if owes_by_windows(terms) && owes_nothing_behind_a_block(terms) => format!(
-            "nothing is owed for work of before when that block is divided; should it be lost, {name} pays its round by its own rule of \
-             the block behind it"
-        ),
         Some(limit) if owes_by_windows(terms) => format!(
             "of each income behind it {name} pays by its own rule for work of before, until its windows have passed and for at \
              most {limit} incomes; the rest is the next scheme's, for work behind it"

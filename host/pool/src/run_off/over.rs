@@ -24,8 +24,7 @@ impl Books {
         let number = self.incomes().saturating_add(1);
         if let Some(old) = in_force.old_in_cells() {
             // Whichever of the open incomes are lost.
-            let kept = state.kept_by(old.bound.scheme.terms());
-            let owes = kept.is_some_and(|kept| kept.may_have(is_of_before));
+            let owes = in_force.kept_by_old(state).is_some_and(|kept| kept.may_have(is_of_before));
             return Ok(Some(!owes || !old.is_asked(number)));
         }
         // As its income will have it.
@@ -57,19 +56,22 @@ impl Books {
         Ok(())
     }
 
-    /// That nothing is aside of a scheme that was followed.
-    pub(crate) fn is_settled(&self, state: &SchemeState) -> Result<(), BooksError> {
-        if !state.holds_aside() {
-            return Ok(());
+    /// That nothing is aside of a scheme that was followed, or would be with the next income.
+    pub(crate) fn is_settled(&self, in_force: &Bound, state: &SchemeState) -> Result<(), BooksError> {
+        let owes = in_force.kept_by_old(state).filter(|kept| kept.may_have(is_of_before));
+        let old = in_force.old().filter(|old| old.is_asked(self.incomes().saturating_add(1)));
+        let unsettled = state.aside().or(owes.filter(|_| old.is_some())).map(|kept| kept.format().to_owned());
+        match unsettled.or_else(|| state.holds_aside().then(String::new)) {
+            Some(format) => Err(BooksError::Unsettled(format)),
+            None => Ok(()),
         }
-        Err(BooksError::Unsettled(state.aside().map(|aside| aside.format().to_owned()).unwrap_or_default()))
     }
 
     /// What a scheme keeps of miners is forgotten with it, after as many incomes as it may pay of.
     pub(crate) fn tell_forgotten(&self, state: &SchemeState, in_force: &Bound) {
         let Some(old) = in_force.old_in_cells() else { return };
         let scheme = &old.bound.scheme;
-        let kept = state.kept_by(scheme.terms()).filter(|kept| kept.may_have(is_of_before));
+        let kept = in_force.kept_by_old(state).filter(|kept| kept.may_have(is_of_before));
         let Some(kept) = kept else { return };
         let miners = kept.miners().filter(|miner| is_of_before(*miner)).count();
         let text = format!(

@@ -36,8 +36,8 @@ pub(crate) struct Old {
 
 impl Old {
     /// What it keeps of miners, where it still owes them something of an income of this number.
-    fn kept<'a>(&self, state: &'a SchemeState, number: u64) -> Option<&'a SchemeState> {
-        let kept = state.kept_by(self.bound.scheme.terms()).filter(|_| self.is_asked(number))?;
+    fn kept<'a>(&self, state: &'a SchemeState, (floor, number): (ShareSeq, u64)) -> Option<&'a SchemeState> {
+        let kept = state.kept_by(self.bound.scheme.terms(), floor).filter(|_| self.is_asked(number))?;
         kept.has(is_of_before).then_some(kept)
     }
 
@@ -86,7 +86,7 @@ impl RunOff {
         state: &SchemeState,
     ) -> Result<bool, DecideError> {
         match self.old.as_ref().filter(|old| old.in_cells) {
-            Some(old) => Ok(old.kept(state, here.1).is_some()),
+            Some(old) => Ok(old.kept(state, (self.floor, here.1)).is_some()),
             None => Ok(self.at(view, end, here)?.is_some()),
         }
     }
@@ -110,9 +110,14 @@ impl Bound {
         self.old().filter(|old| old.in_cells)
     }
 
+    /// What the scheme which it follows keeps of miners.
+    pub(crate) fn kept_by_old<'a>(&self, state: &'a SchemeState) -> Option<&'a SchemeState> {
+        state.kept_by(self.old_in_cells()?.bound.scheme.terms(), self.clip().floor)
+    }
+
     /// The newest share that the scheme which it follows was given, where that keeps something of miners.
     pub(crate) fn given_to_old(&self, state: &SchemeState) -> Option<ShareSeq> {
-        let kept = state.kept_by(self.old_in_cells()?.bound.scheme.terms())?;
+        let kept = self.kept_by_old(state)?;
         Some(kept.given().unwrap_or_default().max(self.clip().floor))
     }
 
@@ -123,11 +128,10 @@ impl Bound {
         change: Vec<u8>,
         beside: Beside,
     ) -> Result<Vec<u8>, PayoutError> {
-        match self.old_in_cells().filter(|_| state.aside().is_none() || beside != Beside::Kept) {
-            Some(old) if state.kept_by(old.bound.scheme.terms()).is_some() => {
-                self.scheme.change_beside(&change, beside)
-            }
-            _ => Ok(change),
+        let is_said = beside == Beside::Kept && state.aside().is_some();
+        match self.kept_by_old(state).filter(|_| !is_said) {
+            Some(_) => self.scheme.change_beside(&change, beside),
+            None => Ok(change),
         }
     }
 }
@@ -168,7 +172,8 @@ fn cells<'a>(
 ) -> Result<Option<(Cells<'a>, IncomeFacts)>, DecideError> {
     let Some(old) = bound.old_in_cells() else { return Ok(None) };
     let scheme = &old.bound.scheme;
-    let kept = old.kept(state, standing.number).zip(bound.given_to_old(state));
+    let here = (bound.clip().floor, standing.number);
+    let kept = old.kept(state, here).zip(bound.given_to_old(state));
     let Some((kept, mut given)) = kept else { return Ok(None) };
     let mut cells = Cells::new(scheme, kept);
     let batch = u64::from(scheme.terms().batch);

@@ -160,6 +160,8 @@ fn what_stands_is_what_would_stand_had_the_lost_income_never_come() {
             other.pool.lose(&open[lost]);
             other.pool.books.catch_up().unwrap();
             assert_eq!(other.status(&open[lost]), Some(IncomeStatus::Reversed(Reversal::Restore)));
+            straight.pool.credit_shares();
+            other.pool.credit_shares();
             let shown = |mine: &Mine| all_parts(&mine.pool);
             let told = (&next.scheme.name, shown(&straight), shown(&other));
             assert_eq!(straight.amounts(), other.amounts(), "{lost} of {told:?}");
@@ -258,6 +260,53 @@ fn a_scheme_that_comes_back_begins_anew() {
     mine.pool.replay().unwrap();
 }
 
+/// The last income of both is lost when a third scheme has taken over, has been given shares, or has divided: all come to the
+/// same.
+#[test]
+fn what_a_third_scheme_was_given_counts_when_an_income_of_before_is_lost() {
+    let run = |when: u8| {
+        let limited = Wanted { run_off: Some(1), ..wanted("solo", Vec::new(), 0) };
+        // Geometric scores are gone behind a block, and a third scheme follows soon.
+        let mut mine = Mine::start(&plain("geometric"), Some(&limited));
+        let mut open = Vec::new();
+        while in_force(&mine.pool) != "slush" {
+            if open.len() == 1 {
+                mine.pool.swap(&run_off(plain("slush")));
+            }
+            let block = mine.block(open.len() % 2);
+            open.push(mine.report(&block));
+            assert!(open.len() < 9);
+        }
+        let lose = |mine: &Mine| {
+            mine.orphan(&open[1].key);
+            mine.pool.lose(&open[1]);
+            assert_eq!(mine.pool.books.catch_up().unwrap(), 0);
+        };
+        if when == 0 {
+            lose(&mine);
+        }
+        for (miner, work) in [(1, 77), (0, 13)] {
+            mine.pool.share(mine.miners[miner], work);
+            mine.pool.credit_shares();
+        }
+        if when == 1 {
+            lose(&mine);
+        }
+        let block = mine.block(0);
+        mine.report(&block);
+        if when == 2 {
+            lose(&mine);
+        }
+        let block = mine.block(1);
+        mine.report(&block);
+        mine.pool.credit_shares();
+        mine.pool.replay().unwrap();
+        mine.amounts()
+    };
+    let at_once = run(0);
+    assert_eq!((run(1), run(2)), (at_once.clone(), at_once));
+}
+
 /// Both would divide by the same cells.
 #[test]
 fn a_scheme_whose_debts_are_settled_repairs_nobody_who_followed_it() {
@@ -342,6 +391,11 @@ fn nobody_forgets_what_is_kept_of_miners_without_an_order_to_settle_it() {
     let mut pool = Pool::open(disk, &dgm(), clock, blocks);
     pool.swap(&run_off(wanted("solo", Vec::new(), 0)));
     pool.block(a, 1_000_000);
+    // Before anything is aside, and when it is.
+    let (disk, clock, blocks) = (pool.disk.clone(), pool.clock, pool.blocks);
+    let told = pool.try_restart(&direct).err().unwrap();
+    assert!(told.contains("keeps of miners (format \"score-1\")"), "{told}");
+    let mut pool = Pool::open(disk, &run_off(wanted("solo", Vec::new(), 0)), clock, blocks);
     pool.block(a, 1_000_000);
     let (disk, clock, blocks) = (pool.disk.clone(), pool.clock, pool.blocks);
     let told = pool.try_restart(&direct).err().unwrap();

@@ -228,33 +228,6 @@ fn rounds_and_solo_leave_nothing_open_and_a_window_that_follows_begins_behind_th
     }
 }
 
-/// A window reaches back behind the block that was the boundary, and is clipped there: the round was the old scheme's to pay.
-#[test]
-fn the_round_of_a_boundary_that_is_lost_is_paid_by_its_own_scheme_with_the_next_block() {
-    for name in ["prop", "incentive-compatible"] {
-        let mut pool = Pool::start(&wanted(name, Vec::new(), 0));
-        let [a, c] = ["a", "c"].map(|name| pool.miner(name));
-        pool.share(c, 900);
-        pool.swap(&run_off(wanted("solo", Vec::new(), 0)));
-        let block = pool.solve(a);
-        let boundary = pool.journal.view().newest();
-        assert!(pool.books.block_found(boundary, UnixMillis(pool.clock)).unwrap());
-        let (fate, time) = (BlockFate::Orphan("another".to_owned()), UnixMillis(pool.clock));
-        pool.journal.record(Fate { block, fate, time }).wait().unwrap();
-        for _ in 0..3 {
-            pool.share(a, 100);
-            let income = pool.block(a, 1_100_000);
-            pool.mature(&income);
-        }
-        let paid = parts(&pool, &[a, c]);
-        // 900 of 1200, of which a found the block.
-        assert!(paid[0][1] > 700_000 && paid[0][1] < 900_000, "{name}: {paid:?}");
-        assert_eq!(paid[1..], [[1_100_000, 0], [1_100_000, 0]], "{name}");
-        assert!(follows(&pool).is_some() && !is_open(&pool));
-        assert_eq!(pool.replay().unwrap().incomes, 3);
-    }
-}
-
 #[test]
 fn a_window_pays_no_share_that_was_credited_when_it_came() {
     let first = Wanted { reserve: Amount(1 << 50), ..wanted("pps", Vec::new(), 0) };
