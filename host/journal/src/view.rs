@@ -445,11 +445,11 @@ impl JournalView {
     }
 
     /// The stretches of a segment that can be read by themselves, with the marks to do so: the whole segment where its footer
-    /// does not tell them.
+    /// does not tell them, or it is in memory already.
     pub(crate) fn stretches(&self, segment: &SegmentInfo) -> Result<(Vec<Stretch>, Marks), LogError> {
         let (blocks, marks, end) = if let Some(tally) = self.tally(segment) {
             (tally.blocks().to_vec(), self.log.newest_marks().clone(), tally.next())
-        } else if segment.sealed.is_some() {
+        } else if segment.sealed.is_some() && self.kept(segment)?.is_none() {
             let (footer, marks) = self.log.footer(segment)?;
             let blocks = summary::blocks(&footer).map_err(|error| refuse_footer(segment, error))?;
             (blocks, marks, segment.next)

@@ -564,7 +564,9 @@ fn a_reader_of_many_windows_that_keeps_segments_reads_each_once() {
     let (rows, read) = windows(&view.keeping());
     for segment in &segments {
         let bytes = read.get(&Path::new(DIR).join(segment.name())).copied().unwrap_or(0);
-        assert_eq!(bytes, segment.bytes, "{}", segment.name());
+        // Of the one that is written to the sums are in memory: it is read where an edge is in it.
+        let is_once = if segment.sealed.is_some() { bytes == segment.bytes } else { bytes <= segment.bytes };
+        assert!(is_once, "{bytes} of {} in {}", segment.bytes, segment.name());
     }
     // One that keeps nothing reads a segment for each window, and the one that is written to.
     let (same, read) = windows(&view);

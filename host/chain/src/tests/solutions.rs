@@ -312,6 +312,7 @@ fn one_block_matured_twice_pays_once_and_not_before_the_hosts_own_count() {
     submitted(&rig);
     // Blocks later the claim is still ahead of the jobs that the adapter itself publishes.
     rig.chain.outputs(vec![]);
+    rig.pool.job(2);
     rig.chain.outputs(vec![]);
     rig.pool.alarm("the host has not counted 10 confirmations yet");
     let heard: Vec<_> = rig.pool.incomes().iter().map(|income| income.mature).collect();
