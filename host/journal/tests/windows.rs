@@ -568,8 +568,9 @@ fn a_reader_of_many_windows_that_keeps_segments_reads_each_once() {
         let is_once = if segment.sealed.is_some() { bytes == segment.bytes } else { bytes <= segment.bytes };
         assert!(is_once, "{bytes} of {} in {}", segment.bytes, segment.name());
     }
-    // One that keeps nothing reads a segment for each window, and the one that is written to.
+    // One that keeps nothing reads of a segment for each window whose edge is in it.
     let (same, read) = windows(&view);
     assert_eq!(rows, same);
-    assert!(read.values().sum::<u64>() > 5 * size);
+    let read: u64 = read.values().sum();
+    assert!(read > size, "{read} of {size}");
 }
